@@ -8,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 from packrat_demo.build_deb import Deb, build_deb
+from support.deep_directories import plant
 from support.original_server import OriginalServer, original_server
 from support.stage import Server, Stage, daemon
 
@@ -96,3 +97,19 @@ def test_a_file_that_somebody_wrote_to_is_mended_though_content_is_read_in_slice
         told = json.loads(lab.agent("status", "--json").stdout)
         assert told["full_pass"]["bytes"] > of_bytes / 2, "who asks for a full sync wants to be sure"
         assert told["scan_round"]["began"] is None
+
+
+def test_directories_are_removed_however_deep_they_are(lab: Stage) -> None:
+    """More levels than a process has frames or open files."""
+    lab.server.put_deb(Deb("first", "1", "amd64"))
+    assert lab.agent("sync").returncode == 0
+    pool = lab.www / "apt-dev/pool"
+    [deb] = pool.rglob("*.deb")
+    deb.unlink()
+    for top in (pool / "deep", deb):
+        plant(top, 1100, "file")
+    done = lab.agent("sync")
+    assert done.returncode == 0, done.stderr
+    assert "not of this mirror, not a keep file; removed" in done.stderr
+    assert deb.is_file()
+    assert not (pool / "deep").exists()

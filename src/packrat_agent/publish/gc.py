@@ -14,7 +14,7 @@ from packrat_agent.config.settings import AGENT_DIR
 from packrat_agent.model.paths import is_kept
 from packrat_core.failpoints import done
 from packrat_core.fs.disk_errors import as_disk_error
-from packrat_core.fs.links import change_mode, open_directory
+from packrat_core.fs.links import change_mode, open_directory, remove_directory
 
 
 def collect_garbage(
@@ -57,6 +57,41 @@ def remove_empty_directories(root: Path, directories: Iterable[str], kept: Colle
         if not is_kept(directory, kept):
             with suppress(OSError), _parent(root, directory) as (parent, name):
                 os.rmdir(name, dir_fd=parent)
+
+
+def remove_directories(
+    root: Path, directories: Iterable[str], kept: Collection[str], on_denied: Callable[[str], None]
+) -> list[str]:
+    """Remove directories with all that they hold, as those that are too deep to be looked into.
+
+    Args:
+        root: root_dir.
+        directories: what to remove, relative to `root`; one that holds a keep file stays.
+        kept: the operator's keep files, relative to `root`.
+        on_denied: called with each directory that this user may not remove.
+
+    Returns:
+        Those that were removed.
+
+    Raises:
+        DiskError: the disk failed.
+    """
+    removed = []
+    for path in directories:
+        if is_kept(path, kept) or any(keep.startswith(f"{path}/") for keep in kept):
+            continue
+        with as_disk_error("remove", root / path):
+            try:
+                with _unless_elsewhere(), _parent(root, path) as (parent, name):
+                    remove_directory(name, parent)
+                    removed.append(path)
+            except PermissionError:
+                on_denied(path)
+            except OSError as error:
+                # Somebody puts things there at this moment: the next full sync goes on.
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.EBUSY):
+                    raise
+    return removed
 
 
 def open_up(root: Path, paths: Iterable[str]) -> None:

@@ -120,13 +120,17 @@ def scan(request: ScanRequest) -> Scan:
 
 
 def _portions(items: Iterable[Sequence[Item]]) -> Iterator[Sequence[Item]]:
-    """Join what a walk gives to portions of one size, so that the state database is always asked in the same words."""
+    """Join what a walk gives to portions, each of which is looked at before the next item is found.
+
+    A status from before a portion is read would be held against what is known after it, though files are published
+    meanwhile.
+    """
     waiting: list[Item] = []
     for some in items:
         waiting += some
-        while len(waiting) >= _PORTION:
-            yield waiting[:_PORTION]
-            del waiting[:_PORTION]
+        if len(waiting) >= _PORTION:
+            yield waiting
+            waiting = []
     if waiting:
         yield waiting
 

@@ -197,9 +197,10 @@ def _stage(staging: Path, sha256: str, content: bytes) -> bool:
         except FileExistsError:
             return False
         try:
+            # Before its bytes: whoever finds it whole goes by them alone.
+            os.fchmod(descriptor, 0o644)
             write_all(descriptor, content)
             done("download-part")
-            os.fchmod(descriptor, 0o644)
         except BaseException:
             # What is torn would be taken for what it is called, by this process.
             os.unlink(path)  # noqa: PTH108

@@ -5,14 +5,14 @@ publishes. Its garbage is collected by the next full sync.
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 import structlog
 
 from packrat_agent.formats.table import FORMATS
 from packrat_agent.model.paths import path_in_root
 from packrat_agent.publish.claim import check_mounted
-from packrat_agent.publish.gc import collect_garbage, remove_empty_directories
+from packrat_agent.publish.gc import collect_garbage, remove_directories, remove_empty_directories
 from packrat_agent.state.facts import TakeoverUnderWay
 from packrat_agent.state.fragment_backup import tidy, write_missing
 from packrat_agent.state.fragments import FragmentSource
@@ -54,10 +54,11 @@ async def collect(context: MirrorContext, seen: Look, summary: Summary) -> list[
     done("garbage-noted")
     async with publishing:
         untracked = await in_thread(_removable, context, seen, summary)
+    deep = frozenset(seen.found.directories.deep)
     for untracked_files in await in_thread(owned_last, store, untracked):
         for portion in _portions(untracked_files):
             async with publishing:
-                removed += await in_thread(_collect_untracked, context, portion)
+                removed += await in_thread(_collect_untracked, context, portion, deep)
     async with publishing:
         missing = await in_thread(_tidy_up, context, seen, summary.is_whole)
         if not (summary.errors or summary.rejected):
@@ -119,12 +120,16 @@ def _collect_withdrawn(context: MirrorContext, paths: Iterable[str]) -> list[str
     return gone
 
 
-def _collect_untracked(context: MirrorContext, paths: Iterable[str]) -> list[str]:
+def _collect_untracked(context: MirrorContext, paths: Iterable[str], directories: Collection[str]) -> list[str]:
+    """Remove untracked files, and those of the directories that are among the paths with all that they hold."""
     ours, is_in_use = context.store.live.known_of(paths), _is_in_use(context)
     untracked = [path for path in paths if path not in ours and not is_in_use(path)]
     belonging = take_for_withdrawn(context, untracked)
     untracked = [path for path in untracked if path not in belonging]
-    gone = collect_garbage(context.root, untracked, context.kept, _tell_denied)
+    whole = [path for path in untracked if path in directories]
+    files = [path for path in untracked if path not in directories]
+    gone = remove_directories(context.root, whole, context.kept, _tell_denied)
+    gone += collect_garbage(context.root, files, context.kept, _tell_denied)
     for path in gone:
         log.info("untracked", path=path, text="not of this mirror, not a keep file; removed")
     return gone

@@ -28,8 +28,6 @@ log = structlog.get_logger()
 
 _NOTE_POSITION_S = 10.0
 """How much work a scan that is killed does again, at most."""
-_SHOWN = 200
-"""Number of characters of a very long path that are logged."""
 
 OnProgress = Callable[[int, int], None]
 """Called with (files, bytes read) since the last call."""
@@ -108,10 +106,6 @@ def _look(context: MirrorContext, content: Slice, on_progress: OnProgress, *, re
         if not is_kept(path, kept):
             text = f"root_dir of another mirror; it is left alone: move it elsewhere, or remove its {AGENT_DIR}"
             log.warning("untracked", path=path, text=text)
-    for path in found.directories.deep:
-        if not is_kept(path, kept):
-            text = "it lies in too many directories to be looked at: remove the topmost that is not the agent's"
-            log.warning("untracked", path=f"{path[:_SHOWN]}…", text=text)
     return Look(is_first, found, began)
 
 
@@ -166,7 +160,7 @@ def find_untracked(context: MirrorContext, found: Scan) -> list[str]:
     """Name what a scan found that the state database doesn't know now, and that the operator doesn't keep."""
     # A damaged file that nobody wants any more, such as one of an earlier generation, is not mended.
     stale = [file.path for file in found.damaged if os.path.lexists(context.root / file.path)]
-    paths = [*(file.path for file in found.untracked), *found.untracked_special, *stale]
+    paths = [*(file.path for file in found.untracked), *found.untracked_special, *stale, *found.directories.deep]
     ours = context.store.live.known_of(paths)
     return [path for path in paths if path not in ours and not is_kept(path, context.kept)]
 

@@ -25,6 +25,8 @@ from packrat_agent.state.fragments import FragmentSource
 
 _LIMIT_BYTES = 32 * 1024 * 1024
 """Bytes of the bodies and products that are held; those of a deb or wheel have about one kilobyte."""
+_ONE_BYTES = 256 * 1024
+"""What takes more than this is read again: some large ones would leave no room for all others."""
 _RECORDS_LIMIT = 100_000
 """Number of records that are held, each of which has about one kilobyte; the rehearsal itself holds all."""
 
@@ -79,7 +81,7 @@ class Rehearsed:
         # What a key signs, or what is large, has to be made in the takeover itself.
         needed = {product.sha256 for product in fragment.products if product.sha256}
         size = len(fragment.body) + sum(map(len, products.values()))
-        if source.signer or needed - products.keys():
+        if source.signer or needed - products.keys() or size > _ONE_BYTES:
             return
         if self._bytes + size > _LIMIT_BYTES:
             self.is_full = True

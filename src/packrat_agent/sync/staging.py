@@ -3,8 +3,8 @@
     staging/full-<repository>/      of the repository's full sync
     staging/change-<repository>/    of a sync that follows a change
 
-Files are called by their SHA-256, those that are not complete yet `<SHA-256>.part`. What a process left there when it
-died is used by whichever sync wants it next.
+Files are called by their SHA-256, downloads that are not complete yet `<SHA-256>.part`. What a process left there when
+it died is hashed, and used by whichever sync wants it next.
 """
 
 import os

@@ -7,6 +7,7 @@ import base64
 import json
 import os
 import re
+from contextlib import suppress
 from typing import Any
 
 from packrat_agent.verify.armor import find_armor_fault
@@ -47,7 +48,7 @@ def audit_policy(subject: Subject, directory: str, found: list[Finding]) -> str 
     if subject.keyring is None:
         found.append(Fault(path, "asks for signatures, but no key is at hand to verify them; give --key"))
         return scope
-    signature = _first_signature(subject, sigstore)
+    signature = find_signature(subject, sigstore)
     try:
         keyring = Keyring(read_keys(key))
     except ValueError:
@@ -90,10 +91,15 @@ def _says_where(registries: str, scope: str) -> bool:
     )
 
 
-def _first_signature(subject: Subject, sigstore: str) -> bytes | None:
-    for path in sorted((subject.top / sigstore).glob("**/signature-1")):
-        try:
-            return read_index(subject.top, str(path.relative_to(subject.top)), SIGNATURE_LIMIT)
-        except OSError:
-            continue
+def find_signature(subject: Subject, sigstore: str) -> bytes | None:
+    """Return the first signature of an image that can be read."""
+    # One directory after the other: a glob needs frames of the interpreter for each level, and anybody can plant more.
+    waiting = [sigstore]
+    while waiting:
+        place = waiting.pop()
+        with suppress(OSError):
+            with os.scandir(subject.top / place) as entries:
+                inside = sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
+            waiting += [f"{place}/{name}" for name in reversed(inside)]
+            return read_index(subject.top, f"{place}/signature-1", SIGNATURE_LIMIT)
     return None

@@ -26,7 +26,12 @@ def is_withdrawn_suite(top: Path, suite: str) -> bool:
     while waiting:
         with os.scandir(waiting.pop()) as entries:
             for entry in entries:
-                if not entry.is_dir():
+                try:
+                    is_directory = entry.is_dir()
+                except OSError:
+                    # A link that leads nowhere.
+                    is_directory = False
+                if not is_directory:
                     return False
                 if entry.name != _BY_HASH and not entry.is_symlink():
                     waiting.append(Path(entry.path))

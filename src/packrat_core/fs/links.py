@@ -82,24 +82,50 @@ def remove_tree(path: Path) -> None:
         DiskError: Something below it can't be removed.
     """
     with as_disk_error("remove", path):
-        top = os.open(path, _DIRECTORY)
-        try:
-            waiting = _clear(top)
-            while waiting:
-                name = waiting.pop()
-                below = os.open(name, _DIRECTORY, dir_fd=top)
-                try:
-                    # What is deeper is brought up: shutil.rmtree needs a frame and a descriptor for each level, and
-                    # anybody can plant more levels than there are of these.
-                    for inner in _clear(below):
-                        waiting.append(os.urandom(16).hex())
-                        os.rename(inner, waiting[-1], src_dir_fd=below, dst_dir_fd=top)
-                finally:
-                    os.close(below)
-                os.rmdir(name, dir_fd=top)
-        finally:
-            os.close(top)
-        path.rmdir()
+        remove_directory(os.fspath(path))
+
+
+def remove_directory(name: str, parent: int | None = None) -> None:
+    """Do the same below an open directory; `parent` is its descriptor.
+
+    Raises:
+        OSError: Something below it can't be removed.
+    """
+    top = os.open(name, _DIRECTORY, dir_fd=parent)
+    try:
+        waiting = _clear(top)
+        while waiting:
+            inside = waiting.pop()
+            below = os.open(inside, _DIRECTORY, dir_fd=top)
+            try:
+                for deeper in _clear(below):
+                    waiting += _bring_up(deeper, below, top)
+            finally:
+                os.close(below)
+            os.rmdir(inside, dir_fd=top)
+    finally:
+        os.close(top)
+    os.rmdir(name, dir_fd=parent)
+
+
+def _bring_up(name: str, directory: int, top: int) -> list[str]:
+    """Move a directory to the top of the tree that is removed; gives its new name there.
+
+    shutil.rmtree needs a frame and a descriptor for each level, and anybody can plant more levels than there are of
+    these.
+    """
+    new = os.urandom(16).hex()
+    try:
+        os.rename(name, new, src_dir_fd=directory, dst_dir_fd=top)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        # So overlayfs says of a directory that is in one of its lower layers.
+        import shutil
+
+        shutil.rmtree(name, dir_fd=directory)
+        return []
+    return [new]
 
 
 def _clear(directory: int) -> list[str]:

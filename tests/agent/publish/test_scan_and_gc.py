@@ -14,7 +14,7 @@ import pytest
 from packrat_agent.model.entries import StoredFile
 from packrat_agent.model.paths import is_kept, kept_paths
 from packrat_agent.publish.claim import refuse_unmanaged
-from packrat_agent.publish.gc import collect_garbage, open_up, remove_empty_directories, unlock
+from packrat_agent.publish.gc import collect_garbage, open_up, remove_directories, remove_empty_directories, unlock
 from packrat_agent.publish.scan import Scan
 from packrat_core.errors import DiskError, NotOurs
 from support.remembered import put_file, scan_all
@@ -284,3 +284,15 @@ def test_no_mode_is_changed_on_another_filesystem(mounted: Path) -> None:
     unlock(mounted, "repo/disk/deep")
     assert (mounted / "repo/disk/deep").stat().st_mode & 0o777 == 0o000
     assert (mounted / "repo/disk/deep/theirs").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_directory_goes_with_all_that_it_holds_unless_that_is_kept(tmp_path: Path) -> None:
+    deep = "/".join("d" * 101)
+    for name in ("a", "b", "c"):
+        (tmp_path / name / deep / "more").mkdir(parents=True)
+        (tmp_path / name / deep / "more/file").touch()
+    (tmp_path / "e").symlink_to(tmp_path / "b")
+    kept = kept_paths(tmp_path, [tmp_path / "b" / deep / "more/file", tmp_path / "c"])
+    gone = remove_directories(tmp_path, [f"{name}/{deep}" for name in "abce"], kept, pytest.fail)
+    assert gone == [f"a/{deep}"]
+    assert [(tmp_path / name / deep).exists() for name in "abc"] == [False, True, True]

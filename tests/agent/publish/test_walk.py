@@ -1,11 +1,11 @@
 """How a walk goes through directories, also while others change them."""
 
-import os
 from pathlib import Path
 
 import pytest
 
 from packrat_agent.publish.walk import Directories, walk
+from support.deep_directories import plant
 
 
 def list_paths(root: Path) -> list[str]:
@@ -50,24 +50,15 @@ def test_a_directory_that_is_gone_meanwhile_is_empty(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("depth", [1, 100, 101, 600])
-def test_what_lies_too_deep_is_told_and_left_alone(tmp_path: Path, depth: int) -> None:
+def test_what_lies_too_deep_is_told_and_not_entered(tmp_path: Path, depth: int) -> None:
     """Anybody may plant such a directory: neither the interpreter nor the limit of open files may end the walk."""
-    inside = os.open(tmp_path, os.O_RDONLY)
-    for _ in range(depth):
-        os.mkdir("d", dir_fd=inside)
-        deeper = os.open("d", os.O_RDONLY, dir_fd=inside)
-        os.close(inside)
-        inside = deeper
-    os.close(os.open("file", os.O_CREAT | os.O_WRONLY, dir_fd=inside))
-    os.close(inside)
+    plant(tmp_path / "d", depth - 1)
+    tmp_path.joinpath(*"d" * min(depth, 100), "file").touch()
     (tmp_path / "e").touch()
     found = Directories()
     paths = [path for items in walk(tmp_path, found) for path, _ in items]
-    if depth <= 100:
-        assert (paths, found.deep) == ([f"{'d/' * depth}file", "e"], [])
-    else:
-        assert (paths, found.deep) == (["e"], ["/".join("d" * 101)])
-    # The directories above it are not empty, so nobody tries to remove them.
+    assert paths == [f"{'d/' * min(depth, 100)}file", "e"]
+    assert found.deep == ([] if depth <= 100 else ["/".join("d" * 101)])
     assert found.empty == []
 
 

@@ -7,14 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from structlog.testing import capture_logs
 
 from packrat_agent.config.load import load
 from packrat_agent.model.entries import StoredFile
 from packrat_agent.state.facts import ScanRound
 from packrat_agent.sync import disk_look
 from packrat_agent.sync.context import MirrorContext
-from packrat_agent.sync.disk_look import look_beside, note_look
+from packrat_agent.sync.disk_look import find_untracked, look_beside, note_look
 from packrat_agent.sync.mirror import ready
 from support.mirror_conf import write_mirror_conf
 
@@ -112,12 +111,35 @@ def test_what_was_found_is_found_again_if_the_agent_dies_before_it_is_mended(
     assert context.store.scanned.look_up(["pool/00100"]) == {}
 
 
-def test_what_lies_too_deep_is_warned_of_and_all_else_is_looked_at(
-    context: MirrorContext,
-) -> None:
+def test_what_lies_too_deep_is_untracked_and_all_else_is_looked_at(context: MirrorContext) -> None:
     (context.root / "/".join("d" * 150)).mkdir(parents=True)
     rot(context, "pool/00100")
-    with capture_logs() as logs:
-        found = look_beside(context, lambda files, size: None, reads_everything=True).found
+    found = look_beside(context, lambda files, size: None, reads_everything=True).found
     assert (found.files, [file.path for file in found.damaged]) == (COUNT - 1, ["pool/00100"])
-    assert [(line["event"], line["path"]) for line in logs] == [("untracked", f"{'d/' * 100}…")]
+    assert find_untracked(context, found) == ["/".join("d" * 101)]
+
+
+def test_what_is_published_while_a_scan_reads_is_not_taken_for_damaged(context: MirrorContext) -> None:
+    """The walk gives the files of a directory by 500; with those before them, they are more than a portion."""
+    live = context.store.live
+    first = [put(context, f"a/{number}") for number in range(3)]
+    live.adopt("repo", [(file, file.sha256) for file in first], time.time())
+    published = False
+
+    def publish(more: int, size: int) -> None:
+        nonlocal published
+        if not published:
+            published = True
+            target = context.root / "pool/00498"
+            target.with_name("new").write_bytes(b"the next one")
+            target.with_name("new").rename(target)
+            status, sha256 = target.stat(), hashlib.sha256(b"the next one").hexdigest()
+            file = StoredFile("pool/00498", sha256, status.st_size, status.st_mtime_ns, status.st_ino)
+            live.forget([file.path])
+            live.adopt("repo", [(file, sha256)], time.time())
+
+    seen = look_beside(context, publish, reads_everything=True)
+    assert published
+    # What was known of it before it was read is known no more.
+    assert note_look(context, seen) == set()
+    assert "pool/00498" in context.store.scanned.look_up(["pool/00498"])

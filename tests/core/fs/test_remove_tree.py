@@ -1,6 +1,7 @@
 """What a removal of a directory takes, and what it leaves alone."""
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -9,24 +10,12 @@ from hypothesis import strategies as st
 
 from packrat_core.errors import DiskError
 from packrat_core.fs.links import remove_any, remove_tree
-
-
-def plant(top: Path, depth: int) -> None:
-    """Make directories one in another, deeper than any path can name."""
-    top.mkdir()
-    inside = os.open(top, os.O_RDONLY)
-    for number in range(depth):
-        os.close(os.open(f"file{number}", os.O_CREAT | os.O_WRONLY, dir_fd=inside))
-        os.mkdir("d", dir_fd=inside)
-        deeper = os.open("d", os.O_RDONLY, dir_fd=inside)
-        os.close(inside)
-        inside = deeper
-    os.close(inside)
+from support.deep_directories import plant
 
 
 @pytest.mark.parametrize("depth", [0, 1, 5, 5000])
 def test_a_directory_goes_however_deep_it_is(tmp_path: Path, depth: int) -> None:
-    plant(tmp_path / "top", depth)
+    plant(tmp_path / "top", depth, "file")
     remove_any(tmp_path / "top")
     assert list(tmp_path.iterdir()) == []
 
@@ -59,3 +48,20 @@ def test_a_link_itself_is_no_directory_to_remove(tmp_path: Path) -> None:
     with pytest.raises(DiskError):
         remove_tree(tmp_path / "link")
     assert (tmp_path / "elsewhere").is_dir()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a filesystem")
+def test_a_directory_of_a_lower_layer_goes(tmp_path: Path) -> None:
+    """overlayfs does not move it."""
+    for name in ("lower/top/a/b/c", "upper", "work", "merged"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "lower/top/a/b/c/file").touch()
+    layers = f"lowerdir={tmp_path}/lower,upperdir={tmp_path}/upper,workdir={tmp_path}/work"
+    mounted = subprocess.run(["mount", "-t", "overlay", "overlay", "-o", layers, tmp_path / "merged"], check=False)
+    if mounted.returncode != 0:
+        pytest.skip("no overlayfs here")
+    try:
+        remove_tree(tmp_path / "merged/top")
+        assert list((tmp_path / "merged").iterdir()) == []
+    finally:
+        subprocess.run(["umount", tmp_path / "merged"], check=True)
