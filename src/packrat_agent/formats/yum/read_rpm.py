@@ -111,7 +111,10 @@ def _scrub(header: Header) -> bytes:
         if item.kind in (STRING, STRINGS, I18N):
             start, end = header.store + item.start, header.store + item.end
             part = bytes(blob[start:end]).translate(_CONTROL)
-            blob[start:end] = part if part.isascii() else b"\0".join(map(_scrub_text, part.split(b"\0")))
+            if not part.isascii():
+                *texts, behind = part.split(b"\0", item.number)
+                part = b"\0".join((*map(_scrub_text, texts), behind))
+            blob[start:end] = part
     return bytes(blob)
 
 

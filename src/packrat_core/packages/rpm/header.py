@@ -65,7 +65,8 @@ class Header:
         item = self.items.get(tag)
         if item is None or item.kind not in _TEXTS:
             return []
-        return self.blob[self.store + item.start : self.store + item.end].split(b"\0")[: item.number]
+        # What follows the last one may be millions of NUL bytes.
+        return self.blob[self.store + item.start : self.store + item.end].split(b"\0", item.number)[: item.number]
 
     def text(self, tag: int) -> bytes | None:
         """Return the first string under a tag; None if there is none."""

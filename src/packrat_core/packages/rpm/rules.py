@@ -3,8 +3,9 @@
 - Each tag has the type that rpm gives it, and tags that belong together have the same number of values: createrepo_c
   does not check this, and would read beyond the values.
 - The paths of the files are not too long together: a few bytes can name a great many long paths.
-- Rich dependencies, such as `(a if (b or c))`, are not nested too deeply: dnf and zypper read them recursively, and
-  crash when they read a repository that has one of 200,000 levels.
+- Rich dependencies, such as `(a if (b or c))`, are neither nested too deeply nor too long: dnf and zypper read them
+  recursively, also the parts of `(a or b or c)`, and crash when they read a repository that has one of 200,000.
+- No text is so long that libxml2 refuses the index that it stands in, and all together are no bomb.
 
     check_header(walk(file).header)
 
@@ -19,6 +20,13 @@ from packrat_core.packages.rpm.tags import BASE_NAMES, DIR_INDEXES, DIR_NAMES
 
 _PATHS_LIMIT = 32 * 1024 * 1024
 _NESTING_LIMIT = 100
+_WORDS_LIMIT = 2000
+"""Words of a rich dependency."""
+_TEXT_LIMIT = 1024 * 1024
+"""Bytes of a text. libxml2 reads attributes up to 10,000,000, and XML may write a character as six."""
+_TEXTS_LIMIT = 32 * 1024 * 1024
+"""Bytes of all texts, written as XML."""
+_LONGEST_ESCAPE = 6
 _PARENTHESES = re.compile(rb"[()]")
 _DEPENDENCIES = (
     *((1047, 1112, 1113), (1049, 1048, 1050), (1054, 1053, 1055), (1090, 1114, 1115)),
@@ -44,6 +52,9 @@ _KINDS: dict[int, tuple[int, ...]] = {
 }
 """Tag → the types that rpm allows for it."""
 
+_INDEXED = tuple(tag for tag, kinds in _KINDS.items() if not {STRING, STRINGS, I18N}.isdisjoint(kinds))
+"""Tags of texts, nearly all of which get into the index."""
+
 
 def check_header(header: Header) -> None:
     """Check types and numbers of the values that the index uses, the length of the paths, and rich dependencies.
@@ -57,9 +68,10 @@ def check_header(header: Header) -> None:
     for together in _TOGETHER:
         if len({header.items[tag].number for tag in together if tag in header.items}) > 1:
             raise Refused(f"its header is broken: tags {together} differ in length")
+    _check_texts(header)
     for dependencies, *_ in _DEPENDENCIES:
         for text in header.texts(dependencies):
-            _check_nesting(text)
+            _check_rich(text)
     # Every file repeats the name of its directory in the index, so one long name can be multiplied by many files.
     lengths = [len(name) for name in header.texts(DIR_NAMES)]
     try:
@@ -70,9 +82,34 @@ def check_header(header: Header) -> None:
         raise Refused(f"the paths of its files have more than {_PATHS_LIMIT} bytes")
 
 
-def _check_nesting(dependency: bytes) -> None:
+def _check_texts(header: Header) -> None:
+    # Fast path for nearly all packages: whatever the texts are, they are few.
+    room = sum(header.items[tag].end - header.items[tag].start for tag in _INDEXED if tag in header.items)
+    if room <= _TEXT_LIMIT:
+        return
+    total = 0
+    for tag in _INDEXED:
+        for text in header.texts(tag):
+            if len(text) > _TEXT_LIMIT:
+                raise Refused(
+                    f"its header has a text of {len(text)} bytes under tag {tag}, with which clients can't read the "
+                    f"index: the limit is {_TEXT_LIMIT}; build it anew with a shorter one"
+                )
+            total += len(text) + (_LONGEST_ESCAPE - 1) * sum(map(text.count, (b"&", b"<", b">", b'"')))
+    if total > _TEXTS_LIMIT:
+        raise Refused(f"the texts in its header come to more than {_TEXTS_LIMIT} bytes in the index")
+
+
+def _check_rich(dependency: bytes) -> None:
     # Only what begins so is a rich dependency; names such as `libc.so.6()(64bit)` have parentheses as well.
-    if not dependency.startswith(b"(") or dependency.count(b"(") <= _NESTING_LIMIT:
+    if not dependency.startswith(b"("):
+        return
+    if len(dependency) > _WORDS_LIMIT and len(dependency.split()) > _WORDS_LIMIT:
+        raise Refused(
+            f"its header has a rich dependency of more than {_WORDS_LIMIT} words, which can crash clients: "
+            f"{dependency[:60].decode('ascii', 'backslashreplace')!r}; build it anew without"
+        )
+    if dependency.count(b"(") <= _NESTING_LIMIT:
         return
     depth = 0
     for parenthesis in _PARENTHESES.finditer(dependency):

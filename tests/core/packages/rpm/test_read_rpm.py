@@ -4,14 +4,16 @@ import gzip
 import re
 import struct
 import subprocess
+import tracemalloc
 from pathlib import Path
 from xml.etree import ElementTree
 
+import createrepo_c
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from packrat_agent.formats.yum.read_rpm import read_rpm
+from packrat_agent.formats.yum.read_rpm import _scrub, read_rpm
 from packrat_agent.model.entries import Fragment
 from packrat_core.errors import Refused
 from packrat_core.packages.rpm.header import BINARY, INT32, STRING, STRINGS, Header, Item, RpmFile, walk
@@ -179,6 +181,56 @@ def test_a_rich_dependency_that_is_nested_so_deeply_that_clients_crash_is_refuse
     for levels in (101, 200_000):
         with pytest.raises(Refused, match="rich dependency with more than 100 nested"):
             read(tmp_path, build_rpm(Rpm("rich", "1", "noarch", requires=(("(" * levels + "a", ""),))))
+
+
+def test_a_rich_dependency_of_so_many_parts_that_clients_crash_is_refused(tmp_path: Path) -> None:
+    """libsolv reads each part of a chain in a call of its own."""
+    for parts, is_read in ((1000, True), (1001, False), (200_000, False)):
+        data = build_rpm(Rpm("rich", "1", "noarch", requires=((f"({' or '.join('a' * parts)})", ""),)))
+        if is_read:
+            assert read(tmp_path, data).name == "rich"
+        else:
+            with pytest.raises(Refused, match="rich dependency of more than 2000 words"):
+                read(tmp_path, data)
+
+
+@pytest.mark.parametrize("text", ["x", '"'])
+def test_a_text_with_which_libxml2_would_refuse_the_index_is_refused(tmp_path: Path, text: str) -> None:
+    longest = text * 1024 * 1024
+    fragment = read(tmp_path, build_rpm(Rpm("long", "1", "noarch", requires=((longest, ""),))))
+    assert (longest if text == "x" else "&quot;" * 1024 * 1024).encode() in fragment.body
+    index = tmp_path / "primary.xml"
+    entry = fragment.body.split(b"\0")[0].translate(bytes(byte if byte > 3 else ord("0") for byte in range(256)))
+    index.write_bytes(
+        b'<metadata xmlns="http://linux.duke.edu/metadata/common" xmlns:rpm="http://linux.duke.edu/metadata/rpm" '
+        b'packages="1">\n' + entry + b"</metadata>\n"
+    )
+    names: list[str] = []
+    createrepo_c.xml_parse_primary(str(index), pkgcb=lambda package: names.append(package.name), do_files=False)
+    assert names == ["long"]
+    with pytest.raises(Refused, match=r"a text of 1048577 bytes under tag 1049"):
+        read(tmp_path, build_rpm(Rpm("long", "1", "noarch", requires=((longest + text, ""),))))
+
+
+def test_texts_that_make_a_bomb_of_the_index_are_refused(tmp_path: Path) -> None:
+    """Each of them may be there by itself, and XML writes six bytes for one."""
+    requires = tuple(('"' * 1024 * 1024, str(number)) for number in range(6))
+    with pytest.raises(Refused, match="come to more than 33554432 bytes"):
+        read(tmp_path, build_rpm(Rpm("bomb", "1", "noarch", requires=requires)))
+    assert read(tmp_path, build_rpm(Rpm("bomb", "1", "noarch", requires=requires[:5]))).name == "bomb"
+
+
+def test_nul_bytes_behind_a_text_cost_next_to_nothing(tmp_path: Path) -> None:
+    """A header may have 64 MiB of them; an object for each would come to gigabytes."""
+    packed = bytearray(b"\xc3\xa9" + bytes(1_000_000))
+    header = Header(bytes(packed), 0, {NAME: Item(STRING, 0, len(packed), 1)})
+    tracemalloc.start()
+    try:
+        assert header.texts(NAME) == [b"\xc3\xa9"]
+        assert _scrub(header) == packed
+        assert tracemalloc.get_traced_memory()[1] < 6 * len(packed)
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize(
