@@ -268,6 +268,14 @@ def bad_images() -> dict[str, bytes]:
     sha512 = {**described(config, f"{OCI}.config.v1+json"), "digest": f"sha512:{'0' * 128}"}
     other_hash = as_json({**json.loads(manifest), "config": sha512})
     two = manifest_of(config, (LAYER, PLAIN), annotations={"a": "b"})
+    of_two = config_of([digest(LAYER)] * 2)
+    twice = manifest_of(of_two, layers=[{**described(LAYER, PLAIN), "size": 7}, described(LAYER, PLAIN)])
+    two_lists = b'{"layers": [{"urls": ["https://elsewhere.example.com/"]}], ' + manifest[1:]
+    two_architectures = b'{"architecture": "arm64", ' + config[1:]
+    of_two_architectures = manifest_of(two_architectures, (LAYER, PLAIN))
+    two_sizes = as_json(
+        {"schemaVersion": 2, "mediaType": f"{OCI}.index.v1+json", "manifests": [top, {**top, "size": 5}]}
+    )
     return {
         "a layer's blob damaged": _replace(oci(), _blob_name(LAYER), flipped),
         "a configuration damaged": _replace(oci(), _blob_name(config), config.replace(b"amd64", b"arm64")),
@@ -294,6 +302,14 @@ def bad_images() -> dict[str, bytes]:
         "more classic layers than diff_ids": classic(diff_ids=[]),
         "classic diff_ids that are no list": classic(diff_ids={"a": 1}),
         "a layer's size wrong": layout(described(wrong_size, MANIFEST), blobs=[config, LAYER, wrong_size]),
+        "a layer's size right and wrong": layout(described(twice, MANIFEST), blobs=[of_two, LAYER, twice]),
+        "a manifest's size right and wrong": layout(
+            described(two_sizes, f"{OCI}.index.v1+json"), blobs=[*blobs, two_sizes]
+        ),
+        "a second list of layers": layout(described(two_lists, MANIFEST), blobs=[config, LAYER, two_lists]),
+        "a second architecture": layout(
+            described(of_two_architectures, MANIFEST), blobs=[two_architectures, LAYER, of_two_architectures]
+        ),
         "a layer's size no number": layout(described(true_size, MANIFEST), blobs=[config, LAYER, true_size]),
         "a manifest's size wrong": layout({**top, "size": 5}, blobs=blobs),
         "a digest of another kind": layout(described(other_hash, MANIFEST), blobs=[config, LAYER, other_hash]),

@@ -6,7 +6,7 @@ Source: OCI Image Layout Specification 1.1.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from packrat_core.errors import Refused
@@ -30,6 +30,10 @@ from packrat_core.text import count_of
 INDEX_FILE = "index.json"
 _DEPTH_LIMIT = 4
 _MANIFESTS_LIMIT = 200
+_CONFIGS_LIMIT = 64 * 1024 * 1024
+"""Bytes of all configurations; one that many manifests name counts with each of them, since each reads it."""
+_PARTS_LIMIT = 1_000_000
+"""Blobs and manifests below all indexes; one counts with each index above it."""
 _IMAGE_CONFIGS = frozenset(
     {"application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json"}
 )
@@ -98,7 +102,7 @@ def read_layout(archive: ImageArchive) -> LayoutImage:
     walk = _Walk(archive)
     found = _read_image(archive, walk, tops, data if len(tops) == len(named) else write_index(data, tops))
     artifacts = _Found()
-    for descriptor in about:
+    for descriptor in _each_once(about):
         artifacts.add(walk.follow(_read_blob(archive, descriptor), descriptor.media_type))
     blobs = found.blobs | artifacts.blobs
     return LayoutImage(
@@ -111,6 +115,18 @@ def read_layout(archive: ImageArchive) -> LayoutImage:
     )
 
 
+def _each_once(descriptors: Iterable[Descriptor]) -> Collection[Descriptor]:
+    """Leave out descriptors of a manifest that is described before in the same words.
+
+    Raises:
+        Refused: there are too many manifests.
+    """
+    kept = {descriptor.identity: descriptor for descriptor in descriptors}
+    if len(kept) > _MANIFESTS_LIMIT:
+        raise Refused(f"it has more than {_MANIFESTS_LIMIT} manifests")
+    return kept.values()
+
+
 def _part(archive: ImageArchive, named: Sequence[Descriptor]) -> tuple[list[Descriptor], list[Descriptor]]:
     """Tell the descriptors of images from those of artifacts: manifests with a subject, and lists of such.
 
@@ -120,8 +136,12 @@ def _part(archive: ImageArchive, named: Sequence[Descriptor]) -> tuple[list[Desc
         return list(named), []
     tops: list[Descriptor] = []
     about: list[Descriptor] = []
+    manifests = {
+        descriptor.identity: read_manifest(_read_blob(archive, descriptor), descriptor.media_type)
+        for descriptor in _each_once(named)
+    }
     for descriptor in named:
-        manifest = read_manifest(_read_blob(archive, descriptor), descriptor.media_type)
+        manifest = manifests[descriptor.identity]
         if FALLBACK_TAG.fullmatch(descriptor.name.rpartition(":")[2]) and manifest.is_index:
             about += manifest.children
         else:
@@ -157,7 +177,9 @@ class _Walk:
 
     def __init__(self, archive: ImageArchive) -> None:
         self._archive = archive
-        self._known: dict[str, _Found | None] = {}
+        self._known: dict[tuple[str, str, int], _Found | None] = {}
+        self._configs_left = _CONFIGS_LIMIT
+        self._parts_left = _PARTS_LIMIT
 
     def follow(self, data: bytes, media_type: str, depth: int = 0) -> _Found:
         """Collect the parts of a manifest; an index is rewritten without the images that are not in the archive.
@@ -177,7 +199,8 @@ class _Walk:
         check_manifest(data)
         found = _Found()
         if manifest.is_index:
-            kept = [child for child in manifest.children if self._add(found, child, depth + 1)]
+            in_archive = {child.identity: self._add(found, child, depth + 1) for child in _each_once(manifest.children)}
+            kept = [child for child in manifest.children if in_archive[child.identity]]
             if not kept:
                 raise _Lacking("its index names no image that is in the archive")
             if len(kept) < len(manifest.children):
@@ -190,19 +213,22 @@ class _Walk:
 
     def _add(self, found: _Found, child: Descriptor, depth: int) -> bool:
         """Add an image that an index names; return False if it is not in the archive."""
-        if child.digest not in self._known:
+        if child.identity not in self._known:
             if len(self._known) >= _MANIFESTS_LIMIT:
                 raise Refused(f"it has more than {_MANIFESTS_LIMIT} manifests")
             try:
-                self._known[child.digest] = self.follow(_read_blob(self._archive, child), child.media_type, depth)
+                self._known[child.identity] = self.follow(_read_blob(self._archive, child), child.media_type, depth)
             except _Lacking:
-                self._known[child.digest] = None
-        below = self._known[child.digest]
+                self._known[child.identity] = None
+        below = self._known[child.identity]
         if below is None:
             return False
         if below.top != child.digest:
             # The inner index was rewritten and has another digest now, which the outer one does not name.
             raise Refused("an index in its index names images that are not in the archive")
+        self._parts_left -= len(below.blobs) + len(below.manifests)
+        if self._parts_left < 0:
+            raise Refused("its indexes name too much, again and again")
         found.add(below)
         return True
 
@@ -213,9 +239,15 @@ class _Walk:
                 continue
             if not self._archive.has(blob_name(blob.digest)):
                 raise _Lacking(f"its manifest names {blob.digest}, which is not in the archive")
+            # Each descriptor must be right: of one that is described twice, clients may take either.
+            if self._archive.find(blob_name(blob.digest)).size != blob.size:
+                raise Refused(f"the bytes of its blob {blob.digest} are not those that its manifest names")
             found.blobs[blob.digest] = blob
         if manifest.config is not None:
             config = self._archive.read(blob_name(manifest.config.digest), CONFIG_LIMIT)
+            self._configs_left -= len(config)
+            if self._configs_left < 0:
+                raise Refused(f"its configurations have more than {_CONFIGS_LIMIT} bytes")
             found.architectures.add(read_architecture(config))
             found.diff_ids |= pair_layers(manifest, config)
 

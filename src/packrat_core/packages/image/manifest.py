@@ -51,6 +51,11 @@ class Descriptor:
     elsewhere: bool
     record: Mapping[str, Any]
 
+    @property
+    def identity(self) -> tuple[str, str, int]:
+        """What it says of the bytes: two descriptors that agree in it are right or wrong together."""
+        return self.digest, self.media_type, self.size
+
 
 @dataclass(frozen=True, slots=True)
 class Manifest:

@@ -2,6 +2,7 @@
 
 1. Both are JSON in UTF-8 without a byte order mark, and without the NaN and Infinity that Python takes.
 2. No key that is read is spelled in other letters: Go takes `Layers` for `layers`, and the last of both counts.
+   No key is there twice: of two lists or objects, Go mixes the values, and its next encoding/json refuses both.
 3. Values have the types that clients give them: any other is an error to them, whatever the key is for.
 
     check_manifest(data)
@@ -12,6 +13,7 @@ Source: OCI Image Format Specification 1.1; Go's encoding/json; Docker Image Spe
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
@@ -44,9 +46,22 @@ def check_config(config: bytes) -> None:
 
 def _parse(data: bytes, what: str) -> Any:
     try:
-        return json.loads(data.decode("utf-8"), parse_constant=_refuse_constant)
+        return json.loads(data.decode("utf-8"), parse_constant=_refuse_constant, object_pairs_hook=_as_object)
+    except _Doubled as error:
+        raise Refused(f"its {what} has the key {str(error)[:_SHOWN_LIMIT]!r} twice in one object") from None
     except (ValueError, RecursionError):
         raise Refused(f"its {what} is not JSON in UTF-8 as clients read it") from None
+
+
+class _Doubled(Exception):
+    """A key that is twice in one object."""
+
+
+def _as_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        raise _Doubled(next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1))
+    return value
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -1,11 +1,13 @@
 """Which manifest of an OCI layout is the image, and what is about it."""
 
 import io
+import json
 from typing import Any
 
 import pytest
 
 from packrat_core.errors import Refused
+from packrat_core.packages.image import layout as layout_module
 from packrat_core.packages.image.archive import ImageArchive
 from packrat_core.packages.image.layout import LayoutImage, read_layout
 from support.odd_images import (
@@ -75,3 +77,62 @@ def test_the_index_of_several_platforms_is_taken_as_it_is_unless_an_artifact_sta
     image = read(layout(*tops, described(about, MANIFEST), blobs=[*BLOBS, b"{}", about]))
     assert set(image.artifacts) == {digest(about)}
     assert digest(about).encode() not in image.manifests[image.top][1]
+
+
+def test_what_is_named_again_and_again_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A megabyte of names would keep a processor busy for an hour."""
+    about = manifest_of(CONFIG, (LAYER, PLAIN), subject=described(WEB, MANIFEST))
+    listed = as_json({**json.loads(INDEX), "manifests": [described(about, MANIFEST)] * 900})
+    fallback = named(listed, f"{OCI}.index.v1+json", f"sha256-{'0' * 64}")
+    archive = layout(described(WEB, MANIFEST), *[fallback] * 900, blobs=[*BLOBS, about, listed])
+    opened: list[str] = []
+    read_any = ImageArchive.read
+
+    def read_counted(archive: ImageArchive, name: str, limit: int) -> bytes:
+        opened.append(name)
+        return read_any(archive, name, limit)
+
+    monkeypatch.setattr(ImageArchive, "read", read_counted)
+    image = read(archive)
+    assert set(image.manifests) == {digest(WEB)}
+    assert set(image.artifacts) == {digest(about)}
+    assert len(opened) < 10
+
+
+def test_manifests_are_counted_wherever_they_are_named() -> None:
+    listed = [described(as_json({"a": number}), MANIFEST) for number in range(201)]
+    with pytest.raises(Refused, match="it has more than 200 manifests"):
+        read(layout(*listed, blobs=BLOBS))
+    index = as_json({**json.loads(INDEX), "manifests": listed})
+    with pytest.raises(Refused, match="it has more than 200 manifests"):
+        read(layout(described(index, f"{OCI}.index.v1+json"), blobs=[index]))
+
+
+def test_a_configuration_that_many_manifests_name_has_a_limit() -> None:
+    large = config_of([digest(LAYER)], x="x" * 8_000_000)
+    manifests = [manifest_of(large, (LAYER, PLAIN), annotations={"a": str(number)}) for number in range(9)]
+    for count, is_read in ((8, True), (9, False)):
+        index = as_json(
+            {**json.loads(INDEX), "manifests": [described(manifest, MANIFEST) for manifest in manifests[:count]]}
+        )
+        archive = layout(described(index, f"{OCI}.index.v1+json"), blobs=[large, LAYER, index, *manifests])
+        if is_read:
+            assert len(read(archive).manifests) == 9
+        else:
+            with pytest.raises(Refused, match="its configurations have more than 67108864 bytes"):
+                read(archive)
+
+
+def test_indexes_that_name_the_same_again_and_again_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(layout_module, "_PARTS_LIMIT", 50)
+    inner, blobs = [described(WEB, MANIFEST), described(OTHER, MANIFEST)], list(BLOBS)
+    for level in range(3):
+        indexes = [
+            as_json({**json.loads(INDEX), "manifests": inner, "annotations": {"n": f"{level} {number}"}})
+            for number in range(4)
+        ]
+        inner = [described(index, f"{OCI}.index.v1+json") for index in indexes]
+        blobs += indexes
+    with pytest.raises(Refused, match="name too much"):
+        read(layout(inner[0], blobs=blobs))
+    assert len(read(layout(json.loads(indexes[0])["manifests"][0], blobs=blobs)).manifests) == 7
