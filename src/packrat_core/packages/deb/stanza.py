@@ -11,8 +11,11 @@ from packrat_core.packages.deb.relations import check_fields, check_stanza_size
 from packrat_core.packages.facts import PackageFacts
 
 _FIELD = re.compile(rb"([!\"$-,.-9;-~][!-9;-~]*):[ \t]*(.*)", re.DOTALL)
-_USUAL_FIELD = re.compile(rb"(([A-Za-z][A-Za-z0-9-]*+):.*+(?:\n[ \t]++[^ \t\n\v\f].*+)*+)\n")
-"""Matches a field of the usual form, for speed: all of its lines, and its name."""
+_USUAL_FIELD = re.compile(rb"^(([A-Za-z][A-Za-z0-9-]*+):.*+(?:\n[ \t]++[^ \t\n\v\f].*+)*+)\n", re.MULTILINE)
+"""Matches a field of the usual form, for speed: all of its lines, and its name.
+
+It is tried at the beginnings of lines alone: at each letter of a line of megabytes without a colon, that takes hours.
+"""
 
 _NAME = re.compile(rb"[A-Za-z0-9][A-Za-z0-9+._-]*")
 _VERSION = re.compile(rb"[A-Za-z0-9.+:~_-]+")

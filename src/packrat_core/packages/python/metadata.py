@@ -18,6 +18,8 @@ _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 _NAME_LIMIT = 200
 _VERSION_LIMIT = 100
 _REQUIRES_LIMIT = 1000
+_FOLDED_LIMIT = 64 * 1024
+"""Bytes of a folded field, with the blank space in it."""
 _PASSED_OVER = (b"From ", b":")
 """Beginnings of lines that are not fields, but that clients pass over."""
 _NEVER_FOLDED = frozenset({b"name", b"version"})
@@ -90,8 +92,9 @@ def _fields(content: bytes) -> dict[bytes, bytes]:
     """
     fields: dict[bytes, bytes] = {}
     current = b""
-    for raw in content.removeprefix(codecs.BOM_UTF8).split(b"\n"):
-        line = raw.rstrip(b"\r")
+    # To the parser of email, by which pip reads, a carriage return ends a line also where no newline follows it.
+    text = content.replace(b"\r\n", b"\n").replace(b"\r", b"\n") if b"\r" in content else content
+    for line in text.removeprefix(codecs.BOM_UTF8).split(b"\n"):
         if not line:
             break
         # A folded line continues the field before it; it is kept only for a field that an index lists.
@@ -100,6 +103,9 @@ def _fields(content: bytes) -> dict[bytes, bytes]:
                 raise Refused(f"its metadata has a {current.decode().title()} that is folded, which pip can't read")
             if current in fields:
                 fields[current] += b" " + line
+                # A line may be folded a million times.
+                if len(fields[current]) > _FOLDED_LIMIT:
+                    raise Refused(f"its metadata has a {current.decode().title()} of too many lines")
             continue
         match = _FIELD.fullmatch(line)
         if match is None and line.startswith(_PASSED_OVER):

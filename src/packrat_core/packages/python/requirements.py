@@ -24,6 +24,8 @@ from packaging.version import InvalidVersion
 from packrat_core.errors import Refused
 
 _COUNT_LIMIT = 5000
+_TEXT_LIMIT = 1024 * 1024
+"""Characters of all requirements: packaging takes some ten seconds for so many, and clients as long."""
 _KNOWN = 2048
 _KNOWN_LIMIT = 200
 """Characters of a requirement that is remembered as sound."""
@@ -60,6 +62,8 @@ def check_requirements(content: bytes) -> None:
     found = _find_requirements(content)
     if len(found) > _COUNT_LIMIT:
         raise Refused(f"its METADATA has more than {_COUNT_LIMIT} times Requires-Dist")
+    if sum(map(len, found)) > _TEXT_LIMIT:
+        raise Refused(f"its METADATA has more than {_TEXT_LIMIT} characters of Requires-Dist")
     for text in found:
         # The versions of a project mostly require the same.
         (_check_once if len(text) <= _KNOWN_LIMIT else _check)(text)

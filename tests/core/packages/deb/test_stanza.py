@@ -80,6 +80,13 @@ def test_many_lines_cost_no_more_than_their_number() -> None:
     assert stanza.body.endswith(lines)
 
 
+@pytest.mark.timeout(60)
+def test_a_long_line_without_a_colon_costs_no_more_than_its_length() -> None:
+    for lines in (b"a" * 4_000_000, b"Description: many\n a\n" + b"a" * 3_000_000):
+        with pytest.raises(Refused, match="a line that is not a field"):
+            read_stanza(START + lines)
+
+
 _names = st.sampled_from([b"Package", b"package", b"Version", b"Architecture", b"Depends", b"Size", b"SHA256", b"X-a"])
 _values = st.one_of(
     st.sampled_from([b"x", b"1", b"amd64", b"all", b"a\n b", b"a\n\tb", b"\r", b""]), st.binary(max_size=8)

@@ -8,6 +8,7 @@ from packrat_core.errors import Refused
 from packrat_core.packages.python.metadata import read_metadata
 
 
+@pytest.mark.timeout(20)
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
@@ -19,6 +20,9 @@ from packrat_core.packages.python.metadata import read_metadata
         (b"Name: a\nVersion: one\n", "none by PEP 440"),
         (b"Name: a\nVersion: 1" + b"0" * 5000 + b"\n", "unusable Version"),
         (b"Name: a\nVersion: 1\nRequires-Python: >=3\x00\n", "unusable Requires-Python"),
+        (b"Name: a\nVersion: 1\nRequires-Python: >=3\n" + b" x\n" * 1_000_000, "Requires-Python of too many lines"),
+        # To pip, this is a project called `other`.
+        (b"Summary: a\rName: other\nName: a\nVersion: 1\n", "Name twice"),
     ],
 )
 def test_unusable_metadata_is_refused(content: bytes, reason: str) -> None:

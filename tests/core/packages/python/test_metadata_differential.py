@@ -34,6 +34,13 @@ _LINES = st.sampled_from(
         *(b"Requires-Python: >=3.8", b"Requires-Python: >=3,", b" <4", b"\t", b" folded", b"X-A: b", b": x", b"junk"),
         *(b"Summary: caf\xc3\xa9", b"Summary: caf\xe9", b"Summary: a\0b", b"Summary: a\x0cb", b"Summary: a\x1cb"),
         *(b"Summary: a\xc2\x85b", b"Summary: a\xe2\x80\xa8b", b"From x", b"From: x", b"", b"text", b"\xef\xbb\xbfX: y"),
+        *(
+            b"Summary: a\rName: other",
+            b"Summary: a\r",
+            b"Requires-Python: >=3\rVersion: 2",
+            b"Version:\r1.0",
+            b"\rX-A: b",
+        ),
     ]
 )
 _METADATA = st.builds(
@@ -84,6 +91,8 @@ def ours(content: bytes) -> CoreMetadata | str:
 @example(content=b"Name:\n pkg\nVersion: 1.0\n")
 @example(content=b"Name: pkg\nSummary: a\x1cVersion: 3\nVersion: 1.0\n")
 @example(content=b"Name: pkg\nVersion: 1.0\nRequires-Python: >=3,\n <4\n")
+@example(content=b"Name: pkg\nVersion: 1.0\nRequires-Python: >=3\rX-A: b\n")
+@example(content=b"Name: pkg\nVersion: 1.0\nSummary: a\r\r\nRequires-Python: >=3\n")
 def test_pip_reads_what_is_taken_as_it_was_taken(pip: Reader, content: bytes) -> None:
     found, judged = ours(content), pip(content)
     if isinstance(found, CoreMetadata):

@@ -155,3 +155,5 @@ def test_numbers_that_python_does_not_convert_are_refused(requirement: str) -> N
 def test_requirements_without_end_are_refused() -> None:
     with pytest.raises(Refused, match="more than 5000 times"):
         check_requirements(b"Name: x\n" + b"Requires-Dist: foo\n" * 5001)
+    with pytest.raises(Refused, match="more than 1048576 characters"):
+        check_requirements(b"Name: x\nRequires-Dist: foo" + b",".join([b">=1"] * 300_000) + b"\n")
