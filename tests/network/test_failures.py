@@ -1,6 +1,7 @@
 """Whatever keeps the agent from its server is told in one sentence: what, where, what to do next. Real sockets, TLS."""
 
 import asyncio
+import gzip
 import re
 import socket
 import ssl
@@ -188,6 +189,21 @@ def test_a_web_server_that_is_no_packrat_server() -> None:
     with served(say(b"HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n")) as port:
         said = failure(f"http://127.0.0.1:{port}", ServerBroken)
     assert f"at http://127.0.0.1:{port}: 404; that is not a packrat server: check host in [packrat]" in said
+
+
+def test_an_answer_that_something_compresses_though_nobody_asked_for_it() -> None:
+    requests: list[bytes] = []
+
+    def serve(connection: socket.socket) -> None:
+        requests.append(connection.recv(65536))
+        packed = gzip.compress(b"{}")
+        head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(packed)}\r\n\r\n"
+        connection.sendall(head.encode() + packed)
+
+    with served(serve) as port:
+        said = failure(f"http://127.0.0.1:{port}", ServerBroken)
+    assert "not JSON; something in front of the server compresses its answers ('gzip') unasked: switch that off" in said
+    assert b"\r\nAccept-Encoding: identity\r\n" in requests[0]
 
 
 def test_no_tls_where_it_is_expected() -> None:

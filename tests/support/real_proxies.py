@@ -66,6 +66,8 @@ def _nginx(directory: Path, port: int, server: str) -> Sequence[str]:
     text = (
         f"daemon off; worker_processes 1; pid {directory}/nginx.pid; error_log /dev/null crit;\n"
         f"events {{}}\nhttp {{ access_log off; keepalive_timeout 1s; {spare}\n"
+        # It compresses whatever it may.
+        "gzip on; gzip_types *; gzip_proxied any; gzip_min_length 1; gzip_http_version 1.0;\n"
         f"server {{ listen 127.0.0.1:{port}; location / {{ proxy_pass http://{server}; }} }} }}\n"
     )
     return ("nginx", "-p", str(directory), "-c", _write(directory, "nginx.conf", text))

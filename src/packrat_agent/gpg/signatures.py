@@ -1,8 +1,10 @@
 """Makes signatures with exactly the operator's key, and verifies each before anybody else sees it."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
+from packrat_agent.gpg.listing import list_keys
 from packrat_agent.gpg.run import GpgResult, run_gpg, unlock_options
 from packrat_agent.gpg.signing_key import SigningKey
 from packrat_agent.gpg.verify import message_verifies, verifies_by_all
@@ -16,6 +18,9 @@ _COMMANDS = {
     SignatureForm.BINARY: ("--detach-sign",),
     SignatureForm.OPAQUE: ("--sign",),
 }
+_KEY_TROUBLE = "secret key"
+"""Part of what gpg says of a key that is missing ("No secret key"), expired or revoked ("Unusable secret key")."""
+
 _TRIAL = b"packrat-agent: trial signature\n"
 
 
@@ -66,7 +71,8 @@ def make_signatures(
     else:
         is_good = verifies_by_all(keys, data, made.output)
     if not is_good:
-        raise SigningError(
+        # The key may have expired in between.
+        raise _find_change(keys) or SigningError(
             f"the signature that gpg made with {_name(keys)} does not verify; nothing was published",
             hint="look whether the gpg in PATH is the system's own, and check the disk and memory of this machine",
         )
@@ -120,5 +126,30 @@ def _explain_failure(keys: Sequence[SigningKey], made: GpgResult) -> SigningErro
             f"the signing key {_name(keys)} is locked: {what}",
             hint="set passphrase_file to a file (mode 0600) with it",
         )
-    why = explain_closed_home(key.home) or made.reason or "no reason given"
-    return SigningError(f"gpg can't sign with {_name(keys)}: {why}")
+    closed = explain_closed_home(key.home)
+    if closed is None and _KEY_TROUBLE in made.messages.lower() and (changed := _find_change(keys)) is not None:
+        return changed
+    return SigningError(f"gpg can't sign with {_name(keys)}: {closed or made.reason or 'no reason given'}")
+
+
+def _find_change(keys: Sequence[SigningKey]) -> SigningError | None:
+    return next(filter(None, map(_explain_change, keys)), None)
+
+
+def _explain_change(key: SigningKey) -> SigningError | None:
+    """Say why a key that was good when it was found is not any more: gpg says little of it."""
+    listed = next((found for found in list_keys(key.home, secret=True) if key.fingerprint in found.fingerprints), None)
+    if listed is None:
+        where = f"the keyring in {key.home}" if key.home else "the default keyring of this user"
+        return SigningError(
+            f"the signing key {key.fingerprint} is no longer in {where} with its secret part",
+            hint="import the secret key (`gpg --import secret-key.asc`), or set gnupg_home",
+        )
+    now = datetime.now(UTC)
+    for part in (listed.primary, *listed.subkeys):
+        # The secret part of a primary key may be kept offline while its subkeys sign.
+        is_needed = part.fingerprint == key.fingerprint or (part is listed.primary and part.has_secret)
+        reason = part.why_unusable(now, key.primary) if is_needed else None
+        if reason is not None:
+            return SigningError(f"the signing key {part.fingerprint} {reason}")
+    return None

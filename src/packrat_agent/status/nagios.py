@@ -166,6 +166,8 @@ def _agent(status: Status, limits: Limits) -> Iterator[Finding]:
 
 
 def _failures(status: Status) -> Iterator[Finding]:
+    if status.root_lost is not None:
+        yield Level.CRITICAL, status.root_lost
     if status.failure is not None:
         yield Level.CRITICAL, f"the agent can't work: {status.failure.reason}"
     if status.config_error is not None:

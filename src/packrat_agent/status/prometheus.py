@@ -113,7 +113,7 @@ def _of_agent(status: Status) -> Iterator[Metric]:
     running = status.agent.state is AgentState.RUNNING
     yield _gauge("running", "1 while `packrat-agent run` is at work.", float(running))
     yield from _known("started_timestamp_seconds", "When it started.", status.agent.started)
-    yield _gauge("failing", "1 while the agent can't work.", float(status.failure is not None))
+    yield _gauge("failing", "1 while the agent can't work.", float(bool(status.failure or status.root_lost)))
     yield _gauge(
         "configuration_refused", "1 where a new configuration can't be used.", float(status.config_error is not None)
     )

@@ -12,7 +12,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from packrat_agent.config.plain_http import warn_of_plain_http
-from packrat_agent.config.settings import Config
+from packrat_agent.config.settings import AGENT_DIR, Config
 from packrat_agent.state.database import is_there, newest_schema
 from packrat_agent.state.facts import (
     FactsRead,
@@ -99,6 +99,7 @@ def read_status(config: Config, events: int = 0, now: float | None = None) -> St
         disks=tuple(read_disks(config)),
         events=tuple(Event(*row) for row in reversed(rows)),
         section_keys=tuple(SectionKey(section, key) for section, key in facts.section_keys().items()),
+        root_lost=_find_lost(config.mirror.root_dir) if any(repo.live for repo in repos) else None,
     )
 
 
@@ -281,6 +282,18 @@ def _server(config: Config, facts: FactsRead) -> ServerStatus:
         login_refused_since=None if login.refused is None else login.since,
         plain_http=warn_of_plain_http(config.packrat),
     )
+
+
+def _find_lost(root: Path) -> str | None:
+    """Say that root_dir does not hold the tree that the state database remembers; None if it does, or can't be seen."""
+    try:
+        os.stat(root / AGENT_DIR / "mark")  # noqa: PTH116 whoever may not look inside can't tell
+    except (FileNotFoundError, NotADirectoryError):
+        what = "does not hold the files of this mirror" if root.is_dir() else "is not there"
+        return f"root_dir {root} {what}, which clients ask for; is its filesystem mounted?"
+    except OSError:
+        return None
+    return None
 
 
 def read_disks(config: Config) -> Iterator[Disk]:

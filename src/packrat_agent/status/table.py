@@ -203,8 +203,9 @@ def list_troubles(status: Status) -> Iterator[tuple[str, str]]:
         yield f"the agent can't work: {status.failure.reason}", "red"
     if status.config_error is not None:
         yield f"the configuration that it was told to read can't be used: {status.config_error}", "yellow"
-    if status.server.plain_http is not None:
-        yield status.server.plain_http, "yellow"
+    yield from (
+        (text, style) for text, style in ((status.root_lost, "red"), (status.server.plain_http, "yellow")) if text
+    )
     for _, key in status.named_keys():
         found = (key.stale, key.unused, tell_rotation_trouble(key, status.at))
         yield from ((text, "yellow") for text in found if text is not None)

@@ -245,7 +245,9 @@ def _audit_packages(directory: str, path: str, text: bytes) -> Iterator[Finding]
             yield Fault(path, f"names a package without a usable Filename and Size: {name or stanza[:60]!r}")
             continue
         digest = fields.get(b"SHA256", b"").decode("ascii", "replace")
-        named = {key.decode(): fields[key].decode("utf-8", "replace") for key in _IDENTITY if key in fields}
+        named = {
+            key.decode(): (fields.get(key) or _as_apt_reads(found, key)).decode(errors="replace") for key in _IDENTITY
+        }
         yield Named(f"{directory}/{name}", digest, int(size), path, read=partial(find_wrong_deb, named))
 
 
@@ -258,6 +260,12 @@ def read_facts(found: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
             if value and colon == b":":
                 facts[name] = value
     return facts
+
+
+def _as_apt_reads(found: Iterable[tuple[bytes, bytes]], key: bytes) -> bytes:
+    """Return the value of a field in other letters or with other spaces: earlier versions published it as packaged."""
+    same = (lines for lines, name in found if name.lower() == key.lower())
+    return next(same, b"").partition(b"\n")[0].partition(b":")[2].strip(b" \t\r")
 
 
 def _find_refused(stanza: bytes, found: Sequence[tuple[bytes, bytes]]) -> str | None:

@@ -85,9 +85,10 @@ async def read_answer(response: aiohttp.ClientResponse, what: str, bounds: Bound
             f"{what} answered with {error}", hint=f"is {response.url.origin()} a packrat server?"
         ) from None
     except (ValueError, RecursionError):
-        raise ServerBroken(
-            f"{what} answered with something that is not JSON", hint=f"is {response.url.origin()} a packrat server?"
-        ) from None
+        hint, coding = f"is {response.url.origin()} a packrat server?", headers.get("content-encoding", "identity")
+        if coding != "identity":
+            hint = f"something in front of the server compresses its answers ({coding[:20]!r}) unasked: switch that off"
+        raise ServerBroken(f"{what} answered with something that is not JSON", hint=hint) from None
 
 
 async def read_texts(

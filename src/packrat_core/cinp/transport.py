@@ -147,6 +147,8 @@ class Transport:
 def _session(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
         connector=connector,
+        # Nothing is decompressed here. aiohttp would offer gzip by itself, and a proxy would take it up.
+        headers={"Accept-Encoding": "identity"},
         auto_decompress=False,
         trust_env=False,
         cookie_jar=aiohttp.DummyCookieJar(),

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -163,6 +164,40 @@ def test_a_revoked_key_is_refused(ring: Keyring) -> None:
     )
     ring.gpg("--import", data=certificate.encode())
     assert "is revoked; make a new key" in ring.refuses(fingerprint)
+
+
+@pytest.mark.parametrize("change", ["expired", "subkey expired", "revoked", "secret gone", "key gone"])
+def test_a_key_that_goes_bad_while_the_agent_runs_is_told_as_at_a_start(ring: Keyring, change: str) -> None:
+    primary = ring.make()
+    subkey = ring.add(primary)
+    key = ring.find(subkey)
+    told = f"the signing key {primary} is expired; extend it with `gpg --quick-set-expire {primary} 2y`"
+    if change == "expired":
+        ring.gpg(*unlocked(""), "--quick-set-expire", primary, "seconds=1")
+    elif change == "subkey expired":
+        ring.gpg(*unlocked(""), "--quick-set-expire", primary, "seconds=1", subkey)
+        told = f"the signing key {subkey} is expired; extend it with `gpg --quick-set-expire {primary} 2y {subkey}`"
+    elif change == "revoked":
+        certificate = (ring.home / "openpgp-revocs.d" / f"{primary}.rev").read_text().replace(":-----", "-----")
+        ring.gpg("--import", data=certificate.encode())
+        told = f"the signing key {primary} is revoked; make a new key"
+    elif change == "secret gone":
+        for file in (ring.home / "private-keys-v1.d").iterdir():
+            file.unlink()
+        told = f"{subkey} is no longer in the keyring in {ring.home} with its secret part; import the secret key"
+    else:
+        ring.gpg("--yes", "--delete-secret-and-public-key", primary)
+        told = f"{subkey} is no longer in the keyring in {ring.home} with its secret part; import the secret key"
+    with pytest.raises(SigningError) as caught:
+        until_it_fails(key)
+    assert told in str(caught.value)
+
+
+def until_it_fails(key: SigningKey) -> None:
+    """Sign until that fails: an expiry is a second ahead."""
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        make_signature(key, b"data\n", SignatureForm.BINARY)
 
 
 def test_a_key_without_the_signing_capability_is_refused_with_what_to_add(ring: Keyring) -> None:

@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,7 +17,9 @@ import pytest
 from packrat_agent.config.load import load
 from packrat_agent.setup.account import Account, find_account
 from packrat_agent.setup.doctor.serving import look_at_site
+from packrat_agent.setup.doctor.state import judge_disk
 from packrat_agent.status.reading import read_status
+from packrat_agent.status.values import Disk
 from packrat_core.errors import ConfigError, ServerRefused
 from packrat_core.fs.ownership import user_name
 from support.every_type import fill, mirror_of_all
@@ -184,6 +186,15 @@ def test_a_wrong_psk(lab: Stage) -> None:
     lab.psk = "wrong"
     lab.write_config()
     assert _has(_doctor(lab)["fault"], "server", "check name and psk")
+
+
+def test_each_trouble_of_a_disk_has_its_own_remedy() -> None:
+    disk = Disk("root_dir", "/srv/a b", 1000, 20, 2.0, writable=False)
+    full, closed = [finding.hint for finding in judge_disk(disk)]
+    assert full.startswith("make room below /srv/a b")
+    assert "remount it writable: `findmnt -T '/srv/a b'`" in closed
+    (good,) = judge_disk(replace(disk, free_percent=50.0, writable=True))
+    assert not good.hint
 
 
 def test_a_clock_that_is_ahead(lab: Stage, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from packrat_agent.config.load import load
-from packrat_agent.config.settings import Config
+from packrat_agent.config.settings import AGENT_DIR, Config
 from packrat_agent.model.entries import Refusal
 from packrat_agent.model.records import DistroVersion, PackageFile, Repo, Wanted
 from packrat_agent.state.store import Store
@@ -34,7 +34,8 @@ class Bench:
     """A state database with one repository of four files: two live, one refused, one that failed."""
 
     def __init__(self, directory: Path) -> None:
-        (directory / "www").mkdir()
+        (directory / "www" / AGENT_DIR).mkdir(parents=True)
+        (directory / "www" / AGENT_DIR / "mark").touch()
         self._directory = directory
         self.configure("https://packrat.example.com")
         self.store = Store(self.config.mirror.state_db)

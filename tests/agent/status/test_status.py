@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from agent.status.bench import DAY_S as _DAY_S
 from agent.status.bench import NOW as _NOW
 from agent.status.bench import Bench, package_file, show
+from packrat_agent.config.settings import AGENT_DIR
 from packrat_agent.model.entries import Refusal, StoredFile
 from packrat_agent.model.records import Rejection, Wanted
 from packrat_agent.model.tree import LiveFile, ReadyPublication, UnsignedTree
@@ -208,6 +209,28 @@ def test_each_fault_has_its_level(bench: Bench, name: str, value: dict[str, obje
     told = bench.verdict()
     assert told[0] is level
     assert text in told[1]
+
+
+def test_a_root_dir_without_the_files_of_the_mirror_is_told_also_where_a_timer_syncs(bench: Bench) -> None:
+    bench.say_good()
+    root = bench.config.mirror.root_dir
+    assert bench.verdict()[0] is Level.OK
+    mark = root / AGENT_DIR / "mark"
+    for undo, told in (
+        (mark.unlink, f"root_dir {root} does not hold the files of this mirror"),
+        (mark.parent.rmdir, f"root_dir {root} does not hold the files of this mirror"),
+        (root.rmdir, f"root_dir {root} is not there"),
+        (root.touch, f"root_dir {root} is not there"),
+    ):
+        undo()
+        level, line = bench.verdict()
+        assert (level, told in line, "is its filesystem mounted?" in line) == (Level.CRITICAL, True, True), line
+        assert f"\n! {told}" in show(bench.read())
+        assert json.loads(bench.read().as_json())["root_lost"].startswith(told)
+        assert b"\npackrat_agent_failing 1.0\n" in render_metrics(bench.read())
+    with bench.store._db.transaction() as db:
+        db.execute("UPDATE files SET state = 'wanted'")
+    assert bench.read().root_lost is None
 
 
 def test_a_server_that_is_reached_by_plain_http_is_a_warning_unless_that_is_allowed(bench: Bench) -> None:

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from packrat_agent.verify.apt import audit_apt, read_facts
-from packrat_agent.verify.findings import Fault, Subject
+from packrat_agent.verify.apt import _audit_packages, audit_apt, read_facts
+from packrat_agent.verify.findings import Fault, Named, Subject
+from packrat_demo.build_deb import Deb, build_deb
 
 NOW = datetime(2026, 11, 26, 0, 23, 21, tzinfo=UTC)
 STANZA = """\
@@ -99,6 +100,16 @@ def test_dates_at_which_apt_refuses_a_suite_are_found(tmp_path: Path, date: str,
         assert all(told in what for what in found.values() if told), found
     # Nobody renews what was taken off the mirror.
     assert (faults(tmp_path, "", date, frozenset({"other"})) == {}) == ("Valid-Until" in date)
+
+
+def test_what_a_package_is_may_be_written_in_any_way_that_apt_reads(tmp_path: Path) -> None:
+    (tmp_path / "hello.deb").write_bytes(build_deb(Deb("hello", "1", "amd64")))
+    text = b"package:\thello \nVERSION:1\nARCHITECTURE: amd64\r\nFilename: pool/h\nSize: 1\n\n"
+    for odd, sound in ((text, True), (text.replace(b":1", b":2"), False), (text.replace(b"VERSION:1\n", b""), False)):
+        (named,) = [found for found in _audit_packages("apt-dev", "Packages", odd) if isinstance(found, Named)]
+        assert named.read is not None
+        with (tmp_path / "hello.deb").open("rb") as file:
+            assert (named.read(file) is None) == sound
 
 
 _FIELD = re.compile(rb"^(([!-9;-~]+):.*(?:\n[ \t].*)*)", re.MULTILINE)

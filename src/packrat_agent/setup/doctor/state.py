@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from shlex import quote
 
 from packrat_agent.config.settings import Config
 from packrat_agent.setup import service
@@ -9,6 +10,7 @@ from packrat_agent.setup.commands import has_systemd, read_unit_setting
 from packrat_agent.setup.doctor.findings import Finding, Level, fault, fault_of, ok, warning
 from packrat_agent.status import nagios
 from packrat_agent.status.reading import read_disks, read_status
+from packrat_agent.status.values import Disk
 from packrat_core.errors import PackratError
 from packrat_core.text import count_of
 
@@ -21,11 +23,19 @@ _LEVELS = {nagios.Level.WARNING: Level.WARNING, nagios.Level.CRITICAL: Level.FAU
 def look_at_disks(config: Config) -> Iterator[Finding]:
     """Look whether there is room, in bytes and in inodes, by the limits of `check`."""
     for disk in read_disks(config):
-        found = [(level, text) for level, text in nagios.judge_disk(disk, _LIMITS) if level is not nagios.Level.OK]
+        yield from judge_disk(disk)
+
+
+def judge_disk(disk: Disk) -> Iterator[Finding]:
+    """Say what is wrong with a filesystem, and what to do."""
+    found = [(level, text) for level, text in nagios.judge_disk(disk, _LIMITS) if level is not nagios.Level.OK]
+    for level, text in found:
         hint = f"make room below {disk.path}, or give it a filesystem of its own"
-        yield from (Finding("disk", _LEVELS[level], text, hint) for level, text in found)
-        if not found:
-            yield ok("disk", f"the disk of {disk.holds} has {disk.free_percent:g} % left, of bytes and of inodes")
+        if text.endswith("read-only"):
+            hint = f"look in `dmesg` whether the disk failed, then remount it writable: `findmnt -T {quote(disk.path)}`"
+        yield Finding("disk", _LEVELS[level], text, hint)
+    if not found:
+        yield ok("disk", f"the disk of {disk.holds} has {disk.free_percent:g} % left, of bytes and of inodes")
 
 
 def look_at_state(config: Config) -> Iterator[Finding]:

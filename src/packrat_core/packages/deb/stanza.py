@@ -27,6 +27,11 @@ CONTROL_FILE_LIMIT = 4 * 1024 * 1024
 _OF_THE_INDEX = frozenset({b"filename", b"size", b"md5sum", b"sha1", b"sha256", b"sha512"})
 """Fields that the index itself adds; a package's own could contradict them."""
 
+_OF_A_SYSTEM = frozenset({b"status"})
+"""Fields that dpkg adds on a system. To apt before 1.1, a package of an index with a Status of its own is installed."""
+
+_LEFT_OUT = _OF_THE_INDEX | _OF_A_SYSTEM
+
 _INDEX_LINES = 512
 """Largest number of bytes that Packages adds to a stanza: Filename (with a path under 250 characters), Size, SHA256."""
 
@@ -40,7 +45,10 @@ class Stanza:
 
 
 def read_stanza(control: bytes) -> Stanza:
-    """Check and clean a control file: `Package` moves to the front, the index's fields go, the rest stays as it is.
+    """Check and clean a control file.
+
+    `Package` moves to the front. It, `Version` and `Architecture` are written in the usual way, since not every client
+    reads `PACKAGE:x`. The fields of the index and of a system go. The rest stays as it is.
 
     Raises:
         Refused: the file could mislead a client, having a second paragraph, a field twice, a NUL byte or no
@@ -52,8 +60,10 @@ def read_stanza(control: bytes) -> Stanza:
     name = _value(fields, b"package", _NAME, "Package")
     version = _value(fields, b"version", _VERSION, "Version")
     arch = _value(fields, b"architecture", _ARCHITECTURE, "Architecture")
-    kept = [lines for key, lines in fields.items() if key not in _OF_THE_INDEX and key != b"package"]
-    body = b"\n".join([fields[b"package"], *kept]) + b"\n"
+    fields[b"version"] = b"Version: " + version.encode()
+    fields[b"architecture"] = b"Architecture: " + arch.encode()
+    kept = [lines for key, lines in fields.items() if key not in _LEFT_OUT and key != b"package"]
+    body = b"\n".join([b"Package: " + name.encode(), *kept]) + b"\n"
     check_fields(fields)
     check_stanza_size(len(body) + _INDEX_LINES)
     return Stanza(body, PackageFacts(name, version, arch))
@@ -95,7 +105,7 @@ def _split_any(text: bytes) -> dict[bytes, bytes]:
         if line[:1] in (b" ", b"\t"):
             if not lines:
                 raise Refused("its control file begins with a continuation line")
-            lines.append(line)
+            lines.append(line.rstrip(b"\r"))
             continue
         match = _FIELD.fullmatch(line)
         if match is None:
