@@ -1,9 +1,11 @@
 """The landing page in a browser: read, searched and used by keyboard, wide and on a phone, light and dark."""
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 
@@ -122,13 +124,28 @@ def test_the_address_is_filled_in_by_the_script_and_explained_without_it(
     page = browser.open(site[1])
     text = page.run("document.body.textContent")
     assert "THIS-HOST" not in text.replace("in the place of THIS-HOST", "")
-    assert f"podman pull --tls-verify=false {host}/docker-dev/tool:latest" in text
-    assert f"pip config set global.trusted-host {host}" in text
+    assert f"podman pull --tls-verify=false '{host}/docker-dev/tool:latest'" in text
+    assert f"pip config set global.trusted-host '{host}'" in text
     assert page.run("document.querySelector('.address-note').hidden")
     plain = browser.open(site[1], script=False)
     shown = plain.call("DOM.getDocument", depth=-1)
     assert "put the address of this site in the place of THIS-HOST" in json.dumps(shown)
     assert "data-https" in json.dumps(shown)
+
+
+@pytest.mark.parametrize("odd", ["$(id)", ";id;", "a&b", "it's", "a|b"])
+def test_nothing_of_an_address_gets_into_the_lines_that_a_shell_would_run(
+    browser: Browser, site: tuple[Stage, str], tmp_path: Path, odd: str
+) -> None:
+    # A web server may have the mirror anywhere.
+    shutil.copytree(site[0].www, tmp_path / odd, symlinks=True)
+    with web_server(tmp_path) as url:
+        page = browser.open(f"{url}/{odd}/")
+        lines = page.run("[...document.querySelectorAll('pre')].map((e) => e.textContent).join('\\n')")
+        found = re.findall(r"http://\S+/pypi-dev/simple/", lines)
+        [address] = {word.removesuffix("/pypi-dev/simple/") for word in found}
+        assert re.fullmatch(r"http://[\w.:]+/[A-Za-z0-9%]+", address)
+        assert unquote(address) == f"{url}/{odd}"
 
 
 def test_the_page_tells_how_long_ago_something_was_published(browser: Browser, site: tuple[Stage, str]) -> None:

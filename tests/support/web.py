@@ -7,10 +7,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from packrat_agent.web.static import serving
+from packrat_core.listen import show_url
 
 
 @contextmanager
-def web_server(root: Path) -> Iterator[str]:
+def web_server(root: Path, host: str = "127.0.0.1") -> Iterator[str]:
     """Serve on loopback while the context lasts; gives the URL."""
     loop = asyncio.new_event_loop()
     ready = threading.Event()
@@ -18,7 +19,7 @@ def web_server(root: Path) -> Iterator[str]:
     ports: list[int] = []
 
     async def serve() -> None:
-        async with serving(root, "127.0.0.1", 0) as port:
+        async with serving(root, host, 0) as port:
             ports.append(port)
             ready.set()
             await stop.wait()
@@ -27,7 +28,7 @@ def web_server(root: Path) -> Iterator[str]:
     thread.start()
     assert ready.wait(60)
     try:
-        yield f"http://127.0.0.1:{ports[0]}"
+        yield show_url(host, ports[0])
     finally:
         loop.call_soon_threadsafe(stop.set)
         thread.join(60)

@@ -96,7 +96,7 @@ def init_command(config_path: Path, /, **given: Any) -> None:
     mirror = _read_mirror(config_path.absolute(), {**given, "psk_file": None, "key": None, "no_key": False})
     click.echo()
     account = need_account(mirror.user)
-    for line in describe_outcome(mirror, account, list_client_lines(account, mirror.config)):
+    for line in describe_outcome(mirror, list_client_lines(account, mirror.config)):
         click.echo(printable(line))
     for line in list_next(mirror):
         tell_next(line)

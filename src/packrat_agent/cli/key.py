@@ -14,6 +14,7 @@ from packrat_agent.cli.next_step import command_line
 from packrat_agent.config.load import load
 from packrat_agent.config.settings import Config, KeyNames
 from packrat_agent.gpg.back_up import encrypt, export_secret
+from packrat_agent.gpg.hints import GpgHints
 from packrat_agent.gpg.keyring import find_key, find_parts, warn
 from packrat_agent.gpg.new_key import KINDS, NewKey, make_key, make_single_key
 from packrat_agent.gpg.signing_key import PublicKey
@@ -169,12 +170,12 @@ def backup_command(config_path: Path, file: Path, passphrase_file: Path | None) 
     if passphrase_file is not None:
         data = encrypt(data, passphrase_file)
     write_whole(target, data, 0o600)
-    restore = "gpg --decrypt FILE | gpg --import" if passphrase_file is not None else "gpg --import FILE"
+    restore = GpgHints(config.mirror.gnupg_home).import_keys(str(target), is_encrypted=passphrase_file is not None)
     how = "encrypted" if passphrase_file is not None else "NOT encrypted, unless the keys have a passphrase"
     click.echo(f"{target}: {how}, mode 0600", err=True)
     click.echo(
-        f"to restore: `{restore}` as the agent's user; the revocation certificates in it have a colon before their "
-        "first line: take it away to use one",
+        f"to restore: {restore}; the revocation certificates in it have a colon before their first line: take it away "
+        "to use one",
         err=True,
     )
     tell_next("move it to a safe place off this machine, such as an encrypted disk in a drawer, and remove it here")

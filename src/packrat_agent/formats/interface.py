@@ -245,11 +245,13 @@ class ClientSetup:
         client: the program that it is for, and how it is used where there are several ways.
         title: what to know about the lines, in sentences; '' for nothing.
         lines: what a user pastes on a client.
+        ipv6_title: what to know, too, where the host turns out to be an IPv6 address; '' for nothing.
     """
 
     client: str
     title: str
     lines: str
+    ipv6_title: str = ""
 
 
 class Format(Protocol):

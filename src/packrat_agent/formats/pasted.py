@@ -2,6 +2,9 @@
 
 import shlex
 
+PLACEHOLDER = "THIS-HOST"
+"""Stands for the host where the mirror does not know its own address; the script of the landing page fills it in."""
+
 
 def in_url(path: str) -> str:
     """Write a path below root_dir for a URL in a command line.
@@ -16,6 +19,6 @@ def quoted(url: str) -> str:
     """Write a URL as one word of a command line.
 
     Most stay as they are. The brackets of an IPv6 address are a pattern of file names to a shell: zsh refuses one that
-    matches no file.
+    matches no file. The host that is filled in later may be such an address.
     """
-    return shlex.quote(url)
+    return f"'{url}'" if PLACEHOLDER in url and shlex.quote(url) == url else shlex.quote(url)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import structlog
 
-from packrat_agent.gpg.extension import write_extension
+from packrat_agent.gpg.hints import GpgHints
 from packrat_agent.gpg.listing import ListedKey, ListedKeys, is_weakly_certified, list_keys
 from packrat_agent.gpg.rotation import SilentKey
 from packrat_agent.gpg.run import check_passphrase_file, run_gpg
@@ -45,7 +45,8 @@ def find_key(
     if passphrase_file is not None:
         check_passphrase_file(passphrase_file)
     found, named = _find_one(setting, name, home)
-    chosen = _choose(found, named, now)
+    hints = GpgHints(home, passphrase_file)
+    chosen = _choose(found, named, now, hints)
     if chosen.fingerprint != named:
         part = "primary key" if chosen is found.primary else "signing subkey"
         log.info("key", configured=name, signs_with=chosen.fingerprint, text=f"the {part} of the same key")
@@ -60,7 +61,7 @@ def find_key(
         home,
         passphrase_file,
         is_weakly_certified(home, found.primary.fingerprint),
-        _extension(found.primary, chosen),
+        hints.extend(found.primary.fingerprint, {part.fingerprint: part.expires for part in (found.primary, chosen)}),
         found.primary.expires is not None,
     )
     try_key(key)
@@ -79,8 +80,8 @@ def warn(key: SigningKey, now: datetime) -> tuple[str, ...]:
         until = "2y" if key.primary_ends else "0"
         found.append(
             f"the key's signature on itself uses SHA-1, which Debian 13 and RHEL 9 refuse; renew it with "
-            f"`gpg --cert-digest-algo SHA512 --quick-set-expire {key.primary} {until}`, and bring the new public key "
-            "to the clients"
+            f"{GpgHints(key.home, key.passphrase_file).sign_itself_anew(key.primary, until)}, and bring the new public "
+            "key to the clients"
         )
     if key.algorithm == "DSA" or (key.algorithm == "RSA" and key.bits < 2048):
         found.append(f"{key.algorithm}-{key.bits} is refused by Debian 13 and later; make a new key")
@@ -108,7 +109,7 @@ def find_parts(setting: str, name: str, home: Path | None, now: datetime) -> tup
     """
     found, named = _find_one(setting, name, home)
     try:
-        signs = _choose(found, named, now)
+        signs = _choose(found, named, now, GpgHints(home))
     except SigningError:
         parts = [part for part in found.subkeys if "s" in part.capabilities]
         newest = max(parts, key=lambda part: part.created_s, default=found.primary)
@@ -128,7 +129,7 @@ def find_silent(setting: str, name: str, home: Path | None, reason: str = "") ->
     Raises:
         SigningError: The keyring doesn't have it, or more than one.
     """
-    wanted = _read_id(setting, name)
+    wanted = _read_id(setting, name, home)
     _check_home(home)
     matches = _matches(list_keys(home, secret=False), wanted)
     if len(matches) != 1:
@@ -163,8 +164,13 @@ def export_public_of(primary: str, home: Path | None) -> PublicKey:
     return PublicKey(armored, binary)
 
 
-def _read_id(setting: str, name: str) -> str:
+def _read_id(setting: str, name: str, home: Path | None) -> str:
     """Read a key id as it is written in mirror.conf.
+
+    Args:
+        setting: The key of mirror.conf, for messages.
+        name: Its value.
+        home: The directory of the keyring, for messages.
 
     Raises:
         SigningError: It is none.
@@ -172,8 +178,8 @@ def _read_id(setting: str, name: str) -> str:
     wanted = name.replace(" ", "").removeprefix("0x").upper()
     if len(wanted) not in _ID_LENGTHS or any(c not in "0123456789ABCDEF" for c in wanted):
         raise SigningError(
-            f"{setting} {name!r} is not a key id: give the 8, 16 or 40 hex digits that `gpg --list-secret-keys "
-            "--with-subkey-fingerprints` shows"
+            f"{setting} {name!r} is not a key id",
+            hint=f"give the 8, 16 or 40 hex digits that {GpgHints(home).list_secret_keys()} shows",
         )
     return wanted
 
@@ -195,7 +201,7 @@ def _find_one(setting: str, name: str, home: Path | None) -> tuple[ListedKeys, s
     Raises:
         SigningError: The keyring has none, or several, or can't be used.
     """
-    wanted = _read_id(setting, name)
+    wanted = _read_id(setting, name, home)
     _check_home(home)
     matches = _matches(list_keys(home, secret=True), wanted)
     if not matches:
@@ -218,60 +224,76 @@ def _explain_missing(setting: str, wanted: str, home: Path | None) -> SigningErr
     if _matches(list_keys(home, secret=False), wanted):
         return SigningError(
             f"{setting} {wanted} is in {where}, but without its secret part",
-            hint="import the secret key (`gpg --import secret-key.asc`), or set gnupg_home",
+            hint=f"import the secret key ({GpgHints(home).import_keys('secret-key.asc')}), or set gnupg_home",
         )
     return SigningError(
         f"{setting} {wanted} is not in {where}",
-        hint="see `gpg --list-secret-keys`, import the key, or set gnupg_home",
+        hint=f"see {GpgHints(home).list_secret_keys()}, import the key, or set gnupg_home",
     )
 
 
-def _choose(key: ListedKeys, named: str, now: datetime) -> ListedKey:
+def _choose(key: ListedKeys, named: str, now: datetime, hints: GpgHints) -> ListedKey:
     """Choose the key or subkey to sign with.
 
     Args:
         key: What the keyring has.
         named: The fingerprint that the operator configured; if it can sign, it is chosen.
         now: The time at which it has to be valid.
+        hints: Writes commands for the keyring.
 
     Raises:
         SigningError: The primary key or the named subkey is not valid, or nothing of the key can sign.
     """
     primary = key.primary
     # The secret part of a primary key may be kept offline while its subkeys sign.
-    reason = primary.why_unusable(now, primary.fingerprint)
+    reason = primary.why_unusable(now, primary.fingerprint, hints)
     if reason is not None and primary.has_secret:
         raise SigningError(f"the signing key {primary.fingerprint} {reason}")
     signing = [subkey for subkey in key.subkeys if "s" in subkey.capabilities]
     # Who names a subkey wants no other in its place, not even when it has expired.
     for subkey in signing:
         if subkey.fingerprint == named:
-            reason = subkey.why_unusable(now, primary.fingerprint)
+            reason = subkey.why_unusable(now, primary.fingerprint, hints)
             if reason is not None:
                 raise SigningError(f"the signing key {named} {reason}")
             return subkey
-    usable = [subkey for subkey in signing if subkey.why_unusable(now, primary.fingerprint) is None]
+    usable = [subkey for subkey in signing if subkey.why_unusable(now, primary.fingerprint, hints) is None]
     if usable:
         return max(usable, key=lambda subkey: subkey.created_s)
-    if "s" in primary.capabilities and primary.why_unusable(now, primary.fingerprint) is None:
+    if "s" in primary.capabilities and primary.why_unusable(now, primary.fingerprint, hints) is None:
         return primary
-    raise _explain_unable(key, now)
+    raise _explain_unable(key, now, hints)
 
 
-def _explain_unable(key: ListedKeys, now: datetime) -> SigningError:
-    """Say of each part of a key what it may be used for, and why it does not sign."""
+def _explain_unable(key: ListedKeys, now: datetime, hints: GpgHints) -> SigningError:
+    """Say of each part of a key what it may be used for, and why it does not sign.
+
+    Args:
+        key: What the keyring has.
+        now: The time at which it has to be valid.
+        hints: Writes commands for the keyring.
+    """
     primary = key.primary.fingerprint
-    parts = [_explain_part("the primary key", key.primary, primary, now)]
-    parts += [_explain_part("the subkey", subkey, primary, now) for subkey in key.subkeys]
+    parts = [_explain_part("the primary key", key.primary, primary, now, hints)]
+    parts += [_explain_part("the subkey", subkey, primary, now, hints) for subkey in key.subkeys]
     return SigningError(
         f"key {primary} can't sign: {', '.join(parts)}",
-        hint=f"add a subkey that may sign with `gpg --quick-add-key {primary} rsa3072 sign 2y`, or name another key",
+        hint=f"add a subkey that may sign with {hints.add_signing_subkey(primary)}, or name another key",
     )
 
 
-def _explain_part(what: str, part: ListedKey, primary: str, now: datetime) -> str:
+def _explain_part(what: str, part: ListedKey, primary: str, now: datetime, hints: GpgHints) -> str:
+    """Say what a part of a key may be used for, and why it does not sign.
+
+    Args:
+        what: What to call it.
+        part: The primary key or a subkey.
+        primary: The fingerprint of the primary key.
+        now: The time at which it has to be valid.
+        hints: Writes commands for the keyring.
+    """
     if "s" in part.capabilities:
-        return f"{what} {part.fingerprint} may sign, but {part.why_unusable(now, primary)}"
+        return f"{what} {part.fingerprint} may sign, but {part.why_unusable(now, primary, hints)}"
     uses = [use for letter, use in _USES.items() if letter in part.capabilities]
     return (
         f"{what} {part.fingerprint} may only {' and '.join(uses)}" if uses else f"{what} {part.fingerprint} has no use"
@@ -281,7 +303,3 @@ def _explain_part(what: str, part: ListedKey, primary: str, now: datetime) -> st
 def _expiry(primary: ListedKey, chosen: ListedKey) -> datetime | None:
     """A subkey does not outlive its primary key."""
     return min((key.expires for key in (primary, chosen) if key.expires is not None), default=None)
-
-
-def _extension(primary: ListedKey, chosen: ListedKey) -> str:
-    return write_extension(primary.fingerprint, {part.fingerprint: part.expires for part in (primary, chosen)})

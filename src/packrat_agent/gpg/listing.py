@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from packrat_agent.gpg.extension import write_command
+from packrat_agent.gpg.hints import GpgHints
 from packrat_agent.gpg.run import run_gpg
 
 _PRIMARY = ("pub", "sec")
@@ -43,16 +43,22 @@ class ListedKey:
         """When this part expires by itself; None if it never does."""
         return datetime.fromtimestamp(self.expires_s, UTC) if self.expires_s else None
 
-    def why_unusable(self, now: datetime, primary: str) -> str | None:
-        """Say why this part of the key `primary` can't be used now, and what to do; None if it can."""
+    def why_unusable(self, now: datetime, primary: str, hints: GpgHints) -> str | None:
+        """Say why this part of a key can't be used now, and what to do; None if it can.
+
+        Args:
+            now: The time at which it has to be valid.
+            primary: The fingerprint of the primary key.
+            hints: Writes commands for the keyring.
+        """
         if self.validity == "r":
             return "is revoked; make a new key, publish it, and configure it"
         if "D" in self.capabilities:
-            return "is disabled; enable it with `gpg --edit-key`"
+            return f"is disabled; enable it with {hints.enable(primary)}"
         if self.validity == "e" or (self.expires_s is not None and self.expires_s <= now.timestamp()):
             # gpg calls a subkey expired, too, where only its primary key is.
             part = self.fingerprint if self.expires is not None and self.expires <= now else primary
-            command = write_command(primary, part)
+            command = hints.extend(primary, {part: now})
             return f"is expired; extend it with {command}, and bring the new public key to the clients"
         if not self.has_secret:
             return "has no secret part in this keyring; import it"

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from packrat_agent.gpg.hints import GpgHints
 from packrat_agent.gpg.listing import list_keys
 from packrat_agent.gpg.run import GpgResult, read_home, run_gpg, unlock_options
 from packrat_core.errors import DiskError, PackratError, SigningError
@@ -46,7 +47,7 @@ def make_key(home: Path | None, passphrase_file: Path | None, name: str, kind: s
     primary = _make_primary(home, passphrase_file, name, kind, ("cert", "never"))
     added = run_gpg(home, *unlock_new(passphrase_file), "--quick-add-key", primary, kind, "sign", expires)
     if added.returncode != 0:
-        hint = f"`gpg --delete-secret-and-public-key {primary}` removes the primary key, which was made already"
+        hint = f"{GpgHints(home).delete(primary)} removes the primary key, which was made already"
         raise _explain(f"add a signing subkey to {primary}", home, added, hint)
     return NewKey(primary, _newest_signing(home, primary), _revocation(home, primary))
 
@@ -98,7 +99,8 @@ def _make_primary(home: Path | None, passphrase_file: Path | None, name: str, ki
         raise _explain("make a key", home, made)
     new = [key.primary.fingerprint for key in list_keys(home, secret=True) if key.primary.fingerprint not in before]
     if len(new) != 1:
-        raise SigningError("gpg made a key, but it is not in the keyring", hint="see `gpg --list-secret-keys`")
+        hint = f"see {GpgHints(home).list_secret_keys()}"
+        raise SigningError("gpg made a key, but it is not in the keyring", hint=hint)
     return new[0]
 
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from packrat_agent.gpg.extension import write_extension
 from packrat_agent.gpg.listing import ListedKey, ListedKeys, read_listing
 from packrat_agent.gpg.run import run_gpg
 
@@ -15,13 +14,12 @@ class SigningPart:
     """A primary key or subkey that has the signing capability.
 
     `expires` is None if neither it nor its primary key expires. `wrong` says why its signatures don't count; None if
-    they do. `extension`: the commands that extend what expires first.
+    they do.
     """
 
     fingerprint: str
     expires: datetime | None
     wrong: str | None
-    extension: str
 
 
 def read_public_keys(keys: bytes, now: datetime) -> tuple[SigningPart, ...]:
@@ -46,11 +44,11 @@ def read_public_keys(keys: bytes, now: datetime) -> tuple[SigningPart, ...]:
 
 
 def _judge(key: ListedKeys, part: ListedKey, now: datetime) -> SigningPart:
-    ends = {listed.fingerprint: listed.expires for listed in (key.primary, part)}
-    expires = min((end for end in ends.values() if end is not None), default=None)
+    ends = (key.primary.expires, part.expires)
+    expires = min((end for end in ends if end is not None), default=None)
     wrong = None
     if "r" in (key.primary.validity, part.validity):
         wrong = "is revoked"
     elif expires is not None and expires <= now:
         wrong = f"expired on {expires:%Y-%m-%d}"
-    return SigningPart(part.fingerprint, expires, wrong, write_extension(key.primary.fingerprint, ends))
+    return SigningPart(part.fingerprint, expires, wrong)

@@ -10,7 +10,7 @@ class SigningKey:
     """One key that signs: `fingerprint` is that of the key or subkey itself, `primary` that of the primary key.
 
     Both can sign from `created` on. `weakly_certified`: the newest signature of the key on itself uses SHA-1 or MD5.
-    `extension`: the commands that extend what expires first; '' if nothing does. `primary_ends`: the primary key
+    `extension`: the command that extends what expires first; '' if nothing does. `primary_ends`: the primary key
     expires.
     """
 

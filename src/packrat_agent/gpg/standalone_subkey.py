@@ -10,6 +10,7 @@ generation", `Key-Grip`; containers/image, pull request 2905: before it, only pr
 import tempfile
 from pathlib import Path
 
+from packrat_agent.gpg.hints import GpgHints
 from packrat_agent.gpg.listing import list_keys
 from packrat_agent.gpg.run import read_home, run_gpg, stop_gpg_agent, unlock_options
 from packrat_agent.gpg.signing_key import SigningKey
@@ -35,9 +36,9 @@ def export_standalone(key: SigningKey) -> bytes:
         )
         unlock = unlock_options(key.passphrase_file)
         try:
-            _gpg(home, *unlock, "--faked-system-time", f"{created_s}!", "--generate-key", data=wanted.encode())
+            _gpg(key, home, *unlock, "--faked-system-time", f"{created_s}!", "--generate-key", data=wanted.encode())
             # Empty if gpg gave the key another creation time, and so another fingerprint.
-            exported = _gpg(home, "--armor", "--export", f"{key.fingerprint}!")
+            exported = _gpg(key, home, "--armor", "--export", f"{key.fingerprint}!")
         finally:
             stop_gpg_agent(home)
     if not exported:
@@ -61,11 +62,23 @@ def _describe(key: SigningKey) -> tuple[int, str]:
     raise SigningError(f"gpg does not list {key.fingerprint}", hint="is the keyring readable?")
 
 
-def _gpg(home: Path, *arguments: str, data: bytes = b"") -> bytes:
+def _gpg(key: SigningKey, home: Path, *arguments: str, data: bytes = b"") -> bytes:
+    """Run gpg on the temporary keyring.
+
+    Args:
+        key: The key that is exported, for messages.
+        home: The directory of the temporary keyring.
+        arguments: Options and command.
+        data: What gpg reads from stdin.
+
+    Raises:
+        SigningError: gpg fails.
+    """
     done = run_gpg(home, *arguments, data=data)
     if done.returncode != 0:
+        trial = GpgHints(key.home, key.passphrase_file).sign(key.fingerprint)
         raise SigningError(
             f"gpg can't show the signing subkey as a key of its own: {done.reason or 'no reason given'}",
-            hint="look whether the key works with `gpg --sign`, or let the primary key sign",
+            hint=f"look whether {trial} works, or let the primary key sign",
         )
     return done.output

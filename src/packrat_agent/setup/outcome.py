@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from shlex import join, quote
+from shlex import join
 from urllib.parse import urlsplit
 
 from packrat_agent import DEFAULT_CONFIG
 from packrat_agent.config.settings import Config
+from packrat_agent.gpg.hints import GpgHints
 from packrat_agent.setup.account import Account
 from packrat_agent.setup.commands import has_systemd
 from packrat_agent.setup.new_mirror import NewMirror
@@ -43,7 +44,7 @@ def list_client_lines(account: Account, config: Config) -> list[ClientLines]:
     return account.do(read)
 
 
-def describe_outcome(mirror: NewMirror, account: Account, clients: list[ClientLines]) -> Iterator[str]:
+def describe_outcome(mirror: NewMirror, clients: list[ClientLines]) -> Iterator[str]:
     """Write what is told at the end, line by line."""
     url = mirror.config.mirror.public_url
     yield f"The mirror is at {url}/" if url else "The mirror has no public_url."
@@ -57,17 +58,18 @@ def describe_outcome(mirror: NewMirror, account: Account, clients: list[ClientLi
     if not clients:
         yield "The packrat server offers this mirror no repositories yet; they appear here by themselves."
     yield ""
-    yield from _describe_backup(mirror, account)
+    yield from _describe_backup(mirror)
 
 
-def _describe_backup(mirror: NewMirror, account: Account) -> Iterator[str]:
+def _describe_backup(mirror: NewMirror) -> Iterator[str]:
     settings, source = mirror.config.mirror, mirror.config.source
     if mirror.gnupg_home is None:
         yield f"Back up {source}. All else is built again from the packrat server."
         return
-    command = f"gpg --homedir {quote(str(mirror.gnupg_home))} --armor --export-secret-keys {settings.gpg_sign_key}"
+    hints = GpgHints(mirror.gnupg_home, settings.passphrase_file)
+    export = hints.export_secret_keys([str(settings.gpg_sign_key)])
     yield f"Back up {source}, and the signing key, which exists nowhere else:"
-    yield f"  (umask 077; runuser -u {account.name} -- {command} > packrat-signing-key.asc)"
+    yield f"  (umask 077; {export} > packrat-signing-key.asc)"
     yield "Keep that file off this machine. All else is built again from the packrat server."
 
 

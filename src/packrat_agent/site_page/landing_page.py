@@ -7,10 +7,10 @@ searches the lists of packages.
 from collections.abc import Sequence
 from html import escape
 
+from packrat_agent.formats.pasted import PLACEHOLDER
 from packrat_agent.model.key_places import MAIN_KEY
 from packrat_agent.site_page.look import HEAD, PAGE_POLICY, SCRIPT_PATH, SCRIPT_SOURCE
 from packrat_agent.site_page.repository_section import (
-    PLACEHOLDER,
     Introduction,
     KeyShown,
     write_key,

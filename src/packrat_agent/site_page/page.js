@@ -18,16 +18,24 @@ function make(name, text, attributes = {}) {
 
 // The address, where the mirror does not know its own.
 
+// The address gets into commands: of what it may have, shells and sed take some characters for something else.
+function encodeOdd(text) {
+  return text.replaceAll(/[^\w./:%~[\]-]/g, (character) => `%${character.charCodeAt(0).toString(16).padStart(2, "0")}`);
+}
+
+const host = encodeOdd(here.host);
+
 function fillAddress() {
-  const address = here.href.replace(/\/$/, "");
+  const address = encodeOdd(here.href.replace(/\/$/, ""));
   for (const element of document.querySelectorAll("[data-host]")) {
     const shown = element.querySelector("pre") || element;
     const lines = (here.protocol === "https:" && element.dataset.https) || shown.textContent;
     shown.textContent = lines
       .replaceAll(/https?:\/\/THIS-HOST/g, () => address)
-      .replaceAll("THIS-HOST", () => here.host);
+      .replaceAll("THIS-HOST", () => host);
   }
   for (const element of document.querySelectorAll(".address-note")) element.hidden = true;
+  for (const element of document.querySelectorAll(".ipv6-note")) element.hidden = !host.startsWith("[");
 }
 
 // How long ago.
@@ -228,7 +236,7 @@ function offerSearch() {
   const sections = [...document.querySelectorAll("section[data-packages]")];
   if (sections.length === 0) return;
   for (const section of sections) {
-    if (section.dataset.image) section.dataset.image = section.dataset.image.replace("THIS-HOST", () => here.host);
+    if (section.dataset.image) section.dataset.image = section.dataset.image.replace("THIS-HOST", () => host);
   }
   new Search(sections.map((section) => new PackageList(section)));
   document.getElementById("packages").hidden = false;

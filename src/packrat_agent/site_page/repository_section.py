@@ -14,9 +14,6 @@ from packrat_agent.model.key_places import MAIN_KEY, KeyPlace
 from packrat_agent.model.records import Repo
 from packrat_agent.site_page.package_list import DIRECTORY
 
-PLACEHOLDER = "THIS-HOST"
-"""Stands for the host where the mirror does not know its own address; the script fills it in."""
-
 _NOTHING_SIGNED = (
     "Nothing in it is signed. Clients check each file by its hash in the index, and the index is as safe as the way to "
     "this site, so use https."
@@ -132,6 +129,9 @@ def _write_setup(repo: Repo, setup: ClientSetup, with_tls: str | None, *, is_ope
     label = f"{setup.client}, {repo.name}"
     tls = f' data-https="{_quoted(with_tls)}"' if with_tls is not None and with_tls != setup.lines else ""
     title = [f"<p>{escape(setup.title)}</p>"] if setup.title else []
+    if with_tls is not None and setup.ipv6_title:
+        # The script shows it.
+        title.append(f'<p class="ipv6-note" hidden>{escape(setup.ipv6_title)}</p>')
     return [
         f"<details{' open' if is_open else ''}><summary>{escape(setup.client)}</summary>",
         *title,

@@ -8,12 +8,13 @@ from urllib.parse import urlsplit
 import structlog
 
 from packrat_agent.formats.docker.layout import CATALOG, KIND, public_prefix
+from packrat_agent.formats.pasted import PLACEHOLDER
 from packrat_agent.formats.table import FORMATS
 from packrat_agent.model.key_places import MAIN_KEY
 from packrat_agent.model.records import Repo
 from packrat_agent.model.tree import TreeFile
 from packrat_agent.publish.signing import declare_unsigned
-from packrat_agent.site_page.repository_section import PLACEHOLDER, Images, Introduction, KeyShown
+from packrat_agent.site_page.repository_section import Images, Introduction, KeyShown
 from packrat_agent.site_page.site_files import (
     OWN_KEYS,
     SITE,

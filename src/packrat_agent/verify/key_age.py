@@ -32,6 +32,6 @@ def audit_key_age(keys: bytes, path: str, now: datetime) -> Iterator[Finding]:
         last = max(good, key=lambda part: part.expires or now)
         yield Warned(
             path,
-            f"its key expires on {last.expires:%Y-%m-%d}; extend it with {last.extension}, and bring the new public "
-            "key to the clients",
+            f"its key expires on {last.expires:%Y-%m-%d}; on the mirror, `packrat-agent key show` says how to extend "
+            "it; then bring the new public key to the clients",
         )

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from packrat_agent.gpg.hints import GpgHints
 from packrat_agent.gpg.keyring import warn
 from support.keyring import NOW, Keyring, unlocked
 
@@ -35,14 +36,14 @@ def test_a_key_that_expires_soon_is_warned_of_thirty_days_ahead(ring: Keyring) -
     assert not any("expires on" in text for text in warn(key, key.expires - timedelta(days=31)))
     [found] = [text for text in warn(key, key.expires - timedelta(days=29)) if "expires on" in text]
     assert f"the key expires on {key.expires:%Y-%m-%d}" in found
-    assert f"extend it with `gpg --quick-set-expire {primary} 2y {subkey}`, and" in found
+    assert f"extend it with {GpgHints(ring.home).extend(primary, {subkey: NOW})}, and" in found
     # What it says works; then the primary key is the part that expires first.
     ring.gpg(*unlocked(""), "--quick-set-expire", primary, "2y", subkey)
     extended = ring.find(primary)
     assert extended.expires is not None
     assert extended.expires - key.expires > timedelta(days=150)
     [found] = [text for text in warn(extended, extended.expires) if "expires on" in text]
-    assert f"extend it with `gpg --quick-set-expire {primary} 2y`, and" in found
+    assert f"extend it with {GpgHints(ring.home).extend(primary, {primary: NOW})}, and" in found
 
 
 @pytest.mark.parametrize(("expires", "renewed"), [("1y", "2y"), ("never", "0")])
@@ -52,7 +53,7 @@ def test_a_key_that_certified_itself_by_sha1_is_warned_of_until_it_is_renewed(
     ring.gpg(*unlocked(""), "--cert-digest-algo", "SHA1", "--quick-generate-key", "weak", "rsa3072", "sign", expires)
     [weak] = ring.fingerprints()
     [found] = [text for text in warn(ring.find(weak), NOW) if "SHA-1" in text]
-    assert f"`gpg --cert-digest-algo SHA512 --quick-set-expire {weak} {renewed}`" in found
+    assert GpgHints(ring.home).sign_itself_anew(weak, renewed) in found
     ring.gpg(*unlocked(""), "--cert-digest-algo", "SHA512", "--quick-set-expire", weak, renewed)
     key = ring.find(weak)
     assert not any("SHA-1" in text for text in warn(key, NOW))

@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 import pytest
 from structlog.testing import capture_logs
 
+from packrat_agent.gpg.hints import GpgHints
 from packrat_agent.gpg.keyring import export_public, find_key
 from packrat_agent.gpg.signatures import make_signature
 from packrat_agent.gpg.signing_key import SigningKey
@@ -41,7 +42,7 @@ def test_a_key_goes_by_its_short_id_its_long_id_and_its_fingerprint(ring: Keyrin
 
 @pytest.mark.parametrize("name", ["", "mirror@example.com", "12345", "F" * 39, "G" * 8, "FFFFFFFF!", "--help--"])
 def test_what_is_no_id_is_refused_before_gpg_hears_of_it(ring: Keyring, name: str) -> None:
-    assert "is not a key id: give the 8, 16 or 40 hex digits" in ring.refuses(name)
+    assert "is not a key id; give the 8, 16 or 40 hex digits" in ring.refuses(name)
 
 
 def test_who_configures_the_encryption_subkey_is_told_which_key_signs(ring: Keyring) -> None:
@@ -119,7 +120,7 @@ def test_an_expired_key_is_refused_and_the_other_key_of_the_ring_never_signs_for
     for name in (expired, expired[-8:]):
         said = ring.refuses(name)
         assert expired in said
-        assert f"is expired; extend it with `gpg --quick-set-expire {expired} 2y`" in said
+        assert f"is expired; extend it with {GpgHints(ring.home).extend(expired, {expired: NOW})}, and" in said
     assert signer(ring, ring.find(other)) == other
     stale = SigningKey(expired, expired, "", "EdDSA", 255, None, NOW, ring.home, None)
     with pytest.raises(SigningError, match=expired):
@@ -150,10 +151,8 @@ def test_an_expired_subkey_is_refused_by_name_and_passed_over_by_its_primary(rin
     expired = ring.add(primary, past=True)
     ring.gpg("--quick-set-expire", primary, "1y")
     refused = ring.refuses(expired)
-    assert (
-        f"the signing key {expired} is expired; extend it with `gpg --quick-set-expire {primary} 2y {expired}`"
-        in refused
-    )
+    command = GpgHints(ring.home).extend(primary, {expired: NOW})
+    assert f"the signing key {expired} is expired; extend it with {command}" in refused
     assert signer(ring, ring.find(primary)) == primary
 
 
@@ -207,7 +206,7 @@ def test_a_key_without_the_signing_capability_is_refused_with_what_to_add(ring: 
         said = ring.refuses(name)
         assert f"key {primary} can't sign: the primary key {primary} may only certify, " in said
         assert f"the subkey {encrypting} may only encrypt; add a subkey that may sign" in said
-        assert f"gpg --quick-add-key {primary} rsa3072 sign 2y`, or name another key" in said
+        assert f"with {GpgHints(ring.home).add_signing_subkey(primary)}, or name another key" in said
 
 
 def test_a_key_whose_signing_subkey_is_of_no_use_any_more_says_why(ring: Keyring) -> None:

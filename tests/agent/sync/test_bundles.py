@@ -1,128 +1,16 @@
 """Bundles: only verified bytes reach staging; what a bundle doesn't bring is downloaded alone; each file comes once."""
 
 import asyncio
-import hashlib
-import os
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from agent.sync.test_download import REPO, Answer, placement
-from packrat_agent.model.entries import Placement, Plan
 from packrat_agent.sync.bundles import AT_ONCE
-from packrat_agent.sync.download import Fetched, Retries, fetch
+from packrat_agent.sync.download import Fetched
 from packrat_agent.sync.shared_downloads import SharedDownloads
 from packrat_core.backoff import BackOff
-from packrat_core.errors import DiskError, PackratError, ServerBroken, ServerRefused, ServerUnavailable
-
-DEADLINE_S = 60
-QUICK = Retries(tries=2, total_tries=4, wait_s=(0.0, 0.0))
-
-
-@dataclass
-class Opened:
-    """A bundle that is open: its files, and what becomes of it after some."""
-
-    looked_at: int
-    content: Sequence[tuple[str, bytes]]
-    fails: PackratError | None
-    stays_open: bool = False
-
-    async def files(self) -> AsyncIterator[tuple[str, bytes]]:
-        for file in self.content:
-            await asyncio.sleep(0)
-            yield file
-        if self.fails is not None:
-            raise self.fails
-        if self.stays_open:
-            await asyncio.Event().wait()
-
-
-@dataclass
-class Server:
-    """Has files by URI, of which some come only alone; bundles that end early, break off, or are refused on demand."""
-
-    files: dict[str, bytes]
-    large: set[str] = field(default_factory=set)
-    most: int = AT_ONCE
-    cuts: list[int] = field(default_factory=list)
-    refuses: list[PackratError | None] = field(default_factory=list)
-    bundles: list[list[str]] = field(default_factory=list)
-    alone: list[str] = field(default_factory=list)
-    may: asyncio.Event | None = None
-    stays_open: bool = False
-
-    @asynccontextmanager
-    async def open_bundle(self, uris: Sequence[str]) -> AsyncIterator[Opened]:
-        self.bundles.append(list(uris))
-        assert len(uris) == len(set(uris)) <= AT_ONCE
-        if self.may is not None:
-            await self.may.wait()
-        if self.refuses and (refusal := self.refuses.pop(0)) is not None:
-            raise refusal
-        asked = uris[: self.most]
-        content = [(uri, self.files[uri]) for uri in asked if uri in self.files and uri not in self.large]
-        fails = None
-        if self.cuts:
-            content, fails = content[: self.cuts.pop()], ServerUnavailable("broke off")
-        yield Opened(len(asked), content, fails, self.stays_open)
-
-    @asynccontextmanager
-    async def open_file(self, url: str, offset: int, _validator: str | None) -> AsyncIterator[Answer]:
-        self.alone.append(url.replace("/files/", "/uri/"))
-        content = self.files.get(self.alone[-1])
-        if content is None:
-            raise ServerRefused("not found")
-        yield Answer(offset, content[offset:], None, None)
-
-
-def make(count: int) -> tuple[list[Placement], Server]:
-    contents = {f"p{number}": f"content of {number}".encode() * (number % 7) or b"" for number in range(1, count + 1)}
-    # Several are empty, and have the same bytes: they are wanted once.
-    placements = [placement(name, content) for name, content in contents.items()]
-    return placements, Server({f"/uri/{name}": content for name, content in contents.items()})
-
-
-def run(server: Server, root: Path, placements: Sequence[Placement], **more: Any) -> Fetched:
-    return asyncio.run(asyncio.wait_for(fetching(server, root, placements, **more), DEADLINE_S))
-
-
-async def fetching(
-    server: Server,
-    root: Path,
-    placements: Sequence[Placement],
-    downloads: SharedDownloads | None = None,
-    told: list[tuple[int, int]] | None = None,
-    sources: dict[str, str] | None = None,
-    name: str = "staging",
-) -> Fetched:
-    staging = root / name
-    staging.mkdir(exist_ok=True)
-    plan = Plan(REPO, (), tuple(placements), (), (), (), {}, {}, sources or {})
-    note = told if told is not None else []
-
-    def on_progress(files: int, size: int) -> None:
-        note.append((files, size))
-
-    with (downloads or SharedDownloads(4)).share(staging, urgent=False) as share:
-        fetched = await fetch(plan, share, root, server.open_file, on_progress, QUICK, server.open_bundle)
-    for sha256, path in fetched.staged.items():
-        assert path == staging / sha256
-        assert hashlib.sha256(path.read_bytes()).hexdigest() == sha256
-        assert path.stat().st_mode & 0o777 == 0o644
-    return fetched
-
-
-def in_staging(root: Path) -> set[str]:
-    return {path.name for path in (root / "staging").iterdir()}
-
-
-def sha256s(placements: Sequence[Placement]) -> set[str]:
-    return {one.file.sha256 for one in placements}
+from packrat_core.errors import PackratError, ServerBroken, ServerRefused, ServerUnavailable
+from support.bundle_server import DEADLINE_S, fetching, in_staging, make, run, sha256s, until
 
 
 @pytest.mark.parametrize("count", [1, 2, AT_ONCE, AT_ONCE + 1, 700])
@@ -229,74 +117,6 @@ def test_what_is_at_hand_or_was_begun_is_in_no_bundle(tmp_path: Path) -> None:
     assert not asked & {one.file.uri for one in (whole, begun, damaged, copied)}
 
 
-@pytest.mark.parametrize("ending", ["", ".part"])
-def test_nothing_is_written_through_what_somebody_puts_into_the_way(tmp_path: Path, ending: str) -> None:
-    placements, server = make(20)
-    outside = tmp_path / "outside"
-    outside.write_text("mine")
-    in_the_way = tmp_path / "staging" / f"{placements[5].file.sha256}{ending}"
-    opened = server.open_bundle
-
-    @asynccontextmanager
-    async def open_bundle(uris: Sequence[str]) -> AsyncIterator[Opened]:
-        async with opened(uris) as bundle:
-            in_the_way.symlink_to(outside)
-            yield bundle
-
-    server.open_bundle = open_bundle  # type: ignore[method-assign]
-    assert set(run(server, tmp_path, placements).staged) == sha256s(placements)
-    assert outside.read_text() == "mine"
-    # A bundle makes files under their own names alone.
-    assert server.alone == ([] if ending else [placements[5].file.uri])
-
-
-def test_a_disk_that_takes_nothing_ends_the_fetch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    placements, server = make(50)
-    real = os.open
-
-    def refuse(path: str, flags: int, *more: int, **others: int) -> int:
-        if flags & os.O_CREAT:
-            raise OSError(28, "No space left on device", path)
-        return real(path, flags, *more, **others)
-
-    downloads = SharedDownloads(4)
-    monkeypatch.setattr(os, "open", refuse)
-    with pytest.raises(DiskError, match="No space left"):
-        run(server, tmp_path, placements, downloads=downloads)
-    assert not downloads.in_flight
-
-
-def test_a_disk_that_takes_half_of_a_file_leaves_none_that_is_called_like_a_whole_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    placements, server = make(50)
-    real, sizes = os.write, list[int]()
-
-    def write(descriptor: int, data: memoryview) -> int:
-        sizes.append(len(data))
-        if len(sizes) == 20:
-            real(descriptor, data[: len(data) // 2])
-            raise OSError(28, "No space left on device")
-        return real(descriptor, data)
-
-    monkeypatch.setattr(os, "write", write)
-    with pytest.raises(DiskError, match="No space left"):
-        run(server, tmp_path, placements, downloads=SharedDownloads(1))
-    assert sizes[-1] > 1
-    left = [tmp_path / "staging" / name for name in in_staging(tmp_path)]
-    assert len(left) >= 19
-    assert all(hashlib.sha256(path.read_bytes()).hexdigest() == path.name for path in left)
-
-
-def test_what_a_kill_left_torn_is_not_taken_for_the_file(tmp_path: Path) -> None:
-    placements, server = make(20)
-    (tmp_path / "staging").mkdir()
-    torn = placements[5].file
-    (tmp_path / "staging" / torn.sha256).write_bytes(server.files[torn.uri][:-1])
-    assert set(run(server, tmp_path, placements).staged) == sha256s(placements)
-    assert server.alone == [torn.uri]
-
-
 def test_two_syncs_that_want_the_same_get_each_file_once(tmp_path: Path) -> None:
     placements, server = make(1000)
 
@@ -390,19 +210,3 @@ def test_several_that_are_open_when_the_server_goes_away_count_as_one(tmp_path: 
         assert len(server.alone) == 5 * AT_ONCE
 
     asyncio.run(asyncio.wait_for(test(), DEADLINE_S))
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    while not holds():
-        await asyncio.sleep(0)
-
-
-def test_a_disk_that_takes_a_few_bytes_at_a_time_gets_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    placements, server = make(3)
-    real = os.write
-    monkeypatch.setattr(os, "write", lambda descriptor, data: real(descriptor, data[:2]))
-    fetched = run(server, tmp_path, placements)
-    assert server.alone == []
-    contents = {sha256: hashlib.sha256(path.read_bytes()).hexdigest() for sha256, path in fetched.staged.items()}
-    assert contents == {sha256: sha256 for sha256 in sha256s(placements)}
-    assert {path.stat().st_mode & 0o777 for path in fetched.staged.values()} == {0o644}

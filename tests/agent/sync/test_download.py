@@ -12,32 +12,15 @@ from pathlib import Path
 import pytest
 
 from packrat_agent.model.entries import Parts, Placement, Plan
-from packrat_agent.model.records import PackageFile, Repo
 from packrat_agent.sync import local_copies
 from packrat_agent.sync.download import FLUSH_BYTES, Fetched, Retries, fetch
 from packrat_agent.sync.shared_downloads import SharedDownloads
 from packrat_core.errors import DiskError, ServerUnavailable
+from support.bundle_server import REPO, Answer, placement
 from support.small_disk import small_disk
 
 CONTENT = bytes(range(256)) * 4096
-REPO = Repo("r", "R", "repo", "apt", ())
 QUICK = Retries(tries=3, total_tries=8, wait_s=(0.0, 0.0))
-
-
-@dataclass
-class Answer:
-    """A server's answer: `start` and then the bytes in small chunks, cut off after `cut` bytes."""
-
-    start: int
-    content: bytes
-    cut: int | None
-    validator: str | None
-
-    async def chunks(self) -> AsyncIterator[bytes]:
-        for at in range(0, len(self.content), 65536):
-            if self.cut is not None and at >= self.cut:
-                raise ServerUnavailable("cut off")
-            yield self.content[at : at + 65536]
 
 
 @dataclass
@@ -61,12 +44,6 @@ class Server:
         start = offset if self.honours_range else 0
         cut = self.cuts.pop(0) if self.cuts else None
         yield Answer(start, self.files[url][start:], cut, self.validators.pop(0) if self.validators else None)
-
-
-def placement(name: str, content: bytes) -> Placement:
-    sha256 = hashlib.sha256(content).hexdigest()
-    file = PackageFile(f"/uri/{name}", "p", "bookworm", "1", "deb", "all", f"/files/{name}", name, sha256)
-    return Placement(file, f"repo/{name}")
 
 
 def run(

@@ -6,6 +6,9 @@ from packrat_agent.model.key_places import KeyPlace
 from packrat_agent.model.records import Repo
 
 _NO_TLS = "Without TLS, the host must stand in insecure-registries in docker's daemon.json."
+_NO_IPV6 = (
+    "podman and skopeo of Debian 12 and older take no IPv6 address for the host of an image. Use a name of this host."
+)
 
 
 def client_setup(repo: Repo, url: str, key: KeyPlace | None, image: str) -> tuple[ClientSetup, ...]:
@@ -19,7 +22,10 @@ def client_setup(repo: Repo, url: str, key: KeyPlace | None, image: str) -> tupl
     """
     scheme, _, rest = url.partition("://")
     without_tls = "--tls-verify=false " if scheme == "http" else ""
-    name = f"{rest.partition('/')[0]}/{repo.directory}/{image}"
+    host = rest.partition("/")[0]
+    name = f"{host}/{repo.directory}/{image}"
+    # Of a host that is filled in later, the page's script knows.
+    title, ipv6_title = (_NO_IPV6 if host.startswith("[") else "", _NO_IPV6)
     lines = []
     if key is not None:
         sigstore = f"{url}/{repo.directory}/sigstore"
@@ -28,7 +34,7 @@ def client_setup(repo: Repo, url: str, key: KeyPlace | None, image: str) -> tupl
         lines.append(f"curl -fsSL -o /etc/containers/registries.d/{file}.yaml {quoted(f'{sigstore}/registries.yaml')}")
     lines.append(f"podman pull {without_tls}{quoted(f'{name}:latest')}")
     return (
-        ClientSetup("podman", "", "\n".join(lines)),
+        ClientSetup("podman", title, "\n".join(lines), ipv6_title),
         ClientSetup("docker", _NO_TLS if without_tls else "", f"docker pull {quoted(f'{name}:latest')}"),
-        ClientSetup("skopeo", "", f"skopeo list-tags {without_tls}{quoted(f'docker://{name}')}"),
+        ClientSetup("skopeo", title, f"skopeo list-tags {without_tls}{quoted(f'docker://{name}')}", ipv6_title),
     )

@@ -25,6 +25,7 @@ _ONLY = (
 )
 _WITH_UV = "The named projects alone come from here. In pyproject.toml:"
 _WITH_POETRY = "The named projects alone come from here."
+_NO_IPV6 = "poetry takes no IPv6 address for the host of an index. Use a name of this host."
 
 _NGINX_OUTSIDE = f"""\
 # Python clients that ask for JSON get the JSON form of an index page.
@@ -120,8 +121,10 @@ def client_setup(repo: Repo, url: str) -> tuple[ClientSetup, ...]:
         *("", "[tool.uv.sources]", f'YOUR-PROJECT = {{ index = "{name}" }}'),
     ]
     poetry = [f"poetry source add --priority=explicit {name} {word}", f"poetry add --source {name} YOUR-PROJECT"]
+    # Of a host that is filled in later, the page's script knows.
+    no_ipv6 = f" {_NO_IPV6}" if "://[" in url else ""
     return (
-        ClientSetup("pip, uv or poetry, with this index alone", _ONLY, "\n".join(only)),
+        ClientSetup("pip, uv or poetry, with this index alone", _ONLY + no_ipv6, "\n".join(only), _NO_IPV6),
         ClientSetup("uv, together with PyPI", _WITH_UV, "\n".join(uv)),
-        ClientSetup("poetry, together with PyPI", _WITH_POETRY, "\n".join(poetry)),
+        ClientSetup("poetry, together with PyPI", _WITH_POETRY + no_ipv6, "\n".join(poetry), _NO_IPV6),
     )
