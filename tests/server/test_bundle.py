@@ -20,7 +20,7 @@ from packrat_server.api.call import Call
 from packrat_server.api.context import ServerContext
 from packrat_server.api.messages import CinpError
 from packrat_server.api.serve_options import ServeOptions
-from packrat_server.store.blobs import blob_path
+from packrat_server.store.blobs import blob_path, read_whole
 from packrat_server.store.database import open_database, writing
 from packrat_server.store.tables import package_files, sessions
 from support.world import Answer, World, world
@@ -270,6 +270,29 @@ def test_no_more_is_held_than_of_a_single_file(tmp_path: Path, sizes: Sequence[i
     assert max(len(first), *(len(part) for part in parts[1:]), 0) <= FILE_BYTES
     assert first + b"".join(parts[1:]) == b"".join(bytes([n % 256]) * size for n, size in enumerate(sizes))
     assert length == sum(len(part) for part in parts)
+
+
+@pytest.mark.parametrize("is_in_memory", [True, False])
+def test_a_file_of_another_size_is_not_read_and_what_is_not_in_memory_is_left_to_a_thread(
+    tmp_path: Path, is_in_memory: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (file,) = stored(tmp_path, (5000,))
+    os.mkfifo(tmp_path / "pipe")
+    if not is_in_memory:
+
+        def wait_for_disk(*_: object) -> int:
+            raise BlockingIOError
+
+        monkeypatch.setattr(os, "preadv", wait_for_disk)
+    # Some filesystems can't tell what is in memory.
+    found = read_whole(file.path, 5000, waits=False)
+    assert found in ((b"\0" * 5000, None) if is_in_memory else (None,))
+    assert read_whole(file.path, 5000) == b"\0" * 5000
+    for waits in (True, False):
+        for name, size in (("0", 4999), ("0", 5001), ("pipe", 1), ("nowhere", 1), (".", 1)):
+            assert read_whole(str(tmp_path / name), size, waits=waits) is None
+    length, parts = asyncio.run(send_all([file] * 3))
+    assert b"".join(parts).endswith(b"\0" * 15000) and length == sum(len(part) for part in parts)
 
 
 def test_where_a_file_goes_away_while_it_is_sent_the_answer_breaks_off(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 
 from packrat_core.fs.disk_errors import as_disk_error
+from packrat_core.fs.links import split_path
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 _NO_DIRECTORY = (errno.ENOTDIR, errno.ELOOP)
@@ -64,7 +65,7 @@ class OpenDirectories:
         Raises:
             DiskError: it can't be made.
         """
-        parts = [part for part in relative.split("/") if part not in ("", ".")]
+        parts = split_path(relative)
         same = 0
         for part, name in zip(parts, self._names, strict=False):
             if part != name:

@@ -6,15 +6,17 @@ It never leaves the root, never follows a link and never enters another filesyst
 import errno
 import os
 import stat
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from packrat_agent.config.settings import AGENT_DIR
 from packrat_agent.model.paths import is_kept
 from packrat_core.failpoints import done
 from packrat_core.fs.disk_errors import as_disk_error
-from packrat_core.fs.links import change_mode, open_directory, remove_directory
+from packrat_core.fs.links import change_mode, open_directory, remove_directory, split_path
 
 
 def collect_garbage(
@@ -32,31 +34,37 @@ def collect_garbage(
         DiskError: the disk failed, or without `on_denied`, a path may not be removed.
     """
     removed: list[str] = []
-    parents: set[PurePosixPath] = set()
-    for path in paths:
-        if is_kept(path, kept) or PurePosixPath(path).parts[0] == AGENT_DIR:
-            continue
-        with as_disk_error("remove", root / path):
-            try:
-                _unlink(root, path)
-            except PermissionError:
-                if on_denied is None:
-                    raise
-                on_denied(path)
+    parents: set[str] = set()
+    # As text, since a takeover may remove many thousands, and pathlib takes longer than the kernel.
+    with _Way(root) as way:
+        for path in paths:
+            parts = split_path(path)
+            if not parts or is_kept(path, kept) or parts[0] == AGENT_DIR:
                 continue
-            removed.append(path)
-            done("file-collected")
-        parents.update(PurePosixPath(path).parents)
-    remove_empty_directories(root, (str(parent) for parent in parents if str(parent) != "."), kept)
+            with as_disk_error("remove", f"{root}/{path}"):
+                try:
+                    _unlink(way, parts)
+                except PermissionError:
+                    if on_denied is None:
+                        raise
+                    on_denied(path)
+                    continue
+                removed.append(path)
+                done("file-collected")
+            while parts.pop() and parts and (parent := "/".join(parts)) not in parents:
+                parents.add(parent)
+    remove_empty_directories(root, parents, kept)
     return removed
 
 
 def remove_empty_directories(root: Path, directories: Iterable[str], kept: Collection[str]) -> None:
     """Remove those of the directories that are empty, deepest first."""
-    for directory in sorted(directories, key=lambda path: (-path.count("/"), path)):
-        if not is_kept(directory, kept):
-            with suppress(OSError), _parent(root, directory) as (parent, name):
-                os.rmdir(name, dir_fd=parent)
+    with _Way(root) as way:
+        for directory in sorted(directories, key=lambda path: (-path.count("/"), path)):
+            parts = split_path(directory)
+            if parts and not is_kept(directory, kept):
+                with suppress(OSError):
+                    os.rmdir(parts[-1], dir_fd=way.enter(parts[:-1]))
 
 
 def remove_directories(
@@ -138,8 +146,58 @@ def unlock(root: Path, path: str) -> None:
         change_mode(name, lambda mode: stat.S_IMODE(mode) | stat.S_IRWXU if stat.S_ISDIR(mode) else None, parent)
 
 
-def _unlink(root: Path, path: str) -> None:
-    with _unless_elsewhere(), _parent(root, path) as (parent, name):
+def _unlink(way: "_Way", parts: Sequence[str]) -> None:
+    with _unless_elsewhere():
+        name, parent = parts[-1], way.enter(parts[:-1])
         # A directory may have taken the place of the file. It stays until the full scan has looked at what is in it.
         if not stat.S_ISDIR(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode):
             os.unlink(name, dir_fd=parent)
+
+
+class _Way:
+    """Keeps the way to the directory that was entered last open: files that are removed lie beside each other.
+
+    As `open_directory`, it follows no link and enters no other filesystem.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._device = 0
+        self._names: list[str] = []
+        self._open: list[int] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _at: TracebackType | None
+    ) -> None:
+        while self._open:
+            os.close(self._open.pop())
+
+    def enter(self, parts: Sequence[str]) -> int:
+        """Give the descriptor of a directory, by the names on the way to it; it is open until another one is entered.
+
+        Raises:
+            OSError: As `open_directory`.
+        """
+        if not self._open:
+            self._open.append(os.open(self._root, os.O_RDONLY | os.O_DIRECTORY))
+            self._device = os.fstat(self._open[0]).st_dev
+        same = 0
+        for part, name in zip(parts, self._names, strict=False):
+            if part != name:
+                break
+            same += 1
+        while len(self._names) > same:
+            os.close(self._open.pop())
+            self._names.pop()
+        for part in parts[same:]:
+            below = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=self._open[-1])
+            self._open.append(below)
+            self._names.append(part)
+            if os.fstat(below).st_dev != self._device:
+                os.close(self._open.pop())
+                self._names.pop()
+                raise OSError(errno.EXDEV, "is another filesystem", f"{self._root}/{'/'.join(parts)}")
+        return self._open[-1]

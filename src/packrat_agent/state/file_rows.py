@@ -20,6 +20,14 @@ class Uris:
     uris: frozenset[str]
 
 
+_TAKEN_OVER = ", ".join(f"{name} = excluded.{name}" for name in (*FILE_COLUMNS.split(", ")[1:], "read_at", "path"))
+# An upsert, since SQLite writes all that a REPLACE touches to a temporary file first, for each row. It writes each
+# column, as a new row would have it.
+_INSERT = (
+    f"INSERT INTO files (repo, {FILE_COLUMNS}, read_at, path) VALUES (?{', ?' * FILE_COLUMN_COUNT}, ?, ?) "
+    f"ON CONFLICT (repo, uri) DO UPDATE SET {_TAKEN_OVER}, state = 'wanted', reason = NULL, unreadable = 0"
+)
+
 Some = Collection[str] | Uris
 """The files of some packages, or some files."""
 
@@ -36,11 +44,7 @@ def insert_files(
         read_at: When the server was asked for them, in epoch seconds.
         places: URI → the path of each file that has a place already, relative to `root_dir`.
     """
-    db.executemany(
-        f"INSERT OR REPLACE INTO files (repo, {FILE_COLUMNS}, read_at, path) "
-        f"VALUES (?{', ?' * FILE_COLUMN_COUNT}, ?, ?)",
-        [(repo, *_file_row(file), read_at, places.get(file.uri)) for file in files],
-    )
+    db.executemany(_INSERT, [(repo, *_file_row(file), read_at, places.get(file.uri)) for file in files])
 
 
 def read_file(columns: Sequence[Any]) -> PackageFile:

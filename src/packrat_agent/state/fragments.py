@@ -49,7 +49,8 @@ class Fragments:
                         None if needs_backup(fragment) else "",
                         fragment.made_by,
                     )
-                    for sha256, fragment in read.items()
+                    # In this order each page of the indexes is written once.
+                    for sha256, fragment in sorted(read.items())
                 ],
             )
 

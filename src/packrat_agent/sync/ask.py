@@ -3,7 +3,8 @@
 1. The server lists URIs; a long list goes to disk as it comes. Records that are known already are not read again,
    unless they are distrusted. Where clients of the repository know yanked files, deprecated ones are listed, too, and
    marked.
-2. What is read is remembered portion by portion, so that a sync that breaks off goes on where it was.
+2. What is read is remembered a few portions at a time, so that a sync that dies goes on about where it was; one that
+   fails or is cancelled remembers all that it has read.
 3. Of a small change the server has told the files already, with their records; then it is asked for nothing. Nor is it
    asked for records that the rehearsal of a takeover has read a moment ago.
 4. A list that differs from what is known is a change; from that moment on the repository is behind the server.
@@ -14,6 +15,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from functools import partial
+from types import TracebackType
+from typing import Self
 
 from packrat_agent.formats.table import FORMATS
 from packrat_agent.model.records import PackageFile, Rejection, Repo, Wanted
@@ -26,6 +29,9 @@ from packrat_agent.upstream.package_files import RECORDS_AT_ONCE, OnRead, Reject
 from packrat_agent.upstream.told_files import ToldFiles
 from packrat_core.aio.threads import in_thread
 from packrat_core.cinp.listing import Sink
+
+_NOTED_TOGETHER = 4 * RECORDS_AT_ONCE
+"""So many records are remembered with one write, which changes hardly more of the state database than one of a few."""
 
 Alone = Callable[[], AbstractAsyncContextManager[None]]
 """Makes a context in which no other sync of a repository goes on."""
@@ -61,23 +67,23 @@ async def ask_wanted(
     compared = await in_thread(_compare, listing, repo, order, unusable, context, asked_at)
     if compared.is_change or await in_thread(store.wanted.are_marks_other, repo.name, order.packages, yanked):
         await in_thread(store.facts.note_behind, repo.name, order.heard_at or asked_at)
-    new, files = compared.new, list(compared.files)
-    work.read(listing.unread_count, new)
+    files, notes = list(compared.files), _Notes(repo, told.asked_at if told else asked_at, context, alone)
+    work.read(listing.unread_count, compared.new)
 
     async def remember(read: Sequence[PackageFile], left: int) -> None:
-        nonlocal new
         if context.dry_run:
             # A dry run remembers nothing, not even the repository that the records are of.
             files.extend(read)
             order.rehearsed.note_records(repo.name, read)
         else:
-            new -= await _note(repo, read, told.asked_at if told else asked_at, context, alone)
-        work.read(left, min(new, left))
+            await notes.add(read)
+        work.read(left, min(compared.new - notes.new, left))
 
-    await _in_portions(compared.rehearsed, remember, listing.unread_count)
-    turn = partial(context.turns.records.one, urgent=not order.reread)
-    unread = Unread(listing.unread_count, listing.portions(RECORDS_AT_ONCE, unread=True))
-    await server.read_unread(unread, compared.rejected, remember, turn, told)
+    async with notes:
+        await _in_portions(compared.rehearsed, remember, listing.unread_count)
+        turn = partial(context.turns.records.one, urgent=not order.reread)
+        unread = Unread(listing.unread_count, listing.portions(RECORDS_AT_ONCE, unread=True))
+        await server.read_unread(unread, compared.rejected, remember, turn, told)
     marked = (replace(file, yanked=True) if file.uri in yanked else file for file in files)
     return Wanted(listing, tuple(marked), compared.rejected.all(), yanked, compared.names_all_known)
 
@@ -85,6 +91,45 @@ async def ask_wanted(
 async def _in_portions(records: Sequence[PackageFile], take: OnRead, left: int) -> None:
     for start in range(0, len(records), RECORDS_AT_ONCE):
         await take(records[start : start + RECORDS_AT_ONCE], left)
+
+
+class _Notes:
+    """Remembers the records that are read, all of them at the latest at the end of the context.
+
+    new: how many of those that were remembered are of files that were not known.
+    """
+
+    def __init__(self, repo: Repo, asked_at: float, context: MirrorContext, alone: Alone) -> None:
+        """Begin with none.
+
+        Args:
+            repo: The repository.
+            asked_at: When the server was asked.
+            context: The mirror.
+            alone: Makes a context in which no other sync of the repository goes on.
+        """
+        self._note = partial(_note, repo, asked_at=asked_at, context=context, alone=alone)
+        self._waiting: list[PackageFile] = []
+        self.new = 0
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _at: TracebackType | None
+    ) -> None:
+        await self._write()
+
+    async def add(self, read: Sequence[PackageFile]) -> None:
+        """Take a portion."""
+        self._waiting += read
+        if len(self._waiting) >= _NOTED_TOGETHER:
+            await self._write()
+
+    async def _write(self) -> None:
+        together, self._waiting = self._waiting, []
+        if together:
+            self.new += await self._note(together)
 
 
 async def _note(repo: Repo, read: Sequence[PackageFile], asked_at: float, context: MirrorContext, alone: Alone) -> int:

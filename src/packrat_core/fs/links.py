@@ -30,7 +30,7 @@ def ensure_directory(root: Path, relative: str) -> Path:
     """
     # As text: a pool may have many thousands of directories, and pathlib takes longer than the kernel.
     directory = os.fspath(root)
-    for part in _parts(relative):
+    for part in split_path(relative):
         directory = os.path.join(directory, part)  # noqa: PTH118
         with as_disk_error("make the directory", directory):
             try:
@@ -44,7 +44,8 @@ def ensure_directory(root: Path, relative: str) -> Path:
     return Path(directory)
 
 
-def _parts(relative: str) -> list[str]:
+def split_path(relative: str) -> list[str]:
+    """Give the names that a path consists of."""
     return [part for part in relative.split("/") if part not in ("", ".")]
 
 
@@ -64,7 +65,7 @@ def open_directory(root: Path, relative: str, *, crosses_mounts: bool = False) -
     descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
     try:
         device = os.fstat(descriptor).st_dev
-        for part in _parts(relative):
+        for part in split_path(relative):
             below = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=descriptor)
             os.close(descriptor)
             descriptor = below

@@ -10,9 +10,11 @@
 3. Who calls, and which files that caller may see, is read in one view of the database, for each answer anew, as it is
    for the download of a single file.
 4. The answer is read and sent in parts of at most FILE_BYTES, so that for a client who reads slowly the server holds no
-   more than for the download of a single file. `admission` bounds how many threads read.
+   more than for the download of a single file. What is in memory is read in the event loop, as a small file is: most of
+   the time would go into switching between threads. The rest is read in threads; `admission` bounds how many.
 """
 
+import asyncio
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -137,8 +139,12 @@ class Bundle(CinpResponse):
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         part = self._first
         for files in _portions(self._files):
-            async with self._call.context.admission.bundling():
-                content = await run_to_end(_read, files)
+            # Other requests come between two parts.
+            await asyncio.sleep(0)
+            content = _read(files, waits=False)
+            if content is None:
+                async with self._call.context.admission.bundling():
+                    content = await run_to_end(_read, files)
             if content is None:
                 # The length that was told can't be kept, so the client must see the connection break off.
                 return
@@ -158,11 +164,11 @@ def _portions(files: Sequence[Stored]) -> Iterator[Sequence[Stored]]:
         yield files[start:]
 
 
-def _read(files: Sequence[Stored]) -> bytes | None:
-    """Read files; None where one was removed or damaged since its size was read."""
+def _read(files: Sequence[Stored], *, waits: bool = True) -> bytes | None:
+    """Read files; None where one was removed or damaged since its size was read, or is not in memory."""
     contents = []
     for file in files:
-        content = read_whole(file.path, file.size)
+        content = read_whole(file.path, file.size, waits=waits)
         if content is None:
             return None
         contents.append(content)

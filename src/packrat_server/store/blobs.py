@@ -188,19 +188,37 @@ def find_size(path: str) -> int | None:
     return status.st_size if stat.S_ISREG(status.st_mode) else None
 
 
-def read_whole(path: str, size: int) -> bytes | None:
-    """Read a stored file of a known size; None where it has another one by now, or can't be read."""
+def read_whole(path: str, size: int, *, waits: bool = True) -> bytes | None:
+    """Read a stored file of a known size; None where it has another one by now, or can't be read.
+
+    Args:
+        path: Of the file.
+        size: Its size.
+        waits: Wait for the disk if need be; else that, too, gives None.
+    """
+    if not (waits or _READS_FROM_MEMORY):
+        return None
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError:
         return None
     try:
-        content = os.read(descriptor, size + 1)
+        # One byte more shows that it has grown.
+        content = os.read(descriptor, size + 1) if waits else _read_now(descriptor, size + 1)
     except OSError:
         return None
     finally:
         os.close(descriptor)
     return content if len(content) == size else None
+
+
+def _read_now(descriptor: int, size: int) -> bytes:
+    """Read the beginning of an open file as far as it is in memory.
+
+    Raises: OSError
+    """
+    data = bytearray(size)
+    return bytes(data[: os.preadv(descriptor, [data], 0, os.RWF_NOWAIT)])
 
 
 @contextmanager

@@ -205,6 +205,44 @@ def test_sweep_never_goes_through_a_linked_directory(tmp_path: Path) -> None:
     assert (root / "pool").is_symlink()
 
 
+def test_sweep_finds_its_way_from_each_directory_to_the_next(tmp_path: Path) -> None:
+    root, outside = tmp_path / "root", tmp_path / "outside"
+    gone = ["top", "a/1", "a/b/c/2", "a/b/3", "a/4", "ab/b/5", "link/b/6", "a/b/c/7", "a/file/8", "none/b/9", "a/b/10"]
+    left = ["left", "a/left", "a/b/left", "ab/left", "b/c/2", "b/3", "c/2", "c/7", "file"]
+    for path in [*gone, *left]:
+        if not path.startswith(("link/", "none/", "a/file/")):
+            put_file(root, path, b"x")
+    put_file(root, "a/file", b"x")
+    put_file(outside, "b/6", b"safe")
+    (root / "link").symlink_to(outside)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    assert collect_garbage(root, gone, ()) == gone
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    there = {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
+    assert there == {*left, "a/file"}
+    assert (outside / "b/6").read_bytes() == b"safe"
+    assert not (root / "a/b/c").exists()
+    assert not (root / "ab/b").exists()
+
+
+def test_a_link_that_comes_while_sweep_goes_on_leads_nowhere(tmp_path: Path) -> None:
+    root, outside = tmp_path / "root", tmp_path / "outside"
+    paths = [f"pool/{name}/file" for name in "abc"]
+    for path in paths:
+        put_file(root, path, b"x")
+        put_file(outside, path.removeprefix("pool/"), b"safe")
+
+    def swap() -> Iterator[str]:
+        yield paths[0]
+        (root / "pool").rename(root / "aside")
+        (root / "pool").symlink_to(outside)
+        yield from paths[1:]
+
+    collect_garbage(root, swap(), ())
+    assert sorted(path.name for path in outside.rglob("file")) == ["file"] * 3
+    assert (root / "pool").is_symlink()
+
+
 def test_sweep_leaves_keep_files_and_the_agents_own(tmp_path: Path) -> None:
     put_file(tmp_path, "repo-key", b"key")
     put_file(tmp_path, "kept/below/file", b"x")

@@ -1,6 +1,11 @@
-"""What is to be read of a list, and whether it is a change, is the same in whatever portions it is compared."""
+"""What is to be read of a list, and whether it is a change, is the same in whatever portions it is compared.
 
+Nothing that was read is asked for again.
+"""
+
+import asyncio
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,9 +15,10 @@ from hypothesis import strategies as st
 
 from packrat_agent.config.load import load
 from packrat_agent.model.records import PackageFile, Repo, Wanted
-from packrat_agent.sync.ask import _compare
+from packrat_agent.sync.ask import _compare, _Notes
 from packrat_agent.sync.context import MirrorContext, Order
 from packrat_agent.sync.mirror import ready
+from packrat_core.errors import ServerUnavailable
 from support.mirror_conf import write_mirror_conf
 
 REPO = Repo("apt-dev", "", "apt-dev", "apt", ())
@@ -71,3 +77,42 @@ def test_a_list_is_compared_as_a_whole(context: MirrorContext, dry_run: bool, an
     trusted = [n for n in listed if n not in answer.added and n not in answer.distrusted]
     assert found.files == ([FILES[number] for number in trusted] if dry_run else [])
     assert found.rejected.all() == ()
+
+
+@pytest.mark.parametrize("count", [300, 2700])
+@pytest.mark.parametrize("breaks_off", [False, True])
+def test_all_that_was_read_is_remembered_also_where_the_reading_breaks_off(
+    context: MirrorContext, count: int, breaks_off: bool
+) -> None:
+    repo = Repo(f"apt-{count}-{breaks_off}", "", "apt-noted", "apt", ())
+    context.store.wanted.save_repos([REPO, repo])
+    files = [a_file(number) for number in range(count)]
+    notes = _Notes(repo, NOW, context, nullcontext)
+    with pytest.raises(ServerUnavailable) if breaks_off else nullcontext():
+        asyncio.run(_read(notes, files, breaks_off))
+    assert context.store.wanted.known(repo.name, None).keys() == {file.uri for file in files}
+    assert notes.new == count
+    assert set(context.store.record_reads.dates(repo.name).values()) == {NOW}
+
+
+async def _read(notes: _Notes, files: list[PackageFile], breaks_off: bool) -> None:
+    async with notes:
+        for start in range(0, len(files), 300):
+            await notes.add(files[start : start + 300])
+        if breaks_off:
+            raise ServerUnavailable("gone")
+
+
+def test_what_is_read_does_not_wait_for_the_end(context: MirrorContext) -> None:
+    repo = Repo("apt-waiting", "", "apt-waiting", "apt", ())
+    context.store.wanted.save_repos([REPO, repo])
+
+    async def read() -> list[int]:
+        known = []
+        async with _Notes(repo, NOW, context, nullcontext) as notes:
+            for start in range(0, COUNT, 300):
+                await notes.add(FILES[start : start + 300])
+                known.append(context.store.wanted.count(repo.name, None))
+        return known
+
+    assert asyncio.run(read()) == [0, 0, 0, 1200, 1200, 1200, 1200]
