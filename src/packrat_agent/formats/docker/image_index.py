@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import chain
 from typing import Any
 
@@ -118,14 +119,14 @@ class ImageIndex:
 
     def still_holds(self, naming: Naming, facts: Mapping[str, str], now_s: int) -> bool:
         """Tell whether rendering the same entries would give the same publication again."""
-        if self.good_until is not None and now_s >= self.good_until:
+        # By a clock that was set back, what left a manifest since counts as leaving it now.
+        if now_s < self.made_s or (self.good_until is not None and now_s >= self.good_until):
             return False
         return self.naming == naming and facts in (self.publication.facts, self.facts)
 
     def is_base(self, naming: Naming, facts: Mapping[str, str], now_s: int) -> bool:
         """Tell whether the manifests that a change of tags does not touch keep their files."""
-        # What left a manifest at a later date than that of the render counts as gone by the render's date.
-        return now_s >= self.made_s and facts == self.publication.facts and self.still_holds(naming, facts, now_s)
+        return facts == self.publication.facts and self.still_holds(naming, facts, now_s)
 
 
 def render_image(
@@ -160,7 +161,7 @@ def render_image(
         signed = update_names(history.signed, current, now_s, naming.kept_s, digests)
     signers = _with_slots(naming.signers, facts)
     manifests = _manifest_files(image, named, signed, replace(naming, signers=signers), last, digests)
-    earlier = _earlier(history, named)
+    earlier = _earlier(history, named, history.manifests if digests is None else sorted(digests))
     known = last.files.referrers if last is not None else {}
     referrers = _list_referrers(image, tags, known, _subjects_of(before, tags, changed))
     files = _Files(tags, manifests, referrers, _other_pointers(image, tags, manifests, earlier))
@@ -234,8 +235,12 @@ def _name_manifests(tags: Tags, known: Mapping[str, _Manifest], digests: Set[str
     if digests is None:
         return {digest: looked_at[digest] for digest in sorted(looked_at)}
     named = {**known, **looked_at}
-    # In nearly the right order already, which is sorted fast.
-    return {digest: named[digest] for digest in sorted(named) if digest in looked_at or digest not in digests}
+    for digest in digests - looked_at.keys():
+        named.pop(digest, None)
+    if looked_at.keys() <= known.keys():
+        return named
+    # Nearly in order already, which is sorted fast.
+    return {digest: named[digest] for digest in sorted(named)}
 
 
 def _manifest_files(
@@ -292,7 +297,7 @@ def _other_pointers(
 ) -> tuple[TreeFile, TreeFile]:
     """Write the rules for Apache, and the list of the tags."""
     of_manifests = {digest: made.htaccess for digest, made in manifests.items()}
-    of_manifests |= {digest: write_htaccess([Named(digest, end, digest)]) for digest, end in earlier.items()}
+    of_manifests.update((digest, _write_rule(digest, end)) for digest, end in earlier.items())
     rules = [
         *[made.htaccess for made in tags.files.values()],
         *[of_manifests[digest] for digest in sorted(of_manifests)],
@@ -302,6 +307,11 @@ def _other_pointers(
         TreeFile(f"v2/{image}/manifests/.htaccess", Content.of(b"".join(rules))),
         TreeFile(f"v2/{image}/tags/list", Content.of(listed)),
     )
+
+
+@lru_cache(_EARLIER_LIMIT)
+def _write_rule(digest: str, end: str) -> bytes:
+    return write_htaccess([Named(digest, end, digest)])
 
 
 def _publish(image: str, files: _Files, facts: Mapping[str, str], since: Since | None) -> Publication:
@@ -347,10 +357,13 @@ def _paths(groups: Iterable[Sequence[File]]) -> list[str]:
     return [file.path for files in groups for file in files]
 
 
-def _earlier(before: _History, present: Container[str]) -> dict[str, str]:
-    """Return digest → file name ending of the manifests that left the image, the most recent last."""
-    known = (*before.earlier.items(), *before.manifests.items())
-    gone = {digest: end for digest, end in known if digest not in present}
+def _earlier(before: _History, present: Container[str], looked_at: Iterable[str]) -> dict[str, str]:
+    """Return digest → file name ending of the manifests that left the image, the most recent last.
+
+    looked_at: the manifests that may have left since, by digest.
+    """
+    known = chain(before.earlier.items(), ((digest, before.manifests.get(digest)) for digest in looked_at))
+    gone = {digest: end for digest, end in known if end is not None and digest not in present}
     return dict(list(gone.items())[-_EARLIER_LIMIT:])
 
 
