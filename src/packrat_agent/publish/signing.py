@@ -9,7 +9,7 @@ from typing import Protocol
 
 import structlog
 
-from packrat_agent.gpg.signatures import make_signatures
+from packrat_agent.gpg.signatures import make_detached, make_signatures
 from packrat_agent.gpg.signers import Signers
 from packrat_agent.model.records import Repo
 from packrat_agent.model.tree import (
@@ -162,19 +162,27 @@ def _sign_all(pending: Sequence[PendingFile], signers: Signers, made_before: Sig
     if not wanted:
         return {}
 
-    def sign(what: tuple[SignatureForm, Content, Signer, bool]) -> Content:
+    # Of what is signed apart from it in both forms, one signature serves both.
+    binary = [key for key, (form, _, _, lasting) in wanted.items() if form is SignatureForm.BINARY and not lasting]
+    of_others = {(SignatureForm.ARMOR, digest, signer) for _, digest, signer in binary} & wanted.keys()
+
+    def sign(what: tuple[SignatureForm, Content, Signer, bool]) -> Mapping[_Key, Content]:
         form, data, signer, lasting = what
         keys = signers.of(signer)
+        if (SignatureForm.ARMOR, data.digest, signer) in of_others and form is SignatureForm.BINARY:
+            made = make_detached(keys, bytes(data))
+            return {(made_form, data.digest, signer): Content.of(made[made_form]) for made_form in made}
         coding = f"signature-{form}-{' '.join(key.fingerprint for key in keys)}"
         signature = made_before.get(coding, data.digest) if lasting else None
         if signature is None:
             signature = make_signatures(keys, bytes(data), form)
             if lasting:
                 made_before.put(coding, data.digest, signature)
-        return Content.of(signature)
+        return {(form, data.digest, signer): Content.of(signature)}
 
-    with ThreadPoolExecutor(min(len(wanted), _THREADS)) as threads:
-        return dict(zip(wanted, threads.map(sign, wanted.values()), strict=True))
+    tasks = [what for key, what in wanted.items() if key not in of_others]
+    with ThreadPoolExecutor(min(len(tasks), _THREADS)) as threads:
+        return {key: made for of_one in threads.map(sign, tasks) for key, made in of_one.items()}
 
 
 def _complete(file: PendingFile, made: Mapping[_Key, Content]) -> Content:
