@@ -37,8 +37,15 @@ _Key = tuple[SignatureForm, str, Signer]
 
 def publication_identity(repo: Repo, identity: str, signers: Signers | None) -> str:
     """Identify a publication with its place and its signers: other keys or another directory make everything anew."""
-    signer = signers.identity if signers else "-"
-    return hashlib.sha256(f"{identity} {signer} {repo.directory}".encode()).hexdigest()
+    return _identify(identity, _place_and_signers(repo, signers))
+
+
+def _place_and_signers(repo: Repo, signers: Signers | None) -> str:
+    return f"{signers.identity if signers else '-'} {repo.directory}"
+
+
+def _identify(identity: str, where: str) -> str:
+    return hashlib.sha256(f"{identity} {where}".encode()).hexdigest()
 
 
 class SignatureCache(Protocol):
@@ -100,12 +107,13 @@ def _changed(
     repo: Repo, rendered: Sequence[Publication], signers: Signers | None, live: Mapping[str, str]
 ) -> list[Publication]:
     """Choose the publications that differ, each with `since` only if that publication is live."""
-    changed = []
+    # A Python repository has a publication for each of its projects, which may be many thousands.
+    changed, where = [], _place_and_signers(repo, signers)
     for publication in rendered:
         known, since = live.get(publication.name), publication.since
-        if known == publication_identity(repo, publication.identity, signers):
+        if known == _identify(publication.identity, where):
             continue
-        is_base_live = since is not None and known == publication_identity(repo, since.identity, signers)
+        is_base_live = since is not None and known == _identify(since.identity, where)
         changed.append(publication if is_base_live else replace(publication, since=None))
     return changed
 
