@@ -1,4 +1,4 @@
-"""Puts several public keys into one file, as clients read it.
+"""Puts several public keys into one file, as clients read it; writes ASCII armor.
 
     keys = join_keys([old.binary, new.binary])
     keys.armored
@@ -13,7 +13,6 @@ from packrat_agent.gpg.signing_key import PublicKey
 
 _LINE = 64
 _CRC24_START, _CRC24_POLYNOMIAL = 0xB704CE, 0x1864CFB
-_BEGIN, _END = (f"-----{word} PGP PUBLIC KEY BLOCK-----" for word in ("BEGIN", "END"))
 
 
 def join_keys(keys: Sequence[bytes], of_packages: Sequence[bytes] = ()) -> PublicKey:
@@ -28,16 +27,17 @@ def join_keys(keys: Sequence[bytes], of_packages: Sequence[bytes] = ()) -> Publi
     return PublicKey(armor(current + _joined([key for key in of_packages if key not in keys])), current)
 
 
-def armor(binary: bytes) -> bytes:
-    """Write keys in ASCII armor."""
+def armor(binary: bytes, what: str = "PUBLIC KEY BLOCK") -> bytes:
+    """Write keys in ASCII armor, or whatever `what` calls by gpg's name."""
     text = base64.b64encode(binary).decode()
     lines = [text[start : start + _LINE] for start in range(0, len(text), _LINE)]
     checksum = base64.b64encode(_crc24(binary).to_bytes(3, "big")).decode()
-    return "\n".join([_BEGIN, "", *lines, f"={checksum}", _END, ""]).encode()
+    begin, end = (f"-----{word} PGP {what}-----" for word in ("BEGIN", "END"))
+    return "\n".join([begin, "", *lines, f"={checksum}", end, ""]).encode()
 
 
 def dearmor(armored: bytes) -> bytes:
-    """Read one block of keys that gpg wrote in ASCII armor."""
+    """Read one block of ASCII armor, as gpg writes it."""
     _, _, body = armored.partition(b"\n\n")
     return base64.b64decode(b"".join(body.partition(b"\n=")[0].split()))
 

@@ -1,9 +1,10 @@
 """Makes signatures with exactly the operator's key, and verifies each before anybody else sees it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from packrat_agent.gpg.key_files import armor, dearmor
 from packrat_agent.gpg.listing import list_keys
 from packrat_agent.gpg.run import GpgResult, run_gpg, unlock_options
 from packrat_agent.gpg.signing_key import SigningKey
@@ -15,7 +16,8 @@ from packrat_core.fs.ownership import first_unusable
 _COMMANDS = {
     SignatureForm.CLEAR: ("--clear-sign",),
     SignatureForm.ARMOR: ("--armor", "--detach-sign"),
-    SignatureForm.BINARY: ("--detach-sign",),
+    # gpg.conf may ask for armor.
+    SignatureForm.BINARY: ("--no-armor", "--detach-sign"),
     SignatureForm.OPAQUE: ("--sign",),
 }
 _KEY_TROUBLE = "secret key"
@@ -57,6 +59,36 @@ def make_signatures(
     Raises:
         SigningError: gpg fails, signs with another key, or a signature does not verify.
     """
+    made = _sign(keys, data, form, digest, moment_s)
+    if form in (SignatureForm.CLEAR, SignatureForm.OPAQUE):
+        is_good = message_verifies(keys, data, made, is_text=form is SignatureForm.CLEAR)
+    else:
+        is_good = verifies_by_all(keys, data, made)
+    if not is_good:
+        raise _not_verified(keys)
+    return made
+
+
+def make_detached(keys: Sequence[SigningKey], data: bytes) -> Mapping[SignatureForm, bytes]:
+    """Sign data once, apart from it, and give the signature in both forms that this can have.
+
+    Args:
+        keys: The only keys that may sign; they are in one keyring.
+        data: What to sign.
+
+    Raises:
+        SigningError: gpg fails, signs with another key, or a signature does not verify.
+    """
+    binary = _sign(keys, data, SignatureForm.BINARY, "SHA512", None)
+    armored = armor(binary, "SIGNATURE")
+    # gpg verifies the armored form, and the other one is what that one holds.
+    if not verifies_by_all(keys, data, armored) or dearmor(armored) != binary:
+        raise _not_verified(keys)
+    return {SignatureForm.BINARY: binary, SignatureForm.ARMOR: armored}
+
+
+def _sign(keys: Sequence[SigningKey], data: bytes, form: SignatureForm, digest: str, moment_s: int | None) -> bytes:
+    """Have gpg make signatures, which are not verified yet; the arguments are those of `make_signatures`."""
     key = keys[0]
     # gpg's --default-key, and a name without `!`, sign with another key without a word if this one can't.
     signers = [option for signer in keys for option in ("--local-user", f"{signer.fingerprint}!")]
@@ -66,17 +98,15 @@ def make_signatures(
     made = run_gpg(key.home, *options, *_COMMANDS[form], data=data)
     if made.returncode != 0 or not _is_by(keys, made) or not made.output:
         raise _explain_failure(keys, made)
-    if form in (SignatureForm.CLEAR, SignatureForm.OPAQUE):
-        is_good = message_verifies(keys, data, made.output, is_text=form is SignatureForm.CLEAR)
-    else:
-        is_good = verifies_by_all(keys, data, made.output)
-    if not is_good:
-        # The key may have expired in between.
-        raise _find_change(keys) or SigningError(
-            f"the signature that gpg made with {_name(keys)} does not verify; nothing was published",
-            hint="look whether the gpg in PATH is the system's own, and check the disk and memory of this machine",
-        )
     return made.output
+
+
+def _not_verified(keys: Sequence[SigningKey]) -> SigningError:
+    # The key may have expired in between.
+    return _find_change(keys) or SigningError(
+        f"the signature that gpg made with {_name(keys)} does not verify; nothing was published",
+        hint="look whether the gpg in PATH is the system's own, and check the disk and memory of this machine",
+    )
 
 
 def try_key(key: SigningKey) -> None:

@@ -83,7 +83,8 @@ class Wanted:
     """What the server says of the package files that one repository wants, or of those of some packages of it.
 
     uris: All that it names, usable or not; of a large repository they are on disk. files: The records that are not
-    remembered in the state database. yanked: Those of the URIs whose files are deprecated, and stay all the same.
+    remembered in the state database. yanked: Those of the URIs whose files are deprecated, and stay all the same; None
+    in a repository of which clients know no such mark.
     names_all_known: Each file that is known of the whole repository was found among the URIs, so that nobody need look
     for one that is gone.
     """
@@ -91,5 +92,5 @@ class Wanted:
     uris: Collection[str]
     files: tuple[PackageFile, ...]
     rejected: tuple[Rejection, ...]
-    yanked: Collection[str] = frozenset()
+    yanked: Collection[str] | None = frozenset()
     names_all_known: bool = False

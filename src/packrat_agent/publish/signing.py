@@ -9,7 +9,7 @@ from typing import Protocol
 
 import structlog
 
-from packrat_agent.gpg.signatures import make_signatures
+from packrat_agent.gpg.signatures import make_detached, make_signatures
 from packrat_agent.gpg.signers import Signers
 from packrat_agent.model.records import Repo
 from packrat_agent.model.tree import (
@@ -37,8 +37,15 @@ _Key = tuple[SignatureForm, str, Signer]
 
 def publication_identity(repo: Repo, identity: str, signers: Signers | None) -> str:
     """Identify a publication with its place and its signers: other keys or another directory make everything anew."""
-    signer = signers.identity if signers else "-"
-    return hashlib.sha256(f"{identity} {signer} {repo.directory}".encode()).hexdigest()
+    return _identify(identity, _place_and_signers(repo, signers))
+
+
+def _place_and_signers(repo: Repo, signers: Signers | None) -> str:
+    return f"{signers.identity if signers else '-'} {repo.directory}"
+
+
+def _identify(identity: str, where: str) -> str:
+    return hashlib.sha256(f"{identity} {where}".encode()).hexdigest()
 
 
 class SignatureCache(Protocol):
@@ -100,12 +107,13 @@ def _changed(
     repo: Repo, rendered: Sequence[Publication], signers: Signers | None, live: Mapping[str, str]
 ) -> list[Publication]:
     """Choose the publications that differ, each with `since` only if that publication is live."""
-    changed = []
+    # A Python repository has a publication for each of its projects, which may be many thousands.
+    changed, where = [], _place_and_signers(repo, signers)
     for publication in rendered:
         known, since = live.get(publication.name), publication.since
-        if known == publication_identity(repo, publication.identity, signers):
+        if known == _identify(publication.identity, where):
             continue
-        is_base_live = since is not None and known == publication_identity(repo, since.identity, signers)
+        is_base_live = since is not None and known == _identify(since.identity, where)
         changed.append(publication if is_base_live else replace(publication, since=None))
     return changed
 
@@ -162,19 +170,27 @@ def _sign_all(pending: Sequence[PendingFile], signers: Signers, made_before: Sig
     if not wanted:
         return {}
 
-    def sign(what: tuple[SignatureForm, Content, Signer, bool]) -> Content:
+    # Of what is signed apart from it in both forms, one signature serves both.
+    binary = [key for key, (form, _, _, lasting) in wanted.items() if form is SignatureForm.BINARY and not lasting]
+    of_others = {(SignatureForm.ARMOR, digest, signer) for _, digest, signer in binary} & wanted.keys()
+
+    def sign(what: tuple[SignatureForm, Content, Signer, bool]) -> Mapping[_Key, Content]:
         form, data, signer, lasting = what
         keys = signers.of(signer)
+        if (SignatureForm.ARMOR, data.digest, signer) in of_others and form is SignatureForm.BINARY:
+            made = make_detached(keys, bytes(data))
+            return {(made_form, data.digest, signer): Content.of(made[made_form]) for made_form in made}
         coding = f"signature-{form}-{' '.join(key.fingerprint for key in keys)}"
         signature = made_before.get(coding, data.digest) if lasting else None
         if signature is None:
             signature = make_signatures(keys, bytes(data), form)
             if lasting:
                 made_before.put(coding, data.digest, signature)
-        return Content.of(signature)
+        return {(form, data.digest, signer): Content.of(signature)}
 
-    with ThreadPoolExecutor(min(len(wanted), _THREADS)) as threads:
-        return dict(zip(wanted, threads.map(sign, wanted.values()), strict=True))
+    tasks = [what for key, what in wanted.items() if key not in of_others]
+    with ThreadPoolExecutor(min(len(tasks), _THREADS)) as threads:
+        return {key: made for of_one in threads.map(sign, tasks) for key, made in of_one.items()}
 
 
 def _complete(file: PendingFile, made: Mapping[_Key, Content]) -> Content:

@@ -158,7 +158,7 @@ class WantedFiles:
             if wanted.files:
                 known = self.known(repo, packages)
                 insert_files(db, repo, [file for file in wanted.files if known.get(file.uri) != file], time.time(), {})
-            for marks in self._other_marks(repo, packages, wanted.yanked):
+            for marks in () if wanted.yanked is None else self._other_marks(repo, packages, wanted.yanked):
                 db.executemany("UPDATE files SET yanked = ? WHERE repo = ? AND uri = ?", marks)
 
     def are_marks_other(self, repo: str, packages: Collection[str] | None, yanked: Collection[str]) -> bool:
@@ -362,8 +362,12 @@ class WantedFiles:
             offered: The URIs.
             packages: Only files of these packages; None: of all.
         """
-        live = self.uris(repo, packages, FileState.LIVE)
-        return [uri for portion in live for uri in missing_from(offered, portion)]
+        if packages is None:
+            live = self.uris(repo, None, FileState.LIVE)
+            return [uri for portion in live for uri in missing_from(offered, portion)]
+        # The index of a package's files doesn't say which are live, and few of them are missing.
+        missing = [uri for portion in self.uris(repo, packages) for uri in missing_from(offered, portion)]
+        return sorted(file.uri for file in self.indexed_among(repo, missing))
 
     def awaited(self) -> frozenset[str]:
         """Give the SHA-256s of all files that are still to be downloaded."""

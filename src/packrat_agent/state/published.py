@@ -269,8 +269,11 @@ class LiveFiles:
     def pointers(self, repo: str, but: Collection[str] = ()) -> dict[str, list[str]]:
         """Map publication → its pointers on disk, the last published first; those of `but` are left out."""
         # The names alone are in the index; most often none is left, though one publication may have 6,000 files.
-        names = "SELECT DISTINCT publication FROM live_files WHERE repo = ? AND publication > ''"
-        asked = [name for (name,) in self._db.rows(names, (repo,)) if name not in but]
+        names, left_out = (
+            "SELECT DISTINCT publication FROM live_files WHERE repo = ? AND publication > ''",
+            frozenset(but),
+        )
+        asked = [name for (name,) in self._db.rows(names, (repo,)) if name not in left_out]
         found: dict[str, list[str]] = {}
         for publication, path in self._db.rows(
             "SELECT publication, path FROM live_files WHERE repo = ? AND publication IN "
@@ -301,7 +304,8 @@ class LiveFiles:
     def facts(self, repo: str) -> dict[str, Mapping[str, str]]:
         """Map publication → the facts that were remembered with its last generation."""
         rows = self._db.rows("SELECT name, facts FROM publications WHERE repo = ?", (repo,))
-        return {name: json.loads(facts) for name, facts in rows}
+        # Most of the thousands of projects of a Python repository remember nothing.
+        return {name: json.loads(facts) if facts != "{}" else {} for name, facts in rows}
 
     def facts_with(self, repo: str, fact: str) -> dict[str, Mapping[str, str]]:
         """The same, of those publications alone that have the named fact: others may remember a great deal."""

@@ -56,7 +56,8 @@ async def ask_wanted(
     if order.packages is not None and not order.packages:
         return Wanted(frozenset(), (), ())
     store, asked_at = context.store, time.time()
-    marks = server.has_kept and FORMATS[repo.kind].has_yanked
+    has_yanked = FORMATS[repo.kind].has_yanked
+    marks = server.has_kept and has_yanked
     told = await _take_told(repo, order, server, context)
     list_files = partial(_list, repo, order, server, context, told)
     listing = await list_files(Which.KEPT if marks else Which.WANTED)
@@ -65,7 +66,10 @@ async def ask_wanted(
     # What can't be used may be usable to a newer agent, so a full sync tries it again.
     unusable = {} if order.reread else await in_thread(store.rejections.known, repo.name)
     compared = await in_thread(_compare, listing, repo, order, unusable, context, asked_at)
-    if compared.is_change or await in_thread(store.wanted.are_marks_other, repo.name, order.packages, yanked):
+    is_change = compared.is_change
+    if has_yanked and not is_change:
+        is_change = await in_thread(store.wanted.are_marks_other, repo.name, order.packages, yanked)
+    if is_change:
         await in_thread(store.facts.note_behind, repo.name, order.heard_at or asked_at)
     files, notes = list(compared.files), _Notes(repo, told.asked_at if told else asked_at, context, alone)
     work.read(listing.unread_count, compared.new)
@@ -85,7 +89,9 @@ async def ask_wanted(
         unread = Unread(listing.unread_count, listing.portions(RECORDS_AT_ONCE, unread=True))
         await server.read_unread(unread, compared.rejected, remember, turn, told)
     marked = (replace(file, yanked=True) if file.uri in yanked else file for file in files)
-    return Wanted(listing, tuple(marked), compared.rejected.all(), yanked, compared.names_all_known)
+    return Wanted(
+        listing, tuple(marked), compared.rejected.all(), yanked if has_yanked else None, compared.names_all_known
+    )
 
 
 async def _in_portions(records: Sequence[PackageFile], take: OnRead, left: int) -> None:

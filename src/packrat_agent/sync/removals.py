@@ -112,9 +112,12 @@ def hold_back_removals(
         if fresh:
             removals.note_gone(repo.name, fresh, now)
         return wanted
+    wanted = replace(wanted, uris=Joined(wanted.uris, frozenset(fresh)))
+    if wanted.yanked is None:
+        return wanted
     # What is yanked stays yanked: the answer lacks its mark, too.
     yanked = frozenset(file.uri for file in store.record_reads.read_among(repo.name, fresh) if file.yanked)
-    return replace(wanted, uris=Joined(wanted.uris, frozenset(fresh)), yanked=Joined(wanted.yanked, yanked))
+    return replace(wanted, yanked=Joined(wanted.yanked, yanked))
 
 
 def tell_held_back(repo: Repo, store: Store) -> str | None:

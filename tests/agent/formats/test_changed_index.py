@@ -27,6 +27,11 @@ VERSIONS = {
     "json": (DistroVersion("all", "none", None, "other"), DistroVersion("all2", "none", None, "other")),
 }
 ARCHITECTURES = {"apt": ("amd64", "all", "arm64"), "yum": ("x86_64", "noarch", "aarch64")}
+TAGS = (
+    *("1.9", "1.10", "latest", "2.0-rc1", "stable", "1.9-alpine", "0.9", "release-3", "v1.10"),
+    *(f"sha256-{'0' * 64}.sig", "main"),
+)
+"""Tags of which `latest` is one, or stands for another one, whichever others are there."""
 GRACE_S = 2.5
 """Names that left a manifest go during the test; a step takes a second."""
 
@@ -142,7 +147,7 @@ def entry(kind: str, record: int, package: int, suite: int, variant: int) -> Ent
 
 def image(file: PackageFile, package: int, variant: int) -> Entry:
     """A tag of one of three images: its archive is one of three, which share manifests and refer to each other."""
-    name, tag, archive = f"image{package % 3}", f"1.{package // 3}", (package + variant) % 3
+    name, tag, archive = f"image{package % 3}", TAGS[package // 3], (package + variant) % 3
     tops = [b'{"number": %d}' % number for number in range(3)]
     digests = [f"sha256:{hashlib.sha256(top).hexdigest()}" for top in tops]
     referrers = {digests[0]: [{"digest": digests[2], "size": 3}]} if archive == 2 else {}
@@ -171,5 +176,7 @@ def test_a_change_gives_what_all_entries_give(kind: str, data: st.DataObject) ->
             new.append(entry(kind, record, package, suite, variant))
         made = Change([steps.present.pop(uri) for uri in gone], new)
         steps.present.update((added.file.uri, added) for added in new)
+        # A clock may be set back.
+        steps.now -= timedelta(seconds=data.draw(st.sampled_from((0, 0, 3))))
         steps.render(None if change is None else made)
         change = made

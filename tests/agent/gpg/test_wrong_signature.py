@@ -9,12 +9,12 @@ import pytest
 
 from packrat_agent.gpg.keyring import find_key
 from packrat_agent.gpg.rpmsign import PackageSigner, sign_package
-from packrat_agent.gpg.signatures import make_signature
+from packrat_agent.gpg.signatures import make_detached, make_signature
 from packrat_agent.gpg.signing_key import SigningKey
 from packrat_agent.model.tree import SignatureForm
 from packrat_core.errors import SigningError
 from packrat_demo.build_rpm import Rpm, write_rpm
-from support.keys import Key
+from support.keys import Key, new_key
 from support.rpm_signatures import sha256_of
 
 _WRAPPER = """#!/usr/bin/env python3
@@ -63,6 +63,23 @@ def test_a_wrong_signature_is_refused(
     _spoil(spoil, tmp_path, monkeypatch)
     with pytest.raises(SigningError, match="does not verify; nothing was published"):
         make_signature(signer, b"data\n", form)
+
+
+@pytest.mark.parametrize("spoil", [_SIGNS_OTHER_DATA, _FLIPS_A_BIT], ids=["other data", "flipped bit"])
+def test_a_wrong_detached_signature_is_refused_in_both_forms(
+    signer: SigningKey, spoil: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _spoil(spoil, tmp_path, monkeypatch)
+    with pytest.raises(SigningError, match="does not verify; nothing was published"):
+        make_detached((signer,), b"data\n")
+
+
+def test_a_detached_signature_is_binary_also_where_gpg_is_set_to_armor() -> None:
+    with new_key("Armored") as key:
+        (key.home / "gpg.conf").write_text("armor\n")
+        made = make_detached((find_key(key.fingerprint, key.home, None, datetime.now(UTC)),), b"data\n")
+    assert made[SignatureForm.BINARY][0] & 0x80
+    assert made[SignatureForm.ARMOR].startswith(b"-----BEGIN PGP SIGNATURE-----\n\n")
 
 
 def test_a_clear_signature_covers_lines_without_the_blanks_at_their_ends(signer: SigningKey) -> None:

@@ -1,13 +1,18 @@
 """Signing completes the files that wait for the key, and makes each signature once."""
 
 import base64
+import os
+import shutil
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 
 from packrat_agent.gpg.keyring import find_key
+from packrat_agent.gpg.run import run_gpg
 from packrat_agent.gpg.signers import Signers
+from packrat_agent.gpg.verdict import read_verdict
 from packrat_agent.model.records import Repo
 from packrat_agent.model.tree import Content, PendingFile, Publication, Retained, SignatureForm, TreeFile
 from packrat_agent.publish.signing import declare_unsigned, publication_identity, sign_tree
@@ -74,3 +79,28 @@ def test_what_is_published_already_is_not_signed_again(signer: Signers) -> None:
 def test_without_a_key_nothing_that_waits_for_it_is_published() -> None:
     (publication,) = declare_unsigned(REPO, RENDERED, {}).publications
     assert (publication.content, publication.pointers) == ((), POINTERS[:1])
+
+
+def test_one_detached_signature_serves_both_forms(
+    signer: Signers, key: Key, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = tmp_path / "calls"
+    wrapper = tmp_path / "gpg"
+    wrapper.write_text(f'#!/bin/sh\necho "$*" >> {calls}\nexec {shutil.which("gpg")} "$@"\n')
+    wrapper.chmod(0o755)
+    forms = {"sums.gpg": SignatureForm.BINARY, "sums.asc": SignatureForm.ARMOR, "sums.signed": SignatureForm.CLEAR}
+    pending = tuple(PendingFile(path, form, (RELEASE,)) for path, form in forms.items())
+    alone = PendingFile("alone.asc", SignatureForm.ARMOR, (STATEMENT,))
+    with monkeypatch.context() as patched:
+        patched.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+        rendered = Publication("s", "identity", (), (*pending, alone))
+        (made,) = sign_tree(REPO, (rendered,), signer, {}, Made()).publications
+    files = {file.path: bytes(file.content) for file in made.pointers if isinstance(file, TreeFile)}
+    assert files.keys() == {*forms, alone.path}
+    assert calls.read_text().count("--detach-sign") == len(("sums", "alone"))
+    assert run_gpg(key.home, "--dearmor", data=files["sums.asc"]).output == files["sums.gpg"]
+    (tmp_path / "data").write_bytes(bytes(RELEASE))
+    for name in ("sums.gpg", "sums.asc"):
+        (tmp_path / name).write_bytes(files[name])
+        verified = run_gpg(key.home, "--verify", str(tmp_path / name), str(tmp_path / "data"))
+        assert read_verdict(verified.status).signers == (key.fingerprint,)

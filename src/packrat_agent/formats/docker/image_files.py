@@ -25,6 +25,7 @@ class TagFiles:
         files: the pointers, in the order of publishing.
         htaccess: what Apache is told of them.
         digest: the hash of the files.
+        digests: of all manifests to which the tag leads, and of what came with them.
     """
 
     archive: str
@@ -32,6 +33,7 @@ class TagFiles:
     files: tuple[File, ...]
     htaccess: bytes
     digest: bytes
+    digests: frozenset[str]
 
     @classmethod
     def of(cls, image: str, tag: str, entry: Entry) -> "TagFiles":
@@ -42,7 +44,8 @@ class TagFiles:
             TreeLink(f"v2/{image}/_refs/{tag}", top),
             TreeFile(f"v2/{image}/manifests/{tag}", Content.of(body.top)),
         )
-        return cls(entry.file.sha256, body, files, write_htaccess([Named(tag, end, top)]), hash_files(files))
+        digests = frozenset(digest for digest, _ in (*body.manifests, *body.artifacts))
+        return cls(entry.file.sha256, body, files, write_htaccess([Named(tag, end, top)]), hash_files(files), digests)
 
 
 @dataclass(frozen=True, slots=True)

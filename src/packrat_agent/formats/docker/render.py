@@ -6,7 +6,7 @@ Source: OCI Distribution Specification 1.1.
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import structlog
@@ -24,7 +24,7 @@ from packrat_agent.formats.docker.layout import (
 from packrat_agent.formats.docker.serving import EMPTY_REFERRERS, ERRORS
 from packrat_agent.formats.docker.signatures import write_policy, write_registries
 from packrat_agent.formats.docker.tagged_images import TaggedImages
-from packrat_agent.formats.interface import Change, RenderRequest, RenderSettings
+from packrat_agent.formats.interface import RenderRequest, RenderSettings
 from packrat_agent.model.records import Repo
 from packrat_agent.model.tree import Content, Publication, TreeFile
 
@@ -47,8 +47,11 @@ def render_images(request: RenderRequest) -> tuple[Publication, ...]:
     last: _LastRender = request.memo.setdefault(_LAST, _LastRender())
     change = request.change
     if change is None:
-        last.images, change = TaggedImages(), Change((), request.entries)
-    touched = last.images.replace(change.gone, change.new)
+        last.images = TaggedImages()
+        last.images.replace((), request.entries)
+        touched: Mapping[str, Collection[str] | None] = dict.fromkeys(last.images.names())
+    else:
+        touched = last.images.replace(change.gone, change.new)
     scope = _scope(request.repo, request.settings)
     naming = Naming(scope, request.settings.signature_api, request.settings.grace_s, request.settings.image_signers)
     now_s = int(request.now.timestamp())
@@ -56,7 +59,7 @@ def render_images(request: RenderRequest) -> tuple[Publication, ...]:
     for name in sorted(last.images.names()):
         facts, index = request.facts.get(name, {}), last.indexes.get(name)
         if index is None or name in touched or not index.still_holds(naming, facts, now_s):
-            index = render_image(name, last.images.tags(name), naming, facts, now_s, index)
+            index = render_image(name, last.images.tags(name), naming, facts, now_s, index, touched.get(name, ()))
         indexes[name] = index
     last.indexes = indexes
     catalog = _render_catalog(request.settings, scope, list(indexes))

@@ -11,7 +11,7 @@ meanwhile, it still needs the signature of that tag. The rules:
 """
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 
 SignedNames = Mapping[str, Mapping[str, int | None]]
 """Digest → name (`:<tag>` or `@<digest>`) → when it left the manifest, in epoch seconds; None while it is one of its
@@ -24,7 +24,13 @@ _WITHDRAWN_LIMIT = 200
 """Number of withdrawn manifests whose names are remembered."""
 
 
-def update_names(before: SignedNames, current: Mapping[str, Sequence[str]], now_s: int, kept_s: float) -> SignedNames:
+def update_names(
+    before: SignedNames,
+    current: Mapping[str, Sequence[str]],
+    now_s: int,
+    kept_s: float,
+    touched: Container[str] | None = None,
+) -> SignedNames:
     """Bring the names up to date.
 
     Args:
@@ -32,6 +38,8 @@ def update_names(before: SignedNames, current: Mapping[str, Sequence[str]], now_
         current: digest → the names that it has now, in the order for those that are new.
         now_s: the date of the publication, in epoch seconds.
         kept_s: how long names stay that left.
+        touched: the digests to which names may have come, or which they may have left, where no name of another one
+            goes by time; None: any.
 
     Returns:
         The names of the manifests that have any, first those of `current`.
@@ -40,10 +48,9 @@ def update_names(before: SignedNames, current: Mapping[str, Sequence[str]], now_
     withdrawn = [digest for digest in before if digest not in current][:_WITHDRAWN_LIMIT]
     names = {}
     for digest in (*current, *withdrawn):
-        was, now = before.get(digest, _NO_NAMES), current.get(digest, ())
-        # As with nearly all manifests of a large image, no name comes or leaves.
-        is_same = len(was) == len(now) == 1 and was.get(now[0], 0) is None
-        of_one = was if is_same else _update(was, now, now_s, kept_s)
+        of_one = before.get(digest, _NO_NAMES)
+        if touched is None or digest in touched:
+            of_one = _update(of_one, current.get(digest, ()), now_s, kept_s)
         if of_one:
             names[digest] = of_one
     return names

@@ -1,6 +1,6 @@
 """Keeps the package files of a repository's images by image and tag."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Set
 
 import structlog
 
@@ -24,8 +24,8 @@ class TaggedImages:
         """Map the tags of an image to what they name."""
         return self._newest[image]
 
-    def replace(self, gone: Iterable[Entry], new: Iterable[Entry]) -> set[str]:
-        """Take entries out, and put others in; returns the images that this touches."""
+    def replace(self, gone: Iterable[Entry], new: Iterable[Entry]) -> Mapping[str, Set[str]]:
+        """Take entries out, and put others in; maps the images that this touches to their tags that it touches."""
         touched: set[tuple[str, str]] = set()
         for entry in gone:
             key = (entry.file.package, entry.file.version)
@@ -35,9 +35,11 @@ class TaggedImages:
             key = (entry.file.package, entry.file.version)
             touched.add(key)
             self._records[key] = (*self._records.get(key, ()), entry)
-        for key in touched:
-            self._choose(*key)
-        return {image for image, _ in touched}
+        of_images: dict[str, set[str]] = {}
+        for image, tag in touched:
+            self._choose(image, tag)
+            of_images.setdefault(image, set()).add(tag)
+        return of_images
 
     def _choose(self, image: str, tag: str) -> None:
         records = self._records[image, tag]

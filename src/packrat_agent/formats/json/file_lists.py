@@ -19,6 +19,7 @@ class FileLists:
         self._lines: dict[str, bytes] = {}
         self._paths_of: dict[str, set[str]] = {}
         self._packages: dict[str, bytes] = {}
+        self._names: list[str] = []
 
     def sums(self) -> bytes:
         """List SHA-256 and path of each file, for `sha256sum -c` in the repository's directory."""
@@ -26,7 +27,7 @@ class FileLists:
 
     def manifest(self) -> bytes:
         """Map each package to its files, as a JSON object with sorted keys."""
-        return join_manifest([self._packages[package] for package in sorted(self._packages)])
+        return join_manifest([self._packages[package] for package in self._names])
 
     def replace(self, gone: Iterable[Entry], new: Iterable[Entry]) -> None:
         """Take entries out, and put others in."""
@@ -42,8 +43,14 @@ class FileLists:
             self._paths = sorted({*self._paths, *touched})
         for path, package in touched.items():
             self._write_line(path, package)
-        for package in frozenset(touched.values()):
+        packages = frozenset(touched.values())
+        for package in packages:
             self._write_package(package)
+        if len(packages) > len(self._names):
+            self._names = sorted(self._packages)
+            return
+        for package in packages:
+            self._list_name(package)
 
     def _write_line(self, path: str, package: str) -> None:
         at = bisect_left(self._paths, path)
@@ -67,6 +74,14 @@ class FileLists:
         else:
             self._paths_of.pop(package, None)
             self._packages.pop(package, None)
+
+    def _list_name(self, package: str) -> None:
+        at = bisect_left(self._names, package)
+        is_there, is_named = package in self._packages, self._names[at : at + 1] == [package]
+        if is_there and not is_named:
+            self._names.insert(at, package)
+        elif is_named and not is_there:
+            del self._names[at]
 
     def _listed(self, path: str) -> Entry:
         return min(self._records[path], key=lambda entry: entry.file.record_order)
