@@ -27,8 +27,7 @@ class IndexHash:
         """
         self._files = [hashlib.sha256() for _ in range(files)]
         self._key: Key | None = None
-        self._texts: Texts = ()
-        # Texts of packages that are complete: to hash many at once takes less time than one by one.
+        # Texts of the last packages: to hash many at once takes less time than one by one.
         self._waiting: list[Texts] = []
         self._waiting_bytes = 0
 
@@ -39,26 +38,26 @@ class IndexHash:
             key: The package.
             texts: What each file says of it.
         """
-        if key != self._key:
-            self._end_package()
-            self._key = key
-        self._texts = texts
+        waiting = self._waiting
+        if key == self._key:
+            waiting[-1] = texts
+            return
+        # Each package of a full sync comes by here, so this calls nothing for each.
+        if len(waiting) >= _AT_ONCE or self._waiting_bytes >= _AT_ONCE_BYTES:
+            self._flush()
+        self._key = key
+        waiting.append(texts)
+        for text in texts:
+            self._waiting_bytes += len(text)
 
     def digest(self) -> str:
         """Give the hash of all files, as `ShardedIndex.digest` does."""
-        self._end_package()
         self._flush()
-        self._texts = ()
+        self._key = None
         return join_digests(file.hexdigest() for file in self._files)
-
-    def _end_package(self) -> None:
-        if self._texts:
-            self._waiting.append(self._texts)
-            self._waiting_bytes += sum(map(len, self._texts))
-        if len(self._waiting) >= _AT_ONCE or self._waiting_bytes >= _AT_ONCE_BYTES:
-            self._flush()
 
     def _flush(self) -> None:
         for file, texts in zip(self._files, zip(*self._waiting, strict=True), strict=False):
             file.update(b"".join(texts))
-        self._waiting, self._waiting_bytes = [], 0
+        self._waiting.clear()
+        self._waiting_bytes = 0

@@ -137,11 +137,11 @@ class ShardWriter:
         pieces = self._compress(list(chain.from_iterable(plain)))
         files = len(plain[0])
         # What is read together is written together.
-        rows = [self._region.add(_write_rows(run)) for run in runs]
-        texts = [[self._region.add(of_run[file]) for of_run in plain] for file in range(files)]
+        rows = self._region.add_all(map(_write_rows, runs))
+        texts = [self._region.add_all(of_run[file] for of_run in plain) for file in range(files)]
         packed = [
             [
-                [self._region.add(pieces[number * files + file][coding].data) for number in range(len(runs))]
+                self._region.add_all(pieces[number * files + file][coding].data for number in range(len(runs)))
                 for coding in range(len(self._codings))
             ]
             for file in range(files)
@@ -192,10 +192,10 @@ def read_shard(region: Region, rows: Extent, texts: Sequence[Extent]) -> list[Re
         rows: The extent of its rows.
         texts: Those of its texts in each file.
     """
-    data = b"".join(region.read([rows]))
+    data = bytes(region.read([rows]))
     end = _LENGTH_BYTES + int.from_bytes(data[:_LENGTH_BYTES], "little")
     listed = json.loads(data[_LENGTH_BYTES:end])
-    plain = [b"".join(region.read([extent])) for extent in texts]
+    plain = [bytes(region.read([extent])) for extent in texts]
     shown, hidden = [0] * len(plain), end
     records = []
     for name, version, arch, uri, sha256, file_name, is_shown, sizes in listed:

@@ -7,7 +7,7 @@ A file is made of its head, its pieces and its tail:
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -15,8 +15,10 @@ from typing import NamedTuple
 from packrat_agent.model.tree import Content
 from packrat_agent.state.scratch import Extent, Region
 
-_STRIDE = 4
-"""The hash is kept as it stands after each so many pieces."""
+_READ_BYTES = 256 * 1024
+"""Pieces are read together up to this size, so that they are hashed while they are in the processor's cache."""
+_WRITE_BYTES = 1024 * 1024
+"""Pieces are given together up to this size: the larger the pages that a file is written in, the less work they are."""
 _HEADS = 2
 """It is kept for so many heads. Those of yum count the packages, and return when a package comes and goes again."""
 _THREADS = 2
@@ -37,11 +39,19 @@ _NO_FRAME = Frame()
 class PiecedFile:
     """The pieces of one file, in order; `records` says of each piece what the end of the file says of it."""
 
-    def __init__(self, region: Region) -> None:
+    def __init__(self, region: Region, stride: int = 4) -> None:
+        """Make a file without pieces.
+
+        Args:
+            region: Where they are kept.
+            stride: The hash is kept as it stands after each so many pieces.
+        """
         self._region = region
+        self._stride = stride
+        self._size = 0
         self._extents: list[Extent] = []
         self._records: list[bytes] = []
-        # Head → states of the hash; the first covers the head, each further one _STRIDE pieces more. The head that was
+        # Head → states of the hash; the first covers the head, each further one `stride` pieces more. The head that was
         # used last is the last one.
         self._states: dict[bytes, list[hashlib._Hash]] = {}
 
@@ -64,39 +74,58 @@ class PiecedFile:
             records: What the end of the file says of each.
         """
         self._region.free(self._extents[where])
+        self._size += _size_of(extents) - _size_of(self._extents[where])
         self._extents[where] = extents
         self._records[where] = records
         for states in self._states.values():
-            del states[where.start // _STRIDE + 1 :]
+            del states[where.start // self._stride + 1 :]
 
     def content(self, frame: Frame = _NO_FRAME) -> Content:
         """Give the file as it stands now; it may be read until the pieces change."""
-        size = len(frame.head) + sum(extent.size for extent in self._extents) + len(frame.tail)
+        size = len(frame.head) + self._size + len(frame.tail)
         return Content.known(_Parts(self._region, tuple(self._extents), frame), size, self._digest(frame))
 
     def unhashed_bytes(self, head: bytes) -> int:
         """Tell how many bytes of the pieces `content` has to hash."""
         states = self._states.get(head)
-        return sum(extent.size for extent in self._extents[_hashed(states) if states else 0 :])
+        return _size_of(self._extents[self._hashed(states) :]) if states else self._size
 
     def _digest(self, frame: Frame) -> str:
         states = self._states.pop(frame.head, None) or [hashlib.sha256(frame.head)]
         self._states[frame.head] = states
         if len(self._states) > _HEADS:
             del self._states[next(iter(self._states))]
-        done = _hashed(states)
         state = states[-1].copy()
-        for number, piece in enumerate(self._region.read(self._extents[done:]), start=done + 1):
-            state.update(piece)
-            if number % _STRIDE == 0:
+        for start in range(self._hashed(states), len(self._extents), self._stride):
+            pieces = self._extents[start : start + self._stride]
+            for some in _portions(pieces, _READ_BYTES):
+                state.update(self._region.read(some))
+            if len(pieces) == self._stride:
                 states.append(state.copy())
         state.update(frame.tail)
         return state.hexdigest()
 
+    def _hashed(self, states: Sequence[object]) -> int:
+        """Give the number of pieces that the last state of the hash covers."""
+        return (len(states) - 1) * self._stride
 
-def _hashed(states: Sequence[object]) -> int:
-    """Give the number of pieces that the last state of the hash covers."""
-    return (len(states) - 1) * _STRIDE
+
+def _size_of(extents: Iterable[Extent]) -> int:
+    return sum([size for _, size in extents])
+
+
+def _portions(extents: Iterable[Extent], limit: int) -> Iterator[list[Extent]]:
+    """Group extents up to a size in bytes; a larger one stands alone."""
+    portion: list[Extent] = []
+    waiting = 0
+    for extent in extents:
+        if portion and waiting + extent[1] > limit:
+            yield portion
+            portion, waiting = [], 0
+        portion.append(extent)
+        waiting += extent[1]
+    if portion:
+        yield portion
 
 
 def read_contents(files: Sequence[tuple[PiecedFile, Frame]]) -> list[Content]:
@@ -117,7 +146,8 @@ class _Parts:
     extents: tuple[Extent, ...]
     frame: Frame
 
-    def __iter__(self) -> Iterator[bytes]:
+    def __iter__(self) -> Iterator[bytes | bytearray]:
         yield self.frame.head
-        yield from map(bytes, self.region.read(self.extents))
+        for some in _portions(self.extents, _WRITE_BYTES):
+            yield self.region.read(some)
         yield self.frame.tail

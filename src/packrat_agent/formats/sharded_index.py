@@ -33,6 +33,8 @@ T = TypeVar("T")
 
 _SHARD_ENTRIES = 64
 """Average number of packages in a shard, if there were no limit."""
+_PACKED_STRIDE = 16
+"""Compressed shards are smaller than their texts: the hash is kept after so many."""
 _FEW = 0.05
 """The part of an index up to which its shards are cut one by one; beyond that, all are cut anew."""
 
@@ -91,7 +93,7 @@ class ShardedIndex:
         self._counts: list[int] = []
         self._rows: list[Extent] = []
         self._plain = [PiecedFile(region) for _ in range(layout.files)]
-        self._packed = [[PiecedFile(region) for _ in layout.codings] for _ in range(layout.files)]
+        self._packed = [[PiecedFile(region, _PACKED_STRIDE) for _ in layout.codings] for _ in range(layout.files)]
 
     def __len__(self) -> int:
         return sum(self._counts)

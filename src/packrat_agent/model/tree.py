@@ -44,7 +44,7 @@ class Retained(IntEnum):
 class Content:
     """The bytes of an index file, in parts, which are read again each time: a large index stands on disk."""
 
-    parts: Iterable[bytes]
+    parts: Iterable[bytes | bytearray]
 
     @classmethod
     def of(cls, *parts: bytes) -> "Content":
@@ -52,7 +52,7 @@ class Content:
         return cls(parts)
 
     @classmethod
-    def known(cls, parts: Iterable[bytes], size: int, digest: str) -> "Content":
+    def known(cls, parts: Iterable[bytes | bytearray], size: int, digest: str) -> "Content":
         """Make content whose size and digest are known.
 
         Args:
@@ -85,7 +85,7 @@ class Content:
         return hash(self.digest)
 
 
-def sha256_of(parts: Iterable[bytes]) -> str:
+def sha256_of(parts: Iterable[bytes | bytearray]) -> str:
     """Hash parts as the one content that they make; the SHA-256 in hex."""
     digest = hashlib.sha256()
     for part in parts:

@@ -107,6 +107,10 @@ class LiveFiles:
         """Say whether any repository, also a former one, has ever published a package file."""
         return bool(self._db.rows("SELECT 1 FROM published_names LIMIT 1"))
 
+    def count_published_names(self) -> int:
+        """Count the paths ever published, also by former repositories; no name ever goes, or becomes another one's."""
+        return int(self._db.rows("SELECT count(*) FROM published_names")[0][0])
+
     def names_in_order(self) -> Iterator[tuple[str, str]]:
         """Give each path ever published, also by former repositories, with its SHA-256, in order, not held at once."""
         after, sql = "", f"SELECT path, sha256 FROM published_names WHERE path > ? ORDER BY path LIMIT {_PAGE}"

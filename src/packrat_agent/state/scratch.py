@@ -3,7 +3,7 @@
     scratch = Scratch(directory)      # one file, without a name, for as long as it is used
     region = scratch.region()         # its space is given back when nothing refers to the region any more
     extent = region.add(data)
-    b"".join(region.read([extent]))   # data
+    region.read([extent])             # data
     region.free([extent])             # what is added later may take its place
 
 Nobody else can open the file, and nothing of it is left after a crash.
@@ -14,7 +14,7 @@ import os
 import tempfile
 import threading
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,8 +24,8 @@ _BLOCK_BYTES = 1024 * 1024
 """Space that a region takes from the file at a time."""
 _ROUND_BYTES = 512
 """Sizes are rounded up to a multiple, so that what was freed fits what comes later."""
-_READ_BYTES = 128 * 1024
-"""Extents that lie one behind the other are read together, up to this size."""
+_CALL_EXTENTS = 256
+"""Number of extents that one call of the operating system reads, which takes 1024 parts at most."""
 
 
 class Extent(NamedTuple):
@@ -91,17 +91,15 @@ class Scratch:
                 written = os.pwrite(self._descriptor, view, offset)
                 view, offset = view[written:], offset + written
 
-    def read(self, offset: int, size: int) -> bytes:
-        """Read from a place.
+    def read(self, offset: int, parts: Sequence[memoryview | bytearray]) -> None:
+        """Read from a place, and fill one part after the other.
 
         Raises:
             DiskError: The disk fails.
         """
         with as_disk_error("use a scratch file in", self._directory):
-            data = os.pread(self._descriptor, size, offset)
-            if len(data) != size:
+            if os.preadv(self._descriptor, parts, offset) != sum(map(len, parts)):
                 raise OSError(errno.EIO, os.strerror(errno.EIO))
-            return data
 
 
 class Region:
@@ -120,23 +118,49 @@ class Region:
         Raises:
             DiskError: The disk is full, or fails.
         """
-        if not data:
-            return Extent(0, 0)
-        extent = Extent(self._take(_rounded(len(data))), len(data))
-        self._scratch.write(extent.offset, data)
-        return extent
+        return self.add_all([data])[0]
 
-    def read(self, extents: Iterable[Extent]) -> Iterator[memoryview]:
-        """Give the bytes of some extents, in their order.
+    def add_all(self, items: Iterable[bytes]) -> list[Extent]:
+        """Keep several items; those that come to lie one behind the other are written at once.
+
+        Raises:
+            DiskError: The disk is full, or fails.
+        """
+        extents: list[Extent] = []
+        waiting: list[bytes] = []
+        start = end = 0
+        for data in items:
+            size = len(data)
+            if not size:
+                extents.append(Extent(0, 0))
+                continue
+            offset = self._take(_rounded(size))
+            if offset != end:
+                self._scratch.write(start, b"".join(waiting))
+                waiting, start = [], offset
+            waiting += (data, bytes(-size % _ROUND_BYTES))
+            end = offset + _rounded(size)
+            extents.append(Extent(offset, size))
+        self._scratch.write(start, b"".join(waiting))
+        return extents
+
+    def read(self, extents: Iterable[Extent]) -> bytearray:
+        """Give the bytes of some extents, one behind the other.
 
         Raises:
             DiskError: The disk fails.
         """
-        for run in _runs(extents):
-            start = run[0].offset
-            data = memoryview(self._scratch.read(start, run[-1].offset + run[-1].size - start))
-            for offset, size in run:
-                yield data[offset - start : offset - start + size]
+        found = [extent for extent in extents if extent[1]]
+        data = bytearray(sum([size for _, size in found]))
+        view, between, at = memoryview(data), bytearray(_ROUND_BYTES), 0
+        for run in _runs(found):
+            # What lies between two extents is read, too, since that takes one call in place of two.
+            parts: list[memoryview | bytearray] = []
+            for _, size in run:
+                parts += (view[at : at + size], memoryview(between)[: -size % _ROUND_BYTES])
+                at += size
+            self._scratch.read(run[0][0], parts[:-1])
+        return data
 
     def free(self, extents: Iterable[Extent]) -> None:
         """Let what is added later take the place of some extents."""
@@ -159,17 +183,15 @@ class Region:
 
 
 def _runs(extents: Iterable[Extent]) -> Iterator[list[Extent]]:
-    """Group extents that lie one behind the other."""
+    """Group extents that lie one behind the other, as many as one call reads."""
     run: list[Extent] = []
-    start = end = 0
+    end = 0
     # An index has thousands of extents, and each is read with every change: so properties and calls are left out.
     for extent in extents:
         offset, size = extent
-        if not run:
-            start = offset
-        elif offset != end or offset + size - start > _READ_BYTES:
+        if run and (offset != end or len(run) == _CALL_EXTENTS):
             yield run
-            run, start = [], offset
+            run = []
         run.append(extent)
         end = offset - (-size // _ROUND_BYTES) * _ROUND_BYTES
     if run:

@@ -66,15 +66,21 @@ def find_open_packages(db: Database, repo: str, source: FragmentSource) -> list[
 
 
 def has_unwanted(db: Database, repo: str) -> bool:
-    """Tell whether more package files are remembered on disk than wanted files have places.
+    """Tell whether more package files are remembered on disk than wanted files have places, without withdrawn ones.
 
-    Where all wanted files of the repository are settled, each has a place of its own or shares it with the same bytes.
-    So no other file is there if the numbers are equal.
+    Where all wanted files of the repository are settled, each has a place of its own or shares it with the same bytes,
+    and none is withdrawn. So no other file is there if the numbers are equal.
 
     Args:
         db: The state database.
         repo: The name of the repository.
     """
     on_disk = "SELECT count(*) FROM live_files INDEXED BY live_files_by_repo WHERE repo = ? AND publication = ''"
+    # The index by repository doesn't tell which are withdrawn, and that by date has these alone.
+    withdrawn = (
+        "SELECT count(*) FROM live_files INDEXED BY live_files_withdrawn WHERE withdrawn_at IS NOT NULL AND repo = ? "
+        "AND publication = ''"
+    )
     places = "SELECT count(DISTINCT path) FROM files INDEXED BY files_by_path WHERE repo = ?"
-    return bool(db.rows(on_disk, (repo,))[0][0] != db.rows(places, (repo,))[0][0])
+    [[standing, leaving, wanted]] = db.rows(f"SELECT ({on_disk}), ({withdrawn}), ({places})", (repo, repo, repo))
+    return bool(standing - leaving != wanted)

@@ -136,6 +136,8 @@ class Seals:
         self._mirror = mirror
         self._path = root / MADE_DIR / SEALED
         self._read: SealedText | None = None
+        # What was found sealed, and of how many names, where there are no backups: names only ever come.
+        self._found_sealed: tuple[SealedList, int] | None = None
 
     def backups(self, source: FragmentSource) -> Mapping[str, str]:
         """Map SHA-256 of a package file → that of its backup, for those that may be believed.
@@ -198,9 +200,14 @@ class Seals:
         known = self._store.facts.read(SealedList)
         if known is None or known.by != self._sealer.name:
             return False
-        names = self._store.live.names_in_order()
-        text = write_in_portions(self._mirror, backups, names)
-        return known.text == sha256_of(text) and self._stands_there(known)
+        count = self._store.live.count_published_names()
+        if backups or self._found_sealed != (known, count):
+            self._found_sealed = None
+            names = self._store.live.names_in_order()
+            if known.text != sha256_of(write_in_portions(self._mirror, backups, names)):
+                return False
+            self._found_sealed = None if backups else (known, count)
+        return self._stands_there(known)
 
     def _former(self) -> SealedText:
         # Several repositories are planned at the same time; a list that two of them read is the same list.

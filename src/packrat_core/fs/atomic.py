@@ -25,7 +25,7 @@ _WRITE_BYTES = 256 * 1024
 
 def write_new(
     path: Path,
-    parts: Iterable[bytes],
+    parts: Iterable[bytes | bytearray],
     mode: int = 0o644,
     *,
     flush: bool = True,
@@ -64,7 +64,7 @@ def write_new(
             os.close(descriptor)
 
 
-def write_all(descriptor: int, content: bytes) -> None:
+def write_all(descriptor: int, content: bytes | bytearray) -> None:
     """Write all bytes to an open file, in as many calls as the operating system asks for.
 
     Raises:
@@ -75,14 +75,17 @@ def write_all(descriptor: int, content: bytes) -> None:
         left = left[os.write(descriptor, left) :]
 
 
-def _gather(parts: Iterable[bytes]) -> Iterator[bytes]:
+def _gather(parts: Iterable[bytes | bytearray]) -> Iterator[bytes | bytearray]:
     """Join small parts to portions; a large one stays as it is."""
-    waiting: list[bytes] = []
+    waiting: list[bytes | bytearray] = []
     size = 0
     for part in parts:
         if size + len(part) > _WRITE_BYTES:
             yield b"".join(waiting)
             waiting, size = [], 0
+        if len(part) > _WRITE_BYTES:
+            yield part
+            continue
         waiting.append(part)
         size += len(part)
     yield b"".join(waiting)

@@ -1,6 +1,7 @@
 """scratch: what is kept in a file without a name is read back, its space is used again, and nothing of it is left."""
 
 import gc
+import os
 from pathlib import Path
 
 import pytest
@@ -27,11 +28,29 @@ def test_it_gives_what_it_was_given_whatever_was_freed_meanwhile(
         regions[which].free(gone)
         for extent in gone:
             del kept[which][extent]
-        for at, size in enumerate(sizes):
-            data = bytes([16 * number + at]) * size
-            kept[which][regions[which].add(data)] = data
+        new = [bytes([16 * number + at]) * size for at, size in enumerate(sizes)]
+        kept[which].update(zip(regions[which].add_all(new), new, strict=True))
         for region, extents in zip(regions, kept, strict=True):
-            assert [bytes(data) for data in region.read(extents)] == list(extents.values())
+            assert [region.read([extent]) for extent in extents] == list(extents.values())
+            assert region.read(extents) == b"".join(extents.values())
+            assert region.read(reversed(extents)) == b"".join(reversed(extents.values()))
+
+
+def test_more_extents_than_one_call_can_read_are_read() -> None:
+    region = Scratch().region()
+    items = [bytes([number % 251]) * (number % 700) for number in range(3000)]
+    assert region.read(region.add_all(items)) == b"".join(items)
+
+
+def test_a_file_that_became_shorter_is_told(tmp_path: Path) -> None:
+    scratch = Scratch(tmp_path)
+    region = scratch.region()
+    extents = region.add_all([b"x" * 1000] * 3)
+    [file] = [link for link in Path("/proc/self/fd").iterdir() if os.path.realpath(link).startswith(f"{tmp_path}/")]
+    os.truncate(file, 2000)
+    assert region.read(extents[:1]) == b"x" * 1000
+    with pytest.raises(DiskError, match="can't use a scratch file in"):
+        region.read(extents)
 
 
 def test_the_space_of_a_region_that_nothing_refers_to_is_used_again() -> None:

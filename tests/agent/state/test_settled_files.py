@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -167,6 +168,17 @@ def test_a_file_that_nobody_wants_is_noticed_where_all_is_settled(settled: Store
     assert settled.has_unwanted(REPO.name)
     settled.live.forget(["apt-dev/pool/9.deb"])
     assert not settled.has_unwanted(REPO.name)
+
+
+def test_a_withdrawn_file_hides_no_other_one_that_nobody_wants(settled: Store) -> None:
+    settled.live.adopt_withdrawn(REPO.name, [on_disk(8)[0]], 1.0)
+    settled.wanted.save_repos([REPO, replace(REPO, name="other", directory="other")])
+    settled.live.adopt_withdrawn("other", [StoredFile("other/pool/9.deb", "9" * 64, 1, 1, 1)], 1.0)
+    assert not settled.has_unwanted(REPO.name)
+    assert settled.live.unplaced(REPO.name) == []
+    settled.live.adopt(REPO.name, [on_disk(9)], 1.0)
+    assert settled.has_unwanted(REPO.name)
+    assert settled.live.unplaced(REPO.name) == ["apt-dev/pool/9.deb"]
 
 
 def test_fragments_of_another_source_leave_all_open(settled: Store) -> None:

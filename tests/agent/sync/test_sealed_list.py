@@ -59,6 +59,10 @@ def test_a_list_is_sealed_again_only_where_it_says_something_else(tmp_path: Path
         store.live.restore_names({"yum-dev/ü/new": BACKUP, "yum-dev/\U0001f600": SHA, "yum-dev/\ufb01": SHA})
         assert is_written_by_next()
         assert not is_written_by_next()
+        assert not is_written_by_next(), "nor where it was found sealed before"
+        path.write_bytes(path.read_bytes()[:-1])
+        assert is_written_by_next()
+        assert not is_written_by_next()
         fill(store, MAIN)
         assert is_written_by_next()
         assert not is_written_by_next()

@@ -52,13 +52,17 @@ class Suite:
         hashes = {name: IndexHash() for name in self._indexes}
         counts: Counter[str] = Counter()
         for package in packages:
-            architecture = package.key[2]
+            key = package.key
+            architecture = key[2]
             counts[architecture] += 1
             if architecture not in hashes:
                 return False
             stanza = write_stanza(package)
-            for found in hashes.values() if architecture == ALL else (hashes[architecture],):
-                found.add(package.key, stanza)
+            if architecture != ALL:
+                hashes[architecture].add(key, stanza)
+                continue
+            for found in hashes.values():
+                found.add(key, stanza)
         same = all(self._indexes[name].digest() == found.digest() for name, found in hashes.items())
         return same and counts == self._entries_of
 
