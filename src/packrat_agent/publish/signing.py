@@ -173,6 +173,8 @@ def _sign_all(pending: Sequence[PendingFile], signers: Signers, made_before: Sig
                 made_before.put(coding, data.digest, signature)
         return Content.of(signature)
 
+    if len(wanted) == 1:
+        return {key: sign(what) for key, what in wanted.items()}
     with ThreadPoolExecutor(min(len(wanted), _THREADS)) as threads:
         return dict(zip(wanted, threads.map(sign, wanted.values()), strict=True))
 
