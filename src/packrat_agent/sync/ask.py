@@ -49,18 +49,14 @@ async def ask_wanted(
     """
     if order.packages is not None and not order.packages:
         return Wanted(frozenset(), (), ())
-    store, asked_at = context.store, time.time()
+    asked_at = time.time()
     marks = server.has_kept and FORMATS[repo.kind].has_yanked
     told = await _take_told(repo, order, server, context)
     list_files = partial(_list, repo, order, server, context, told)
     listing = await list_files(Which.KEPT if marks else Which.WANTED)
     # In this order a file that is deprecated, or no longer, between the two answers is in the first all the same.
     yanked: Collection[str] = await list_files(Which.DEPRECATED) if marks else frozenset()
-    # What can't be used may be usable to a newer agent, so a full sync tries it again.
-    unusable = {} if order.reread else await in_thread(store.rejections.known, repo.name)
-    compared = await in_thread(_compare, listing, repo, order, unusable, context, asked_at)
-    if compared.is_change or await in_thread(store.wanted.are_marks_other, repo.name, order.packages, yanked):
-        await in_thread(store.facts.note_behind, repo.name, order.heard_at or asked_at)
+    compared = await in_thread(_compare, listing, yanked, repo, order, context, asked_at)
     new, files = compared.new, list(compared.files)
     work.read(listing.unread_count, new)
 
@@ -127,7 +123,7 @@ def _told_uris(told: ToldFiles, which: Which) -> Sequence[str]:
 async def _list(
     repo: Repo, order: Order, server: Packrat, context: MirrorContext, told: ToldFiles | None, which: Which
 ) -> Listing:
-    listing = await in_thread(context.store.new_listing)
+    listing = context.store.new_listing()
     if told is not None:
         await in_thread(listing.add, _told_uris(told, which))
     else:
@@ -147,7 +143,6 @@ class _Compared:
     are not known. files: The trusted records, in a dry run. rehearsed: Those that a rehearsal has read.
     """
 
-    is_change: bool
     names_all_known: bool
     new: int
     rejected: Rejected
@@ -156,10 +151,12 @@ class _Compared:
 
 
 def _compare(
-    listing: Listing, repo: Repo, order: Order, unusable: Mapping[str, str], context: MirrorContext, asked_at: float
+    listing: Listing, yanked: Collection[str], repo: Repo, order: Order, context: MirrorContext, asked_at: float
 ) -> _Compared:
-    """Mark what is to be read, and look for what differs."""
-    reads, rejected = context.store.record_reads, Rejected()
+    """Mark what is to be read, and look for what differs; if anything does, the repository is behind."""
+    store, reads, rejected = context.store, context.store.record_reads, Rejected()
+    # What can't be used may be usable to a newer agent, so a full sync tries it again.
+    unusable: Mapping[str, str] = {} if order.reread else store.rejections.known(repo.name)
     read_before = order.rehearsed.take_records(repo.name)
     files: list[PackageFile] = []
     rehearsed: list[PackageFile] = []
@@ -191,6 +188,7 @@ def _compare(
         if context.dry_run:
             files += reads.read_among(repo.name, [uri for uri in portion if known.get(uri)])
     # Each known file that is listed was counted once, so any other is gone.
-    is_any_gone = known_count < context.store.wanted.count(repo.name, order.packages)
-    names_all_known = order.packages is None and not is_any_gone
-    return _Compared(is_change or is_any_gone, names_all_known, new, rejected, files, rehearsed)
+    is_any_gone = known_count < store.wanted.count(repo.name, order.packages)
+    if is_change or is_any_gone or store.wanted.are_marks_other(repo.name, order.packages, yanked):
+        store.facts.note_behind(repo.name, order.heard_at or asked_at)
+    return _Compared(order.packages is None and not is_any_gone, new, rejected, files, rehearsed)
