@@ -20,6 +20,8 @@ log = structlog.get_logger()
 _AT_ONCE = 16
 """Number of shards that are compressed side by side, and then written behind each other."""
 _THREADS = 2
+_ALONE_BYTES = 512 * 1024
+"""Up to so many bytes, such as those of a change of one package, are compressed without other threads."""
 _LENGTH_BYTES = 8
 
 Key = tuple[str, str, str]
@@ -167,7 +169,7 @@ class ShardWriter:
         def pack(job: tuple[Coding, int]) -> bytes:
             return job[0].pack(texts[job[1]])
 
-        if len(missing) > 1:
+        if sum(len(texts[number]) for _, number in missing) > _ALONE_BYTES:
             # Threads help here, because zlib and lzma release the GIL.
             with ThreadPoolExecutor(_THREADS) as threads:
                 made = list(threads.map(pack, missing))

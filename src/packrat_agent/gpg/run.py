@@ -10,13 +10,12 @@ Source: gpg(1); doc/DETAILS of GnuPG, "Format of the --status-fd output".
 """
 
 import os
+import select
 import signal
 import subprocess
 import tempfile
-import threading
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +29,7 @@ _TIMEOUT_S = 300.0
 _OUTPUT_LIMIT = 256 * 1024 * 1024
 _MESSAGES_LIMIT = 64 * 1024
 _WATCH_INTERVAL_S = 0.25
+_PIPE_BYTES = 64 * 1024
 _QUIET = ("--batch", "--no-tty", "--no-verbose", "--fixed-list-mode")
 
 
@@ -61,19 +61,20 @@ class GpgResult:
         return " / ".join([line for line in self.messages.splitlines() if line.strip()][-2:])
 
 
-def run_gpg(home: Path | None, *arguments: str, data: bytes = b"") -> GpgResult:
+def run_gpg(home: Path | None, *arguments: str, data: bytes = b"", passed: Sequence[int] = ()) -> GpgResult:
     """Run gpg on a keyring.
 
     Args:
         home: The directory of the keyring; None for this user's own.
         arguments: Options and command.
         data: What gpg reads from stdin.
+        passed: File descriptors that gpg inherits; with `--enable-special-filenames`, an argument names one as `-&N`.
 
     Raises:
         SigningError: gpg can't be started, takes too long, or writes too much.
     """
     homedir = () if home is None else ("--homedir", str(home))
-    result = _run(["gpg", *_QUIET, *homedir, *arguments], data, _OUTPUT_LIMIT)
+    result = _run(["gpg", *_QUIET, *homedir, *arguments], data, _OUTPUT_LIMIT, passed)
     if result.is_cut:
         raise SigningError(
             f"gpg {arguments[-1]!r} wrote more than {_OUTPUT_LIMIT} bytes", hint="look what is in the keyring"
@@ -148,7 +149,7 @@ def _environment() -> dict[str, str]:
     return {**{name: value for name, value in os.environ.items() if name != "LANGUAGE"}, "LC_ALL": "C.UTF-8"}
 
 
-def _run(command: Sequence[str], data: bytes, limit: int) -> GpgResult:
+def _run(command: Sequence[str], data: bytes, limit: int, passed: Sequence[int] = ()) -> GpgResult:
     with ExitStack() as opened:
         stdin, messages, status = (opened.enter_context(tempfile.TemporaryFile()) for _ in range(3))
         stdin.write(data)
@@ -159,7 +160,7 @@ def _run(command: Sequence[str], data: bytes, limit: int) -> GpgResult:
                 stdin=stdin,
                 stdout=subprocess.PIPE,
                 stderr=messages,
-                pass_fds=(status.fileno(),),
+                pass_fds=(status.fileno(), *passed),
                 env=_environment(),
                 # Of its own, so that all that a wrapper script starts can be ended with it.
                 process_group=0,
@@ -183,7 +184,7 @@ def _run(command: Sequence[str], data: bytes, limit: int) -> GpgResult:
 def _read_output(
     process: subprocess.Popen[bytes], limit: int, written: Sequence[IO[bytes]]
 ) -> tuple[bytes, SigningError | None]:
-    """Read what a process writes to stdout until it ends, or until that is one byte more than the limit.
+    """Read what a process writes to stdout until it ends, or until that is more than the limit.
 
     Args:
         process: It has ended when this returns.
@@ -193,41 +194,67 @@ def _read_output(
     Returns:
         The output, and why the process was killed if it took too long or wrote too much to a file.
     """
-    has_ended = threading.Event()
-    with process, ThreadPoolExecutor(1) as watcher:
-        watching = watcher.submit(_watch, process, written, has_ended)
+    watch, parts, size, fault = _Watch(process, written), [], 0, None
+    with process:
         try:
             assert process.stdout is not None
+            pipe = process.stdout.fileno()
             # A message may be compressed, and expand without end.
-            output = process.stdout.read(limit + 1)
-            if len(output) > limit:
-                _kill(process)
-            process.wait()
+            while size <= limit and (fault := watch.until_readable(pipe)) is None:
+                part = os.read(pipe, _PIPE_BYTES)
+                if not part:
+                    fault = watch.until_ended()
+                    break
+                parts.append(part)
+                size += len(part)
         finally:
-            has_ended.set()
             _kill(process)
-        return output, watching.result()
+    return b"".join(parts), fault
 
 
-def _watch(
-    process: subprocess.Popen[bytes], written: Sequence[IO[bytes]], has_ended: threading.Event
-) -> SigningError | None:
-    """Kill a process that takes too long or writes too much to a file; return why, None if it has ended."""
-    name = str(process.args[0])  # type: ignore[index]
-    latest = time.monotonic() + _TIMEOUT_S
-    while not has_ended.wait(_WATCH_INTERVAL_S):
-        if time.monotonic() > latest:
-            _kill(process)
+class _Watch:
+    """Looks from time to time whether a process takes too long, or writes too much to a file; this needs no thread."""
+
+    def __init__(self, process: subprocess.Popen[bytes], written: Sequence[IO[bytes]]) -> None:
+        self._process = process
+        self._written = written
+        self._latest = time.monotonic() + _TIMEOUT_S
+        self._next_look = time.monotonic() + _WATCH_INTERVAL_S
+
+    def until_readable(self, pipe: int) -> SigningError | None:
+        """Wait until there is something to read in a pipe, or its end; gives why the process is to be killed."""
+        poll = select.poll()
+        poll.register(pipe, select.POLLIN)
+        while not poll.poll(_WATCH_INTERVAL_S * 1000):
+            if (fault := self._look()) is not None:
+                return fault
+        # Also while there is always something.
+        return self._look() if time.monotonic() >= self._next_look else None
+
+    def until_ended(self) -> SigningError | None:
+        """Wait until the process has ended; gives why it is to be killed."""
+        while True:
+            try:
+                self._process.wait(_WATCH_INTERVAL_S)
+            except subprocess.TimeoutExpired:
+                if (fault := self._look()) is not None:
+                    return fault
+            else:
+                return None
+
+    def _look(self) -> SigningError | None:
+        now, name = time.monotonic(), str(self._process.args[0])  # type: ignore[index]
+        self._next_look = now + _WATCH_INTERVAL_S
+        if now > self._latest:
             return GpgKilled(
                 f"{name} did not end within {_TIMEOUT_S:.0f} seconds",
                 hint="look whether gpg-agent or a smart card is waiting",
             )
-        if any(os.fstat(file.fileno()).st_size > _OUTPUT_LIMIT for file in written):
-            _kill(process)
+        if any(os.fstat(file.fileno()).st_size > _OUTPUT_LIMIT for file in self._written):
             return GpgKilled(
                 f"{name} wrote more than {_OUTPUT_LIMIT} bytes of messages", hint="look for a wrapper in its place"
             )
-    return None
+        return None
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

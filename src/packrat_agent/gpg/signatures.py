@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from packrat_agent.gpg.hints import GpgHints
 from packrat_agent.gpg.key_files import armor, dearmor
 from packrat_agent.gpg.listing import list_keys
 from packrat_agent.gpg.run import GpgResult, run_gpg, unlock_options
@@ -168,18 +169,19 @@ def _find_change(keys: Sequence[SigningKey]) -> SigningError | None:
 
 def _explain_change(key: SigningKey) -> SigningError | None:
     """Say why a key that was good when it was found is not any more: gpg says little of it."""
+    hints = GpgHints(key.home, key.passphrase_file)
     listed = next((found for found in list_keys(key.home, secret=True) if key.fingerprint in found.fingerprints), None)
     if listed is None:
         where = f"the keyring in {key.home}" if key.home else "the default keyring of this user"
         return SigningError(
             f"the signing key {key.fingerprint} is no longer in {where} with its secret part",
-            hint="import the secret key (`gpg --import secret-key.asc`), or set gnupg_home",
+            hint=f"import the secret key ({hints.import_keys('secret-key.asc')}), or set gnupg_home",
         )
     now = datetime.now(UTC)
     for part in (listed.primary, *listed.subkeys):
         # The secret part of a primary key may be kept offline while its subkeys sign.
         is_needed = part.fingerprint == key.fingerprint or (part is listed.primary and part.has_secret)
-        reason = part.why_unusable(now, key.primary) if is_needed else None
+        reason = part.why_unusable(now, key.primary, hints) if is_needed else None
         if reason is not None:
             return SigningError(f"the signing key {part.fingerprint} {reason}")
     return None

@@ -2,7 +2,6 @@
 
 import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 
 from packrat_agent.gpg.run import GpgResult, run_gpg
 from packrat_agent.gpg.signing_key import SigningKey
@@ -86,10 +85,12 @@ def message_verifies(keys: Sequence[SigningKey], data: bytes, message: bytes, *,
 
 
 def _verify(key: SigningKey, data: bytes, signature: bytes) -> GpgResult:
-    with tempfile.TemporaryDirectory(prefix="packrat-agent-") as directory:
-        file = Path(directory) / "signature"
-        file.write_bytes(signature)
-        return run_gpg(key.home, *_WITHOUT_TRUST, "--verify", str(file), "-", data=data)
+    # Without a name, so that there is no directory to be made and removed for it.
+    with tempfile.TemporaryFile() as file:
+        file.write(signature)
+        file.seek(0)
+        options = (*_WITHOUT_TRUST, "--enable-special-filenames", "--verify", "--", f"-&{file.fileno()}", "-")
+        return run_gpg(key.home, *options, data=data, passed=(file.fileno(),))
 
 
 def _is_of(keys: Sequence[SigningKey], verified: GpgResult) -> bool:

@@ -189,6 +189,8 @@ def _sign_all(pending: Sequence[PendingFile], signers: Signers, made_before: Sig
         return {(form, data.digest, signer): Content.of(signature)}
 
     tasks = [what for key, what in wanted.items() if key not in of_others]
+    if len(tasks) == 1:
+        return dict(sign(tasks[0]))
     with ThreadPoolExecutor(min(len(tasks), _THREADS)) as threads:
         return {key: made for of_one in threads.map(sign, tasks) for key, made in of_one.items()}
 

@@ -4,7 +4,7 @@ import re
 import sqlite3
 import stat
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,8 @@ class Database:
     def __init__(self, path: Path) -> None:
         self._connection = connect(path)
         self._lock = threading.RLock()
+        # As `_set_up` has left it.
+        self._is_durable = False
 
     def close(self) -> None:
         """Close the file; the WAL is folded in."""
@@ -56,7 +58,9 @@ class Database:
                 return
             with _disk_errors("write"):
                 try:
-                    self._connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+                    if durable is not self._is_durable:
+                        self._connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+                        self._is_durable = durable
                     # A read that turns into a write later would fail with BUSY_SNAPSHOT.
                     self._connection.execute("BEGIN IMMEDIATE")
                     yield self._connection
@@ -66,6 +70,16 @@ class Database:
                     if self._connection.in_transaction:
                         self._connection.execute("ROLLBACK")
                     raise
+
+    def write_rows(self, sql: str, rows: Iterable[Sequence[object]]) -> None:
+        """Run a statement for each of some rows, as one transaction; where there are none, without any.
+
+        Raises:
+            DiskError: The change can't be written; nothing of it is kept.
+        """
+        if listed := list(rows):
+            with self.transaction() as db:
+                db.executemany(sql, listed)
 
 
 def migrations() -> list[tuple[int, str]]:

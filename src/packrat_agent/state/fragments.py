@@ -37,29 +37,27 @@ class Fragments:
 
     def save(self, source: FragmentSource, read: Mapping[str, Fragment]) -> None:
         """Keep fragments under the SHA-256s of the files that they were read from."""
-        with self._db.transaction() as db:
-            db.executemany(
-                "INSERT OR REPLACE INTO fragments (format, fragment_version, signer, sha256, size, name, version, "
-                "arch, body, products, backup, made_by) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                [
-                    (
-                        *(source.kind, source.version, source.signer, sha256, fragment.size),
-                        *(fragment.name, fragment.version, fragment.arch, fragment.body),
-                        json.dumps(list_products(fragment)) if fragment.products else "[]",
-                        None if needs_backup(fragment) else "",
-                        fragment.made_by,
-                    )
-                    # In this order each page of the indexes is written once.
-                    for sha256, fragment in sorted(read.items())
-                ],
-            )
+        self._db.write_rows(
+            "INSERT OR REPLACE INTO fragments (format, fragment_version, signer, sha256, size, name, version, "
+            "arch, body, products, backup, made_by) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                (
+                    *(source.kind, source.version, source.signer, sha256, fragment.size),
+                    *(fragment.name, fragment.version, fragment.arch, fragment.body),
+                    json.dumps(list_products(fragment)) if fragment.products else "[]",
+                    None if needs_backup(fragment) else "",
+                    fragment.made_by,
+                )
+                # In this order each page of the indexes is written once.
+                for sha256, fragment in sorted(read.items())
+            ),
+        )
 
     def note_backups(self, source: FragmentSource, written: Mapping[str, str | None]) -> None:
         """Remember the SHA-256 of each backup, under that of the package file; '': it needs none, None: it has none."""
         where = "format = ? AND fragment_version = ? AND signer = ? AND sha256 = ?"
-        values = [(digest, *_row(source), sha256) for sha256, digest in written.items()]
-        with self._db.transaction() as db:
-            db.executemany(f"UPDATE fragments SET backup = ? WHERE {where}", values)
+        values = ((digest, *_row(source), sha256) for sha256, digest in written.items())
+        self._db.write_rows(f"UPDATE fragments SET backup = ? WHERE {where}", values)
 
     def backups(self, sources: Iterable[FragmentSource]) -> dict[FragmentSource, dict[str, str | None]]:
         """Map source → SHA-256 → that of the backup, or None, for the wanted package files that need a backup."""

@@ -94,8 +94,10 @@ class Generations:
                 kept = choose_generations([generation for generation, _ in known], now, rule)
                 on_disk = [old.number for old, is_there in known if is_there and old.number in kept]
                 where = "repo = ? AND publication = ? AND generation = ?"
-                gone = [(name, publication, old.number) for old, _ in known if old.number not in kept]
-                db.executemany(f"UPDATE generations SET on_disk = 0 WHERE {where} AND on_disk", gone)
+                gone = [
+                    (name, publication, old.number) for old, is_there in known if is_there and old.number not in kept
+                ]
+                db.executemany(f"UPDATE generations SET on_disk = 0 WHERE {where}", gone)
                 db.execute(
                     "DELETE FROM generations WHERE repo = ? AND publication = ? AND generation < ?",
                     (name, publication, on_disk[0] if on_disk else known[-1][0].number + 1),

@@ -239,10 +239,8 @@ class WantedFiles:
 
     def set_places(self, repo: str, places: Iterable[tuple[str, str]]) -> None:
         """Remember where files are published: (URI, path) each."""
-        with self._db.transaction() as db:
-            db.executemany(
-                "UPDATE files SET path = ? WHERE repo = ? AND uri = ?", [(path, repo, uri) for uri, path in places]
-            )
+        sql = "UPDATE files SET path = ? WHERE repo = ? AND uri = ?"
+        self._db.write_rows(sql, ((path, repo, uri) for uri, path in places))
 
     def refuse(self, repo: str, refusals: Iterable[Refusal], *, unreadable: bool = False) -> None:
         """Remember files as left out, with the reason.
@@ -253,11 +251,10 @@ class WantedFiles:
             unreadable: Their bytes are at fault, so they are not tried again until their record changes.
         """
         mark = Unreadable.UNTIL_RECORD_CHANGES if unreadable else Unreadable.NO
-        with self._db.transaction() as db:
-            db.executemany(
-                "UPDATE files SET state = ?, reason = ?, unreadable = ? WHERE repo = ? AND uri = ?",
-                [(FileState.REFUSED, refusal.reason, mark, repo, refusal.file.uri) for refusal in refusals],
-            )
+        self._db.write_rows(
+            "UPDATE files SET state = ?, reason = ?, unreadable = ? WHERE repo = ? AND uri = ?",
+            ((FileState.REFUSED, refusal.reason, mark, repo, refusal.file.uri) for refusal in refusals),
+        )
 
     def note_trouble(self, repo: str, failures: Iterable[Refusal], wrong_bytes: Collection[str]) -> None:
         """Remember why files are still only wanted; they are tried again in the next sync.
@@ -271,11 +268,10 @@ class WantedFiles:
         def mark(file: PackageFile) -> Unreadable:
             return Unreadable.UNTIL_FULL_SYNC if file.sha256 in wrong_bytes else Unreadable.NO
 
-        with self._db.transaction() as db:
-            db.executemany(
-                "UPDATE files SET state = ?, reason = ?, unreadable = ? WHERE repo = ? AND uri = ?",
-                [(FileState.WANTED, one.reason, mark(one.file), repo, one.file.uri) for one in failures],
-            )
+        self._db.write_rows(
+            "UPDATE files SET state = ?, reason = ?, unreadable = ? WHERE repo = ? AND uri = ?",
+            ((FileState.WANTED, one.reason, mark(one.file), repo, one.file.uri) for one in failures),
+        )
 
     def packages(self, repo: str, size: int) -> Iterator[list[str]]:
         """Give the names of a repository's packages in order, so many at a time.

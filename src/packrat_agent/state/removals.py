@@ -41,8 +41,7 @@ class Removals:
 
     def forget(self, repo: str, uris: Collection[str]) -> None:
         """Forget files that were taken away on purpose."""
-        with self._db.transaction() as db:
-            db.executemany("DELETE FROM removals WHERE repo = ? AND uri = ?", [(repo, uri) for uri in uris])
+        self._db.write_rows("DELETE FROM removals WHERE repo = ? AND uri = ?", ((repo, uri) for uri in uris))
 
     def held(self, repo: str) -> dict[str, float]:
         """Map the URIs of live files that are held back to since when."""

@@ -15,9 +15,9 @@ was dropped is never chosen again, however often the rules are applied.
     kept = choose_generations([Generation(1, 100.0), Generation(2, 160.0)], 3700.0, Retention(3600, 259200, 1))
 """
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import floor
 
 from packrat_agent.model.changes import Retention
 
@@ -43,25 +43,23 @@ def choose_generations(generations: Sequence[Generation], now: float, rule: Rete
     """
     ordered = sorted(generations, key=lambda generation: generation.number)
     kept = {generation.number for generation in ordered[max(0, len(ordered) - rule.keep_generations) :]}
-    # In the order of their numbers, the first generation that falls into a bucket is the one that the bucket keeps.
-    first: dict[tuple[float, int], int] = {}
-    for generation in ordered:
-        for bucket in _buckets(generation.replaced_at, rule):
-            first.setdefault(bucket, generation.number)
+    kept.update(generation.number for generation in ordered if now - generation.replaced_at <= rule.index_s)
+    late: dict[float, list[Generation]] = {}
     for generation in ordered:
         bucket_s = _bucket_s(now - generation.replaced_at, rule)
-        if bucket_s is None:
-            continue
-        if bucket_s == 0 or first[_bucket(generation.replaced_at, bucket_s)] == generation.number:
-            kept.add(generation.number)
+        if bucket_s is not None:
+            late.setdefault(bucket_s, []).append(generation)
+    # A busy repository has thousands of them, and each change comes here: only the buckets that decide are made.
+    for bucket_s, members in late.items():
+        # In the order of their numbers, the first generation that falls into a bucket is the one that the bucket keeps.
+        first = {floor(old.replaced_at / bucket_s): old.number for old in reversed(ordered)}
+        kept.update(old.number for old in members if first[floor(old.replaced_at / bucket_s)] == old.number)
     return frozenset(kept)
 
 
 def _bucket_s(age_s: float, rule: Retention) -> float | None:
-    """Return the length in seconds of the bucket in which one generation stays; 0 if all stay, None if none does."""
-    if age_s <= rule.index_s:
-        return 0
-    if age_s > rule.packages_s or rule.index_s <= 0:
+    """Return the length in seconds of the bucket in which one late generation stays; None if it is no such one."""
+    if age_s <= rule.index_s or age_s > rule.packages_s or rule.index_s <= 0:
         return None
     return next(bucket_s for bucket_s in _bucket_sizes(rule) if age_s <= 2 * bucket_s)
 
@@ -74,11 +72,3 @@ def _bucket_sizes(rule: Retention) -> Iterator[float]:
         if rule.packages_s <= 2 * bucket_s:
             return
         bucket_s *= 2
-
-
-def _bucket(replaced_at: float, bucket_s: float) -> tuple[float, int]:
-    return bucket_s, math.floor(replaced_at / bucket_s)
-
-
-def _buckets(replaced_at: float, rule: Retention) -> Iterator[tuple[float, int]]:
-    return (_bucket(replaced_at, bucket_s) for bucket_s in _bucket_sizes(rule))

@@ -65,11 +65,7 @@ class Store:
         return hash_index(self._db, repo)
 
     def new_listing(self) -> Listing:
-        """Make room for a list of the server, beside the state database.
-
-        Raises:
-            DiskError: The disk fails.
-        """
+        """Give an empty list for URIs of the server; a long one takes its room beside the state database."""
         return Listing(self._directory)
 
     def close(self) -> None:

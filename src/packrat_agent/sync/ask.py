@@ -55,7 +55,7 @@ async def ask_wanted(
     """
     if order.packages is not None and not order.packages:
         return Wanted(frozenset(), (), ())
-    store, asked_at = context.store, time.time()
+    asked_at = time.time()
     has_yanked = FORMATS[repo.kind].has_yanked
     marks = server.has_kept and has_yanked
     told = await _take_told(repo, order, server, context)
@@ -63,14 +63,8 @@ async def ask_wanted(
     listing = await list_files(Which.KEPT if marks else Which.WANTED)
     # In this order a file that is deprecated, or no longer, between the two answers is in the first all the same.
     yanked: Collection[str] = await list_files(Which.DEPRECATED) if marks else frozenset()
-    # What can't be used may be usable to a newer agent, so a full sync tries it again.
-    unusable = {} if order.reread else await in_thread(store.rejections.known, repo.name)
-    compared = await in_thread(_compare, listing, repo, order, unusable, context, asked_at)
-    is_change = compared.is_change
-    if has_yanked and not is_change:
-        is_change = await in_thread(store.wanted.are_marks_other, repo.name, order.packages, yanked)
-    if is_change:
-        await in_thread(store.facts.note_behind, repo.name, order.heard_at or asked_at)
+    shown = yanked if has_yanked else None
+    compared = await in_thread(_compare, listing, shown, repo, order, context, asked_at)
     files, notes = list(compared.files), _Notes(repo, told.asked_at if told else asked_at, context, alone)
     work.read(listing.unread_count, compared.new)
 
@@ -89,9 +83,7 @@ async def ask_wanted(
         unread = Unread(listing.unread_count, listing.portions(RECORDS_AT_ONCE, unread=True))
         await server.read_unread(unread, compared.rejected, remember, turn, told)
     marked = (replace(file, yanked=True) if file.uri in yanked else file for file in files)
-    return Wanted(
-        listing, tuple(marked), compared.rejected.all(), yanked if has_yanked else None, compared.names_all_known
-    )
+    return Wanted(listing, tuple(marked), compared.rejected.all(), shown, compared.names_all_known)
 
 
 async def _in_portions(records: Sequence[PackageFile], take: OnRead, left: int) -> None:
@@ -178,7 +170,7 @@ def _told_uris(told: ToldFiles, which: Which) -> Sequence[str]:
 async def _list(
     repo: Repo, order: Order, server: Packrat, context: MirrorContext, told: ToldFiles | None, which: Which
 ) -> Listing:
-    listing = await in_thread(context.store.new_listing)
+    listing = context.store.new_listing()
     if told is not None:
         await in_thread(listing.add, _told_uris(told, which))
     else:
@@ -198,7 +190,6 @@ class _Compared:
     are not known. files: The trusted records, in a dry run. rehearsed: Those that a rehearsal has read.
     """
 
-    is_change: bool
     names_all_known: bool
     new: int
     rejected: Rejected
@@ -207,10 +198,12 @@ class _Compared:
 
 
 def _compare(
-    listing: Listing, repo: Repo, order: Order, unusable: Mapping[str, str], context: MirrorContext, asked_at: float
+    listing: Listing, yanked: Collection[str] | None, repo: Repo, order: Order, context: MirrorContext, asked_at: float
 ) -> _Compared:
-    """Mark what is to be read, and look for what differs."""
-    reads, rejected = context.store.record_reads, Rejected()
+    """Mark what is to be read, and look for what differs; if anything does, the repository is behind."""
+    store, reads, rejected = context.store, context.store.record_reads, Rejected()
+    # What can't be used may be usable to a newer agent, so a full sync tries it again.
+    unusable: Mapping[str, str] = {} if order.reread else store.rejections.known(repo.name)
     read_before = order.rehearsed.take_records(repo.name)
     files: list[PackageFile] = []
     rehearsed: list[PackageFile] = []
@@ -242,6 +235,10 @@ def _compare(
         if context.dry_run:
             files += reads.read_among(repo.name, [uri for uri in portion if known.get(uri)])
     # Each known file that is listed was counted once, so any other is gone.
-    is_any_gone = known_count < context.store.wanted.count(repo.name, order.packages)
-    names_all_known = order.packages is None and not is_any_gone
-    return _Compared(is_change or is_any_gone, names_all_known, new, rejected, files, rehearsed)
+    is_any_gone = known_count < store.wanted.count(repo.name, order.packages)
+    is_change = is_change or is_any_gone
+    if not is_change and yanked is not None:
+        is_change = store.wanted.are_marks_other(repo.name, order.packages, yanked)
+    if is_change:
+        store.facts.note_behind(repo.name, order.heard_at or asked_at)
+    return _Compared(order.packages is None and not is_any_gone, new, rejected, files, rehearsed)

@@ -113,9 +113,8 @@ async def _sync_change(sync: Job) -> None:
     async with turn.lock:
         try:
             # 1. Ask.
-            is_known = await in_thread(_is_known, sync)
             asked = await _ask(sync, is_alone=True)
-            if sync.order.packages is not None and not asked.wanted.uris and not is_known:
+            if sync.order.packages is not None and not asked.wanted.uris and not await in_thread(_is_known, sync):
                 # The news was about another repository.
                 return
             async with _working(sync) as share:

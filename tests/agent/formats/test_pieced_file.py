@@ -2,9 +2,11 @@
 
 import hashlib
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from packrat_agent.formats import pieced_file
 from packrat_agent.formats.pieced_file import Frame, PiecedFile, read_contents
 from packrat_agent.model.tree import Content
 from packrat_agent.state.scratch import Region, Scratch
@@ -59,7 +61,8 @@ def test_after_a_change_only_what_follows_is_hashed_for_each_head_that_stood_the
     assert [file.unhashed_bytes(head) for head in HEADS[:3]] == [0, 40 * PIECE_BYTES, 0]
 
 
-def test_files_that_are_hashed_side_by_side_are_given_in_their_order() -> None:
+def test_files_that_are_hashed_side_by_side_are_given_in_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pieced_file, "_ALONE_BYTES", 40 * PIECE_BYTES)
     region = Scratch().region()
     files = [PiecedFile(region) for _ in range(6)]
     texts = [b"%d" % number * PIECE_BYTES for number in range(6)]

@@ -43,7 +43,10 @@ def _read_now(pipe: int) -> bytes | None:
         return None
 
 
-@pytest.mark.parametrize("hangs", ["exec sleep 1000", "sleep 1000", "sleep 1000 & exit 0"])
+@pytest.mark.parametrize(
+    "hangs",
+    ["exec sleep 1000", "sleep 1000", "sleep 1000 & exit 0", "exec >&-; sleep 1000", "while sleep 0.01; do echo; done"],
+)
 def test_a_gpg_that_hangs_is_ended_with_what_it_started(
     programs: Path, monkeypatch: pytest.MonkeyPatch, hangs: str
 ) -> None:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from packrat_agent.config.load import load
 from packrat_agent.model.records import PackageFile, Repo, Wanted
+from packrat_agent.state.facts import FactsRead
 from packrat_agent.sync.ask import _compare, _Notes
 from packrat_agent.sync.context import MirrorContext, Order
 from packrat_agent.sync.mirror import ready
@@ -68,8 +69,10 @@ def test_a_list_is_compared_as_a_whole(context: MirrorContext, dry_run: bool, an
     listed = [number for number in range(COUNT + 6) if number in answer.added or number < COUNT]
     listed = [number for number in listed if number not in answer.gone]
     listing.add([a_file(number).uri for number in listed])
-    found = _compare(listing, REPO, Order(None), {}, replace(context, dry_run=dry_run), NOW + 5)
-    assert found.is_change is bool(answer.gone or answer.added)
+    store.facts.note_caught_up(REPO.name)
+    found = _compare(listing, frozenset(), REPO, Order(None), replace(context, dry_run=dry_run), NOW + 5)
+    behind_since = FactsRead(store._db._connection).repo(REPO.name).behind_since
+    assert behind_since == (NOW + 5 if answer.gone or answer.added else None)
     assert found.names_all_known is not bool(answer.gone)
     assert found.new == len(answer.added)
     unread = [uri for portion in listing.portions(unread=True) for uri in portion]
