@@ -170,12 +170,13 @@ def test_a_key_that_goes_bad_while_the_agent_runs_is_told_as_at_a_start(ring: Ke
     primary = ring.make()
     subkey = ring.add(primary)
     key = ring.find(subkey)
-    told = f"the signing key {primary} is expired; extend it with `gpg --quick-set-expire {primary} 2y`"
+    extend = GpgHints(ring.home).extend
+    told = f"the signing key {primary} is expired; extend it with {extend(primary, {primary: NOW})}"
     if change == "expired":
         ring.gpg(*unlocked(""), "--quick-set-expire", primary, "seconds=1")
     elif change == "subkey expired":
         ring.gpg(*unlocked(""), "--quick-set-expire", primary, "seconds=1", subkey)
-        told = f"the signing key {subkey} is expired; extend it with `gpg --quick-set-expire {primary} 2y {subkey}`"
+        told = f"the signing key {subkey} is expired; extend it with {extend(primary, {subkey: NOW})}"
     elif change == "revoked":
         certificate = (ring.home / "openpgp-revocs.d" / f"{primary}.rev").read_text().replace(":-----", "-----")
         ring.gpg("--import", data=certificate.encode())
