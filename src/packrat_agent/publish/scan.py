@@ -10,6 +10,7 @@ left in the page cache.
 import hashlib
 import os
 import stat
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -78,6 +79,7 @@ class ScanRequest:
         on_portion: Called after each portion of files.
         unlock: Called with a directory that this user may not read, before it is tried once more.
         reads_untracked: Whether the content of untracked files is read, too, so that they can be adopted.
+        largest: Bytes of the largest untracked file of which the content is read.
         on_hashed: Called with the path, the SHA-256 and the open file, for each small untracked file that was hashed
             and that nobody can have written to since without a change of its ctime.
     """
@@ -89,6 +91,7 @@ class ScanRequest:
     on_portion: Callable[[], None] = lambda: None
     unlock: Callable[[str], None] | None = None
     reads_untracked: bool = True
+    largest: int = sys.maxsize
     on_hashed: OnHashed | None = None
 
 
@@ -179,9 +182,10 @@ def _look_at(
         if known is not None:
             return _look_at_known(item, known, request, found)
         sha256 = ""
-        if request.reads_untracked:
+        # No package file is larger, and a sparse one may take years to its end.
+        if request.reads_untracked and status.st_size <= request.largest:
             try:
-                sha256, _ = _hash(request, path, found, request.on_hashed)
+                sha256, _ = _hash(request, item, found, request.on_hashed)
             except FileNotFoundError:
                 return None
             except OSError:
@@ -209,7 +213,7 @@ def _look_at_known(
     is_in_slice = request.content.takes(path)
     if is_in_slice or not _looks_as_before(status, known):
         try:
-            sha256, ctime_ns = _hash(request, path, found)
+            sha256, ctime_ns = _hash(request, item, found)
         except FileNotFoundError:
             # Removed since, or about to be replaced: what is missing is looked for at the end.
             found.damaged.append(file)
@@ -271,30 +275,35 @@ def _doubt(damaged: Sequence[KnownFile], memory: ScannedFiles) -> None:
         memory.note(doubted)
 
 
-def _hash(request: ScanRequest, path: str, found: Scan, on_hashed: OnHashed | None = None) -> tuple[str, int]:
+def _hash(request: ScanRequest, item: Item, found: Scan, on_hashed: OnHashed | None = None) -> tuple[str, int]:
     """Hash one regular file without following a link.
 
     Args:
         request: What to scan.
-        path: Of the file, relative to root_dir.
+        item: The file.
         found: Takes the count of what was read.
         on_hashed: As in the request.
 
     Returns:
-        Its SHA-256 in hex, and its ctime from before it was read.
+        Its SHA-256 in hex, '' if it has grown, and its ctime from before it was read.
 
     Raises:
         OSError: It can't be read.
     """
-    digest, chunk = hashlib.sha256(), b""
+    path, size = item[0], item[1].st_size
+    digest, chunk, count = hashlib.sha256(), b"", 0
     descriptor, status = open_descriptor(f"{request.root}/{path}")
     try:
         # Who has it mapped may write later without a change of its ctime.
         ctime_ns = _UNSETTLED_NS if has_writer(descriptor) else _settled_ctime_ns(status)
         for chunk in read_sparingly(descriptor, status.st_size):
             digest.update(chunk)
+            count += len(chunk)
             found.read_bytes += len(chunk)
             request.on_progress(0, len(chunk))
+            # Somebody may let it grow for ever.
+            if count > size:
+                return "", _UNSETTLED_NS
         sha256 = digest.hexdigest()
         if on_hashed is not None and ctime_ns != _UNSETTLED_NS and len(chunk) == status.st_size <= SMALL_BYTES:
             on_hashed(path, sha256, Opened(descriptor, status, chunk))

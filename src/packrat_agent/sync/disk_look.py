@@ -91,6 +91,7 @@ def _look(context: MirrorContext, content: Slice, on_progress: OnProgress, *, re
             on_portion=note_position,
             unlock=lambda path: None if is_kept(path, kept) else unlock(root, path),
             reads_untracked=reads_untracked,
+            largest=context.config.mirror.max_file_bytes,
         )
     )
     facts.write(content.end(time.time()))
@@ -126,7 +127,10 @@ def look_without_a_touch(context: MirrorContext, on_progress: OnProgress, on_has
     if not is_there:
         return Look(True, Scan(), began)
     is_first = not context.store.live.has_files()
-    request = ScanRequest(context.root, context.store.scanned, everything(began), on_progress, on_hashed=on_hashed)
+    largest = context.config.mirror.max_file_bytes
+    request = ScanRequest(
+        context.root, context.store.scanned, everything(began), on_progress, largest=largest, on_hashed=on_hashed
+    )
     return Look(is_first, scan(request), began)
 
 

@@ -17,6 +17,7 @@ import base64
 import hashlib
 import hmac
 import json
+import os
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -44,6 +45,7 @@ from packrat_core.fs.atomic import replace, write_new
 from packrat_core.fs.flush import flush_directories
 from packrat_core.fs.links import ensure_directory
 from packrat_core.fs.open import open_regular, read_regular
+from packrat_core.fs.verified import hash_descriptor
 
 log = structlog.get_logger()
 
@@ -51,6 +53,8 @@ SEALED = "sealed"
 """Name of the list in `made/`."""
 _SECRET_BYTES = 32
 _SEAL_LIMIT = 1 << 16
+_LIST_LIMIT = 1 << 32
+"""Bytes of a list that is read; one with ten million names has less than half of that."""
 _MAC = "mac"
 _NOTHING: Mapping[str, str] = {}
 
@@ -149,7 +153,8 @@ class Seals:
 
     def _stands_there(self, known: SealedList | None) -> bool:
         with suppress(OSError), open_regular(self._path) as file:
-            return known is not None and known.file == hashlib.file_digest(file, "sha256").hexdigest()
+            size = os.fstat(file.fileno()).st_size
+            return known is not None and size <= _LIST_LIMIT and known.file == hash_descriptor(file.fileno(), size)[0]
         return False
 
     def restore_names(self) -> None:
@@ -253,6 +258,9 @@ class Seals:
         with open_regular(self._path) as file:
             line = file.readline(_SEAL_LIMIT)
             start = file.tell()
+            # Anybody may have put one there that takes days to hash.
+            if os.fstat(file.fileno()).st_size > _LIST_LIMIT:
+                return None
             digest, end = hashlib.file_digest(file, "sha256").hexdigest(), file.tell()
             # Anybody may have put a file there that doesn't fit into memory, so it is read once its seal is good.
             if not self._sealer.is_good(line, digest):

@@ -6,7 +6,7 @@
 
 Pages that were cached before the file was read stay. All others are dropped as soon as they were read, also if only
 some pages of the file were cached. The kernel doesn't say which pages of somebody else's file are cached; such a file
-is read like any other, and its pages stay.
+is read like any other, and its pages stay. So do those of a file of more than 64 GiB of which some were cached.
 
 Source: mincore(2), posix_fadvise(2); cachestat in the kernel's include/uapi/linux/mman.h.
 """
@@ -22,6 +22,8 @@ from contextlib import suppress
 CHUNK_BYTES = 1024 * 1024
 """Bytes that are read at once: small, so that a rate can be kept, and that few pages are there for nobody."""
 
+_PAGES_LIMIT = 1 << 24
+"""Pages of a file of which it is asked which are cached: with a byte for each, a sparse file would fill the memory."""
 _NOREUSE = 5
 _CACHESTAT = 451
 _CACHESTAT_BYTES = 5 * 8
@@ -96,7 +98,7 @@ def find_uncached(descriptor: int, size: int) -> list[tuple[int, int]]:
     cached_pages = _count_cached(descriptor)
     if cached_pages == 0:
         return [(0, size)] if size else []
-    if cached_pages == pages or size == 0:
+    if cached_pages == pages or size == 0 or pages > _PAGES_LIMIT:
         return []
     address = _libc.mmap(None, size, mmap.PROT_READ, mmap.MAP_SHARED, descriptor, 0)
     if address == _FAILED:

@@ -93,15 +93,21 @@ def read_verified(path: Path | str, sha256: str, read: Callable[[Opened], T]) ->
 
 
 def hash_descriptor(descriptor: int, size: int) -> tuple[str, bytes | None]:
-    """Hash an open file from its beginning; gives its bytes, too, if these are few."""
+    """Hash an open file from its beginning; gives its bytes, too, if these are few.
+
+    Of a file that has grown beyond `size`, the hash is that of a byte more than these.
+    """
     if size <= SMALL_BYTES:
         # One byte more shows that it has grown.
         data = os.pread(descriptor, size + 1, 0)
         if len(data) == size:
             return hashlib.sha256(data).hexdigest(), data
-    with os.fdopen(descriptor, "rb", buffering=0, closefd=False) as file:
-        file.seek(0)
-        return hashlib.file_digest(file, "sha256").hexdigest(), None
+    digest, buffer, at = hashlib.sha256(), memoryview(bytearray(SMALL_BYTES)), 0
+    # A file that goes on growing would have no end.
+    while at <= size and (count := os.preadv(descriptor, [buffer[: size + 1 - at]], at)):
+        digest.update(buffer[:count])
+        at += count
+    return digest.hexdigest(), None
 
 
 def has_writer(descriptor: int) -> bool:

@@ -1,6 +1,7 @@
 """Pointers stand ready beside the tree until each is renamed; what is missing or forged is found before that."""
 
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,12 @@ def test_what_is_missing_or_forged_is_found_before_anything_is_shown(
         (root / path).write_bytes(b"forged!")
     assert find_lacking(intent, root) is not None
     assert not (root / "repo/InRelease").exists()
+
+
+@pytest.mark.timeout(30)
+def test_a_ready_pointer_without_an_end_is_not_read_to_it(root: Path, intent: Intent) -> None:
+    os.truncate(root / PUBLISHING_DIR / "repo-r" / staged_name("repo/InRelease"), 15 << 40)
+    assert find_lacking(intent, root) is not None
 
 
 def test_a_link_in_the_place_of_a_pointer_is_not_followed(root: Path, intent: Intent) -> None:

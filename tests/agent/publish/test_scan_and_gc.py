@@ -3,6 +3,7 @@
 import hashlib
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,9 +16,10 @@ from packrat_agent.model.entries import StoredFile
 from packrat_agent.model.paths import is_kept, kept_paths
 from packrat_agent.publish.claim import refuse_unmanaged
 from packrat_agent.publish.gc import collect_garbage, open_up, remove_directories, remove_empty_directories, unlock
-from packrat_agent.publish.scan import Scan
+from packrat_agent.publish.scan import Scan, ScanRequest, scan
+from packrat_agent.publish.scan_slices import everything
 from packrat_core.errors import DiskError, NotOurs
-from support.remembered import put_file, scan_all
+from support.remembered import put_file, remembering, scan_all
 
 only_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a filesystem")
 
@@ -67,6 +69,30 @@ def test_each_fault_is_told_as_what_it_is(tmp_path: Path) -> None:
     assert found.untracked[0].sha256 == hashlib.sha256(b"x").hexdigest()
     assert sorted(found.untracked_special) == ["evil", "pipe"]
     assert found.directories.empty == ["void/deep", "void"]
+
+
+def test_a_file_without_an_end_is_not_read_to_it(tmp_path: Path) -> None:
+    """A sparse file of 15 TiB takes no room on the disk and hours to read; one that grows may take for ever."""
+    known = put_file(tmp_path, "repo/known", b"x" * 3_000_000)
+    (tmp_path / "repo/untracked").write_bytes(b"y" * 3_000_000)
+    with (tmp_path / "repo/sparse").open("wb") as file:
+        file.truncate(15 << 40)
+    told = 0
+
+    def grow(_: int, size: int) -> None:
+        nonlocal told
+        told += size
+        assert told < 50_000_000
+        if size:
+            for name in ("known", "untracked"):
+                path = tmp_path / "repo" / name
+                os.truncate(path, path.stat().st_size + 10_000_000)
+
+    with remembering([known]) as store:
+        found = scan(ScanRequest(tmp_path, store.scanned, everything(time.time()), grow, largest=20_000_000_000))
+    assert damaged_paths(found) == ["repo/known"]
+    assert [(file.path, file.sha256) for file in found.untracked] == [("repo/sparse", ""), ("repo/untracked", "")]
+    assert not found.unreadable
 
 
 def test_what_not_everybody_may_read_is_told(tmp_path: Path) -> None:

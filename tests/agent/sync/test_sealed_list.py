@@ -1,5 +1,6 @@
 """The sealed list: what a former one says stays in it until all repositories are known again."""
 
+import os
 from contextlib import closing
 from pathlib import Path
 
@@ -74,6 +75,20 @@ def test_a_list_is_sealed_again_only_where_it_says_something_else(tmp_path: Path
         before = path.read_bytes()
         other.seal([MAIN], is_whole=True)
         assert path.read_bytes() != before
+
+
+@pytest.mark.timeout(30)
+def test_a_list_without_an_end_is_not_read_to_it(tmp_path: Path) -> None:
+    """A sparse file of 15 TiB takes no room on the disk, and days to hash."""
+    root, sealer = tmp_path / "root", Sealer(None, tmp_path / "secret")
+    root.mkdir()
+    with closing(Store(tmp_path / "state.db")) as store:
+        fill(store, MAIN)
+        Seals(root, store, sealer, "mirror").seal([MAIN], is_whole=True)
+        os.truncate(root / MADE_DIR / SEALED, 15 << 40)
+        assert Seals(root, store, sealer, "mirror").backups(MAIN) == {}
+        Seals(root, store, sealer, "mirror").seal([MAIN], is_whole=True)
+        assert Seals(root, store, sealer, "mirror").backups(MAIN) == {SHA: BACKUP}
 
 
 def fill(store: Store, source: FragmentSource) -> None:

@@ -1,6 +1,7 @@
 """read_sparingly: what was cached stays cached, what was not is not afterwards, and the bytes are the file's."""
 
 import os
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -56,6 +57,20 @@ def test_pages_that_were_cached_stay_and_all_others_go(descriptor: int, pages: s
     finally:
         os.close(other)
     assert find_uncached(descriptor, SIZE) == before
+
+
+def test_a_sparse_file_takes_no_memory_for_each_of_its_pages(tmp_path: Path) -> None:
+    with (tmp_path / "sparse").open("w+b") as file:
+        file.truncate(15 << 40)
+        # One page is cached, so that some are and some are not.
+        os.pread(file.fileno(), 1, 0)
+        tracemalloc.start()
+        try:
+            chunks = read_sparingly(file.fileno(), 15 << 40)
+            assert next(chunks) == bytes(CHUNK_BYTES)
+            assert tracemalloc.get_traced_memory()[1] < 100 * CHUNK_BYTES
+        finally:
+            tracemalloc.stop()
 
 
 @pytest.mark.parametrize("size", [0, 1, PAGE, CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1])

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from packrat_core.fs.links import open_directory, remove_any
-from packrat_core.fs.verified import Opened, OtherBytes, has_writer, is_settled, read_verified
+from packrat_core.fs.verified import Opened, OtherBytes, has_writer, hash_descriptor, is_settled, read_verified
 
 GENUINE, FORGED = b"genuine" * 9000, b"forged!" * 9000
 _CLOCK_REALTIME_COARSE = 5
@@ -113,6 +113,23 @@ def test_what_is_not_that_file_is_not_read(file: Path, kind: str) -> None:
 def rename_other(path: Path) -> None:
     path.with_name("spare").write_bytes(FORGED)
     path.with_name("spare").replace(path)
+
+
+def test_a_file_that_goes_on_growing_is_read_to_its_former_end_alone(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file.write_bytes(b"x" * 300_000)
+    read = os.preadv
+
+    def read_and_grow(descriptor: int, buffers: list[memoryview], at: int) -> int:
+        os.truncate(file, file.stat().st_size + 1_000_000)
+        assert at < 1_000_000
+        return read(descriptor, buffers, at)
+
+    monkeypatch.setattr(os, "preadv", read_and_grow)
+    with file.open("rb") as opened:
+        digest, _ = hash_descriptor(opened.fileno(), 300_000)
+    assert digest == hashlib.sha256(b"x" * 300_000 + b"\0").hexdigest()
 
 
 def test_a_path_that_leads_elsewhere_meanwhile_changes_nothing(file: Path) -> None:
