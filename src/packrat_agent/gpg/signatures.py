@@ -68,7 +68,7 @@ def make_signatures(
     if not is_good:
         raise SigningError(
             f"the signature that gpg made with {_name(keys)} does not verify; nothing was published",
-            hint="look whether the gpg in PATH is the system's own, and check the disk and memory of this machine",
+            hint="check whether the gpg in PATH is the system's own, and check the disk and memory of this machine",
         )
     return made.output
 

@@ -22,7 +22,7 @@ def look_at_disks(config: Config) -> Iterator[Finding]:
     """Look whether there is room, in bytes and in inodes, by the limits of `check`."""
     for disk in read_disks(config):
         found = [(level, text) for level, text in nagios.judge_disk(disk, _LIMITS) if level is not nagios.Level.OK]
-        hint = f"make room below {disk.path}, or give it a filesystem of its own"
+        hint = f"free space below {disk.path}, or give it a filesystem of its own"
         yield from (Finding("disk", _LEVELS[level], text, hint) for level, text in found)
         if not found:
             yield ok("disk", f"the disk of {disk.holds} has {disk.free_percent:g} % left, of bytes and of inodes")
