@@ -139,7 +139,7 @@ def _make_key(home: Path) -> str:
         if made.returncode != 0:
             text = f"gpg can't make a key in {home}: {made.reason}"
             if is_full(home):
-                raise DiskError(f"{text}; its disk is full", hint="make room there, or give another --directory")
-            raise SigningError(text, hint="look whether gpg works there")
+                raise DiskError(f"{text}; its disk is full", hint="free space there, or give another --directory")
+            raise SigningError(text, hint="check whether gpg works there")
         listed = list_keys(home, secret=True)
     return listed[0].primary.fingerprint

@@ -180,7 +180,7 @@ def test_a_connection_that_is_torn_down() -> None:
 def test_a_server_that_is_silent() -> None:
     ended = threading.Event()
     with served(lambda connection: ended.wait(120)) as port:
-        assert "no answer in time; look" in failure(f"http://127.0.0.1:{port}", ServerUnavailable, timeouts=QUICK)
+        assert "no answer in time; find out" in failure(f"http://127.0.0.1:{port}", ServerUnavailable, timeouts=QUICK)
         assert "when connecting" in failure(f"https://127.0.0.1:{port}", ServerUnavailable, timeouts=NO_TLS)
         ended.set()
 
@@ -228,8 +228,8 @@ def test_a_certificate_of_an_unknown_ca(certificates: Certificates) -> None:
 @pytest.mark.parametrize(
     ("names", "at", "words"),
     [
-        ("IP:127.0.0.1", "2021-03-01 00:00:00", "it has expired; renew it there, and look at the clock"),
-        ("IP:127.0.0.1", "2099-03-01 00:00:00", "it is not valid yet; look at the clock"),
+        ("IP:127.0.0.1", "2021-03-01 00:00:00", "it has expired; renew it there, and check the clock"),
+        ("IP:127.0.0.1", "2099-03-01 00:00:00", "it is not valid yet; check the clock"),
         ("DNS:packrat.example.com,IP:127.0.0.2", None, "it is for another name ("),
     ],
     ids=["expired", "not yet", "another name"],
@@ -281,7 +281,7 @@ def test_a_client_calls_its_settings_by_its_own_names(certificates: Certificates
     ended = threading.Event()
     with served(lambda _: ended.wait(120)) as port:
         said = failure(f"http://127.0.0.1:{port}", ServerUnavailable, names=names, timeouts=QUICK)
-        assert said.endswith("no answer in time; look what keeps the server busy")
+        assert said.endswith("no answer in time; find out what keeps the server busy")
         said = failure(f"https://127.0.0.1:{port}", ServerUnavailable, names=names, timeouts=NO_TLS)
         assert said.endswith("no firewall is in between, check --url")
         ended.set()

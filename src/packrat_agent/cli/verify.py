@@ -106,7 +106,7 @@ def verify_command(
             click.echo(f"clients: {', '.join(visits.driven) or 'none'}{_left_out(visits)}")
     if audit.faults:
         is_elsewhere = root is not None and not audit.repositories
-        hint = "a full sync of its agent mends them (`packrat-agent sync`)"
+        hint = "a full sync of its agent repairs them (`packrat-agent sync`)"
         raise Unsound(
             f"{count_of(len(audit.faults), 'fault')} in {top}",
             hint="give the top of a mirror with --root" if is_elsewhere else hint,

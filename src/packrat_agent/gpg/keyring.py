@@ -192,7 +192,7 @@ def _check_home(home: Path | None) -> None:
     why = explain_closed_home(home)
     if why is not None:
         raise SigningError(f"gnupg_home {home} can't be used: {why}")
-    raise SigningError(f"gnupg_home {home} is not a directory", hint="mend gnupg_home, or import the key there")
+    raise SigningError(f"gnupg_home {home} is not a directory", hint="correct gnupg_home, or import the key there")
 
 
 def _find_one(setting: str, name: str, home: Path | None) -> tuple[ListedKeys, str]:

@@ -134,5 +134,5 @@ def _explain(what: str, home: Path | None, result: GpgResult, hint: str = "") ->
     text = f"gpg can't {what} in gnupg_home {place}: {result.reason or 'no reason given'}"
     if is_full(place):
         # gpg-agent doesn't start on a full disk, and gpg then says no more than that there is none.
-        return DiskError(f"{text}; its disk is full", hint="make room there" + (f"; {hint}" if hint else ""))
+        return DiskError(f"{text}; its disk is full", hint="free space there" + (f"; {hint}" if hint else ""))
     return SigningError(text, hint=hint or "see that gpg and gpg-agent work there")

@@ -77,7 +77,7 @@ def run_gpg(home: Path | None, *arguments: str, data: bytes = b"", passed: Seque
     result = _run(["gpg", *_QUIET, *homedir, *arguments], data, _OUTPUT_LIMIT, passed)
     if result.is_cut:
         raise SigningError(
-            f"gpg {arguments[-1]!r} wrote more than {_OUTPUT_LIMIT} bytes", hint="look what is in the keyring"
+            f"gpg {arguments[-1]!r} wrote more than {_OUTPUT_LIMIT} bytes", hint="check what is in the keyring"
         )
     return result
 
@@ -248,7 +248,7 @@ class _Watch:
         if now > self._latest:
             return GpgKilled(
                 f"{name} did not end within {_TIMEOUT_S:.0f} seconds",
-                hint="look whether gpg-agent or a smart card is waiting",
+                hint="check whether gpg-agent or a smart card is waiting",
             )
         if any(os.fstat(file.fileno()).st_size > _OUTPUT_LIMIT for file in self._written):
             return GpgKilled(
@@ -281,6 +281,6 @@ def _run_gpgconf(*arguments: str) -> str:
         ) from None
     except subprocess.TimeoutExpired:
         raise SigningError(
-            f"gpgconf did not end within {_TIMEOUT_S:.0f} seconds; look whether gpg-agent hangs"
+            f"gpgconf did not end within {_TIMEOUT_S:.0f} seconds; check whether gpg-agent hangs"
         ) from None
     return done.stdout.strip()

@@ -106,7 +106,7 @@ def _not_verified(keys: Sequence[SigningKey]) -> SigningError:
     # The key may have expired in between.
     return _find_change(keys) or SigningError(
         f"the signature that gpg made with {_name(keys)} does not verify; nothing was published",
-        hint="look whether the gpg in PATH is the system's own, and check the disk and memory of this machine",
+        hint="check whether the gpg in PATH is the system's own, and check the disk and memory of this machine",
     )
 
 

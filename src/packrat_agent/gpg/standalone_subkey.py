@@ -79,6 +79,6 @@ def _gpg(key: SigningKey, home: Path, *arguments: str, data: bytes = b"") -> byt
         trial = GpgHints(key.home, key.passphrase_file).sign(key.fingerprint)
         raise SigningError(
             f"gpg can't show the signing subkey as a key of its own: {done.reason or 'no reason given'}",
-            hint=f"look whether {trial} works, or let the primary key sign",
+            hint=f"check whether {trial} works, or let the primary key sign",
         )
     return done.output

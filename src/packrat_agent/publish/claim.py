@@ -251,7 +251,7 @@ def check_ownership(root: Path, mirror: str, keep: Sequence[Path], *, adopt: boo
         if not (adopt or had_files):
             raise NotOurs(
                 f"root_dir {root} is that of mirror {marked_for!r}, whose files mirror {mirror!r} would remove",
-                hint="set root_dir to a directory of this mirror's own; if that mirror is no more, or this is its new "
+                hint="set root_dir to a directory of this mirror's own; if that one is gone for good, or it has a new "
                 "name, run `packrat-agent sync --adopt`",
             )
     elif not adopt:

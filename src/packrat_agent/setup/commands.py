@@ -49,7 +49,7 @@ def run_command(*command: str) -> str:
         last = " / ".join(said.strip().splitlines()[-_SHOWN_LINES:])
         raise ConfigError(
             f"`{shown}` ended with exit code {done.returncode}: {last or 'it said nothing'}",
-            hint="run it by hand, mend what it says, and repeat this command",
+            hint="run it by hand, fix what it says, and repeat this command",
         )
     return said
 

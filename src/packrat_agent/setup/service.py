@@ -178,7 +178,7 @@ def _systemctl(*words: str) -> None:
         run_command("systemctl", "daemon-reload")
         run_command("systemctl", *words, UNIT)
     except ConfigError as error:
-        hint = f"`journalctl -u {UNIT} -e` says why; mend it, and run `packrat-agent init` again"
+        hint = f"`journalctl -u {UNIT} -e` says why; fix it, and run `packrat-agent init` again"
         raise ConfigError(error.message, hint=hint) from None
 
 
@@ -206,7 +206,7 @@ def run_first_sync(account: Account, config_path: Path) -> None:
         kinds = (kind for kind in PackratError.__subclasses__() if kind.exit_code == done.returncode)
         raise next(kinds, PackratError)(
             f"the first sync ended with exit code {done.returncode}, see above",
-            hint="mend what it names, and run `packrat-agent init` again: it goes on from here",
+            hint="fix what it names, and run `packrat-agent init` again: it goes on from here",
         )
 
 

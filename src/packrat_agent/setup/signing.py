@@ -70,7 +70,8 @@ def _is_directory(home: Path) -> bool:
         return home.is_dir()
     except OSError as error:
         raise SigningError(
-            f"gnupg_home {home} can't be used: {explain_unread(home, error)}", hint="mend it, or give another path"
+            f"gnupg_home {home} can't be used: {explain_unread(home, error)}",
+            hint="make it readable, or give another path",
         ) from None
 
 
@@ -206,7 +207,7 @@ def _import(home: Path, data: bytes, file: Path) -> None:
 def _gpg(home: Path, *arguments: str) -> None:
     done = run_gpg(home, *arguments)
     if done.returncode != 0:
-        raise SigningError(f"gpg can't make a key in {home}: {done.reason}", hint="look whether gpg works there")
+        raise SigningError(f"gpg can't make a key in {home}: {done.reason}", hint="check whether gpg works there")
 
 
 def _read(file: Path) -> bytes:

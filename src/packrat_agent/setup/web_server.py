@@ -107,7 +107,7 @@ def install_site(server: InstalledServer, mirror: MirrorSettings) -> None:
         _disable(server)
         raise ConfigError(
             f"{server.service} does not accept the site file: {error.message}",
-            hint="mend what it names, and run `packrat-agent init` again",
+            hint="fix what it names, and run `packrat-agent init` again",
         ) from None
     try:
         _reload(server)

@@ -136,7 +136,7 @@ def connect(path: Path) -> sqlite3.Connection:
     except sqlite3.DatabaseError as error:
         if isinstance(error, sqlite3.OperationalError):
             if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
-                hint = "make room there, and where temporary files go (TMPDIR, or else /var/tmp)"
+                hint = "free space there, and where temporary files go (TMPDIR, or else /var/tmp)"
                 raise DiskError(f"can't open the state database {path}: its disk is full", hint=hint) from error
             beside = (path.with_name(path.name + end) for end in ("", "-wal", "-shm"))
             hint = explain_unwritable(path.parent, *beside) or "check its directory's permissions"
@@ -178,7 +178,8 @@ def _disk_errors(doing: str) -> Iterator[None]:
         yield
     except sqlite3.OperationalError as error:
         raise DiskError(
-            f"can't {doing} the state database: {error}", hint="make room, mend its permissions or check the disk"
+            f"can't {doing} the state database: {error}",
+            hint="free some space, correct its permissions or check the disk",
         ) from error
     except sqlite3.DatabaseError as error:
         if type(error) is not sqlite3.DatabaseError:

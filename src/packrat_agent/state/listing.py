@@ -216,5 +216,6 @@ def _disk_errors(directory: Path) -> Iterator[None]:
         yield
     except (sqlite3.Error, OSError) as error:
         raise DiskError(
-            f"can't keep a list of the server in a file in {directory}: {error}", hint="make room, or check the disk"
+            f"can't keep a list of the server in a file in {directory}: {error}",
+            hint="free some space, or check the disk",
         ) from error

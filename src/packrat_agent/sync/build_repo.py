@@ -168,7 +168,7 @@ def _render(build: Build, made: Made) -> tuple[Sequence[Publication], datetime]:
     tree = build.form.render(request)
     for name in kept.keys() & scope.memo.keys():
         if kept[name] is not scope.memo[name]:
-            log.warning("differs", repo=scope.repo.name, index=name, text="the index was made anew")
+            log.warning("differs", repo=scope.repo.name, index=name, text="the index was rebuilt")
     return tree, now
 
 

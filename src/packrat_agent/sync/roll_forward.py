@@ -26,7 +26,7 @@ from packrat_core.errors import DiskError
 
 log = structlog.get_logger()
 
-_MENDED = "the next full sync mends it"
+_MENDED = "the next full sync repairs it"
 
 
 def roll_forward_all(store: Store, root: Path, kept: Collection[str]) -> None:

@@ -94,9 +94,9 @@ class BundleReader:
         try:
             value = parse_json(head, _HEAD)
         except (ValueError, RecursionError):
-            raise self._broken("something that is no bundle of files") from None
+            raise self._broken("something that is not a bundle of files") from None
         if not isinstance(value, dict) or not isinstance(value.get("files"), list):
-            raise self._broken("something that is no bundle of files")
+            raise self._broken("something that is not a bundle of files")
         self.looked_at = self._read_looked_at(value.get("looked_at"))
         return self._read_listed(value["files"])
 

@@ -120,7 +120,7 @@ def _look_at_shard(first: str, packages: int, file: BinaryIO) -> str | None:
         return "is not JSON that can be read"
     match shard:
         case {"packages": list(rows)} if len(shard) == 1 and len(rows) == packages and all(map(_is_package, rows)):
-            return None if is_plain(first) else f"begins with {first[:100]!r}, which is no package"
+            return None if is_plain(first) else f"begins with {first[:100]!r}, which is not a package"
     return f"does not list the {count_of(packages, 'package')} that its index says"
 
 

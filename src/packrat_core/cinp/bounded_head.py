@@ -49,7 +49,8 @@ class _BoundedHandler(ResponseHandler):
                 size = f"{_BEFORE_ANSWER_BYTES // 1024**2} MiB"
                 self.set_exception(
                     ServerBroken(
-                        f"the server sent {size} and no answer", hint="look what answers there: it is no packrat server"
+                        f"the server sent {size} and no answer",
+                        hint="check what answers there: it is not a packrat server",
                     )
                 )
                 self.close()

@@ -77,14 +77,14 @@ def explain(
         return ServerUnavailable(
             f"{origin} can't be reached{way}: no answer in time when connecting",
             hint=(
-                f"look whether the server is up and no firewall is in between"
+                f"check whether the server is up and no firewall is in between"
                 f"{_or_raise(f', check {names.origin}', names.connect_timeout)}"
             ),
         )
     if isinstance(error, TimeoutError):
         return ServerUnavailable(
             f"{what} at {origin}{way}: no answer in time",
-            hint=f"look what keeps the server busy{_or_raise('', names.stall_timeout)}",
+            hint=f"find out what keeps the server busy{_or_raise('', names.stall_timeout)}",
         )
     if isinstance(error, aiohttp.ClientResponseError):
         return ServerUnavailable(
@@ -110,7 +110,7 @@ def explain_proxy_status(status: int, proxy: URL | None, names: SettingNames = M
     if status != 407:
         return ServerUnavailable(
             f"{where} refuses to open a connection ({status})",
-            hint=f"look whether the server is up and the proxy allows it; check {names.proxy}, and {names.no_proxy}",
+            hint=f"check whether the server is up and the proxy allows it; check {names.proxy}, and {names.no_proxy}",
         )
     if proxy is not None and proxy.user:
         return ServerUnavailable(f"{where} refuses user and password (407)", hint=f"check them in {names.proxy}")
@@ -210,12 +210,10 @@ def _explain_certificate(cause: Exception, where: str, setting: str, ca_file: st
     message = clean(str(getattr(cause, "verify_message", "") or cause)).rstrip(".")
     text = f"the certificate of {where} is not trusted"
     if code == _EXPIRED:
-        return ServerUnavailable(
-            f"{text}: it has expired", hint="renew it there, and look at the clock of this machine"
-        )
+        return ServerUnavailable(f"{text}: it has expired", hint="renew it there, and check the clock of this machine")
     if code == _NOT_YET:
         return ServerUnavailable(
-            f"{text}: it is not valid yet", hint="look at the clock of this machine, then at the certificate"
+            f"{text}: it is not valid yet", hint="check the clock of this machine, then at the certificate"
         )
     if code in _OTHER_NAME:
         return ServerUnavailable(

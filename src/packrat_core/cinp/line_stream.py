@@ -97,7 +97,7 @@ class LineStream:
                     self.rested_at = time.time()
                 part = await self._response.content.readany()
         except TimeoutError:
-            raise Silent(f"{self._what} says nothing any more", hint="look whether the server is up") from None
+            raise Silent(f"{self._what} says nothing any more", hint="check whether the server is up") from None
         except (aiohttp.ClientError, OSError) as error:
             raise ServerUnavailable(
                 f"{self._what} broke off: {why_broken(error)}", hint="look at the log of the server"

@@ -9,8 +9,8 @@ from packrat_core.errors import DiskError
 from packrat_core.fs.ownership import explain_denied
 
 _WHAT_TO_DO = {
-    errno.ENOSPC: "make room on that filesystem; the last published state stays served",
-    errno.EDQUOT: "raise the quota or make room; the last published state stays served",
+    errno.ENOSPC: "free space on that filesystem; the last published state stays served",
+    errno.EDQUOT: "raise the quota or free some space; the last published state stays served",
     errno.EROFS: "remount it writable; the last published state stays served",
     errno.EACCES: "give this user access to it",
     errno.EPERM: "give this user access to it",
@@ -70,7 +70,7 @@ def tell_os_error(error: OSError) -> DiskError | None:
         hint = f"look at the filesystems of the paths that this command uses, also at {tempfile.gettempdir()}"
         return DiskError(f"can't write a file: {error.strerror}", hint=hint)
     if error.errno == errno.ENOENT and "temporary directory" in (error.strerror or ""):
-        return DiskError(f"can't make a file: {error.strerror}", hint="make room in one of them, or set TMPDIR")
+        return DiskError(f"can't make a file: {error.strerror}", hint="free space in one of them, or set TMPDIR")
     return None
 
 

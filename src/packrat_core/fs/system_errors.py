@@ -19,7 +19,7 @@ def tell_system_error(error: OSError) -> PackratError:
     if told is None:
         raise error
     if error.filename is None and _is_refused_by_stdout(error):
-        return DiskError(f"can't write to stdout: {error.strerror}", hint="make room there, or send it elsewhere")
+        return DiskError(f"can't write to stdout: {error.strerror}", hint="free space there, or send it elsewhere")
     return told
 
 

@@ -188,7 +188,7 @@ class ChangeNotifier:
         told = f"{type(error).__name__}: {first_line(error)}"
         if told != self._reported:
             self._reported = told
-            log.error("notifying", reason=told, text="who waits for a change looks into the database")
+            log.error("notifying", reason=told, text="requests that wait for a change look into the database")
 
     async def _is_readable(self) -> bool:
         try:

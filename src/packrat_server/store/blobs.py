@@ -236,7 +236,7 @@ def explained(data_dir: Path) -> Iterator[None]:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise DiskError(f"{path} can't be written: {error.strerror}", hint="free space on its filesystem") from None
         why = explain_denied(path)
-        hint = "" if why else "mend it, or move it away and restore it from a backup"
+        hint = "" if why else "make it readable, or move it away and restore it from a backup"
         raise ConfigError(f"{path} can't be used: {why or error.strerror}", hint=hint) from None
 
 

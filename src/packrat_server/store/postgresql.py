@@ -151,7 +151,7 @@ def refusal(url: str, error: Exception) -> PackratError:
     return ConfigError(
         f"{place(url)} can't be opened: {reason}",
         hint=(
-            "mend the role, its password (PGPASSWORD, or the file of mode 0600 "
+            "correct the role, its password (PGPASSWORD, or the file of mode 0600 "
             "that PGPASSFILE or passfile= names), the database, or pg_hba.conf"
         ),
     )

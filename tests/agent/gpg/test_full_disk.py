@@ -26,7 +26,7 @@ def test_key_new_names_the_disk_that_is_full(full: Path) -> None:
         make_key(full / "gnupg", None, "Full", "rsa3072", "2y")
     assert f"in gnupg_home {full}/gnupg: " in refused.value.message
     assert refused.value.message.endswith("its disk is full")
-    assert refused.value.hint == "make room there"
+    assert refused.value.hint == "free space there"
 
 
 def test_the_demo_names_the_disk_that_is_full(full: Path) -> None:

@@ -252,7 +252,7 @@ def test_a_passphrase_file_is_no_hindrance_to_a_key_without_a_passphrase(ring: K
 
 
 def test_a_home_that_is_none_is_told(tmp_path: Path) -> None:
-    with pytest.raises(SigningError, match="mend gnupg_home"):
+    with pytest.raises(SigningError, match="correct gnupg_home"):
         find_key("01234567", tmp_path / "missing", None, NOW)
 
 

@@ -56,7 +56,7 @@ def test_a_gpg_that_hangs_is_ended_with_what_it_started(
     os.mkfifo(pipe)
     alive = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
     _write_program(programs, "gpg", f"exec 9>{pipe}; {hangs}")
-    with pytest.raises(SigningError, match="gpg did not end within 0 seconds; look whether gpg-agent"):
+    with pytest.raises(SigningError, match="gpg did not end within 0 seconds; check whether gpg-agent"):
         run_gpg(None, "--list-keys")
     # Who was killed may take a moment to go.
     until = time.monotonic() + 60

@@ -41,6 +41,6 @@ class _Order:
 
 def test_whoever_has_taken_over_the_users_process_can_not_have_root_do_anything(tmp_path: Path) -> None:
     path = tmp_path / "made by root"
-    with pytest.raises(pickle.UnpicklingError, match="mkdir is no value"):
+    with pytest.raises(pickle.UnpicklingError, match="mkdir is not a value"):
         NOBODY.do(lambda: _Order(path))
     assert not path.exists()

@@ -80,7 +80,7 @@ def test_a_full_disk_is_told_and_nothing_is_kept(database: Database) -> None:
     ((pages,),) = database.rows("PRAGMA page_count")
     database.rows(f"PRAGMA max_page_count = {pages}")
     with (
-        pytest.raises(DiskError, match=r"can't write the state database: .*full; make room"),
+        pytest.raises(DiskError, match=r"can't write the state database: .*full; free some space"),
         database.transaction() as db,
     ):
         db.execute(_ADD, ("kept",))

@@ -88,10 +88,10 @@ ONE = [ASKED[0], 1]
 @pytest.mark.parametrize(
     ("listed", "said"),
     [
-        ([], "no bundle"),
-        (None, "no bundle"),
-        ({}, "no bundle"),
-        ({"looked_at": 5, "files": {}}, "no bundle"),
+        ([], "not a bundle"),
+        (None, "not a bundle"),
+        ({}, "not a bundle"),
+        ({"looked_at": 5, "files": {}}, "not a bundle"),
         ({"files": []}, "'None' in place of how many files"),
         ({"looked_at": 0, "files": []}, "'0' in place of how many files"),
         ({"looked_at": 6, "files": []}, "'6' in place of how many files"),
@@ -124,7 +124,7 @@ def test_a_wrong_list_of_files_is_refused_and_the_server_named(listed: Any, said
 
 
 def test_a_web_page_is_no_bundle() -> None:
-    with pytest.raises(ServerBroken, match="no bundle of files"):
+    with pytest.raises(ServerBroken, match="not a bundle of files"):
         read(b"<html>\n<body>log in first</body>\n</html>")
 
 

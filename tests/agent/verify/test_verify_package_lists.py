@@ -60,7 +60,7 @@ def test_a_list_as_the_agent_writes_it_is_right(tmp_path: Path) -> None:
         (lambda _, shard: shard["packages"].pop(), "does not list the 2 packages that its index says"),
         (lambda _, shard: shard.update(more=1), "does not list the 2 packages that its index says"),
         (lambda _, shard: shard["packages"][1][1][0].pop(), "does not list the 2 packages that its index says"),
-        (lambda index, _: index["shards"][0].__setitem__(0, "../b"), "begins with '../b', which is no package"),
+        (lambda index, _: index["shards"][0].__setitem__(0, "../b"), "begins with '../b', which is not a package"),
     ],
     ids=["count", "order", "index has more", "package gone", "shard has more", "short version", "first is a path"],
 )

@@ -33,7 +33,7 @@ def look_at_site(config: Config, repos: tuple[RepoStatus, ...]) -> Iterator[Find
     mirror = config.mirror
     if mirror.public_url is None:
         hint = "set public_url in [mirror] to the address that clients use"
-        yield warning("site", "public_url is not set, so nobody can look whether the tree is served", hint)
+        yield warning("site", "public_url is not set, so nobody can check whether the tree is served", hint)
         return
     if not (mirror.root_dir / "index.html").is_file():
         # That there was no sync is a finding of its own.

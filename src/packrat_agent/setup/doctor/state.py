@@ -30,9 +30,9 @@ def judge_disk(disk: Disk) -> Iterator[Finding]:
     """Say what is wrong with a filesystem, and what to do."""
     found = [(level, text) for level, text in nagios.judge_disk(disk, _LIMITS) if level is not nagios.Level.OK]
     for level, text in found:
-        hint = f"make room below {disk.path}, or give it a filesystem of its own"
+        hint = f"free space below {disk.path}, or give it a filesystem of its own"
         if text.endswith("read-only"):
-            hint = f"look in `dmesg` whether the disk failed, then remount it writable: `findmnt -T {quote(disk.path)}`"
+            hint = f"check in `dmesg` whether the disk failed, then remount it writable: `findmnt -T {quote(disk.path)}`"
         yield Finding("disk", _LEVELS[level], text, hint)
     if not found:
         yield ok("disk", f"the disk of {disk.holds} has {disk.free_percent:g} % left, of bytes and of inodes")

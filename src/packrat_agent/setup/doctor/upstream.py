@@ -40,7 +40,7 @@ def look_at_server(config: Config, account: Account) -> Iterator[Finding]:
 
 def _look_at_repos(config: Config, view: MirrorView) -> Iterator[Finding]:
     yield from (
-        fault("server", f"the server's record {rejected.record} can't be used: {rejected.reason}", "mend it there")
+        fault("server", f"the server's record {rejected.record} can't be used: {rejected.reason}", "correct it there")
         for rejected in view.rejected
     )
     packrat = config.packrat

@@ -72,8 +72,8 @@ def check_fields(fields: Mapping[bytes, bytes]) -> None:
         fault = _fault_of(name, value.strip(_SPACES))
         if fault is not None:
             raise Refused(
-                f"its control file has a {shown.decode('ascii')} that stops apt on every client: {fault}; mend it, and "
-                "build the package again under a new version"
+                f"its control file has a {shown.decode('ascii')} that stops apt on every client: {fault}; correct it, "
+                "and build the package again under a new version"
             )
 
 
