@@ -50,20 +50,17 @@ async def ask_wanted(
     if order.packages is not None and not order.packages:
         return Wanted(frozenset(), (), ())
     store, asked_at = context.store, time.time()
-    has_yanked = FORMATS[repo.kind].has_yanked
-    marks = server.has_kept and has_yanked
+    yanked: Collection[str] | None = frozenset() if FORMATS[repo.kind].has_yanked else None
+    marks = server.has_kept and yanked is not None
     told = await _take_told(repo, order, server, context)
     list_files = partial(_list, repo, order, server, context, told)
     listing = await list_files(Which.KEPT if marks else Which.WANTED)
     # In this order a file that is deprecated, or no longer, between the two answers is in the first all the same.
-    yanked: Collection[str] = await list_files(Which.DEPRECATED) if marks else frozenset()
+    yanked = await list_files(Which.DEPRECATED) if marks else yanked
     # What can't be used may be usable to a newer agent, so a full sync tries it again.
     unusable = {} if order.reread else await in_thread(store.rejections.known, repo.name)
     compared = await in_thread(_compare, listing, repo, order, unusable, context, asked_at)
-    is_change = compared.is_change
-    if has_yanked and not is_change:
-        is_change = await in_thread(store.wanted.are_marks_other, repo.name, order.packages, yanked)
-    if is_change:
+    if compared.is_change or await in_thread(store.wanted.are_marks_other, repo.name, order.packages, yanked):
         await in_thread(store.facts.note_behind, repo.name, order.heard_at or asked_at)
     new, files = compared.new, list(compared.files)
     work.read(listing.unread_count, new)
@@ -82,10 +79,13 @@ async def ask_wanted(
     turn = partial(context.turns.records.one, urgent=not order.reread)
     unread = Unread(listing.unread_count, listing.portions(RECORDS_AT_ONCE, unread=True))
     await server.read_unread(unread, compared.rejected, remember, turn, told)
-    marked = (replace(file, yanked=True) if file.uri in yanked else file for file in files)
-    return Wanted(
-        listing, tuple(marked), compared.rejected.all(), yanked if has_yanked else None, compared.names_all_known
-    )
+    return Wanted(listing, _mark(files, yanked), compared.rejected.all(), yanked, compared.names_all_known)
+
+
+def _mark(files: Sequence[PackageFile], yanked: Collection[str] | None) -> tuple[PackageFile, ...]:
+    if yanked is None:
+        return tuple(files)
+    return tuple(replace(file, yanked=True) if file.uri in yanked else file for file in files)
 
 
 async def _in_portions(records: Sequence[PackageFile], take: OnRead, left: int) -> None:
