@@ -161,15 +161,15 @@ class WantedFiles:
             for marks in () if wanted.yanked is None else self._other_marks(repo, packages, wanted.yanked):
                 db.executemany("UPDATE files SET yanked = ? WHERE repo = ? AND uri = ?", marks)
 
-    def are_marks_other(self, repo: str, packages: Collection[str] | None, yanked: Collection[str]) -> bool:
+    def are_marks_other(self, repo: str, packages: Collection[str] | None, yanked: Collection[str] | None) -> bool:
         """Say whether other files than `yanked` are known as yanked.
 
         Args:
             repo: The name of the repository.
             packages: The packages that it is about; None: all.
-            yanked: The URIs of the yanked files.
+            yanked: The URIs of the yanked files; None where there is no such mark.
         """
-        return any(True for _ in self._other_marks(repo, packages, yanked))
+        return yanked is not None and any(True for _ in self._other_marks(repo, packages, yanked))
 
     def _other_marks(
         self, repo: str, packages: Collection[str] | None, yanked: Collection[str]

@@ -56,15 +56,14 @@ async def ask_wanted(
     if order.packages is not None and not order.packages:
         return Wanted(frozenset(), (), ())
     asked_at = time.time()
-    has_yanked = FORMATS[repo.kind].has_yanked
-    marks = server.has_kept and has_yanked
+    yanked: Collection[str] | None = frozenset() if FORMATS[repo.kind].has_yanked else None
+    marks = server.has_kept and yanked is not None
     told = await _take_told(repo, order, server, context)
     list_files = partial(_list, repo, order, server, context, told)
     listing = await list_files(Which.KEPT if marks else Which.WANTED)
     # In this order a file that is deprecated, or no longer, between the two answers is in the first all the same.
-    yanked: Collection[str] = await list_files(Which.DEPRECATED) if marks else frozenset()
-    shown = yanked if has_yanked else None
-    compared = await in_thread(_compare, listing, shown, repo, order, context, asked_at)
+    yanked = await list_files(Which.DEPRECATED) if marks else yanked
+    compared = await in_thread(_compare, listing, yanked, repo, order, context, asked_at)
     files, notes = list(compared.files), _Notes(repo, told.asked_at if told else asked_at, context, alone)
     work.read(listing.unread_count, compared.new)
 
@@ -82,8 +81,13 @@ async def ask_wanted(
         turn = partial(context.turns.records.one, urgent=not order.reread)
         unread = Unread(listing.unread_count, listing.portions(RECORDS_AT_ONCE, unread=True))
         await server.read_unread(unread, compared.rejected, remember, turn, told)
-    marked = (replace(file, yanked=True) if file.uri in yanked else file for file in files)
-    return Wanted(listing, tuple(marked), compared.rejected.all(), shown, compared.names_all_known)
+    return Wanted(listing, _mark(files, yanked), compared.rejected.all(), yanked, compared.names_all_known)
+
+
+def _mark(files: Sequence[PackageFile], yanked: Collection[str] | None) -> tuple[PackageFile, ...]:
+    if yanked is None:
+        return tuple(files)
+    return tuple(replace(file, yanked=True) if file.uri in yanked else file for file in files)
 
 
 async def _in_portions(records: Sequence[PackageFile], take: OnRead, left: int) -> None:
@@ -236,9 +240,6 @@ def _compare(
             files += reads.read_among(repo.name, [uri for uri in portion if known.get(uri)])
     # Each known file that is listed was counted once, so any other is gone.
     is_any_gone = known_count < store.wanted.count(repo.name, order.packages)
-    is_change = is_change or is_any_gone
-    if not is_change and yanked is not None:
-        is_change = store.wanted.are_marks_other(repo.name, order.packages, yanked)
-    if is_change:
+    if is_change or is_any_gone or store.wanted.are_marks_other(repo.name, order.packages, yanked):
         store.facts.note_behind(repo.name, order.heard_at or asked_at)
     return _Compared(order.packages is None and not is_any_gone, new, rejected, files, rehearsed)

@@ -151,6 +151,11 @@ def test_a_mark_is_of_the_lists_and_makes_no_record_another_one(store: Store) ->
     store.record_reads.confirm(REPO, [a_file(1)], NOW + 20)
     assert unread(store) == set()
     assert store.wanted.known(REPO, None)["/f/1"].yanked
+    # An answer that knows no marks says nothing of them.
+    assert store.wanted.are_marks_other(REPO, None, frozenset())
+    assert not store.wanted.are_marks_other(REPO, None, None)
+    store.wanted.remember_wanted(REPO, replace(wanted, files=(), yanked=None), None)
+    assert store.wanted.known(REPO, None)["/f/1"].yanked
 
 
 def test_places_are_remembered_of_files_that_are_new_or_other_ones(store: Store) -> None:

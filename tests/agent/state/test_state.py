@@ -307,6 +307,8 @@ def test_only_files_to_be_downloaded_are_awaited_and_only_live_ones_can_be_lost(
     assert store.wanted.hashes() == {"a" * 64, "b" * 64, "c" * 64}
     assert store.wanted.lost(REPO.name, [files[1].uri]) == [files[0].uri]
     assert store.wanted.lost(REPO.name, [files[1].uri], ["other"]) == []
+    # The third is missing, too, but not live.
+    assert store.wanted.lost(REPO.name, [files[1].uri], ["pkg", "other"]) == [files[0].uri]
     assert store.wanted.lost(REPO.name, [files[0].uri]) == []
     assert (store.wanted.live_count(REPO.name), store.wanted.live_count(None)) == (1, 1)
 

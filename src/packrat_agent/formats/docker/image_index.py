@@ -165,23 +165,25 @@ def render_image(
     known = last.files.referrers if last is not None else {}
     referrers = _list_referrers(image, tags, known, _subjects_of(before, tags, changed))
     files = _Files(tags, manifests, referrers, _other_pointers(image, tags, manifests, earlier))
-    remembered = {
-        _MANIFESTS: " ".join([made.named for made in manifests.values()]),
-        _EARLIER: " ".join(f"{digest}.{end}" for digest, end in earlier.items()),
-    }
-    good_until = None
+    remembered = _remember(manifests, earlier)
     # An unsigned publication remembers no names.
     if naming.scope is not None:
         remembered[_SIGNED] = write_names(signed)
-        good_until = next_expiry(signed, naming.kept_s)
         if len(signers) > 1:
             remembered[_SLOTS] = str(len(signers))
     since = _compare(files, last, changed, digests) if last is not None else None
     publication = _publish(image, files, remembered, since)
     if last is not None and (publication.identity, remembered) == (last.publication.identity, last.publication.facts):
         publication = last.publication
-    history = _History({digest: manifest.end for digest, manifest in named.items()}, earlier, signed)
-    return ImageIndex(naming, facts, now_s, named, files, history, publication, good_until)
+    history = _History({digest: made.end for digest, made in named.items()}, earlier, signed)
+    return ImageIndex(naming, facts, now_s, named, files, history, publication, next_expiry(signed, naming.kept_s))
+
+
+def _remember(manifests: Mapping[str, ManifestFiles], earlier: Mapping[str, str]) -> dict[str, str]:
+    return {
+        _MANIFESTS: " ".join([made.named for made in manifests.values()]),
+        _EARLIER: " ".join(f"{digest}.{end}" for digest, end in earlier.items()),
+    }
 
 
 def _digests_of(before: Tags, now: Tags, changed: Iterable[str]) -> set[str]:
