@@ -191,7 +191,7 @@ def test_a_wrong_psk(lab: Stage) -> None:
 def test_each_trouble_of_a_disk_has_its_own_remedy() -> None:
     disk = Disk("root_dir", "/srv/a b", 1000, 20, 2.0, writable=False)
     full, closed = [finding.hint for finding in judge_disk(disk)]
-    assert full.startswith("make room below /srv/a b")
+    assert full.startswith("free space below /srv/a b")
     assert "remount it writable: `findmnt -T '/srv/a b'`" in closed
     (good,) = judge_disk(replace(disk, free_percent=50.0, writable=True))
     assert not good.hint

@@ -32,7 +32,8 @@ def judge_disk(disk: Disk) -> Iterator[Finding]:
     for level, text in found:
         hint = f"free space below {disk.path}, or give it a filesystem of its own"
         if text.endswith("read-only"):
-            hint = f"check in `dmesg` whether the disk failed, then remount it writable: `findmnt -T {quote(disk.path)}`"
+            mount = f"`findmnt -T {quote(disk.path)}`"
+            hint = f"check in `dmesg` whether the disk failed, then remount it writable: {mount}"
         yield Finding("disk", _LEVELS[level], text, hint)
     if not found:
         yield ok("disk", f"the disk of {disk.holds} has {disk.free_percent:g} % left, of bytes and of inodes")
