@@ -273,10 +273,8 @@ class LiveFiles:
     def pointers(self, repo: str, but: Collection[str] = ()) -> dict[str, list[str]]:
         """Map publication → its pointers on disk, the last published first; those of `but` are left out."""
         # The names alone are in the index; most often none is left, though one publication may have 6,000 files.
-        names, left_out = (
-            "SELECT DISTINCT publication FROM live_files WHERE repo = ? AND publication > ''",
-            frozenset(but),
-        )
+        names = "SELECT DISTINCT publication FROM live_files WHERE repo = ? AND publication > ''"
+        left_out = frozenset(but)
         asked = [name for (name,) in self._db.rows(names, (repo,)) if name not in left_out]
         found: dict[str, list[str]] = {}
         for publication, path in self._db.rows(
