@@ -6,6 +6,8 @@ from pathlib import Path
 
 from packrat_demo.build_deb import Deb
 from packrat_demo.private_apt import PrivateApt
+from packrat_server import admin
+from packrat_server.store.database import open_database
 from support.stage import Stage, daemon
 from support.web import web_server
 
@@ -86,3 +88,38 @@ def test_what_is_wanted_again_before_it_left_the_disk_has_its_place_again(lab: S
         # What is read on disk may be the first part of a publication: it ends before the agent does.
         assert agent.stop() == 0
     lab.agent("verify")
+
+
+def name_versions(lab: Stage, *versions: str) -> None:
+    engine = open_database(lab.server.data)
+    admin.save_repo(engine, admin.NewRepo("apt-dev", "apt", "dev", versions, show_only_latest=False))
+    engine.dispose()
+
+
+def test_a_suite_stays_for_apt_while_the_files_that_go_with_it_are_held(lab: Stage, tmp_path: Path) -> None:
+    lab.extra = {"grace_period": "0", "keep_generations": "1"}
+    lab.write_config()
+    put(lab, 12)
+    lab.agent("sync")
+    name_versions(lab, "trixie")
+    lab.server.put_deb(Deb("newer", "1", "all"), ("trixie",))
+    for _ in range(2):
+        told = lab.agent("sync", expect=12)
+        assert "apt-dev: held: the server suddenly offers" in told.stdout
+        assert "refused repo=" not in told.stderr
+    with web_server(lab.www) as url:
+        before, after = (
+            PrivateApt(tmp_path / suite, f"deb [trusted=yes] {url}/apt-dev {suite} main\n")
+            for suite in ("bookworm", "trixie")
+        )
+        assert len(offered(before)) == 12
+        assert offered(after) == {"newer"}
+    # A server that names the version again has changed its mind.
+    name_versions(lab, "bookworm", "trixie")
+    lab.agent("sync")
+    name_versions(lab, "trixie")
+    lab.agent("sync", expect=12)
+    lab.agent("sync", "--accept-removals")
+    lab.agent("sync")
+    assert not (lab.repo / "dists/bookworm/InRelease").exists()
+    assert {path.name for path in lab.repo.rglob("*.deb")} == {Deb("newer", "1", "all").file_name}

@@ -48,6 +48,22 @@ class Removals:
         sql = f"SELECT uri, at FROM removals WHERE held AND repo = ? AND {_IS_LIVE}"
         return dict(self._db.rows(sql, (repo, FileState.LIVE)))
 
+    def count_live(self, repo: str, distro_version: str, held_until: float | None = None) -> int:
+        """Count the live files of a distribution version.
+
+        Args:
+            repo: The name of the repository.
+            distro_version: The name of the version.
+            held_until: Only those that have been held back since then or longer; None: all.
+        """
+        sql = "SELECT count(*) FROM files WHERE repo = ? AND distro_version = ? AND state = ?"
+        values: tuple[object, ...] = (repo, distro_version, FileState.LIVE)
+        if held_until is not None:
+            sql += " AND EXISTS (SELECT 1 FROM removals WHERE (removals.repo, removals.uri) = (files.repo, files.uri)"
+            sql += " AND held AND at <= ?)"
+            values += (held_until,)
+        return int(self._db.rows(sql, values)[0][0])
+
     def hold(self, repo: str, uris: Collection[str], now: float) -> None:
         """Make these the files that are held back; those that were before keep their dates."""
         before = self.held(repo)

@@ -28,6 +28,7 @@ from packrat_agent.sync.collect import collect
 from packrat_agent.sync.context import MirrorContext, Order, Progress, Summary, SyncResult
 from packrat_agent.sync.disk_look import Look, find_untracked, look, look_without_a_touch, note_look
 from packrat_agent.sync.held_keys import hold_other_keys
+from packrat_agent.sync.held_versions import keep_held_versions
 from packrat_agent.sync.kept_key import note_keys
 from packrat_agent.sync.lost_state import recall_suites
 from packrat_agent.sync.noted_sync import sync_and_note
@@ -163,7 +164,7 @@ class FullSync:
         Raises:
             PackratError: The server doesn't answer, or refuses to.
         """
-        view = await ask_mirror(self._context, server)
+        view = await ask_mirror(self._context, server, self.confirmed)
         self.summary.rejected += [f"{rejection.record}: {rejection.reason}" for rejection in view.rejected]
         return view
 
@@ -303,13 +304,24 @@ class DryRun(FullSync):
         summary.notes = find_chores(view, self.untracked)
 
 
-async def ask_mirror(context: MirrorContext, server: Packrat) -> MirrorView:
+async def ask_mirror(context: MirrorContext, server: Packrat, confirmed: Confirmed) -> MirrorView:
     """Ask for the mirror and its repositories, and tell which of these records can't be used.
 
+    Args:
+        context: The mirror.
+        server: Whom to ask.
+        confirmed: What the operator confirms; removals let distribution versions go with their files.
+
     Raises:
-        PackratError: The server doesn't answer, or refuses to.
+        PackratError: The server doesn't answer, or refuses to; the disk fails.
     """
-    view = await in_thread(hold_other_keys, await server.view(), context.store.known_tags, context.keys)
+    said, store = await server.view(), context.store
+
+    def hold() -> MirrorView:
+        view = hold_other_keys(said, store.known_tags, context.keys)
+        return keep_held_versions(view, store, context.removals, accepted=confirmed.removals)
+
+    view = await in_thread(hold)
     context.fault_log.rejected("", view.rejected)
     context.store.rejections.note(MIRROR, view.rejected)
     return view

@@ -69,9 +69,21 @@ def is_suspicious(repo: str, wanted: Wanted, missing: Missing, lost: int, store:
     """
     if not lost:
         return False
-    removals, now = store.removals, store.removals.clock.now()
     if not wanted.uris and store.wanted.live_count(repo) <= len(missing.uris):
         return True
+    return are_too_many(repo, lost, store, limits)
+
+
+def are_too_many(repo: str, lost: int, store: Store, limits: RemovalLimits) -> bool:
+    """Say whether more would go in a day than may, of a repository or of the mirror.
+
+    Args:
+        repo: The name of the repository.
+        lost: How many of its files would go now.
+        store: The state database.
+        limits: How much may go.
+    """
+    removals, now = store.removals, store.removals.clock.now()
     for of_repo in (repo, None):
         gone = removals.gone(of_repo, now)
         # To count all files takes a while where they are many.

@@ -53,7 +53,7 @@ class MirrorRepos(Mapping[str, Repo]):
             PackratError: The server doesn't answer, or the disk fails; the record is looked at again.
         """
         try:
-            view = await ask_mirror(self._context, server)
+            view = await ask_mirror(self._context, server, confirmed)
 
             async def keep() -> None:
                 async with self._context.turns.publishing:
