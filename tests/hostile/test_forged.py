@@ -159,7 +159,7 @@ def test_without_a_key_a_secret_beside_the_state_database_seals(tmp_path: Path) 
         lab.lose_state()
         said = lab.agent("sync")
         assert " 0 B downloaded" not in said.stdout
-        assert "not this mirror's" in said.stderr
+        assert "its seal does not verify" in said.stderr
         assert faults_of(lab.www) == {}
 
 

@@ -181,8 +181,7 @@ def _server(status: Status, limits: Limits) -> Iterator[Finding]:
     # Where a timer starts `sync`, the server counts as it was when the last one asked it.
     if server.up is False and (status.agent.state is not AgentState.STOPPED or limits.allow_stopped):
         away_s = max(0.0, status.at - (server.since or status.at))
-        reason = f": {server.reason[:_LONGEST_REASON]}" if server.reason else ""
-        yield limits.away_s.judge(away_s), f"{_AWAY} {human_age(away_s)}{reason}"
+        yield limits.away_s.judge(away_s), f"{_AWAY} {human_age(away_s)}{_why_away(status)}"
     if server.login_refused:
         yield Level.WARNING, f"the mirror is read without a login: {server.login_refused}"
     if server.plain_http is not None and not limits.allow_plain_http:
@@ -287,7 +286,14 @@ def _server_said(status: Status) -> str:
     if server.up is not False:
         return "server up" if server.up else "server not seen yet"
     since = "when last asked" if status.agent.state is AgentState.STOPPED else "for a moment"
-    return f"server away {since}{f': {server.reason[:_LONGEST_REASON]}' if server.reason else ''}"
+    return f"server away {since}{_why_away(status)}"
+
+
+def _why_away(status: Status) -> str:
+    reason = status.server.reason
+    # A server that refuses the login, for example, stops the agent, and is told with that.
+    is_told = status.failure is not None and status.failure.reason == reason
+    return f": {reason[:_LONGEST_REASON]}" if reason and not is_told else ""
 
 
 def _figures(status: Status, limits: Limits) -> list[Figure]:

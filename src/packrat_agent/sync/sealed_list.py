@@ -232,7 +232,7 @@ class Seals:
         log.info("sealed", text="what is believed below root_dir if the state database is lost")
 
     def _load(self) -> SealedText:
-        reason = "its seal is not this mirror's"
+        reason = "its seal does not verify with the key or secret that this mirror has now"
         try:
             text = self._read_text()
             if text is not None:
