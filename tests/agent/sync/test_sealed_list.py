@@ -97,9 +97,6 @@ def test_a_list_that_goes_on_growing_is_read_to_its_former_end_alone(
             os.truncate(path, path.stat().st_size + 1_000_000)
             return super().readinto(buffer)
 
-        def readall(self) -> bytes:
-            raise AssertionError("it has no end")
-
     monkeypatch.setattr(sealed_list, "open_regular", lambda path: BufferedReader(Growing(path)))
     with closing(Store(tmp_path / "new.db")) as store:
         assert Seals(root, store, sealer, "mirror").backups(MAIN) == {}
