@@ -229,7 +229,11 @@ def test_a_certificate_of_an_unknown_ca(certificates: Certificates) -> None:
     ("names", "at", "words"),
     [
         ("IP:127.0.0.1", "2021-03-01 00:00:00", "it has expired; renew it there, and check the clock"),
-        ("IP:127.0.0.1", "2099-03-01 00:00:00", "it is not valid yet; check the clock"),
+        (
+            "IP:127.0.0.1",
+            "2099-03-01 00:00:00",
+            "it is not valid yet; check the clock of this machine, then the certificate",
+        ),
         ("DNS:packrat.example.com,IP:127.0.0.2", None, "it is for another name ("),
     ],
     ids=["expired", "not yet", "another name"],

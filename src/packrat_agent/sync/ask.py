@@ -29,6 +29,7 @@ from packrat_agent.upstream.package_files import RECORDS_AT_ONCE, OnRead, Reject
 from packrat_agent.upstream.told_files import ToldFiles
 from packrat_core.aio.threads import in_thread
 from packrat_core.cinp.listing import Sink
+from packrat_core.errors import PackratError
 
 _NOTED_TOGETHER = 4 * RECORDS_AT_ONCE
 """So many records are remembered with one write, which changes hardly more of the state database than one of a few."""
@@ -118,9 +119,14 @@ class _Notes:
         return self
 
     async def __aexit__(
-        self, _kind: type[BaseException] | None, _error: BaseException | None, _at: TracebackType | None
+        self, _kind: type[BaseException] | None, error: BaseException | None, _at: TracebackType | None
     ) -> None:
-        await self._write()
+        try:
+            await self._write()
+        except PackratError:
+            # Who cancels the sync must not get an error of the disk in its place, and go on.
+            if error is None:
+                raise
 
     async def add(self, read: Sequence[PackageFile]) -> None:
         """Take a portion."""

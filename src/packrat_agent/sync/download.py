@@ -159,7 +159,7 @@ async def _find_at_hand(
         return {}, len(some)
 
     def find() -> tuple[Mapping[str, Mapping[str, Path]], int]:
-        with LocalCopies(plan, staging, root) as copies:
+        with LocalCopies(plan, staging, root, share.largest) as copies:
             return copies.stage(near)
 
     found, looked_at = await asyncio.to_thread(find)

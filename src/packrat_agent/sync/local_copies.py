@@ -5,6 +5,7 @@ with LocalCopies(plan, staging, root) as copies:
 """
 
 import os
+import sys
 from collections.abc import Collection, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -27,17 +28,19 @@ _making = Lock()
 class LocalCopies:
     """Files at hand; the directory of the last copy stays open, since the next one mostly stands in it, too."""
 
-    def __init__(self, plan: Plan, staging: Path, root: Path) -> None:
+    def __init__(self, plan: Plan, staging: Path, root: Path, largest: int = sys.maxsize) -> None:
         """Look for files without the server.
 
         Args:
             plan: What is missing of a file, and where copies are.
             staging: The staging directory.
             root: Top of the tree.
+            largest: Bytes of the largest file that may be one of them.
         """
         self._plan = plan
         self._staging = staging
         self._root = root
+        self._largest = largest
         self._open = ExitStack()
         self._entered: tuple[str, int] | None = None
         self._hashed_bytes = 0
@@ -135,6 +138,9 @@ class LocalCopies:
             os.close(descriptor)
 
     def _has_digest(self, descriptor: int, size: int, sha256: str) -> bool:
+        # Anybody may have put a file there that takes days to hash.
+        if size > self._largest:
+            return False
         self._hashed_bytes += size
         return hash_descriptor(descriptor, size)[0] == sha256
 

@@ -155,7 +155,7 @@ def _prepare(config: Config, store: Store, staging: Path, *, dry_run: bool) -> M
         staging=staging,
         keys=keys,
         settings=settings,
-        turns=Turns(SharedDownloads(mirror.parallel_downloads, find_left_over(staging))),
+        turns=Turns(SharedDownloads(mirror.parallel_downloads, find_left_over(staging), mirror.max_file_bytes)),
         removals=RemovalLimits(mirror.max_removals_percent, float(mirror.full_sync_interval_s)),
         retention=Retention(mirror.index_grace_period_s, mirror.grace_period_s, mirror.keep_generations),
         last_renders=LastRenders(),

@@ -23,6 +23,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import structlog
 
@@ -55,6 +56,7 @@ _SECRET_BYTES = 32
 _SEAL_LIMIT = 1 << 16
 _LIST_LIMIT = 1 << 32
 """Bytes of a list that is read; one with ten million names has less than half of that."""
+_PART_BYTES = 256 * 1024
 _MAC = "mac"
 _NOTHING: Mapping[str, str] = {}
 
@@ -258,16 +260,25 @@ class Seals:
         with open_regular(self._path) as file:
             line = file.readline(_SEAL_LIMIT)
             start = file.tell()
+            size = os.fstat(file.fileno()).st_size
             # Anybody may have put one there that takes days to hash.
-            if os.fstat(file.fileno()).st_size > _LIST_LIMIT:
+            if size > _LIST_LIMIT:
                 return None
-            digest, end = hashlib.file_digest(file, "sha256").hexdigest(), file.tell()
+            digest = _hash_up_to(file, size)
             # Anybody may have put a file there that doesn't fit into memory, so it is read once its seal is good.
             if not self._sealer.is_good(line, digest):
                 return None
             file.seek(start)
-            text = file.read(end - start)
+            text = file.read(size - start)
         return text if hashlib.sha256(text).hexdigest() == digest else None
+
+
+def _hash_up_to(file: BinaryIO, end: int) -> str:
+    """Hash what is left of a file up to a place; one that goes on growing has no end."""
+    digest = hashlib.sha256()
+    while part := file.read(min(max(end - file.tell(), 0), _PART_BYTES)):
+        digest.update(part)
+    return digest.hexdigest()
 
 
 def _sealable(backups: Mapping[str, str | None]) -> dict[str, str]:

@@ -10,6 +10,7 @@ Each sync has a staging directory of its own. Of a file that is complete, the ot
 
 import asyncio
 import os
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
@@ -21,9 +22,16 @@ from packrat_agent.sync.staging import link_or_copy
 class SharedDownloads:
     """The downloads of all syncs that are under way."""
 
-    def __init__(self, parallel: int, left_over: Mapping[str, Path] | None = None) -> None:
-        """Take the number of downloads that may go on at once, and what an earlier process left (see `staging`)."""
+    def __init__(self, parallel: int, left_over: Mapping[str, Path] | None = None, largest: int = sys.maxsize) -> None:
+        """Prepare for syncs.
+
+        Args:
+            parallel: How many downloads may go on at once.
+            left_over: What an earlier process left (see `staging`).
+            largest: Bytes of the largest file that may be a copy of what is wanted.
+        """
         self.parallel = parallel
+        self.largest = largest
         self.left_over = dict(left_over or {})
         self.slots = Slots(parallel)
         self.shares: list[Share] = []
@@ -46,6 +54,7 @@ class Share:
     def __init__(self, downloads: SharedDownloads, staging: Path, *, urgent: bool) -> None:
         self.staging = staging
         self.parallel = downloads.parallel
+        self.largest = downloads.largest
         self._downloads = downloads
         self._urgent = urgent
         self._wanted: set[str] = set()

@@ -213,7 +213,7 @@ def _explain_certificate(cause: Exception, where: str, setting: str, ca_file: st
         return ServerUnavailable(f"{text}: it has expired", hint="renew it there, and check the clock of this machine")
     if code == _NOT_YET:
         return ServerUnavailable(
-            f"{text}: it is not valid yet", hint="check the clock of this machine, then at the certificate"
+            f"{text}: it is not valid yet", hint="check the clock of this machine, then the certificate"
         )
     if code in _OTHER_NAME:
         return ServerUnavailable(

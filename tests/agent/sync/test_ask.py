@@ -5,7 +5,7 @@ Nothing that was read is asked for again.
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from packrat_agent.state.facts import FactsRead
 from packrat_agent.sync.ask import _compare, _Notes
 from packrat_agent.sync.context import MirrorContext, Order
 from packrat_agent.sync.mirror import ready
-from packrat_core.errors import ServerUnavailable
+from packrat_core.errors import DiskError, ServerUnavailable
 from support.mirror_conf import write_mirror_conf
 
 REPO = Repo("apt-dev", "", "apt-dev", "apt", ())
@@ -104,6 +104,38 @@ async def _read(notes: _Notes, files: list[PackageFile], breaks_off: bool) -> No
             await notes.add(files[start : start + 300])
         if breaks_off:
             raise ServerUnavailable("gone")
+
+
+@pytest.mark.parametrize("error", [asyncio.CancelledError(), ServerUnavailable("gone")], ids=["cancelled", "failed"])
+def test_what_broke_off_the_reading_is_told_also_where_the_disk_fails(
+    context: MirrorContext, error: BaseException
+) -> None:
+    async def read() -> None:
+        async with _Notes(REPO, NOW, context, nullcontext) as notes:
+            await notes.add(FILES[:1])
+            raise error
+
+    with _read_only(context), pytest.raises(type(error)):
+        asyncio.run(read())
+
+
+def test_a_disk_that_fails_at_the_end_is_told(context: MirrorContext) -> None:
+    async def read() -> None:
+        async with _Notes(REPO, NOW, context, nullcontext) as notes:
+            await notes.add(FILES[:1])
+
+    with _read_only(context), pytest.raises(DiskError, match="can't write the state database"):
+        asyncio.run(read())
+
+
+@contextmanager
+def _read_only(context: MirrorContext) -> Iterator[None]:
+    connection = context.store._db._connection
+    connection.execute("PRAGMA query_only = 1")
+    try:
+        yield
+    finally:
+        connection.execute("PRAGMA query_only = 0")
 
 
 def test_what_is_read_does_not_wait_for_the_end(context: MirrorContext) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 
@@ -56,6 +57,25 @@ def stage(tmp_path: Path, placements: list[Placement], held: dict[str, bytes], s
 
     with ThreadPoolExecutor(THREADS) as pool:
         assert sum(pool.map(work, range(THREADS))) == len(placements)
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("is_staged", [False, True])
+def test_a_copy_larger_than_any_package_file_is_not_read(tmp_path: Path, is_staged: bool) -> None:
+    """A sparse file of 15 TiB takes no room on the disk, and days to hash."""
+    staging, wanted = tmp_path / "staging", placement("1", b"one")
+    staging.mkdir()
+    sources = {} if is_staged else {wanted.file.sha256: "copy"}
+    copy = staging / wanted.file.sha256 if is_staged else tmp_path / "copy"
+    plan = Plan(REPO, (), (wanted,), (), (), (), {}, {}, sources, {})
+    for content, size, found in ((b"one", 3, True), (b"", 15 << 40, False)):
+        copy.write_bytes(content)
+        os.truncate(copy, size)
+        with LocalCopies(plan, staging, tmp_path, 3) as copies:
+            assert copies.stage([wanted]) == ({wanted.file.uri: {wanted.file.sha256: ANY}} if found else {}, 1)
+        if not is_staged:
+            (staging / wanted.file.sha256).unlink(missing_ok=True)
+    assert not (staging / wanted.file.sha256).exists()
 
 
 def test_one_file_at_a_time_is_linked_into_staging(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

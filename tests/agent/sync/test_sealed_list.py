@@ -2,7 +2,9 @@
 
 import os
 from contextlib import closing
+from io import BufferedReader, FileIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +13,7 @@ from packrat_agent.model.records import PackageFile, Repo, Wanted
 from packrat_agent.state.fragment_backup import MADE_DIR
 from packrat_agent.state.fragments import FragmentSource
 from packrat_agent.state.store import Store
+from packrat_agent.sync import sealed_list
 from packrat_agent.sync.sealed_list import SEALED, Sealer, Seals
 
 SHA, BACKUP = "a" * 64, "b" * 64
@@ -75,6 +78,28 @@ def test_a_list_is_sealed_again_only_where_it_says_something_else(tmp_path: Path
         before = path.read_bytes()
         other.seal([MAIN], is_whole=True)
         assert path.read_bytes() != before
+
+
+def test_a_list_that_goes_on_growing_is_read_to_its_former_end_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, sealer = tmp_path / "root", Sealer(None, tmp_path / "secret")
+    root.mkdir()
+    with closing(Store(tmp_path / "state.db")) as store:
+        fill(store, MAIN)
+        Seals(root, store, sealer, "mirror").seal([MAIN], is_whole=True)
+    path = root / MADE_DIR / SEALED
+    path.write_bytes(path.read_bytes() + b"x" * 1_000_000)
+
+    class Growing(FileIO):
+        def readinto(self, buffer: Any) -> int | None:
+            assert self.tell() < 10_000_000
+            os.truncate(path, path.stat().st_size + 1_000_000)
+            return super().readinto(buffer)
+
+    monkeypatch.setattr(sealed_list, "open_regular", lambda path: BufferedReader(Growing(path)))
+    with closing(Store(tmp_path / "new.db")) as store:
+        assert Seals(root, store, sealer, "mirror").backups(MAIN) == {}
 
 
 @pytest.mark.timeout(30)

@@ -52,7 +52,11 @@ _KINDS: dict[int, tuple[int, ...]] = {
 }
 """Tag → the types that rpm allows for it."""
 
-_INDEXED = tuple(tag for tag, kinds in _KINDS.items() if not {STRING, STRINGS, I18N}.isdisjoint(kinds))
+_NOT_INDEXED = frozenset({1035, 1036, 1039, 1040})
+"""Hash, target of the link, user and group of each file: of half a million files, the hashes alone have 32 MB."""
+_INDEXED = tuple(
+    tag for tag, kinds in _KINDS.items() if tag not in _NOT_INDEXED and not {STRING, STRINGS, I18N}.isdisjoint(kinds)
+)
 """Tags of texts, nearly all of which get into the index."""
 
 

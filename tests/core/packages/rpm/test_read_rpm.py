@@ -220,6 +220,16 @@ def test_texts_that_make_a_bomb_of_the_index_are_refused(tmp_path: Path) -> None
     assert read(tmp_path, build_rpm(Rpm("bomb", "1", "noarch", requires=requires[:5]))).name == "bomb"
 
 
+def test_what_the_index_does_not_have_of_very_many_files_counts_for_nothing() -> None:
+    """As many as a header may have; with their hashes come user and group."""
+    count, items, blob = 500_000, {}, b""
+    for tag, text in ((1035, b"0" * 64), (1036, b""), (1039, b"root"), (1040, b"root")):
+        packed = (text + b"\0") * count
+        items[tag] = Item(STRINGS, len(blob), len(blob) + len(packed), count)
+        blob += packed
+    check_header(Header(blob, 0, items))
+
+
 def test_nul_bytes_behind_a_text_cost_next_to_nothing(tmp_path: Path) -> None:
     """A header may have 64 MiB of them; an object for each would come to gigabytes."""
     packed = bytearray(b"\xc3\xa9" + bytes(1_000_000))
