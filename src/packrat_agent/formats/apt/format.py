@@ -26,7 +26,7 @@ class AptFormat:
 
     kind = "apt"
     treatment = Treatment.AS_IS
-    fragment_version = 2
+    fragment_version = 3
     has_yanked = False
     keeps_index = True
 
