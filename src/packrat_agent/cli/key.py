@@ -170,7 +170,9 @@ def backup_command(config_path: Path, file: Path, passphrase_file: Path | None) 
     if passphrase_file is not None:
         data = encrypt(data, passphrase_file)
     write_whole(target, data, 0o600)
-    restore = GpgHints(config.mirror.gnupg_home).import_keys(str(target), is_encrypted=passphrase_file is not None)
+    hints, is_encrypted = GpgHints(config.mirror.gnupg_home), passphrase_file is not None
+    # Without gnupg_home, it is the own keyring of that user.
+    restore = as_owner(config, lambda: hints.import_keys(str(target), is_encrypted=is_encrypted))
     how = "encrypted" if passphrase_file is not None else "NOT encrypted, unless the keys have a passphrase"
     click.echo(f"{target}: {how}, mode 0600", err=True)
     click.echo(

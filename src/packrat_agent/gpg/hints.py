@@ -7,7 +7,7 @@
 2. It runs gpg as the user whose keyring it is. As root, gpg would leave files there that the agent can't read.
 3. It asks for a passphrase only where the agent doesn't know it.
 
-Source: gpg(1), sudo(8), runuser(1).
+Source: gpg(1), sudo(8), runuser(1), setpriv(1).
 """
 
 import os
@@ -114,8 +114,13 @@ def _as_owner(home: Path) -> tuple[str, ...]:
     # Nobody knows who reads the log of a service. Where the keyring is root's, it is root, as a rule.
     if owner == _find_reader(unknown=_ROOT):
         return ()
+    name = user_name(owner)
+    # A container may run as a user that its /etc/passwd doesn't have: runuser finds none, and sudo takes it with a `#`.
+    has_name = not name.isdecimal()
+    if shutil.which("sudo"):
+        return ("sudo", "-u", name if has_name else f"#{owner}")
     # Where there is no sudo, administrators are root.
-    return ("sudo", "-u", user_name(owner)) if shutil.which("sudo") else ("runuser", "-u", user_name(owner), "--")
+    return ("runuser", "-u", name, "--") if has_name else ("setpriv", f"--reuid={owner}", "--clear-groups", "--")
 
 
 def _find_reader(*, unknown: int) -> int:

@@ -157,14 +157,15 @@ def _unlink(way: "_Way", parts: Sequence[str]) -> None:
 class _Way:
     """Keeps the way to the directory that was entered last open: files that are removed lie beside each other.
 
-    As `open_directory`, it follows no link and enters no other filesystem.
+    As `open_directory`, it follows no link and enters no other filesystem. Nor does it stay in a directory that
+    somebody has moved away since, such as to keep what is in it.
     """
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._device = 0
         self._names: list[str] = []
         self._open: list[int] = []
+        self._seen: list[os.stat_result] = []
 
     def __enter__(self) -> Self:
         return self
@@ -183,21 +184,32 @@ class _Way:
         """
         if not self._open:
             self._open.append(os.open(self._root, os.O_RDONLY | os.O_DIRECTORY))
-            self._device = os.fstat(self._open[0]).st_dev
+            self._seen.append(os.fstat(self._open[0]))
         same = 0
         for part, name in zip(parts, self._names, strict=False):
-            if part != name:
+            if part != name or not self._is_in_place(same):
                 break
             same += 1
         while len(self._names) > same:
             os.close(self._open.pop())
+            self._seen.pop()
             self._names.pop()
         for part in parts[same:]:
             below = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=self._open[-1])
             self._open.append(below)
+            self._seen.append(os.fstat(below))
             self._names.append(part)
-            if os.fstat(below).st_dev != self._device:
+            if self._seen[-1].st_dev != self._seen[0].st_dev:
                 os.close(self._open.pop())
+                self._seen.pop()
                 self._names.pop()
                 raise OSError(errno.EXDEV, "is another filesystem", f"{self._root}/{'/'.join(parts)}")
         return self._open[-1]
+
+    def _is_in_place(self, number: int) -> bool:
+        """Tell whether a directory on the way is still what its name stands for in the one above it."""
+        try:
+            found = os.stat(self._names[number], dir_fd=self._open[number], follow_symlinks=False)
+        except FileNotFoundError:
+            return False
+        return os.path.samestat(found, self._seen[number + 1])

@@ -24,6 +24,8 @@ _BLOCK_BYTES = 1024 * 1024
 """Space that a region takes from the file at a time."""
 _ROUND_BYTES = 512
 """Sizes are rounded up to a multiple, so that what was freed fits what comes later."""
+_WRITE_BYTES = 1024 * 1024
+"""Items are written together up to about this size."""
 _CALL_EXTENTS = 256
 """Number of extents that one call of the operating system reads, which takes 1024 parts at most."""
 
@@ -121,7 +123,7 @@ class Region:
         return self.add_all([data])[0]
 
     def add_all(self, items: Iterable[bytes]) -> list[Extent]:
-        """Keep several items; those that come to lie one behind the other are written at once.
+        """Keep several items; small ones that come to lie one behind the other are written at once.
 
         Raises:
             DiskError: The disk is full, or fails.
@@ -135,7 +137,8 @@ class Region:
                 extents.append(Extent(0, 0))
                 continue
             offset = self._take(_rounded(size))
-            if offset != end:
+            # They are joined for that, and those of an index may be hundreds of megabytes.
+            if offset != end or end - start >= _WRITE_BYTES:
                 self._scratch.write(start, b"".join(waiting))
                 waiting, start = [], offset
             waiting += (data, bytes(-size % _ROUND_BYTES))

@@ -9,10 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from packrat_agent.cli.main import main
+from packrat_agent.gpg.new_key import make_key
+from packrat_agent.setup.account import Account, account_of
 from support.keys import end_gpg_agent, gnupg_home
 from support.mirror_conf import write_mirror_conf
 from support.stage import DEADLINE_S
+
+_NOBODY = 65534
 
 
 @dataclass(slots=True)
@@ -132,6 +138,29 @@ def test_a_backup_restores_the_key(place: Place, tmp_path: Path, is_encrypted: b
     assert "exists already" in place.run("backup", str(backup), expect=2).stderr.decode()
     inside = place.run("backup", str(place.top / "www/backup"), expect=2).stderr.decode()
     assert "lies in root_dir" in inside
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root works as another user")
+def test_a_backup_without_gnupg_home_goes_back_into_the_keyring_of_the_agents_user(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with gnupg_home() as own:
+        top = own / "home"
+        home = top / ".gnupg"
+        for directory in (top, home, own / "state"):
+            directory.mkdir(mode=0o700)
+            os.chown(directory, _NOBODY, _NOBODY)
+        own.chmod(0o711)
+        account = account_of(_NOBODY)
+        environment = {**account.environment, "HOME": str(top)}
+        monkeypatch.setattr(Account, "environment", property(lambda _: environment))
+        signing = account.do(lambda: make_key(home, None, "Own", "ed25519", "1y").signing)
+        mirror = f"description: the lab\ngpg_sign_key: {signing}\n"
+        conf = write_mirror_conf(own, "http://127.0.0.1:1", packrat="psk: x\n", mirror=mirror)
+        done = CliRunner().invoke(main, ["--config", str(conf), "key", "backup", str(tmp_path / "backup.asc")])
+        end_gpg_agent(home)
+    assert done.exit_code == 0, done.output
+    assert f"gpg --homedir {home} --batch --import < {tmp_path}/backup.asc`" in done.output
 
 
 def test_a_backup_that_lacks_the_part_that_signs_is_refused(place: Place, tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from support.keys import end_gpg_agent
 
 SECRET = "it's $ecret"
 NOBODY = 65534
+NAMELESS = 1000650000
 DEADLINE_S = 60
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root works in the keyring of another user")
@@ -225,6 +226,19 @@ def test_sudo_is_named_where_there_is_one(tmp_path: Path, monkeypatch: pytest.Mo
     assert GpgHints(tmp_path).list_secret_keys().startswith(f"`runuser -u nobody -- gpg --homedir {tmp_path} --list")
     (tmp_path / "sudo").touch(0o755)
     assert GpgHints(tmp_path).list_secret_keys().startswith(f"`sudo -u nobody gpg --homedir {tmp_path} --list")
+
+
+def test_a_user_without_a_name_goes_by_the_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with tempfile.TemporaryDirectory(prefix="pk-") as top:
+        os.chown(top, NAMELESS, NAMELESS)
+        operated = Operated(Keyring(Path(top)), NAMELESS, None)
+        operated.paste(operated.hints.list_secret_keys(), "gpg")
+        end_gpg_agent(Path(top))
+    os.chown(tmp_path, NAMELESS, NAMELESS)
+    (tmp_path / "sudo").touch(0o755)
+    (tmp_path / "gpg").symlink_to(shutil.which("gpg") or "gpg")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert GpgHints(tmp_path).list_secret_keys().startswith(f"`sudo -u '#{NAMELESS}' gpg --homedir {tmp_path} --list")
 
 
 @pytest.mark.parametrize(

@@ -269,6 +269,25 @@ def test_a_link_that_comes_while_sweep_goes_on_leads_nowhere(tmp_path: Path) -> 
     assert (root / "pool").is_symlink()
 
 
+@pytest.mark.parametrize("moved", ["pool", "pool/deep"])
+@pytest.mark.parametrize("to", ["outside", "root/pool.saved"])
+def test_sweep_does_not_go_along_with_a_directory_that_is_moved_away(tmp_path: Path, moved: str, to: str) -> None:
+    root = tmp_path / "root"
+    paths = [f"pool/deep/{name}" for name in "abc"]
+    for path in paths:
+        put_file(root, path, b"x")
+
+    def move() -> Iterator[str]:
+        yield paths[0]
+        (root / moved).rename(tmp_path / to)
+        put_file(root, paths[1], b"made anew")
+        yield from paths[1:]
+
+    collect_garbage(root, move(), ())
+    assert sorted(path.name for path in (tmp_path / to).rglob("?")) == ["b", "c"]
+    assert not (root / "pool").exists()
+
+
 def test_sweep_leaves_keep_files_and_the_agents_own(tmp_path: Path) -> None:
     put_file(tmp_path, "repo-key", b"key")
     put_file(tmp_path, "kept/below/file", b"x")

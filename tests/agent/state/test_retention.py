@@ -83,6 +83,11 @@ def test_dropping_as_time_goes_by_loses_nothing_that_dropping_at_once_keeps(
             assert sum(low < age_s <= high for age_s in late) <= 2
 
 
+def test_of_those_that_were_replaced_within_the_same_span_the_first_stays() -> None:
+    publications = history([61.0, 1.0, 1.0])
+    assert choose_generations(publications[::-1], publications[0].replaced_at + 100, Retention(60, 10_000, 0)) == {1}
+
+
 def test_a_publication_a_minute_leaves_an_hour_and_a_few() -> None:
     publications = history([60.0] * 4320)
     kept = choose_generations(publications, publications[-1].replaced_at, DEFAULT)

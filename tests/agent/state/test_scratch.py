@@ -2,6 +2,7 @@
 
 import gc
 import os
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,19 @@ def test_more_extents_than_one_call_can_read_are_read() -> None:
     region = Scratch().region()
     items = [bytes([number % 251]) * (number % 700) for number in range(3000)]
     assert region.read(region.add_all(items)) == b"".join(items)
+
+
+def test_large_items_are_not_held_in_memory_once_more() -> None:
+    region = Scratch().region()
+    items = [bytes([number]) * 2_000_000 for number in range(16)]
+    tracemalloc.start()
+    try:
+        extents = region.add_all(items)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 8_000_000
+    assert region.read(extents) == b"".join(items)
 
 
 def test_a_file_that_became_shorter_is_told(tmp_path: Path) -> None:

@@ -261,6 +261,13 @@ def test_oddities_are_replaced_and_the_package_is_kept(tmp_path: Path, summary: 
     assert f"<summary>{shown}</summary>".encode() in body
 
 
+def test_oddities_are_replaced_in_each_text_of_a_list(tmp_path: Path) -> None:
+    names = [f"/opt/{letter}\ufffe" for letter in "abc"]
+    body = read(tmp_path, build_rpm(Rpm("odd", "1", "noarch", files=tuple((name, b"") for name in names)))).body
+    assert all(body.count(b">/opt/%c???</file>" % letter) for letter in b"abc")
+    assert b"\xef\xbf\xbe" not in body
+
+
 def test_control_characters_become_question_marks(tmp_path: Path) -> None:
     """Every character that XML can't contain, in a text that the index shows, a name of a file, and a change."""
     forbidden = bytes(byte for byte in range(1, 32) if byte not in b"\t\n\r")
