@@ -14,6 +14,7 @@ from pathlib import Path
 
 from packrat_agent.verify.check_file import Paths, check_file, pass_file
 from packrat_agent.verify.findings import Fault, Named
+from packrat_agent.verify.interrupts import uninterrupted
 from packrat_agent.verify.processes import Process, Processes, count_cores, wait_for
 
 _BATCH_FILES = 256
@@ -52,8 +53,9 @@ def checking(
     alone = max(count_cores() - len(processes.started), 1)
     with ThreadPoolExecutor(len(processes.started) + alone) as threads:
         try:
-            tasks = [threads.submit(work.check_by, process) for process in processes.started]
-            tasks += [threads.submit(work.check) for _ in range(alone)]
+            with uninterrupted():
+                tasks = [threads.submit(work.check_by, process) for process in processes.started]
+                tasks += [threads.submit(work.check) for _ in range(alone)]
             yield lambda: _join(wait_for(tasks))
         except BaseException:
             # Also if this thread is interrupted: leave nothing to do, and nobody to wait for.

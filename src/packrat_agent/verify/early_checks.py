@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Self
 
 from packrat_agent.verify.findings import Fault, Named
+from packrat_agent.verify.interrupts import uninterrupted
 from packrat_agent.verify.processes import Process, Processes, is_small, wait_for
 
 _BATCH_FILES = 64
@@ -71,16 +72,17 @@ class EarlyChecks:
             return
         self._files.append(named)
         if len(self._files) == _BATCH_FILES:
-            for task in self._tasks:
-                # Ahead of time it ends only by an error: nobody should wait for the last index to learn of that.
-                if task.done():
-                    task.result()
-            self._batches.put(self._files)
-            self._files = []
-            if self._threads is None and self._processes.started:
-                self._threads = ThreadPoolExecutor(len(self._processes.started))
-                for process in self._processes.started:
-                    self._tasks.append(self._threads.submit(self._check_by, process))
+            with uninterrupted():
+                for task in self._tasks:
+                    # Ahead of time it ends only by an error: nobody should wait for the last index to learn of that.
+                    if task.done():
+                        task.result()
+                self._batches.put(self._files)
+                self._files = []
+                if self._threads is None and self._processes.started:
+                    self._threads = ThreadPoolExecutor(len(self._processes.started))
+                    for process in self._processes.started:
+                        self._tasks.append(self._threads.submit(self._check_by, process))
 
     def end(self, named: Mapping[str, Named], on_progress: Callable[[int, int], None]) -> Sequence[Batch]:
         """Give no more files to the processes.

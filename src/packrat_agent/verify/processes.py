@@ -27,6 +27,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from packrat_agent.verify.findings import Fault, Named
+from packrat_agent.verify.interrupts import uninterrupted
 from packrat_agent.verify.process_main import main
 from packrat_core.errors import ConfigError, DiskError, PackratError, SigningError
 
@@ -56,17 +57,15 @@ def count_cores() -> int:
 
 
 def wait_for(tasks: Sequence[Future[T]]) -> list[T]:
-    """Wait for the results of tasks, and be open to Ctrl-C meanwhile; raises the error of the first one that fails.
-
-    A signal that comes the moment before a wait without a limit of time begins does not end it: Python would look at
-    it only once a task is done.
-    """
+    """Wait for the results of tasks, and be open to Ctrl-C meanwhile; raises the error of the first one that fails."""
     pending = set(tasks)
-    while pending:
-        done, pending = wait(pending, _LOOK_S, FIRST_EXCEPTION)
-        for task in done:
-            task.result()
-    return [task.result() for task in tasks]
+    with uninterrupted() as interrupt:
+        while pending:
+            done, pending = wait(pending, _LOOK_S, FIRST_EXCEPTION)
+            interrupt()
+            for task in done:
+                task.result()
+        return [task.result() for task in tasks]
 
 
 class Process:
