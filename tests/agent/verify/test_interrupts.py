@@ -1,12 +1,17 @@
 """Ctrl-C waits for a step that it must not break off, and is not lost."""
 
+import os
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 
 import pytest
 
 from packrat_agent.verify.interrupts import uninterrupted
+
+DEADLINE_S = 120.0
 
 
 def press_ctrl_c() -> None:
@@ -68,3 +73,37 @@ def test_another_thread_changes_nothing() -> None:
     thread.start()
     thread.join()
     assert found == [signal.default_int_handler]
+
+
+_AT_A_BAD_MOMENT = """
+import signal, sys, threading
+from concurrent.futures import ThreadPoolExecutor
+from packrat_agent.verify.processes import wait_for
+
+def press_ctrl_c(frame, event, arg):
+    if event == "c_return" and frame.f_code.co_qualname == "_AcquireFutures.__enter__":
+        sys.setprofile(None)
+        print("pressed", flush=True)
+        signal.raise_signal(signal.SIGINT)
+
+over = threading.Event()
+with ThreadPoolExecutor(2) as threads:
+    tasks = [threads.submit(over.wait) for _ in range(2)]
+    try:
+        sys.setprofile(press_ctrl_c)
+        wait_for(tasks)
+    finally:
+        over.set()
+"""
+
+
+def test_ctrl_c_right_after_a_lock_was_taken_leaves_no_thread_that_waits_for_it() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", _AT_A_BAD_MOMENT],
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=DEADLINE_S,
+        check=False,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert (ended.stdout, ended.returncode) == ("pressed\n", -signal.SIGINT)
