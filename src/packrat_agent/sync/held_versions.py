@@ -3,7 +3,8 @@
 1. Without the version, there is no place for its files: the suite would go at once, whatever the removal guard holds.
 2. So a version stays while more files of it are live than may go in a day, by the rule of `removals`, until all of them
    have been held back for an interval or the operator accepts removals.
-3. A version whose suite has the name of another one that the server names is not kept: that one has its place now.
+3. A version that has the suite or the name of one that the server names is not kept: that one has its place, or its
+   files, now.
 """
 
 from dataclasses import replace
@@ -33,16 +34,14 @@ def keep_held_versions(view: MirrorView, store: Store, limits: RemovalLimits, *,
         for repo in view.repos
         if repo.name in before and (versions := _find_held(repo, before[repo.name], store, limits))
     }
-    repos = (
-        replace(repo, distro_versions=(*repo.distro_versions, *kept.get(repo.name, ()))) if repo.name in kept else repo
-        for repo in view.repos
-    )
+    repos = (replace(repo, distro_versions=repo.distro_versions + kept.get(repo.name, ())) for repo in view.repos)
     return replace(view, repos=tuple(repos))
 
 
 def _find_held(repo: Repo, before: Repo, store: Store, limits: RemovalLimits) -> tuple[DistroVersion, ...]:
-    named = {_place(version) for version in repo.distro_versions}
-    lost = [version for version in before.distro_versions if _place(version) not in named]
+    places = {_place(version) for version in repo.distro_versions}
+    names = {version.name for version in repo.distro_versions}
+    lost = [one for one in before.distro_versions if _place(one) not in places and one.name not in names]
     if not lost or repo.kind != before.kind:
         return ()
     removals = store.removals

@@ -78,4 +78,6 @@ def test_another_version_in_its_place_and_another_type_end_it(store: Store) -> N
     live(store, {BOOKWORM: 20})
     renamed = replace(BOOKWORM, name="debian-12")
     assert versions_after(store, renamed) == {renamed}
+    moved = replace(BOOKWORM, distro="ubuntu", version="24.04")
+    assert versions_after(store, moved) == {moved}
     assert versions_after(store, TRIXIE, repo=replace(REPO, kind="yum")) == {TRIXIE}
