@@ -1,12 +1,11 @@
-"""Remembers what is on disk: package files, index files, and what each publication last published.
+"""Remembers what is on disk: package files and index files.
 
 A file is written down before it is put in place (`begin`), and with what stands there afterwards (`finish`), so a crash
 leaves no file that nobody knows. What an index no longer names is withdrawn; garbage collection removes it later.
 """
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Iterable
 
 from packrat_agent.model.entries import StoredFile
 from packrat_agent.model.paths import path_in_root
@@ -14,21 +13,20 @@ from packrat_agent.model.records import Repo
 from packrat_agent.model.tree import Intent, LiveFile, ReadyPublication, ReadyTree, Retained
 from packrat_agent.state.database import Database
 from packrat_agent.state.file_state import FileState
-from packrat_agent.state.generations import Generations
+from packrat_agent.state.publications import Publications
+from packrat_agent.state.published_names import PublishedNames
 from packrat_agent.state.revisions import Revisions
-
-_STORED = "path, sha256, size, mtime_ns, inode"
-_MANY = 500
-_PAGE = 5000
+from packrat_agent.state.rows_among import read_among
 
 
 class LiveFiles:
     """The disk side of the state database; all paths are relative to `root_dir`."""
 
-    def __init__(self, db: Database, revisions: Revisions, generations: Generations) -> None:
+    def __init__(self, db: Database, revisions: Revisions, publications: Publications, names: PublishedNames) -> None:
         self._db = db
         self._revisions = revisions
-        self._generations = generations
+        self._publications = publications
+        self._names = names
 
     def packages(self, repo: str, paths: Collection[str] | None = None) -> dict[str, str]:
         """Map path → SHA-256 for the package files of a repository that were seen in place, withdrawn ones too.
@@ -37,19 +35,7 @@ class LiveFiles:
         """
         # The + keeps the index by repository out if few paths are asked for.
         sql = f"SELECT path, sha256 FROM live_files WHERE {'' if paths is None else '+'}repo = ? AND +publication = '' "
-        return dict(self._among(f"{sql}AND inode > 0", (repo,), "path", paths))
-
-    def _among(
-        self, sql: str, values: Sequence[str], column: str, some: Collection[str] | None
-    ) -> Iterator[tuple[Any, ...]]:
-        if some is None:
-            yield from self._db.rows(sql, values)
-            return
-        # Paths that were planted need not be UTF-8; SQLite can't hold such a text, so no row has it.
-        ordered = sorted(text for text in some if text.isascii() or _is_utf8(text))
-        for start in range(0, len(ordered), _MANY):
-            chunk = ordered[start : start + _MANY]
-            yield from self._db.rows(f"{sql} AND {column} IN ({', '.join('?' * len(chunk))})", (*values, *chunk))
+        return dict(read_among(self._db, f"{sql}AND inode > 0", (repo,), "path", paths))
 
     def unplaced(self, repo: str) -> list[str]:
         """List the paths of package files in place that no wanted file has as its own, without withdrawn ones."""
@@ -69,18 +55,18 @@ class LiveFiles:
     def withdrawn_of(self, paths: Iterable[str]) -> frozenset[str]:
         """Give those of the paths that no index names any more."""
         sql = "SELECT path FROM live_files WHERE withdrawn_at IS NOT NULL"
-        return frozenset(path for (path,) in self._among(sql, (), "path", frozenset(paths)))
+        return frozenset(path for (path,) in read_among(self._db, sql, (), "path", frozenset(paths)))
 
     def differing(self, files: Iterable[LiveFile]) -> list[str]:
         """Give the paths of those files that were seen in place with other bytes."""
         intended = {file.path: file.sha256 for file in files}
-        rows = self._among("SELECT path, sha256 FROM live_files WHERE inode > 0", (), "path", intended)
+        rows = read_among(self._db, "SELECT path, sha256 FROM live_files WHERE inode > 0", (), "path", intended)
         return [path for path, sha256 in rows if sha256 != intended[path]]
 
     def known_of(self, paths: Iterable[str]) -> frozenset[str]:
         """Give those of the paths that the agent has put, or was about to put, there."""
         sql = "SELECT path FROM live_files WHERE TRUE"
-        return frozenset(path for (path,) in self._among(sql, (), "path", frozenset(paths)))
+        return frozenset(path for (path,) in read_among(self._db, sql, (), "path", frozenset(paths)))
 
     def has_files(self) -> bool:
         """Say whether anything is known of the tree below `root_dir`."""
@@ -93,42 +79,12 @@ class LiveFiles:
     def copies(self, sha256s: Collection[str]) -> dict[str, str]:
         """Map SHA-256 → the path of a package file with those bytes, in any repository."""
         sql = "SELECT sha256, path FROM live_files WHERE publication = '' AND inode > 0"
-        return dict(self._among(sql, (), "sha256", sha256s))
-
-    def published_names(self, repo_directory: str, paths: Collection[str] | None = None) -> dict[str, str]:
-        """Map path → the SHA-256 that was ever published under it, for all or some paths of one repository."""
-        low, high = repo_directory + "/", repo_directory + "0"
-        sql = "SELECT path, sha256 FROM published_names WHERE path > ? AND path < ?"
-        if not self._db.rows(f"{sql} LIMIT 1", (low, high)):
-            return {}
-        return dict(self._among(sql, (low, high), "path", paths))
-
-    def has_published_names(self) -> bool:
-        """Say whether any repository, also a former one, has ever published a package file."""
-        return bool(self._db.rows("SELECT 1 FROM published_names LIMIT 1"))
-
-    def count_published_names(self) -> int:
-        """Count the paths ever published, also by former repositories; no name ever goes, or becomes another one's."""
-        return int(self._db.rows("SELECT count(*) FROM published_names")[0][0])
-
-    def names_in_order(self) -> Iterator[tuple[str, str]]:
-        """Give each path ever published, also by former repositories, with its SHA-256, in order, not held at once."""
-        after, sql = "", f"SELECT path, sha256 FROM published_names WHERE path > ? ORDER BY path LIMIT {_PAGE}"
-        while rows := self._db.rows(sql, (after,)):
-            yield from rows
-            after = rows[-1][0]
-
-    def restore_names(self, names: Mapping[str, str]) -> int:
-        """Remember which package files were published under which names, where nothing is known; gives how many."""
-        with self._db.transaction() as db:
-            before = db.total_changes
-            db.executemany("INSERT OR IGNORE INTO published_names (path, sha256) VALUES (?, ?)", names.items())
-            return db.total_changes - before
+        return dict(read_among(self._db, sql, (), "sha256", sha256s))
 
     def begin(self, repo: str, intended: Iterable[LiveFile]) -> None:
         """Write down what is about to be put in place; it is on the disk when this returns."""
         with self._db.transaction(durable=True) as db:
-            first = self._first_generations(repo)
+            first = self._publications.first_generations(repo)
             db.executemany(
                 "INSERT INTO live_files (path, repo, publication, sha256, size, mtime_ns, inode, verified_at, "
                 "pointer_rank, retained, first_generation) VALUES (?, ?, ?, ?, ?, 0, 0, 0, ?, ?, ?) "
@@ -139,14 +95,6 @@ class LiveFiles:
                     for name in (f.publication,)
                 ],
             )
-
-    def _first_generations(self, repo: str) -> dict[str, int]:
-        """Map publication → the first generation that names what is written now; 0 if that is not known.
-
-        A publication that is published again because a file was damaged named that file before.
-        """
-        rows = self._db.rows("SELECT name, identity, generation FROM publications WHERE repo = ?", (repo,))
-        return {name: generation + 1 if identity else 0 for name, identity, generation in rows}
 
     def finish(
         self,
@@ -171,10 +119,7 @@ class LiveFiles:
         repo = tree.repo.name
         with self._db.transaction() as db:
             self._note_written(repo, written, intended, now)
-            db.executemany(
-                "INSERT OR IGNORE INTO published_names (path, sha256) VALUES (?, ?)",
-                [(file.path, file.origin or file.sha256) for file in intended if not file.publication],
-            )
+            self._names.add((file.path, file.origin or file.sha256) for file in intended if not file.publication)
             named: dict[str, set[str]] = {}
             for file in intended:
                 named.setdefault(file.publication, set()).add(file.path)
@@ -214,10 +159,8 @@ class LiveFiles:
     def _note_publication(self, repo: Repo, publication: ReadyPublication, named: Collection[str], now: float) -> None:
         """Start a publication's next generation, and withdraw the files that it does not name."""
         with self._db.transaction() as db:
-            row = db.execute(
-                "SELECT generation FROM publications WHERE repo = ? AND name = ?", (repo.name, publication.name)
-            ).fetchone()
-            generation = (row[0] if row else 0) + 1
+            former = self._publications.generation(repo.name, publication.name)
+            generation = (former or 0) + 1
             sql = "SELECT path, retained FROM live_files WHERE repo = ? AND publication = ? AND withdrawn_at IS NULL"
             of_publication, since = (repo.name, publication.name), publication.since
             if since is None:
@@ -225,31 +168,23 @@ class LiveFiles:
             else:
                 paths = [path_in_root(repo, path) for path in (*since.gone_content, *since.gone_pointers)]
                 # The + has SQLite look the paths up, one by one.
-                gone = list(self._among(sql.replace(" repo", " +repo"), of_publication, "path", paths))
+                gone = list(read_among(self._db, sql.replace(" repo", " +repo"), of_publication, "path", paths))
             inside = path_in_root(repo, "")
             here = [(path, retained) for path, retained in gone if path.startswith(inside)]
             # Before the first generation there is only what a publish that was cut off left behind. It goes by time
             # alone: a generation 0 would take the place of a real one in the retention rules.
-            self._withdraw([path for path, _ in here], now, generation if row else 0)
+            self._withdraw([path for path, _ in here], now, 0 if former is None else generation)
             # A repository that moved leaves its pointers in the former directory, with all that they name, for a while.
             self._withdraw([path for path, _ in gone if not path.startswith(inside)], now, 0)
-            if row and any(retained != Retained.AS_PACKAGE for _, retained in here):
-                self._generations.note_replaced(repo.name, publication.name, generation - 1, now)
-            db.execute(
-                "INSERT OR REPLACE INTO publications (repo, name, identity, generation, facts, published_at) "
-                "VALUES (?, ?, ?, ?, ?, ?)",
-                (*of_publication, publication.identity, generation, json.dumps(dict(publication.facts)), now),
-            )
+            leaves_indexes = former is not None and any(retained != Retained.AS_PACKAGE for _, retained in here)
+            self._publications.note(repo.name, publication, generation, now, leaves_indexes=leaves_indexes)
 
     def _drop_publications(self, repo: str, keep: Collection[str], now: float) -> None:
-        kept = frozenset(keep)
         with self._db.transaction() as db:
-            for (name,) in db.execute("SELECT name FROM publications WHERE repo = ?", (repo,)).fetchall():
-                if name not in kept:
-                    rows = db.execute("SELECT path FROM live_files WHERE repo = ? AND publication = ?", (repo, name))
-                    self._withdraw([path for (path,) in rows], now, 0)
-                    db.execute("DELETE FROM publications WHERE repo = ? AND name = ?", (repo, name))
-                    self._generations.drop(repo, name)
+            for name in self._publications.ended(repo, keep):
+                rows = db.execute("SELECT path FROM live_files WHERE repo = ? AND publication = ?", (repo, name))
+                self._withdraw([path for (path,) in rows], now, 0)
+                self._publications.drop(repo, name)
 
     def _withdraw(self, paths: Iterable[str], now: float, generation: int) -> None:
         """Note which files no index names any more, from which generation on (0: none of this publication)."""
@@ -285,35 +220,6 @@ class LiveFiles:
             found.setdefault(publication, []).append(path)
         return found
 
-    def begin_with(self, repo: str, publication: str, facts: Mapping[str, str]) -> None:
-        """Remember facts of a publication that another agent made; what is known of one of ours stays."""
-        with self._db.transaction() as db:
-            db.execute(
-                "INSERT OR IGNORE INTO publications (repo, name, identity, generation, facts, published_at) "
-                "VALUES (?, ?, '', 0, ?, 0)",
-                (repo, publication, json.dumps(dict(facts))),
-            )
-
-    def identities(self, repo: str) -> dict[str, str]:
-        """Map publication → the identity that was last published."""
-        return dict(self._db.rows("SELECT name, identity FROM publications WHERE repo = ?", (repo,)))
-
-    def published_at(self, repo: str) -> float | None:
-        """Tell when anything of a repository was last published, in epoch seconds; None where nothing was."""
-        rows = self._db.rows("SELECT max(published_at) FROM publications WHERE repo = ?", (repo,))
-        return rows[0][0] or None
-
-    def facts(self, repo: str) -> dict[str, Mapping[str, str]]:
-        """Map publication → the facts that were remembered with its last generation."""
-        rows = self._db.rows("SELECT name, facts FROM publications WHERE repo = ?", (repo,))
-        # Most of the thousands of projects of a Python repository remember nothing.
-        return {name: json.loads(facts) if facts != "{}" else {} for name, facts in rows}
-
-    def facts_with(self, repo: str, fact: str) -> dict[str, Mapping[str, str]]:
-        """The same, of those publications alone that have the named fact: others may remember a great deal."""
-        sql = "SELECT name, facts FROM publications WHERE repo = ? AND instr(facts, ?)"
-        return {name: json.loads(facts) for name, facts in self._db.rows(sql, (repo, json.dumps(fact)))}
-
     def published_repos(self) -> frozenset[str]:
         """Name the repositories that have files on disk that are not withdrawn."""
         rows = self._db.rows(
@@ -323,11 +229,8 @@ class LiveFiles:
 
     def repos_of(self, paths: Iterable[str]) -> frozenset[str]:
         """Name the repositories that files belong to; withdrawn files count for none, since nobody mends them."""
-        found: set[str] = set()
-        for path in paths:
-            sql = "SELECT repo FROM live_files WHERE path = ? AND withdrawn_at IS NULL"
-            found.update(name for (name,) in self._db.rows(sql, (path,)))
-        return frozenset(found)
+        sql = "SELECT DISTINCT repo FROM live_files WHERE withdrawn_at IS NULL"
+        return frozenset(name for (name,) in read_among(self._db, sql, (), "path", frozenset(paths)))
 
     def drop_repo(self, repo: str, now: float) -> None:
         """Withdraw everything of a repository that left the mirror."""
@@ -335,8 +238,7 @@ class LiveFiles:
         with self._db.transaction() as db:
             rows = db.execute("SELECT path FROM live_files WHERE repo = ?", (repo,)).fetchall()
             self._withdraw([path for (path,) in rows], now, 0)
-            db.execute("DELETE FROM publications WHERE repo = ?", (repo,))
-            self._generations.drop(repo)
+            self._publications.drop(repo)
 
     def adopt(self, repo: str, files: Iterable[tuple[StoredFile, str]], now: float) -> None:
         """Remember package files that were found in their places with the right bytes.
@@ -353,10 +255,7 @@ class LiveFiles:
                 f"verified_at, pointer_rank, retained) VALUES (?, ?, '', ?, ?, ?, ?, ?, 0, {Retained.AS_INDEX:d})",
                 [(f.path, repo, f.sha256, f.size, f.mtime_ns, f.inode, now) for f, _ in adopted],
             )
-            db.executemany(
-                "INSERT OR IGNORE INTO published_names (path, sha256) VALUES (?, ?)",
-                [(file.path, origin) for file, origin in adopted],
-            )
+            self._names.add((file.path, origin) for file, origin in adopted)
 
     def adopt_withdrawn(self, repo: str, files: Iterable[StoredFile], now: float) -> None:
         """Remember files that were found beside the package files that they belong to, as withdrawn."""
@@ -377,7 +276,7 @@ class LiveFiles:
                 ).fetchone()
                 if row and row[2] is None:
                     self._revisions.advance(row[0])
-                    db.execute("UPDATE publications SET identity = '' WHERE repo = ? AND name = ?", row[:2])
+                    self._publications.publish_again(row[0], row[1])
                 db.execute("DELETE FROM live_files WHERE path = ?", (path,))
 
     def distrust(self, paths: Iterable[str]) -> None:
@@ -388,13 +287,5 @@ class LiveFiles:
                 row = db.execute(f"SELECT repo, publication {where}", (path,)).fetchone()
                 if row:
                     self._revisions.advance(row[0])
-                    db.execute("UPDATE publications SET identity = '' WHERE repo = ? AND name = ?", row)
+                    self._publications.publish_again(*row)
                     db.execute("UPDATE live_files SET inode = 0 WHERE path = ?", (path,))
-
-
-def _is_utf8(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from packrat_agent.model.entries import StoredFile
 from packrat_agent.state.database import Database
+from packrat_agent.state.rows_among import is_utf8
 
 _COLUMNS = "path, sha256, size, mtime_ns, inode, ctime_ns, verified_at"
 _PORTION = 500
@@ -49,7 +50,7 @@ class ScannedFiles:
         """Do the same as `look_up`, but give the rows as they are: size, times and inode are fields 2 to 5."""
         found: dict[str, Row] = {}
         # Paths that were planted need not be UTF-8; SQLite can't hold such a text, so no row has it.
-        texts = [path for path in paths if path.isascii() or _is_utf8(path)]
+        texts = [path for path in paths if path.isascii() or is_utf8(path)]
         for start in range(0, len(texts), _PORTION):
             portion = texts[start : start + _PORTION]
             places = ", ".join("?" * len(portion))
@@ -87,11 +88,3 @@ class ScannedFiles:
                     for was, at in found
                 ],
             )
-
-
-def _is_utf8(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

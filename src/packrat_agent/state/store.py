@@ -15,7 +15,9 @@ from packrat_agent.state.known_tags import KnownTags
 from packrat_agent.state.listing import Listing
 from packrat_agent.state.live_entries import LiveEntries
 from packrat_agent.state.packages import WantedFiles
+from packrat_agent.state.publications import Publications
 from packrat_agent.state.published import LiveFiles
+from packrat_agent.state.published_names import PublishedNames
 from packrat_agent.state.record_reads import RecordReads
 from packrat_agent.state.rejections import Rejections
 from packrat_agent.state.removals import Removals
@@ -37,7 +39,9 @@ class Store:
         self.known_tags = KnownTags(self._db)
         self.fragments = Fragments(self._db)
         self.generations = Generations(self._db)
-        self.live = LiveFiles(self._db, self.revisions, self.generations)
+        self.publications = Publications(self._db, self.generations)
+        self.published_names = PublishedNames(self._db)
+        self.live = LiveFiles(self._db, self.revisions, self.publications, self.published_names)
         self.scanned = ScannedFiles(self._db)
         self.intents = Intents(self._db, self.live)
         self.rejections = Rejections(self._db)

@@ -27,7 +27,6 @@ from packrat_agent.publish.signing import declare_unsigned, sign_tree
 from packrat_agent.state.file_state import FileState
 from packrat_agent.state.fragment_backup import keep
 from packrat_agent.state.packages import WantedFile
-from packrat_agent.state.published_names import PublishedNames
 from packrat_agent.state.store import Store
 from packrat_agent.sync.build import Made, Material, make
 from packrat_agent.sync.collect import remove_old_indexes
@@ -129,7 +128,7 @@ def _by_uri(entries: Sequence[Entry]) -> Mapping[str, tuple[Entry, bool]]:
 
 
 def _settle_unchanged(build: Build, made: Made) -> None:
-    facts = build.store.live.facts_with(build.scope.repo.name, MOMENT)
+    facts = build.store.publications.facts_with(build.scope.repo.name, MOMENT)
     build.result.ahead = tell_ahead(facts.values(), datetime.now(UTC))
     _reinstate(build)
     _settle(build, made, build.scope.last.held)
@@ -148,7 +147,7 @@ def _render_beside_flush(build: Build, made: Made) -> tuple[Sequence[Publication
 
 def _render(build: Build, made: Made) -> tuple[Sequence[Publication], datetime]:
     scope, now = build.scope, datetime.now(UTC)
-    facts = build.store.live.facts(scope.repo.name)
+    facts = build.store.publications.facts(scope.repo.name)
     change = None if scope.packages is None else Change(scope.before, made.entries)
     entries: Sequence[Entry] = made.entries
     if isinstance(scope.last.entries, IndexEntries) and not build.form.keeps_index:
@@ -184,14 +183,14 @@ def _make_live(build: Build, made: Made, rendered: Sequence[Publication], now: d
     repo, store, result = build.scope.repo, build.store, build.result
     held = tell_held({publication.name: publication.facts for publication in rendered})
     # 7. Sign what changed.
-    identities = store.live.identities(repo.name)
+    identities = store.publications.identities(repo.name)
     signers = build.context.signers_of(repo)
     if signers is None:
         ready: ReadyTree = declare_unsigned(repo, rendered, identities)
     else:
         ready = sign_tree(repo, rendered, signers, identities, store.chunks)
     # 8. Make live, recorded before and after.
-    facts = store.live.facts_with(repo.name, MOMENT)
+    facts = store.publications.facts_with(repo.name, MOMENT)
     placed = {package.path for package in made.packages}
     withdrawn = [path for path in build.plan.withdraw if path not in placed]
     build.context.last_renders.drop(repo.name)
@@ -251,16 +250,16 @@ def _settle(build: Build, made: Made, held: str | None) -> None:
 
 
 def _material(build: Build) -> Material:
-    live, plan, directory = build.store.live, build.plan, build.scope.repo.directory
+    plan, known, directory = build.plan, build.store.published_names, build.scope.repo.directory
     accompanied = build.form.treatment is Treatment.ACCOMPANIED
     # Only the files themselves tell under which names clients are to find them: those of a change are looked up late.
-    names: Mapping[str, str] = PublishedNames(live, directory)
+    names = known.below(directory)
     if build.scope.packages is None:
         is_part = build.scope.looked_at is not None and not (accompanied and plan.fetch)
         # What is kept and was read before was checked when it was published, or when it was planned.
         read_now = (placement for placement in plan.keep if placement.file.sha256 not in build.fragments)
         paths = {placement.path for placement in (*read_now, *plan.link, *plan.fetch)} if is_part else None
-        names = live.published_names(directory, paths)
+        names = known.find(directory, paths)
     return Material(
         build.context.root,
         build.context.staging,

@@ -43,8 +43,7 @@ class PackageLists:
 
 def render_lists(context: MirrorContext, repos: Sequence[Repo]) -> PackageLists:
     """Make the lists of those repositories that were synced, at the cost of what changed in them."""
-    live, facts = context.store.live, context.store.live.facts(SITE.name)
-    known = live.identities(SITE.name)
+    known, facts = context.store.publications.identities(SITE.name), context.store.publications.facts(SITE.name)
     publications, kept, packages, current = list[Publication](), list[str](), dict[str, int](), list[Repo]()
     for repo in repos:
         name = list_name(repo)
@@ -54,7 +53,7 @@ def render_lists(context: MirrorContext, repos: Sequence[Repo]) -> PackageLists:
                 kept.append(name)
                 packages[repo.name] = Cut(shards or (), {}).packages
             continue
-        published = live.identities(repo.name)
+        published = context.store.publications.identities(repo.name)
         if not published:
             continue
         if shards is not None and known.get(name) != publication_identity(SITE, list_identity(repo, shards), None):

@@ -67,7 +67,7 @@ async def place_ahead(job: Job, wanted: Wanted, changes: int) -> None:
 
 def _is_due(job: Job) -> bool:
     repo, store = job.repo.name, job.context.store
-    if not job.form.keeps_index or store.live.identities(repo):
+    if not job.form.keeps_index or store.publications.identities(repo):
         return False
     below = path_in_root(job.repo, "")
     if any(path.startswith(below) for path in job.order.untracked):
@@ -114,7 +114,7 @@ def _plan(job: Job, packages: Collection[str]) -> _Portion:
 def _make(job: Job, portion: _Portion, fetched: Fetched) -> Made:
     plan, context = portion.plan, job.context
     paths = {placement.path for placement in (*plan.keep, *plan.link, *plan.fetch)}
-    names = context.store.live.published_names(job.repo.directory, paths)
+    names = context.store.published_names.find(job.repo.directory, paths)
     material = Material(context.root, context.staging, fetched.staged, fetched.failed, portion.fragments, names, {})
     made = make(plan, job.form, context.signer_of(job.form, job.repo), material)
     # Nobody else should wait for the disk when they are placed.
@@ -135,7 +135,7 @@ def _settle(job: Job, portion: _Portion, made: Made) -> None:
     store.live.reinstate(repo.name, (path for parts in portion.plan.parts.values() for path in parts))
     if made.packages:
         # A change may have published something meanwhile: nothing of that goes.
-        tree = UnsignedTree(repo, (), tuple(store.live.identities(repo.name)))
+        tree = UnsignedTree(repo, (), tuple(store.publications.identities(repo.name)))
         make_live(tree, made.packages, (), context)
     for path in made.unneeded:
         path.unlink(missing_ok=True)

@@ -262,7 +262,7 @@ def _plan(
         # What a crash left in its place is no longer in staging, or not known as published. It is hashed before it is
         # used; where it is something else, the package file is downloaded.
         copies = _left_in_place(lacking, root) | copies
-    names = store.live.published_names(repo.directory, paths)
+    names = store.published_names.find(repo.directory, paths)
     exclusive = form.treatment is not Treatment.UNPACKED
     at_hand = ChainMap(copies, dict.fromkeys(held, "")) if held else copies
     plan = decide(repo, placed.placements, placed.parts, on_disk, at_hand, names, exclusive=exclusive)

@@ -169,7 +169,7 @@ class Seals:
         if self._stands_there(self._store.facts.read(SealedList)):
             return
         self._read = self._load()
-        count = self._store.live.restore_names(self._read.names)
+        count = self._store.published_names.add(self._read.names.items())
         if count:
             log.info("recalled", names=count, text="names that were published before the state database was lost")
 
@@ -196,8 +196,8 @@ class Seals:
         if self._is_sealed(backups):
             return
         # The text alone is held in memory, once: the names as objects would take several times as much.
-        text = list(write_in_portions(self._mirror, backups, self._store.live.names_in_order()))
-        if not backups and not self._store.live.has_published_names():
+        text = list(write_in_portions(self._mirror, backups, self._store.published_names.in_order()))
+        if not backups and self._store.published_names.is_empty():
             return
         digest = sha256_of(text)
         self._write(self._sealer.seal(digest), text, SealedList(digest, "", self._sealer.name))
@@ -207,10 +207,10 @@ class Seals:
         known = self._store.facts.read(SealedList)
         if known is None or known.by != self._sealer.name:
             return False
-        count = self._store.live.count_published_names()
+        count = self._store.published_names.count()
         if backups or self._found_sealed != (known, count):
             self._found_sealed = None
-            names = self._store.live.names_in_order()
+            names = self._store.published_names.in_order()
             if known.text != sha256_of(write_in_portions(self._mirror, backups, names)):
                 return False
             self._found_sealed = None if backups else (known, count)

@@ -71,7 +71,7 @@ def publish_site(context: MirrorContext) -> None:
 
         files = render_host(registries, signature_api=context.settings.signature_api)
         publications += list_further_files("registry", files, context.kept)
-    known = store.live.identities(SITE.name)
+    known = store.publications.identities(SITE.name)
     tree = declare_unsigned(SITE, publications, known)
     tree = replace(tree, publication_names=(*tree.publication_names, *lists.kept))
     # The page need not change where a key or the list of images goes: the operator may keep it.
@@ -87,10 +87,9 @@ def publish_own_keys(context: MirrorContext) -> None:
     Raises:
         DiskError: root_dir or the state database can't be written.
     """
-    live = context.store.live
     roll_forward(SITE.name, context.store, context.root, context.kept)
     repos = [repo for repo in context.store.wanted.repos() if repo.kind in FORMATS]
-    known = live.identities(SITE.name)
+    known = context.store.publications.identities(SITE.name)
     publications = list_further_files(OWN_KEYS, _own_keys(context, repos), context.kept)
     tree = declare_unsigned(SITE, publications, known)
     if tree.publications:
@@ -128,7 +127,7 @@ def _main_key(context: MirrorContext) -> MainKey | None:
 def _list_images(context: MirrorContext, repo: Repo) -> list[str]:
     if repo.kind != KIND:
         return []
-    return sorted(name for name in context.store.live.identities(repo.name) if name != CATALOG)
+    return sorted(name for name in context.store.publications.identities(repo.name) if name != CATALOG)
 
 
 def _introduce(context: MirrorContext, repo: Repo, packages: int | None) -> Introduction:
@@ -144,7 +143,7 @@ def _introduce(context: MirrorContext, repo: Repo, packages: int | None) -> Intr
         form.client_setup(repo, f"https://{PLACEHOLDER}", key, example) if public_url is None else (),
         signed,
         KeyShown(place, prepared.key.primary) if prepared is not None else None,
-        context.store.live.published_at(repo.name),
+        context.store.publications.published_at(repo.name),
         packages,
         Images(f"{urlsplit(url).netloc}/{prefix}", images) if images and prefix is not None else None,
     )

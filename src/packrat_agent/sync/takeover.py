@@ -165,7 +165,7 @@ def begin_with_suites(context: MirrorContext, repos: Sequence[Repo], untracked: 
         DiskError: The state database can't be written.
     """
     for repo, suite, facts in _suites(context, repos, untracked):
-        context.store.live.begin_with(repo.name, suite, facts)
+        context.store.publications.remember_foreign(repo.name, suite, facts)
 
 
 def find_removed(view: MirrorView, summary: Summary, paths: Sequence[str]) -> list[str]:

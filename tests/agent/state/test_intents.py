@@ -70,6 +70,6 @@ def test_it_is_there_from_its_begin_to_its_end(tmp_path: Path) -> None:
     written = (StoredFile(file.path, file.sha256, 1, 2, 3),)
     store.intents.end(intent, written, time.time())
     assert store.intents.cut_off() == ()
-    assert store.live.identities("apt-dev") == {"s": "identity"}
-    assert store.live.facts("apt-dev") == {"s": {"date": "1"}}
+    assert store.publications.identities("apt-dev") == {"s": "identity"}
+    assert store.publications.facts("apt-dev") == {"s": {"date": "1"}}
     store.close()

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from packrat_agent.model.entries import StoredFile
 from packrat_agent.model.records import Repo
 from packrat_agent.model.tree import LiveFile, ReadyPublication, Since, UnsignedTree
-from packrat_agent.state.published_names import PublishedNames
 from packrat_agent.state.store import Store
 from support.remembered import remembered_files
 
@@ -53,14 +52,14 @@ def test_package_files_are_those_of_the_repository_and_no_index_files(store: Sto
     assert set(store.live.packages("apt-dev", some)) == {"apt-dev/pool2"}
     assert store.live.withdrawn("apt-dev") == {"apt-dev/pool1"}
     assert set(store.live.copies(["1" * 64, "a" * 64])) == {"1" * 64}
-    assert set(store.live.published_names("apt-dev")) == {"apt-dev/pool1", "apt-dev/pool2"}
-    assert set(store.live.published_names("apt-dev2")) == {"apt-dev2/pool1", "apt-dev2/pool2"}
+    assert set(store.published_names.find("apt-dev")) == {"apt-dev/pool1", "apt-dev/pool2"}
+    assert set(store.published_names.find("apt-dev2")) == {"apt-dev2/pool1", "apt-dev2/pool2"}
 
 
 def test_publications_are_those_of_the_repository(store: Store) -> None:
-    assert store.live.identities("near") == {"s": "near 2.0"}
-    assert store.live.facts("near") == store.live.facts_with("near", "of") == {"s": {"of": "near"}}
-    assert store.live.facts_with("near", "Date") == {}
+    assert store.publications.identities("near") == {"s": "near 2.0"}
+    assert store.publications.facts("near") == store.publications.facts_with("near", "of") == {"s": {"of": "near"}}
+    assert store.publications.facts_with("near", "Date") == {}
     assert store.live.pointers("near") == {"s": ["apt-dev2/index2.pointer", "apt-dev2/Release"]}
 
 
@@ -68,7 +67,7 @@ def test_a_repository_counts_as_published_until_all_of_it_is_withdrawn(store: St
     assert store.live.published_repos() == {"apt-dev", "near"}
     store.live.drop_repo("near", 3.0)
     assert store.live.published_repos() == {"apt-dev"}
-    assert store.live.identities("near") == {}
+    assert store.publications.identities("near") == {}
     assert store.live.pointers("near") == {}
     # What was only begun counts, and so does a publication without files.
     store.live.begin("near", [LiveFile("apt-dev2/pool3", "", "3" * 64, 1)])
@@ -83,16 +82,16 @@ def test_withdrawn_files_belong_to_no_repository_that_has_to_be_mended(store: St
     assert store.live.repos_of(["apt-dev/pool1", "apt-dev/index1", "nowhere"]) == frozenset()
     assert store.live.repos_of(["apt-dev/pool1", "apt-dev/pool2", "apt-dev2/Release"]) == {"apt-dev", "near"}
     store.live.forget(["apt-dev/index1", "apt-dev/pool1"])
-    assert store.live.identities("apt-dev") == {"s": "apt-dev 2.0"}
+    assert store.publications.identities("apt-dev") == {"s": "apt-dev 2.0"}
     assert set(store.live.packages("apt-dev")) == {"apt-dev/pool2"}
 
 
 def test_a_publication_that_ended_is_withdrawn_and_the_others_stay(store: Store) -> None:
     other = ReadyPublication("other", "i", (), (), {})
     store.live.finish(UnsignedTree(APT, (other,), ("other",)), [], [], 3.0)
-    assert store.live.identities("apt-dev") == {"other": "i"}
+    assert store.publications.identities("apt-dev") == {"other": "i"}
     assert store.live.pointers("apt-dev") == {}
-    assert store.live.identities("near") == {"s": "near 2.0"}
+    assert store.publications.identities("near") == {"s": "near 2.0"}
     assert "apt-dev2/index2" not in store.live.withdrawn("near")
     assert store.live.repos_of(["apt-dev/index2"]) == frozenset()
     assert store.live.repos_of(["apt-dev/pool2", "apt-dev2/index2"]) == {"apt-dev", "near"}
@@ -146,27 +145,27 @@ def test_of_a_publication_that_tells_its_difference_all_else_stays(store: Store)
 
 
 def test_names_are_looked_up_when_they_are_asked_for(store: Store) -> None:
-    names = PublishedNames(store.live, "apt-dev")
+    names = store.published_names.below("apt-dev")
     assert names.get("apt-dev/pool1", "") == "1" * 64
     assert names.get("apt-dev2/pool1") is None
-    assert dict(names) == store.live.published_names("apt-dev")
+    assert dict(names) == store.published_names.find("apt-dev")
 
 
 @given(st.sets(st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1), max_size=20))
 def test_names_come_in_the_order_of_their_paths(names: set[str]) -> None:
     with TemporaryDirectory() as directory, closing(Store(Path(directory) / "state.db")) as store:
-        assert not store.live.has_published_names()
-        store.live.restore_names({f"a/{name}": "a" * 64 for name in names})
-        assert store.live.has_published_names() is bool(names)
-        assert list(store.live.names_in_order()) == sorted((f"a/{name}", "a" * 64) for name in names)
+        assert store.published_names.is_empty()
+        store.published_names.add((f"a/{name}", "a" * 64) for name in names)
+        assert store.published_names.is_empty() is not bool(names)
+        assert list(store.published_names.in_order()) == sorted((f"a/{name}", "a" * 64) for name in names)
 
 
 def test_very_many_names_come_each_once(store: Store) -> None:
-    before = dict(store.live.names_in_order())
+    before = dict(store.published_names.in_order())
     names = {f"a/{number:05}": f"{number:064}" for number in range(10_001)}
-    store.live.restore_names(names)
+    store.published_names.add(names.items())
     assert before
-    assert list(store.live.names_in_order()) == sorted((before | names).items())
+    assert list(store.published_names.in_order()) == sorted((before | names).items())
 
 
 @pytest.mark.parametrize("is_moved", [False, True])

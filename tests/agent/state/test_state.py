@@ -221,10 +221,10 @@ def test_what_was_only_begun_is_remembered_but_not_taken_for_there(store: Store)
 
 def test_forgetting_an_index_file_makes_its_section_due_again(store: Store) -> None:
     publish(store, 1.0, LiveFile("apt-dev/dists/x", "bookworm", "a" * 64, 1, pointer_rank=1))
-    assert store.live.identities(REPO.name) == {"bookworm": "identity 1.0"}
+    assert store.publications.identities(REPO.name) == {"bookworm": "identity 1.0"}
     store.live.forget(["apt-dev/dists/x"])
-    assert store.live.identities(REPO.name) == {"bookworm": ""}
-    assert store.live.facts(REPO.name) == {"bookworm": {"Date": "1.0"}}
+    assert store.publications.identities(REPO.name) == {"bookworm": ""}
+    assert store.publications.facts(REPO.name) == {"bookworm": {"Date": "1.0"}}
 
 
 def test_pointers_come_back_last_published_first(store: Store) -> None:
@@ -321,9 +321,9 @@ def test_the_oldest_record_comes_first(store: Store) -> None:
 def test_a_name_stays_that_of_the_package_file_that_was_first_published_under_it(store: Store) -> None:
     for sha in ("a", "b"):
         publish(store, 1.0, LiveFile("apt-dev/pool/x", "", sha * 64, 1))
-        assert store.live.published_names(REPO.directory) == {"apt-dev/pool/x": "a" * 64}
+        assert store.published_names.find(REPO.directory) == {"apt-dev/pool/x": "a" * 64}
     store.live.adopt(REPO.name, [(StoredFile("apt-dev/pool/x", "c" * 64, 1, 1, 1), "c" * 64)], 2.0)
-    assert store.live.published_names(REPO.directory) == {"apt-dev/pool/x": "a" * 64}
+    assert store.published_names.find(REPO.directory) == {"apt-dev/pool/x": "a" * 64}
 
 
 def test_a_transaction_that_fails_leaves_nothing_and_the_next_one_works(store: Store) -> None:
@@ -345,10 +345,10 @@ def test_a_file_that_can_not_be_read_is_written_again_but_not_taken_for_gone(sto
     publish(store, 2.0, LiveFile("apt-dev/x", "bookworm", "a" * 64, 1, pointer_rank=1), withdrawn=("apt-dev/old",))
     before = remembered_files(store)
     store.live.distrust(["apt-dev/old"])
-    assert (remembered_files(store), store.live.identities(REPO.name)) == (before, {"bookworm": "identity 2.0"})
+    assert (remembered_files(store), store.publications.identities(REPO.name)) == (before, {"bookworm": "identity 2.0"})
     store.live.distrust(["apt-dev/x"])
     assert remembered_files(store)["apt-dev/x"].inode == 0
-    assert store.live.identities(REPO.name) == {"bookworm": ""}
+    assert store.publications.identities(REPO.name) == {"bookworm": ""}
 
 
 def test_what_publishing_removed_is_forgotten(store: Store) -> None:

@@ -124,7 +124,7 @@ def test_a_list_goes_with_its_repository(tmp_path: Path) -> None:
         publish_site(made.context)
         # Shards stay for the grace period, and nothing leads to them.
         assert "index.json" not in made.shards()
-        assert made.context.store.live.identities("").keys() == {"site"}
+        assert made.context.store.publications.identities("").keys() == {"site"}
 
 
 def test_repositories_that_swap_their_directories_swap_their_lists(tmp_path: Path) -> None:

@@ -57,10 +57,10 @@ def test_a_list_is_sealed_again_only_where_it_says_something_else(tmp_path: Path
             return path.exists() and path.stat().st_ino != before
 
         assert not is_written_by_next(), "there is nothing to seal"
-        store.live.restore_names({f"yum-dev/{number}": SHA for number in range(12_000)})
+        store.published_names.add((f"yum-dev/{number}", SHA) for number in range(12_000))
         assert is_written_by_next()
         assert not is_written_by_next()
-        store.live.restore_names({"yum-dev/ü/new": BACKUP, "yum-dev/\U0001f600": SHA, "yum-dev/\ufb01": SHA})
+        store.published_names.add([("yum-dev/ü/new", BACKUP), ("yum-dev/\U0001f600", SHA), ("yum-dev/\ufb01", SHA)])
         assert is_written_by_next()
         assert not is_written_by_next()
         assert not is_written_by_next(), "nor where it was found sealed before"

@@ -41,5 +41,5 @@ def test_what_the_disk_cut_off_of_the_site_is_complete_before_a_key_is_published
             (directory / staged_name("index.html")).write_bytes(b"page")
         publish_own_keys(replace(context, keys=keys))
         assert (context.root / "index.html").read_bytes() == b"page"
-        assert context.store.live.identities(SITE.name).keys() == {"site", "keys"}
+        assert context.store.publications.identities(SITE.name).keys() == {"site", "keys"}
         assert (context.root / "repo-keys/apt.asc").read_bytes() == b"armored"

@@ -1,0 +1,101 @@
+"""Remembers what each publication last published: its identity, its generation, and facts for the next time."""
+
+import json
+from collections.abc import Collection, Mapping
+
+from packrat_agent.model.tree import ReadyPublication
+from packrat_agent.state.database import Database
+from packrat_agent.state.generations import Generations
+
+
+class Publications:
+    """The table of publications, each known by its repository and its name."""
+
+    def __init__(self, db: Database, generations: Generations) -> None:
+        self._db = db
+        self._generations = generations
+
+    def identities(self, repo: str) -> dict[str, str]:
+        """Map publication → the identity that was last published; '' if it has to be published again."""
+        return dict(self._db.rows("SELECT name, identity FROM publications WHERE repo = ?", (repo,)))
+
+    def published_at(self, repo: str) -> float | None:
+        """Tell when anything of a repository was last published, in epoch seconds; None where nothing was."""
+        rows = self._db.rows("SELECT max(published_at) FROM publications WHERE repo = ?", (repo,))
+        return rows[0][0] or None
+
+    def facts(self, repo: str) -> dict[str, Mapping[str, str]]:
+        """Map publication → the facts that were remembered with its last generation."""
+        rows = self._db.rows("SELECT name, facts FROM publications WHERE repo = ?", (repo,))
+        # Most of the thousands of projects of a Python repository remember nothing.
+        return {name: json.loads(facts) if facts != "{}" else {} for name, facts in rows}
+
+    def facts_with(self, repo: str, fact: str) -> dict[str, Mapping[str, str]]:
+        """Do the same for the publications that have the named fact; others may have very many facts."""
+        sql = "SELECT name, facts FROM publications WHERE repo = ? AND instr(facts, ?)"
+        return {name: json.loads(facts) for name, facts in self._db.rows(sql, (repo, json.dumps(fact)))}
+
+    def generation(self, repo: str, name: str) -> int | None:
+        """Give the number of the generation that was last published; None for a publication that is not known."""
+        rows = self._db.rows("SELECT generation FROM publications WHERE repo = ? AND name = ?", (repo, name))
+        return rows[0][0] if rows else None
+
+    def first_generations(self, repo: str) -> dict[str, int]:
+        """Map publication → the first generation that names what is written now; 0 if that is not known.
+
+        A publication that is published again because a file was damaged named that file before.
+        """
+        rows = self._db.rows("SELECT name, identity, generation FROM publications WHERE repo = ?", (repo,))
+        return {name: generation + 1 if identity else 0 for name, identity, generation in rows}
+
+    def remember_foreign(self, repo: str, name: str, facts: Mapping[str, str]) -> None:
+        """Remember facts of a publication that another agent made; what is known of one of ours stays."""
+        with self._db.transaction() as db:
+            db.execute(
+                "INSERT OR IGNORE INTO publications (repo, name, identity, generation, facts, published_at) "
+                "VALUES (?, ?, '', 0, ?, 0)",
+                (repo, name, json.dumps(dict(facts))),
+            )
+
+    def note(
+        self, repo: str, publication: ReadyPublication, generation: int, now: float, *, leaves_indexes: bool
+    ) -> None:
+        """Remember that a generation was published.
+
+        Args:
+            repo: The name of the repository.
+            publication: What was published.
+            generation: The number of its generation.
+            now: The moment, in epoch seconds.
+            leaves_indexes: Whether index files of the generation before it stay on disk for a while.
+
+        Raises:
+            DiskError: The change can't be written.
+        """
+        facts = json.dumps(dict(publication.facts))
+        with self._db.transaction() as db:
+            if leaves_indexes:
+                self._generations.note_replaced(repo, publication.name, generation - 1, now)
+            db.execute(
+                "INSERT OR REPLACE INTO publications (repo, name, identity, generation, facts, published_at) "
+                "VALUES (?, ?, ?, ?, ?, ?)",
+                (repo, publication.name, publication.identity, generation, facts, now),
+            )
+
+    def publish_again(self, repo: str, name: str) -> None:
+        """Have a publication published again, although nothing of it changed: a file of it is damaged."""
+        with self._db.transaction() as db:
+            db.execute("UPDATE publications SET identity = '' WHERE repo = ? AND name = ?", (repo, name))
+
+    def ended(self, repo: str, present: Collection[str]) -> list[str]:
+        """Name the publications of a repository that are known and not among those present."""
+        kept = frozenset(present)
+        rows = self._db.rows("SELECT name FROM publications WHERE repo = ?", (repo,))
+        return [name for (name,) in rows if name not in kept]
+
+    def drop(self, repo: str, name: str | None = None) -> None:
+        """Forget a publication with its earlier generations, or all of a repository."""
+        with self._db.transaction() as db:
+            where, values = ("", (repo,)) if name is None else (" AND name = ?", (repo, name))
+            db.execute(f"DELETE FROM publications WHERE repo = ?{where}", values)
+            self._generations.drop(repo, name)
