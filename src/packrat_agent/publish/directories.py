@@ -1,4 +1,4 @@
-"""Goes through the directories below root_dir one after the other, and keeps the way to the last one open.
+"""Goes through the directories below root_dir one after the other, and keeps those on the way to the last one open.
 
 A publication may have some thousand directories beside each other, each with a file or two. From one to the next only
 the last name is looked up, in the descriptor of the directory above it:
@@ -6,15 +6,20 @@ the last name is looked up, in the descriptor of the directory above it:
     with OpenDirectories(root) as directories:
         directories.enter("pypi/simple/first")
         os.rename(spare, "index.html", dst_dir_fd=directories.enter("pypi/simple/second"))
+        os.unlink("index.html", dir_fd=directories.find(["pypi", "simple", "third"]))
 
-No link is followed: one that stands in the way is replaced by a directory.
+1. No link is followed: `enter` replaces it by a directory, `find` fails.
+2. No other filesystem is entered.
+3. A directory that was moved away since is left: what is put into it, or removed from it, would be somebody else's.
 """
 
 import errno
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 from packrat_core.fs.disk_errors import as_disk_error
 from packrat_core.fs.links import split_path
@@ -38,8 +43,9 @@ class OpenDirectories:
         self._made: list[bool] = []
         with as_disk_error("read", root):
             self._open = [os.open(root, os.O_RDONLY | os.O_DIRECTORY)]
+        self._seen = [os.fstat(self._open[0])]
 
-    def __enter__(self) -> "OpenDirectories":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -65,26 +71,62 @@ class OpenDirectories:
         Raises:
             DiskError: it can't be made.
         """
-        parts = split_path(relative)
+        with as_disk_error("make the directory", f"{self._root}/{relative}"):
+            for name in self._leave(split_path(relative)):
+                self._add(name, *_open_or_make(name, self._open[-1], is_above_new=self.is_new))
+        return self._open[-1]
+
+    def find(self, parts: Sequence[str]) -> int:
+        """Go to a directory that is there.
+
+        Args:
+            parts: the names on the way to it, from root_dir on.
+
+        Returns:
+            Its descriptor, which is open until another directory is entered.
+
+        Raises:
+            OSError: it does not exist; a part of it is a link, not a directory or of another filesystem.
+        """
+        for name in self._leave(parts):
+            self._add(name, os.open(name, _DIRECTORY, dir_fd=self._open[-1]), is_made=False)
+        return self._open[-1]
+
+    def _leave(self, parts: Sequence[str]) -> Sequence[str]:
+        """Close the directories that are not on the way to another one; gives the names that are left of that way."""
         same = 0
         for part, name in zip(parts, self._names, strict=False):
-            if part != name:
+            if part != name or not self._is_in_place(same):
                 break
             same += 1
         while len(self._names) > same:
             os.close(self._open.pop())
+            self._seen.pop()
             self._names.pop()
             self._made.pop()
-        for part in parts[same:]:
-            with as_disk_error("make the directory", f"{self._root}/{relative}"):
-                descriptor, made = _enter(part, self._open[-1], is_above_new=self.is_new)
-            self._open.append(descriptor)
-            self._names.append(part)
-            self._made.append(made)
-        return self._open[-1]
+        return parts[same:]
+
+    def _add(self, name: str, descriptor: int, is_made: bool) -> None:
+        """Go on to a directory that is open, in the last one."""
+        seen = os.fstat(descriptor)
+        if seen.st_dev != self._seen[0].st_dev:
+            os.close(descriptor)
+            raise OSError(errno.EXDEV, "is another filesystem", "/".join((str(self._root), *self._names, name)))
+        self._open.append(descriptor)
+        self._seen.append(seen)
+        self._names.append(name)
+        self._made.append(is_made)
+
+    def _is_in_place(self, number: int) -> bool:
+        """Tell whether a directory on the way is still what its name stands for in the one above it."""
+        try:
+            found = os.stat(self._names[number], dir_fd=self._open[number], follow_symlinks=False)
+        except FileNotFoundError:
+            return False
+        return os.path.samestat(found, self._seen[number + 1])
 
 
-def _enter(name: str, above: int, *, is_above_new: bool) -> tuple[int, bool]:
+def _open_or_make(name: str, above: int, *, is_above_new: bool) -> tuple[int, bool]:
     """Open a directory, and tell whether it was made for that.
 
     Args:

@@ -9,11 +9,10 @@ import stat
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from packrat_agent.config.settings import AGENT_DIR
 from packrat_agent.model.paths import is_kept
+from packrat_agent.publish.directories import OpenDirectories
 from packrat_core.failpoints import done
 from packrat_core.fs.disk_errors import as_disk_error
 from packrat_core.fs.links import change_mode, open_directory, remove_directory, split_path
@@ -36,14 +35,14 @@ def collect_garbage(
     removed: list[str] = []
     parents: set[str] = set()
     # As text, since a takeover may remove many thousands, and pathlib takes longer than the kernel.
-    with _Way(root) as way:
+    with OpenDirectories(root) as opened:
         for path in paths:
             parts = split_path(path)
             if not parts or is_kept(path, kept) or parts[0] == AGENT_DIR:
                 continue
             with as_disk_error("remove", f"{root}/{path}"):
                 try:
-                    _unlink(way, parts)
+                    _unlink(opened, parts)
                 except PermissionError:
                     if on_denied is None:
                         raise
@@ -59,12 +58,12 @@ def collect_garbage(
 
 def remove_empty_directories(root: Path, directories: Iterable[str], kept: Collection[str]) -> None:
     """Remove those of the directories that are empty, deepest first."""
-    with _Way(root) as way:
+    with OpenDirectories(root) as opened:
         for directory in sorted(directories, key=lambda path: (-path.count("/"), path)):
             parts = split_path(directory)
             if parts and not is_kept(directory, kept):
                 with suppress(OSError):
-                    os.rmdir(parts[-1], dir_fd=way.enter(parts[:-1]))
+                    os.rmdir(parts[-1], dir_fd=opened.find(parts[:-1]))
 
 
 def remove_directories(
@@ -146,70 +145,9 @@ def unlock(root: Path, path: str) -> None:
         change_mode(name, lambda mode: stat.S_IMODE(mode) | stat.S_IRWXU if stat.S_ISDIR(mode) else None, parent)
 
 
-def _unlink(way: "_Way", parts: Sequence[str]) -> None:
+def _unlink(opened: OpenDirectories, parts: Sequence[str]) -> None:
     with _unless_elsewhere():
-        name, parent = parts[-1], way.enter(parts[:-1])
+        name, parent = parts[-1], opened.find(parts[:-1])
         # A directory may have taken the place of the file. It stays until the full scan has looked at what is in it.
         if not stat.S_ISDIR(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode):
             os.unlink(name, dir_fd=parent)
-
-
-class _Way:
-    """Keeps the way to the directory that was entered last open: files that are removed lie beside each other.
-
-    As `open_directory`, it follows no link and enters no other filesystem. Nor does it stay in a directory that
-    somebody has moved away since, such as to keep what is in it.
-    """
-
-    def __init__(self, root: Path) -> None:
-        self._root = root
-        self._names: list[str] = []
-        self._open: list[int] = []
-        self._seen: list[os.stat_result] = []
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, _kind: type[BaseException] | None, _error: BaseException | None, _at: TracebackType | None
-    ) -> None:
-        while self._open:
-            os.close(self._open.pop())
-
-    def enter(self, parts: Sequence[str]) -> int:
-        """Give the descriptor of a directory, by the names on the way to it; it is open until another one is entered.
-
-        Raises:
-            OSError: As `open_directory`.
-        """
-        if not self._open:
-            self._open.append(os.open(self._root, os.O_RDONLY | os.O_DIRECTORY))
-            self._seen.append(os.fstat(self._open[0]))
-        same = 0
-        for part, name in zip(parts, self._names, strict=False):
-            if part != name or not self._is_in_place(same):
-                break
-            same += 1
-        while len(self._names) > same:
-            os.close(self._open.pop())
-            self._seen.pop()
-            self._names.pop()
-        for part in parts[same:]:
-            below = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=self._open[-1])
-            self._open.append(below)
-            self._seen.append(os.fstat(below))
-            self._names.append(part)
-            if self._seen[-1].st_dev != self._seen[0].st_dev:
-                os.close(self._open.pop())
-                self._seen.pop()
-                self._names.pop()
-                raise OSError(errno.EXDEV, "is another filesystem", f"{self._root}/{'/'.join(parts)}")
-        return self._open[-1]
-
-    def _is_in_place(self, number: int) -> bool:
-        """Tell whether a directory on the way is still what its name stands for in the one above it."""
-        try:
-            found = os.stat(self._names[number], dir_fd=self._open[number], follow_symlinks=False)
-        except FileNotFoundError:
-            return False
-        return os.path.samestat(found, self._seen[number + 1])

@@ -1,4 +1,4 @@
-"""Directories are made and entered as `ensure_directory` makes them, and no link is followed on the way."""
+"""Directories are made and entered as `ensure_directory` makes them, or only found; no link is followed on the way."""
 
 import os
 from pathlib import Path
@@ -12,6 +12,7 @@ from packrat_agent.publish.directories import OpenDirectories
 from packrat_core.errors import DiskError
 from packrat_core.fs.links import ensure_directory
 from support.descriptors import open_below
+from support.small_disk import small_disk
 
 NAMES = st.sampled_from(["a", "b", "c"])
 PATHS = st.lists(NAMES, max_size=4).map("/".join)
@@ -105,3 +106,50 @@ def test_what_somebody_puts_into_a_directory_that_was_just_made_is_no_way_out(tm
         descriptor = way.enter("new/below")
         assert os.fstat(descriptor).st_ino == (root / "new/below").lstat().st_ino != outside.stat().st_ino
         assert way.is_new is (what != "directory")
+
+
+def test_a_directory_that_was_moved_away_is_not_gone_on_with(tmp_path: Path) -> None:
+    (tmp_path / "root/simple/one").mkdir(parents=True)
+    with OpenDirectories(tmp_path / "root") as way:
+        way.enter("simple/one")
+        (tmp_path / "root/simple").rename(tmp_path / "moved")
+        made = way.enter("simple/one")
+        assert os.fstat(made).st_ino == (tmp_path / "root/simple/one").stat().st_ino
+        assert way.is_new
+        (tmp_path / "root/simple").rename(tmp_path / "moved again")
+        (tmp_path / "root/simple/one").mkdir(parents=True)
+        assert os.fstat(way.enter("simple/one")).st_ino == (tmp_path / "root/simple/one").stat().st_ino
+        (tmp_path / "root/simple/one").rename(tmp_path / "last")
+        with pytest.raises(FileNotFoundError):
+            way.find(["simple", "one"])
+    assert look(tmp_path / "moved") == look(tmp_path / "moved again") == {"one": "directory"}
+
+
+def test_what_is_only_looked_for_is_neither_made_nor_replaced(tmp_path: Path) -> None:
+    root, outside = tmp_path / "root", tmp_path / "outside"
+    (root / "there/below").mkdir(parents=True)
+    (outside / "below").mkdir(parents=True)
+    (root / "link").symlink_to(outside)
+    (root / "file").touch()
+    before = look(root)
+    with OpenDirectories(root) as way:
+        for parts in (["none"], ["link"], ["link", "below"], ["file"], ["there", "none"]):
+            with pytest.raises(OSError, match=parts[-1] if parts[0] != "link" else "link"):
+                way.find(parts)
+        assert os.fstat(way.find(["there", "below"])).st_ino == (root / "there/below").stat().st_ino
+        assert not way.is_new
+        assert os.fstat(way.find([])).st_ino == root.stat().st_ino
+    assert look(root) == before
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount")
+def test_another_filesystem_is_not_entered(tmp_path: Path) -> None:
+    (tmp_path / "a/disk").mkdir(parents=True)
+    with small_disk(tmp_path / "a/disk", "1m"), OpenDirectories(tmp_path) as way:
+        (tmp_path / "a/disk/below").mkdir()
+        with pytest.raises(DiskError, match="another filesystem"):
+            way.enter("a/disk/below")
+        with pytest.raises(OSError, match="another filesystem"):
+            way.find(["a", "disk"])
+        assert os.fstat(way.enter("a")).st_ino == (tmp_path / "a").stat().st_ino
+    assert open_below(tmp_path) == []
