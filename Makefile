@@ -13,7 +13,7 @@ help:
 	@echo "make test              run all tests; installs the clients that they need"
 	@echo "make test ARGS='tests/agent -k plan'   run some of them"
 	@echo "make check             ruff, mypy, import-linter, deptry, vulture and the rules of the architecture"
-	@echo "make reference         write docs/reference.md anew, from the code"
+	@echo "make reference         regenerate docs/reference.md from the code"
 	@echo "make requirements      pin what pyproject.toml asks for, with hashes; what is pinned stays as it is"
 	@echo "make deb               build the Debian packages of agent and server for bookworm and trixie into dist/"
 	@echo "make test-deb          build and install them in fresh roots of both, with lintian and a real client"

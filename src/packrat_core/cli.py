@@ -4,7 +4,7 @@ The group imports a command when that is called, and tells errors in one sentenc
 and monitoring calls `check` every minute: neither waits for what the other commands import. So the group lists names
 and summaries:
 
-    main.add_command(CommandInModule("status", "packrat_agent.cli.status:status_command", "Say how the mirror stands."))
+    main.add_command(CommandInModule("status", "packrat_agent.cli.status:status_command", "Show its state."))
 """
 
 import gc
@@ -56,7 +56,7 @@ class CommandInModule(click.Command):
 
 
 def _import(module: str) -> ModuleType:
-    """Import a module, and don't look for garbage meanwhile: nearly all that modules make stays."""
+    """Import a module without garbage collection: nearly all objects that modules make stay."""
     collects = gc.isenabled()
     gc.disable()
     try:

@@ -32,7 +32,7 @@ Acquire::http::Proxy "DIRECT";
 
 
 class PrivateApt:
-    """An apt whose configuration and state are below `root`, for one architecture."""
+    """An apt with its configuration and state below `root`, for one architecture."""
 
     def __init__(self, root: Path, sources: str, architecture: str = "amd64") -> None:
         for name in ("state/lists/partial", "cache/archives/partial", "etc", "empty", "log", "downloads"):

@@ -12,7 +12,7 @@ from packrat_demo.client_run import ClientRun, run_client
 
 
 class PrivateDnf:
-    """A dnf whose configuration and state are below `root`; it installs into `target`."""
+    """A dnf with its configuration and state below `root`; it installs into `target`."""
 
     def __init__(self, root: Path, repo_file: str, arch: str = "x86_64") -> None:
         self.target = root / "target"
@@ -41,7 +41,7 @@ class PrivateDnf:
 
 
 class PrivateZypper:
-    """A zypper whose configuration and state are in `root`, which it installs into."""
+    """A zypper with its configuration and state in `root`, which it installs into."""
 
     def __init__(self, root: Path, repo_file: str) -> None:
         self._root = root

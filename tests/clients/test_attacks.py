@@ -161,7 +161,7 @@ def test_a_frozen_mirror_is_noticed_by_apt_alone_and_with_valid_until(tmp_path: 
             told = apt.run("update")
             assert told.exit_code != 0
             assert "is expired" in told.output
-            # The next sync writes it anew, though nothing changed.
+            # The next sync writes it again, though nothing changed.
             lab.agent("sync")
             assert apt.run("update").exit_code == 0
 

@@ -59,7 +59,7 @@ def tag_again(made: TypeStage) -> str:
 def test_after_a_kill_the_signatures_of_an_image_stay(tmp_path: Path, key: Key) -> None:
     with type_stage(tmp_path, key, DOCKER) as made:
         uris = [begin(made)]
-        # The image gets another tag: its list of signatures is written anew, and the state database has the old one.
+        # The image gets another tag: its list of signatures is rewritten, and the state database has the old one.
         uris.append(tag_again(made))
         die(made.lab, "content-flushed")
         before = owners(made)

@@ -243,7 +243,7 @@ def test_a_directory_that_is_closed_even_to_its_owner_is_opened(lab: Stage, mode
     for place in places:
         assert f"damaged path={place} " in done.stderr
         assert stat.S_IMODE((lab.www / place).stat().st_mode) == 0o755
-    # Nothing was lost by it, or made anew.
+    # Nothing was lost by it, or made again.
     assert lab.tree() == before
 
 

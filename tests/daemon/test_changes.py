@@ -1,4 +1,4 @@
-"""What `run` does for single packages comes to the same as a `sync` that decides everything anew."""
+"""What `run` does for single packages comes to the same as a `sync` that decides everything again."""
 
 import signal
 import sqlite3

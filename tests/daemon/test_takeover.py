@@ -67,7 +67,7 @@ def test_a_dry_run_says_what_a_takeover_would_do_and_touches_nothing(made: Takeo
     assert sum("(downloaded)" in line for line in added) == 1
     removed = {line.removeprefix("x ").removesuffix(" (untracked)") for line in said if line.startswith("x ")}
     assert {"stray", "docker-dev/cache/web/web_1.0.tar", "yum-dev/rhel/main/9/repodata/primary.xml"} <= removed
-    # Not what is written anew in its place, or stays as a link.
+    # Not what is rewritten in its place, or stays as a link.
     assert not any(path.endswith(("Packages", "Release", "repomd.xml", "MANIFEST_all.json")) for path in removed)
     assert not any("packages/" in path for path in removed)
     assert not any(line.startswith(("?", "~", "!")) for line in said)

@@ -82,7 +82,7 @@ def test_a_mirror_without_an_address_is_sound_through_changes(mirror: Stage, tmp
         lab.server.untag(uri, "dev")
     lab.agent("sync")
     assert faults_of(lab.www) == {}
-    # Another address or key signs everything anew, beside what was.
+    # Another address or key signs everything again, beside what was.
     lab.extra["public_url"] = "https://other.example.com"
     lab.key = mirror.key
     lab.write_config()

@@ -56,7 +56,7 @@ def test_small_steps_count_together_but_not_what_failed(lab: Stage) -> None:
         lab.server.untag(uri, "dev")
     lab.agent("sync")
     assert lab.packages().count("Package: package-") == 6
-    # The agent starts anew each time, and nobody follows `changes`: these go without a word, but for what failed.
+    # The agent starts again each time, and nobody follows `changes`: these go without a word, but for what failed.
     for uri in uris[6:10]:
         lab.server.untag(uri, "dev")
     lab.server.act(uris[10], "fail")

@@ -83,6 +83,6 @@ def test_a_session_that_an_administrator_ended_meanwhile_is_told(server: Server)
         engine.dispose()
         os.write(terminal, b"y\n")
 
-    told = "packrat-server: the session of ci was ended meanwhile, since an administrator changed the user; "
+    told = "packrat-server: the session of ci was ended, since an administrator changed the user; "
     code, said = fail_at_terminal(server, change_user_and_agree)
     assert (code, said) == (4, told + "repeat the command: what is done already stays\n")

@@ -177,7 +177,7 @@ def test_who_follows_misses_no_change_of_many_writers(server: World) -> None:
 def test_the_journal_becomes_visible_in_the_order_of_its_ids(postgresql: Cluster, tmp_path: Path) -> None:
     url = postgresql.new_database()
     name = psycopg.conninfo.conninfo_to_dict(url)["dbname"]
-    # Who waits must look anew after that, also where the database's default is to look once.
+    # Who waits must look again after that, also where the database's default is to look once.
     postgresql.execute(f"ALTER DATABASE {name} SET default_transaction_isolation = 'repeatable read'")
     with world(tmp_path, url) as server:
         engine = open_database(server.data)

@@ -25,7 +25,7 @@ OURS = ("packrat-agent", "packrat-server")
 STATE = Path("/var/lib")
 PIDS = Path("/run/stand-in")
 _LISTS = ("Environment", "ExecStart", "ReadWritePaths")
-"""Settings whose lines add up; one without a value begins anew. Source: systemd.exec(5), systemd.service(5)."""
+"""Settings whose lines add up; one without a value starts over. Source: systemd.exec(5), systemd.service(5)."""
 _USER, _NAMESPACE = 217, 226
 """Exit codes of systemd for a unit whose user, or whose ReadWritePaths, are not there. Source: systemd.exec(5)."""
 

@@ -56,21 +56,21 @@ def _limit(name: str, field: str, default: Limit | None, text: str) -> Callable[
 @_limit("--max-away", "away_s", Limits().away_s, "Seconds for which the server may be away.")
 @_limit("--max-pass-age", "pass_age_s", None, "Seconds since the last full sync; by default 3:10 full_sync_intervals.")
 @_limit("--max-refused", "refused", Limits().refused, "How many files may be left out: refused, or failed so far.")
-@_limit("--key-days", "key_days", Limits().key_days, "Days for which the signing key must still be good.")
+@_limit("--key-days", "key_days", Limits().key_days, "Days for which the signing key must still be valid.")
 @_limit("--disk-free", "disk_percent", Limits().disk_percent, "Percent that must be free below root_dir and state_db.")
 @_limit(
     "--max-old-indexes",
     "old_index_percent",
     Limits().old_index_percent,
-    "Percent of the disk that earlier indexes hold.",
+    "Percent of the disk that earlier indexes may take.",
 )
-@click.option("--allow-stopped", is_flag=True, help="The agent need not be running: a timer starts `sync`.")
-@click.option("--allow-plain-http", is_flag=True, help="The way to the server is safe without https.")
+@click.option("--allow-stopped", is_flag=True, help="Don't expect a running agent: a timer starts `sync`.")
+@click.option("--allow-plain-http", is_flag=True, help="Accept plain http: the network to the server is safe.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object in place of the line.")
 @config_option
 @click.pass_context
 def check_command(ctx: click.Context, /, as_json: bool, **given: Any) -> None:
-    """Judge the mirror as a monitoring plugin does.
+    """Check the mirror, as a monitoring plugin.
 
     Each limit is WARNING or WARNING:CRITICAL. Exit codes: 0 OK; 1 WARNING; 2 CRITICAL; 3 UNKNOWN.
     """

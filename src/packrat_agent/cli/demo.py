@@ -10,7 +10,7 @@ from packrat_core.listen import parse_listen
 
 
 @click.command("demo")
-@click.option("--once", is_flag=True, help="Prove it with the real clients, then end.")
+@click.option("--once", is_flag=True, help="Prove it with the real clients, then exit.")
 @click.option(
     "--directory",
     type=click.Path(path_type=Path, readable=False),

@@ -18,9 +18,9 @@ from packrat_core.text import count_of, printable
 @config_option
 @click.pass_context
 def doctor_command(ctx: click.Context, as_json: bool) -> None:
-    """Look at everything that can be wrong, and say what to do. Run it as root; it changes nothing.
+    """Check everything that can be wrong, and say what to do. Run it as root; it changes nothing.
 
-    It looks at the configuration, the directories and keys as the agent's user meets them, the packrat server, the
+    It looks at the configuration, the directories and keys as the agent's user sees them, the packrat server, the
     clock, the disk, the service, and whether public_url serves the tree. Exit codes: 0, also with warnings; 1 if
     something is wrong.
     """

@@ -67,15 +67,15 @@ _PATH = click.Path(path_type=Path, readable=False)
     help="Which web server gets a site file.",
 )
 @click.option("--no-start", is_flag=True, help="Don't start the service.")
-@click.option("--dry-run", is_flag=True, help="Say what would be made; change nothing.")
+@click.option("--dry-run", is_flag=True, help="Show what would be made; change nothing.")
 @config_option
 @click.pass_obj
 def init_command(config_path: Path, /, **given: Any) -> None:
     """Set up a mirror: user, directories, key, mirror.conf, first sync, site file, service.
 
-    It asks for the packrat server, the mirror's name and psk there, and the address for clients, unless options say
-    so. What can't work is refused before anything is changed. What is there already stays: run it again after an
-    error, and it goes on from there.
+    It asks for the packrat server, the mirror's name and psk there, and the address for clients, unless they are given
+    as options. What can't work is refused before anything is changed. What exists already stays: after an error, run it
+    again, and it continues.
     """
     mirror = _read_mirror(config_path.absolute(), given)
     check_rights(mirror)

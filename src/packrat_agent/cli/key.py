@@ -29,7 +29,7 @@ from packrat_core.fs.atomic import write_whole
 def key_command() -> None:
     """Show, make, replace, export and back up the signing key.
 
-    Run by root, gpg works as the agent's user.
+    When root runs these commands, gpg runs as the agent's user.
     """
 
 
@@ -41,7 +41,7 @@ key_command.add_command(rotate_command)
 def show_command(config_path: Path) -> None:
     """Show the keys that sign, and what clients refuse.
 
-    Also how far a rotation is.
+    It also shows how far a rotation has come.
     """
     config = load(config_path)
     sections = _sections(config)
@@ -123,7 +123,7 @@ def new_command(config_path: Path, name: str | None, kind: str, expires: str, wi
 
 @key_command.command("export")
 @click.option("--section", default="mirror", show_default=True, help="The section whose key it is: `repo apt-prod`.")
-@click.option("--binary", is_flag=True, help="In the form for a file that ends in .gpg.")
+@click.option("--binary", is_flag=True, help="Binary, for a file that ends in .gpg.")
 @click.pass_obj
 def export_command(config_path: Path, section: str, binary: bool) -> None:
     """Print the public key as it is published.

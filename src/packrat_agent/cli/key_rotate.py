@@ -36,15 +36,15 @@ _STEPS = ("begin", "switch", "finish", "forget", "now")
 @click.option("--section", default="mirror", show_default=True, help="The section whose key it is: `repo apt-prod`.")
 @click.option("--begin", metavar="KEY", help="Phase 1: offer KEY to clients. The present key goes on signing.")
 @click.option("--switch", is_flag=True, help="Phase 2: sign with the new key; the former one signs beside it.")
-@click.option("--finish", is_flag=True, help="Phase 3: the former key signs no more.")
+@click.option("--finish", is_flag=True, help="Phase 3: the former key stops signing.")
 @click.option("--forget", is_flag=True, help="Stop publishing retired keys, once no package needs them.")
 @click.option("--now", metavar="KEY", help="The present key was stolen: sign all with KEY at once. Breaks clients.")
 @click.pass_obj
 def rotate_command(config_path: Path, /, section: str, **steps: str | bool | None) -> None:
     """Replace the signing key, in phases.
 
-    Without an option, say where that stands and what comes next.
-    Each step changes mirror.conf, and counts once the agent has read it again.
+    Without an option, show the phase and what comes next. Each step changes mirror.conf, and takes effect once the
+    agent has read it again.
     """
     config = load(config_path)
     asked = [step for step in _STEPS if steps[step]]
@@ -197,7 +197,7 @@ class _Rotation:
             kept = count_of(noted.kept_packages, *packages, grouped=True)
             raise Held(
                 f"{kept} the signature of a retired key, and clients need it for them",
-                hint="wait until they are withdrawn. To have them signed anew, with other bytes under the same names, "
+                hint="wait until they are withdrawn. To have them signed again, with other bytes under the same names, "
                 "take gpg_retired_keys out of mirror.conf",
             )
         self._apply(None, {"gpg_retired_keys": None})

@@ -11,7 +11,7 @@ to replace the key:
   3. packrat-agent key backup FILE"""
 
 _OFFERED = """\
-Give every client the new key now; repo-key and repo-key.gpg hold both keys. Nothing breaks meanwhile.
+Give every client the new key now; repo-key and repo-key.gpg hold both keys. Nothing breaks in the meantime.
   apt       curl -fsSL -o /etc/apt/keyrings/packrat-mirror.gpg URL/repo-key.gpg
   dnf, yum  rpm --import URL/repo-key; rm -rf /var/cache/dnf/*/pubring; dnf -y makecache --refresh
   zypper    rpm --import URL/repo-key
@@ -48,6 +48,6 @@ Without an overlap, this breaks all clients until they have the new key:
   zypper    refuses the repository until `rpm --import URL/repo-key`
   images    refused until policy.json is fetched again
   files     gpgv fails until repo-key.gpg is fetched again
-Every package is downloaded from the packrat server again and signed anew, with other bytes under the same names.
+Every package is downloaded from the packrat server again and signed again, with other bytes under the same names.
 Then take the stolen key away from clients: `rpm -e gpg-pubkey-…`, the files in /etc/apt/keyrings, and publish its
 revocation certificate where they look for one."""

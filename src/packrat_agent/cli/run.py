@@ -33,7 +33,7 @@ log = structlog.get_logger()
 @config_option
 @click.pass_obj
 def run_command(config_path: Path) -> None:
-    """Do a full sync, then follow the server until SIGTERM. SIGHUP reads the configuration again."""
+    """Run a full sync, then follow the server until SIGTERM. SIGHUP reloads the configuration."""
     memory.be_sparing()
     config = in_force = load_and_warn(config_path)
     refuse_as_root(config)

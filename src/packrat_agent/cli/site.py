@@ -24,7 +24,7 @@ _ENABLE = {
 @config_option
 @click.pass_obj
 def site_command(config_path: Path, server: str, host: str | None) -> None:
-    """Print the site file for nginx or Apache. Run it again when repositories were added."""
+    """Print the site file for nginx or Apache. Run it again after repositories are added."""
     click.echo(write_mirror_site(load(config_path).mirror, WebServer(server), host), nl=False)
     # Where it goes to a file, the rest is to be done by hand.
     tell_next(_ENABLE[WebServer(server)])

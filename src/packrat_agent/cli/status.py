@@ -19,7 +19,7 @@ from packrat_core.cli import Between
 @config_option
 @click.pass_obj
 def status_command(config_path: Path, as_json: bool, events: int) -> None:
-    """Say how the mirror stands; touches nothing."""
+    """Show the state of the mirror; changes nothing."""
     status = read_status(load(config_path), events)
     if as_json:
         click.echo(status.as_json())

@@ -43,7 +43,7 @@ from packrat_core.text import count_of
 
 
 @click.command("sync")
-@click.option("--dry-run", is_flag=True, help="Say what would be done, also by a takeover; touch nothing.")
+@click.option("--dry-run", is_flag=True, help="Show what would be done, also by a takeover; change nothing.")
 @click.option(
     "--adopt",
     is_flag=True,
@@ -63,7 +63,7 @@ from packrat_core.text import count_of
 @config_option
 @click.pass_obj
 def sync_command(config_path: Path, dry_run: bool, adopt: bool, accept_removals: bool, trust_clock: bool) -> None:
-    """Do one full sync and exit. Mends, publishes and removes untracked files.
+    """Run one full sync and exit. It repairs files, publishes, and removes untracked files.
 
     It reads every record of the server again and checks every file on disk. (The full syncs of `run` compare the lists,
     and read new records and a sample of the known ones.)

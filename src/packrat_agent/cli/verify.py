@@ -64,7 +64,7 @@ def _read_keys(context: click.Context, option: click.Parameter, values: Sequence
 @click.option(
     "--clients",
     is_flag=True,
-    help="Let the real clients that this machine has read the tree, too: apt-get, dnf, zypper (as root), pip, skopeo.",
+    help="Also have the real clients on this machine read the tree: apt-get, dnf, zypper (as root), pip, skopeo.",
 )
 @config_option
 @click.pass_obj
@@ -73,8 +73,8 @@ def verify_command(
 ) -> None:
     """Audit a tree as its clients would.
 
-    Verifies signatures, indexes and every file; needs no server and no state database. Ends with exit code 13 where
-    anything is wrong. Of the mirror's own tree, what `status` knows to be wrong is repeated as a warning.
+    Verifies signatures, indexes and every file; needs no server and no state database. Ends with exit code 13 if
+    anything is wrong. For the mirror's own tree, it repeats as warnings what `status` knows to be wrong.
     """
     config = load(config_path) if root is None else None
     top = root if config is None else config.mirror.root_dir

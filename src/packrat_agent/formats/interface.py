@@ -80,7 +80,7 @@ class KeptIndex(Protocol):
         """Hash all that it says; the same for the same entries, however it came about."""
 
     def is_of(self, packages: Iterable[IndexedPackage]) -> bool:
-        """Tell whether it says what one would that is made anew of these, in the order of `package_order`."""
+        """Tell whether it equals an index built from these entries, in the order of `package_order`."""
 
 
 class StandingEntries(Protocol):

@@ -36,7 +36,7 @@ _SHARD_ENTRIES = 64
 _PACKED_STRIDE = 16
 """Compressed shards are smaller than their texts: the hash is kept after so many."""
 _FEW = 0.05
-"""The part of an index up to which its shards are cut one by one; beyond that, all are cut anew."""
+"""The part of an index up to which its shards are cut one by one; beyond that, all are cut again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,7 @@ class ShardedIndex:
         return join_digests(content.digest for content in read_contents([(file, Frame()) for file in self._plain]))
 
     def build(self, chunks: ChunkCache) -> "IndexBuilder":
-        """Begin to make the index anew, from entries in the order of their packages."""
+        """Begin to rebuild the index from entries in the order of their packages."""
         return IndexBuilder(self._new_writer(chunks, self._tells), self._write, self._put)
 
     def records(self) -> Iterator[Record]:
@@ -127,7 +127,7 @@ class ShardedIndex:
             yield from self._read(number)
 
     def change(self, gone: Collection[Entry], new: Collection[Entry], chunks: ChunkCache) -> None:
-        """Take entries out, put others in, and write the shards anew that this touches.
+        """Take entries out, put others in, and rewrite the shards that this touches.
 
         Args:
             gone: Entries that were put in before.

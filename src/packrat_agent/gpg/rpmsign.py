@@ -60,7 +60,7 @@ def sign_package(rpm: Path, sha256: str, into: Path, signer: PackageSigner) -> P
     Raises:
         SigningError: The key does not sign.
         Refused: The file is not an rpm, or damaged.
-        OtherBytes: The file has another SHA-256, or somebody writes to it meanwhile.
+        OtherBytes: The file has another SHA-256, or somebody wrote to it during the read.
         DiskError: The copy can't be written.
     """
     with as_disk_error("read", rpm):

@@ -47,7 +47,7 @@ class Signers:
 
     @property
     def identity(self) -> str:
-        """Name those that sign Release files: others have these signed anew."""
+        """Name those that sign Release files; if they change, the files are signed again."""
         return " ".join(key.fingerprint for key in self.of(Signer.ALL))
 
 

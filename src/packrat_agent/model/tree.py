@@ -120,7 +120,7 @@ class PendingFile:
     signs: What its signatures sign. signers: Who makes each of them; (): the key. quoting: The text around them, one
     chunk more than signatures; () if the file is its one signature. by_hash_dir: Where a copy goes as content, named by
     its SHA-256. lasting: What is signed never changes, so its signatures are kept and used again; those of pointers,
-    which carry a date, are made anew.
+    which carry a date, are rebuilt.
     """
 
     path: str

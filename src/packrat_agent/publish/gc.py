@@ -110,7 +110,7 @@ def open_up(root: Path, paths: Iterable[str]) -> None:
 
 @contextmanager
 def _parent(root: Path, path: str) -> Iterator[tuple[int, str]]:
-    """Open the directory of a path below `root`; a link that takes its place meanwhile leads nowhere.
+    """Open the directory of a path below `root`; a link in its place leads nowhere.
 
     Raises: OSError
     """

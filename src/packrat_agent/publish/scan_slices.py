@@ -24,7 +24,7 @@ DEFAULT_DAYS = 7
 _DAY_S = 86400
 _SHARE_OF_INTERVAL = 0.5
 _RESUME_WITHIN_S = _DAY_S
-"""A scan of everything that was interrupted is gone on with for so long; later, it begins anew."""
+"""For this long after an interruption, a scan of everything is resumed; later, it starts over."""
 
 NEW_ROUND = ScanRound(began=None, ended=None, position=None, bytes=None)
 

@@ -29,14 +29,14 @@ from packrat_agent.model.tree import (
 log = structlog.get_logger()
 
 _THREADS = 4
-"""gpg-agent signs one after the other; meanwhile the other ones start gpg and verify."""
+"""gpg-agent makes one signature at a time; the other threads start gpg and verify."""
 
 _Key = tuple[SignatureForm, str, Signer]
 """What a signature depends on: its form, the SHA-256 of what it signs, and who signs."""
 
 
 def publication_identity(repo: Repo, identity: str, signers: Signers | None) -> str:
-    """Identify a publication with its place and its signers: other keys or another directory make everything anew."""
+    """Identify a publication with its place and its signers: if these change, all of it is published again."""
     return _identify(identity, _place_and_signers(repo, signers))
 
 

@@ -127,7 +127,7 @@ def _open(name: str, above: int | None) -> int:
     if above is None:
         return os.open(name, _LISTED)
     try:
-        # Whoever puts a link in its place meanwhile leads the walk nowhere.
+        # A link that replaces it at this moment is not followed.
         return os.open(name, _LISTED | os.O_NOFOLLOW, dir_fd=above)
     except NotADirectoryError as error:
         raise FileNotFoundError(error.errno, error.strerror, name) from error

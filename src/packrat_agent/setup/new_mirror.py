@@ -141,7 +141,7 @@ def ask_server(config: Config) -> MirrorView:
     Raises:
         ServerUnavailable: It can't be reached.
         ServerRefused: It refuses the name or the psk.
-        ServerBroken: It is no packrat server.
+        ServerBroken: It is not a packrat server.
     """
     state = LoginState()
 

@@ -186,7 +186,7 @@ def run_first_sync(account: Account, config_path: Path) -> None:
     """Run `packrat-agent sync` as the agent's user; what it prints is for the operator.
 
     Raises:
-        PackratError: It ended with an error, whose exit code this one has, too; one that only left files out is none.
+        PackratError: It ended with an error, and this one has its exit code; having left files out is not an error.
     """
     command = [*program(), "--config", str(config_path), "sync"]
     if os.geteuid() == account.uid:

@@ -97,7 +97,7 @@ def try_key_file(file: Path, name: str, passphrase_file: Path | None) -> Signing
         passphrase_file: Holds its passphrase; None for a key without one.
 
     Raises:
-        SigningError: The file can't be read, is no secret key or not the one of that id, or its key can't sign.
+        SigningError: The file can't be read, is not a secret key or not the one with that id, or its key can't sign.
     """
     with tempfile.TemporaryDirectory(prefix="packrat-agent-") as scratch:
         home = Path(scratch)

@@ -3,7 +3,7 @@
     <directory>/_repo_main/packages/index.json
     <directory>/_repo_main/packages/<SHA-256>.json
 
-1. A shard begins at a package whose hash says so. So a change of one package makes one shard anew, or two, and the same
+1. A shard begins at a package whose hash says so. So a change of one package rebuilds one shard, or two, and the same
    packages give the same shards, in whatever order they came.
 2. Shards are named by their content, and the index becomes live last: who has read it finds all that it names.
 3. It says nothing that the repository's own indexes don't say, and stands in the repository's directory, where the web
@@ -98,7 +98,7 @@ def cut(files: Iterable[ListedFile]) -> Cut:
 
 
 def change(shards: Sequence[Shard], packages: Iterable[str], read: Reader) -> Cut:
-    """Make those shards anew that some packages touch.
+    """Rebuild the shards that some packages touch.
 
     Args:
         shards: The shards as they were.
@@ -112,9 +112,9 @@ def change(shards: Sequence[Shard], packages: Iterable[str], read: Reader) -> Cu
     for where in _touched(starts, packages):
         low = starts[where.start] if where.start else ""
         high = starts[where.stop] if where.stop < len(starts) else None
-        anew = cut(read(low, high))
-        done += [*shards[at : where.start], *anew.shards]
-        made |= anew.made
+        remade = cut(read(low, high))
+        done += [*shards[at : where.start], *remade.shards]
+        made |= remade.made
         at = where.stop
     return Cut((*done, *shards[at:]), made)
 

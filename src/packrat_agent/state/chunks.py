@@ -52,7 +52,7 @@ class Chunks:
             self._new[coding, digest] = chunk
         if self._has_much():
             with self._writing:
-                # Another thread may have written them down meanwhile.
+                # Another thread may have stored them in the meantime.
                 if self._has_much():
                     self._write_new()
 

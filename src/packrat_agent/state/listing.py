@@ -67,7 +67,7 @@ class Listing(Collection[str]):
         return self._held.unread_count
 
     def portions(self, size: int = PORTION, *, unread: bool = False) -> Iterator[list[str]]:
-        """Give the URIs, so many at a time, in order; they can be marked meanwhile.
+        """Give the URIs in order, a portion at a time; they can be marked during the iteration.
 
         Args:
             size: The number of URIs in each portion but the last.

@@ -88,7 +88,7 @@ class LiveEntries:
                 for row in self._db.rows(f"SELECT {columns} FROM fragments WHERE rowid IN {_marks(numbers)}", numbers)
             }
             for number, path in some:
-                # One that is gone has been read anew since, by another source.
+                # A file that is gone was read again since, with another source.
                 if row := found.get(number):
                     name, version, arch, products, sha256, size, body = row
                     if products != "[]":
@@ -110,7 +110,7 @@ class LiveEntries:
             "fragment_version = ? AND signer = ? AND fragments.sha256 = files.sha256 WHERE repo = ? AND state = ? AND "
             "uri IN "
         )
-        # The state is asked for again: a record may have been read anew since the URIs were listed.
+        # The state is asked for again: a record may have been read again since the URIs were listed.
         values = (*self._made_by(), self._repo.name, FileState.LIVE, *uris)
         return [self._entry(row) for row in self._db.rows(sql + _marks(uris), values)]
 

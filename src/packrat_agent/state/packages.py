@@ -144,7 +144,7 @@ class WantedFiles:
     def remember_wanted(self, repo: str, wanted: Wanted, packages: Collection[str] | None) -> None:
         """Make the rows of a repository what the server just said.
 
-        A row whose record changed starts anew as wanted; one that was only yanked, or is no longer, stays as it is.
+        A row whose record changed starts again as wanted; one that was only yanked, or is no longer, stays as it is.
 
         Args:
             repo: The name of the repository.

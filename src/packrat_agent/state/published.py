@@ -137,7 +137,7 @@ class LiveFiles:
             if (at := seen.get(f.path)) is not None
         ]
         with self._db.transaction() as db:
-            # Most rows are as `begin` wrote them. An upsert would write what the indexes hold of them anew.
+            # Most rows are as `begin` wrote them. An upsert would rewrite their index entries, too.
             known = db.executemany(
                 "UPDATE live_files SET size = ?5, mtime_ns = ?6, inode = ?7, pointer_rank = ?8, retained = ?9, "
                 "verified_at = ?10, withdrawn_at = NULL, withdrawn_generation = NULL "

@@ -58,7 +58,7 @@ def choose_generations(generations: Sequence[Generation], now: float, rule: Rete
 
 
 def _bucket_s(age_s: float, rule: Retention) -> float | None:
-    """Return the length in seconds of the bucket in which one late generation stays; None if it is no such one."""
+    """Return the length in seconds of the bucket in which one late generation stays; None for one that is not late."""
     if age_s <= rule.index_s or age_s > rule.packages_s or rule.index_s <= 0:
         return None
     return next(bucket_s for bucket_s in _bucket_sizes(rule) if age_s <= 2 * bucket_s)

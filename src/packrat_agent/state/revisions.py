@@ -7,7 +7,7 @@ from collections import Counter
 
 
 class Revisions:
-    """The counts of one process; they begin anew with each."""
+    """The counts of one process; they start over with each."""
 
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()

@@ -59,7 +59,7 @@ class ScannedFiles:
         return found
 
     def paths(self) -> Iterator[list[str]]:
-        """Give the paths of all files, in their order and in portions; changes meanwhile may be missed."""
+        """Give the paths of all files in order, in portions; changes during the iteration may be missed."""
         last = ""
         sql = f"SELECT path FROM live_files WHERE path > ? ORDER BY path LIMIT {_PORTION}"
         while portion := [path for (path,) in self._db.rows(sql, (last,))]:

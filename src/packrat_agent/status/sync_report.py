@@ -111,6 +111,6 @@ def _show_untracked(summary: _SummaryReport) -> None:
         _print_line(f"x … and {len(summary.collected) - _LISTED} more")
     if summary.unremembered:
         _print_line(
-            "No state database of this agent knows this tree. The sync writes the indexes anew in their places, and "
+            "No state database of this agent knows this tree. The sync rewrites the indexes in their places, and "
             "only then removes what is left."
         )

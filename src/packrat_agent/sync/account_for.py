@@ -2,7 +2,7 @@
 
 A server that offers `changes` names the packages that changed. What any server says of a file that failed or is
 deprecated stands in its record, which is read where more files are missing than may go without a word. Where the server
-also lists the deprecated files, for clients that know yanked ones, that a file is deprecated is no reason to lack it.
+also lists the deprecated files, for clients that know yanked ones, a file is not left out for being deprecated.
 """
 
 from collections.abc import Collection

@@ -160,7 +160,7 @@ async def _note(repo: Repo, read: Sequence[PackageFile], asked_at: float, contex
 
 
 async def _take_told(repo: Repo, order: Order, server: Packrat, context: MirrorContext) -> ToldFiles | None:
-    """Take what the server said of the files when it told the change, unless it has become doubtful meanwhile."""
+    """Take what the server said of the files when it told the change, unless it has become doubtful since."""
     told = server.take_told(repo, order.packages)
     if told is None or not await in_thread(context.store.record_reads.is_trusted, told.asked_at):
         return None

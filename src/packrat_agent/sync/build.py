@@ -28,7 +28,7 @@ from packrat_core.fs.verified import Opened, OtherBytes, read_verified
 T = TypeVar("T")
 
 _SIGNING_THREADS = 4
-"""gpg-agent signs one after the other; meanwhile the others check packages, start gpg, and verify."""
+"""gpg-agent makes one signature at a time; the other threads check packages, start gpg, and verify."""
 _READING_THREADS = 2
 
 

@@ -99,7 +99,7 @@ class BundledFetch:
         """SHA-256 → verified file in staging."""
 
     async def run(self) -> None:
-        """Ask for bundles until nothing waits, or it is no use.
+        """Ask for bundles until nothing waits, or bundles don't help.
 
         Raises:
             ExceptionGroup: DiskErrors: staging can't be written.

@@ -92,7 +92,7 @@ def _seal(context: MirrorContext, summary: Summary) -> None:
     except SigningError as error:
         # The former list stays. What has a key of its own, or needs none, must go on without the main key.
         summary.errors["the sealed list"] = str(error)
-        context.fault_log.error("", f"the sealed list can't be made anew: {error}")
+        context.fault_log.error("", f"the sealed list can't be rebuilt: {error}")
 
 
 def _removable(context: MirrorContext, seen: Look, summary: Summary) -> list[str]:
@@ -110,7 +110,7 @@ def _portions(paths: Sequence[str]) -> Iterator[Sequence[str]]:
 
 
 def _collect_withdrawn(context: MirrorContext, paths: Iterable[str]) -> list[str]:
-    """Remove withdrawn files, unless a repository took one back meanwhile or may do so."""
+    """Remove withdrawn files, unless a repository has taken one back or may do so."""
     store, is_in_use = context.store, _is_in_use(context)
     withdrawn = store.live.withdrawn_of(paths)
     expired = [path for path in paths if path in withdrawn and not is_in_use(path)]

@@ -174,7 +174,7 @@ class Summary:
     """What a full sync did.
 
     `collected` names what was removed from disk, `errors` maps a repository to why its sync stopped (or the sealed list
-    to why it could not be made anew), `rejected` names the mirror's own records that can't be used. `unremembered`: the
+    to why it could not be rebuilt), `rejected` names the mirror's own records that can't be used. `unremembered`: the
     state database knew nothing of a tree with files. Of a takeover, a dry run has lines in `losses` on what clients
     would lose, in `changes` on what they would have to accept by hand, and in `notes` on what the operator has to do
     besides.

@@ -92,7 +92,8 @@ def _find_next(name: str, mirror: MirrorSettings, now: datetime) -> SigningKey:
         now: The time at which it has to be valid.
 
     Raises:
-        SigningError: It can't be used. The hint says, too, how to go on without it: nothing is published meanwhile.
+        SigningError: It can't be used. The hint also says how to go on without it, since nothing is published until
+        then.
     """
     try:
         return find_key(name, mirror.gnupg_home, mirror.passphrase_file, now, "gpg_next_key")

@@ -6,7 +6,7 @@ from packrat_agent.state.fragments import Fragments
 
 
 def take_over_signed(fragments: Fragments, keys: SigningKeys) -> None:
-    """Keep the packages that an accepted key has signed as they are, and have those of any other key signed anew.
+    """Keep the packages that an accepted key has signed as they are, and have those of any other key signed again.
 
     Raises:
         DiskError: The state database can't be written.

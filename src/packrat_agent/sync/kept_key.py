@@ -93,7 +93,7 @@ def _find_stale_of(context: MirrorContext, key: SigningKey, place: KeyPlace) -> 
         if is_kept(name, context.kept) and (wrong := _find_wrong(context.root / name, key)) is not None:
             return (
                 f"{name}, which keep_file_list keeps, {wrong}: clients that fetch it refuse what is signed with "
-                f"{key.fingerprint}; export the keys anew (`packrat-agent key export`), or remove {name} from "
+                f"{key.fingerprint}; export the keys again (`packrat-agent key export`), or remove {name} from "
                 "keep_file_list, and the agent writes it"
             )
     return None

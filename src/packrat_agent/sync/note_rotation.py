@@ -1,7 +1,7 @@
 """Notes for `status` and `check` in which phase the rotation of a key is, and since when clients see it.
 
 The phase is what mirror.conf says. A phase counts from the end of the first full sync that published all of it, since
-clients can't act on it earlier. A lost state database loses these dates, and nothing else: they are noted anew.
+clients can't act on it earlier. A lost state database loses these dates, and nothing else: they are noted again.
 """
 
 from dataclasses import replace

@@ -71,7 +71,7 @@ async def sync_and_note(
 
 
 async def _renew_site(context: MirrorContext, result: SyncResult) -> None:
-    """Have the landing page written anew, and at once the list of the host's images where it changed."""
+    """Have the landing page rewritten, and at once the list of the host's images where it changed."""
     if result.publications:
         context.page.arrived.set()
     if CATALOG in result.publications and not context.dry_run:

@@ -31,7 +31,7 @@ from packrat_core.fs.verified import Opened, OtherBytes, read_verified
 log = structlog.get_logger()
 
 _NOWHERE = Path(os.devnull)
-"""Into what files are unpacked whose type unpacks none."""
+"""Where files are unpacked to if their type unpacks none."""
 
 
 def read_at_hand(

@@ -43,7 +43,7 @@ def reconcile(
     """Plan a sync; adopt what is found in its place, and remember places and refusals.
 
     Args:
-        scope: What is decided anew.
+        scope: What is decided again.
         form: The repository's type.
         order: The piece of work.
         store: The state database.
@@ -121,7 +121,7 @@ def _recall(
         recalled = recall(context.root, made_for, unread - found.keys(), context.seals.backups)
         for sha256, fragment in recalled.items():
             maker = fragment.made_by or made_for.signer
-            # What a key has signed that mirror.conf names no more, as a stolen one, is to be signed anew.
+            # What a key has signed that mirror.conf names no more, as a stolen one, is to be signed again.
             if maker == source.signer:
                 found[sha256] = replace(fragment, made_by="")
             elif maker in accepted:

@@ -59,7 +59,7 @@ async def check_records(server: Packrat, repo: str, reads: RecordReads, read_sin
 
 
 def _note_gone(reads: RecordReads, repo: str, newest: str, asked_at: float) -> None:
-    """Distrust all records, unless a sync has removed the newest one meanwhile, or it is distrusted already."""
+    """Distrust all records, unless a sync has removed the newest one in the meantime, or it is distrusted already."""
     read_at = reads.dates(repo).get(newest)
     if read_at is not None and reads.is_trusted(read_at):
         reads.distrust(asked_at, f"{newest} is gone, the newest file of {repo}")

@@ -209,7 +209,7 @@ def _plan(sync: Job, asked: _Asked) -> _Planned:
     sync.result.rejected = list(wanted.rejected)
     store.rejections.note(repo.name, wanted.rejected, None if order.packages is None else wanted.uris)
     wanted = _hold_back(sync, asked)
-    # A full sync decides everything anew; what the last one left stays for the changes that come between.
+    # A full sync decides everything again; what the last one left stays for the changes that come between.
     left = None if order.reread else context.last_renders.take(basis)
     scope = narrow(repo, order.packages, left)
     if scope.packages is None and sync.form.keeps_index:
@@ -232,7 +232,7 @@ def _plan(sync: Job, asked: _Asked) -> _Planned:
 
 
 def _plan_in_portions(sync: Job, wanted: Wanted, basis: Basis) -> _Planned:
-    """Decide everything anew, and hold only what is not settled."""
+    """Decide everything again, and hold only what is not settled."""
     repo, order, store = sync.repo, sync.order, sync.context.store
     lost = () if wanted.names_all_known else store.wanted.lost(repo.name, wanted.uris, order.packages)
     gone = store.wanted.indexed_among(repo.name, lost)
@@ -268,7 +268,7 @@ def _reconcile_in_portions(sync: Job, basis: Basis, gone: frozenset[IndexedFile]
 
 
 def _plan_again(first: _Planned, sync: Job) -> _Planned:
-    """Plan anew, since changes came between; these have told of what clients gained and lost by them."""
+    """Plan again, since changes came between; these have told of what clients gained and lost by them."""
     if sync.form.keeps_index:
         again = _reconcile_in_portions(sync, _basis(sync), first.leaving)
         return replace(again, leaving=first.leaving)
@@ -289,7 +289,7 @@ def _names_what_is_missing(planned: _Planned) -> bool:
 
 
 def _leave_to_full_sync(planned: _Planned, sync: Job) -> _Planned:
-    """Take out of a plan what a full sync is downloading meanwhile, unless it is what changed."""
+    """Take out of a plan what a full sync is downloading at the moment, unless it is what changed."""
     fetching, packages = sync.turn.fetching, frozenset(sync.order.packages or ())
     fetch = tuple(p for p in planned.plan.fetch if p.file.sha256 not in fetching or p.file.package in packages)
     sync.result.left = len(planned.plan.fetch) - len(fetch)

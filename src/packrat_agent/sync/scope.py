@@ -16,9 +16,10 @@ from packrat_agent.sync.last_renders import LastRender
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What a sync decides anew: the files of `packages`, None for all; of these only `uris`, None for all.
+    """What a sync decides again: the files of `packages`, None for all; of these only `uris`, None for all.
 
-    last: what the last sync left; without entries where everything is decided anew. before: its entries of these files.
+    last: what the last sync left; without entries where everything is decided again. before: its entries of these
+    files.
     looked_at: the URIs of the files that are not settled; the state database has the entries of the others. None: none
     was left out since it is settled.
     """
@@ -32,7 +33,7 @@ class Scope:
 
     @property
     def files(self) -> Some | None:
-        """The files that are decided anew, None for all."""
+        """The files that are decided again, None for all."""
         return self.packages if self.uris is None else Uris(self.uris)
 
     def without_standing(self, marks: Mapping[str, bool | None]) -> "Scope":

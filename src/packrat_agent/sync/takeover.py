@@ -169,7 +169,7 @@ def begin_with_suites(context: MirrorContext, repos: Sequence[Repo], untracked: 
 
 
 def find_removed(view: MirrorView, summary: Summary, paths: Sequence[str]) -> list[str]:
-    """Leave out of untracked paths those that a takeover writes anew in their places.
+    """Leave out the untracked paths that a takeover rewrites in their places.
 
     Args:
         view: The mirror as the server describes it.

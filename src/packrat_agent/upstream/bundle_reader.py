@@ -52,7 +52,7 @@ class BundleReader:
         """Take some more bytes, and give the files that are complete now: URI and content.
 
         Raises:
-            ServerBroken: That is no bundle of what was asked for.
+            ServerBroken: That is not a bundle of what was asked for.
         """
         self._data += chunk
         if self._listed is None:

@@ -46,7 +46,7 @@ class ReceivedBundle:
 
         Raises:
             ServerUnavailable: The answer breaks off.
-            ServerBroken: It is no bundle of what was asked for.
+            ServerBroken: It is not a bundle of what was asked for.
         """
         async for chunk in self._download.chunks():
             for uri, content in self._reader.feed(chunk):

@@ -56,7 +56,7 @@ class EarlyChecks:
             if error is not None:
                 self._processes.stop()
         finally:
-            # Also where Ctrl-C comes once more meanwhile: a thread that nobody wakes would wait for files for ever.
+            # Even if Ctrl-C comes once more here: a thread that nobody wakes would wait for files for ever.
             self._stop()
         if self._threads is not None:
             self._threads.shutdown()

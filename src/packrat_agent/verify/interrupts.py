@@ -2,7 +2,7 @@
 
     with uninterrupted() as interrupt:
         work()       # goes on to its end
-        interrupt()  # raises KeyboardInterrupt if somebody pressed Ctrl-C meanwhile
+        interrupt()  # raises KeyboardInterrupt if somebody has pressed Ctrl-C
 
 Python raises KeyboardInterrupt between any two instructions of the main thread, also the moment after a lock of
 `concurrent.futures` was taken. Then a thread waits for that lock for ever, and this process for the thread.

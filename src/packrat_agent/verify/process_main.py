@@ -63,7 +63,7 @@ def answer_batches(top: Path, batches: BinaryIO, answers: BinaryIO) -> None:
 
 
 def _check_batch(tree: Paths, batch: Sequence[Named], answers: BinaryIO) -> dict[str, Any]:
-    """Check the files of a batch, and tell meanwhile how far that has come.
+    """Check the files of a batch, and report progress.
 
     Args:
         tree: Opens the files of the tree.

@@ -57,7 +57,7 @@ def count_cores() -> int:
 
 
 def wait_for(tasks: Sequence[Future[T]]) -> list[T]:
-    """Wait for the results of tasks, and be open to Ctrl-C meanwhile; raises the error of the first one that fails."""
+    """Wait for the results of tasks, interruptible by Ctrl-C; raises the error of the first one that fails."""
     pending = set(tasks)
     with uninterrupted() as interrupt:
         while pending:

@@ -91,7 +91,7 @@ class RepoKeys:
             yield from _audit_files(subject, name)
 
     def explain(self, fault: Fault) -> Fault:
-        """Add to a fault whose key it speaks of, if that is one of another repository."""
+        """Add to a fault which repository its key belongs to, if it is another one."""
         ids = _KEY_ID.findall(fault.what)
         if not ids or not self.own:
             return fault
@@ -180,7 +180,7 @@ def _for_packages(keyring: Keyring | None, now: datetime) -> Keyring | None:
 
 
 def _join(main: Keyring | None, top: Path) -> Keyring | None:
-    """Give one keyring with all keys of a tree whose landing page does not say which is whose."""
+    """Give one keyring with all keys of a tree with a landing page that does not assign them to repositories."""
     read = [_read_in_tree(top, f"{OWN_KEYS}/{path.name}") for path in sorted((top / OWN_KEYS).glob("*.gpg"))]
     found = [keyring for keyring in (main, *read) if keyring is not None]
     return Keyring(b"".join(keyring.keys for keyring in found)) if found else None

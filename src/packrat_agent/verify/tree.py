@@ -79,7 +79,7 @@ def verify_tree(
     of_repos: Mapping[str, Path] | None = None,
     on_total: Callable[[int], None] = lambda files: None,
 ) -> Audit:
-    """Audit the tree below `top`; what its agent changes meanwhile is no fault.
+    """Audit the tree below `top`; what its agent changes during the audit is not a fault.
 
     Args:
         top: Top of the tree.

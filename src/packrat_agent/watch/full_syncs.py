@@ -130,7 +130,7 @@ class FullSyncs:
         """Queue what the look found damaged; once that is mended, finish.
 
         Raises:
-            PackratError: The look failed, and the full sync is given up, to begin anew; or it can't be finished yet.
+            PackratError: The look failed, and the full sync is given up, to start over; or it can't be finished yet.
         """
         full = self.current
         assert full is not None
@@ -138,7 +138,7 @@ class FullSyncs:
             await self._note_look(full)
             damaged = full.to_mend.intersection(self._repos)
             if damaged:
-                # They are synced first; what changed meanwhile, too.
+                # They are synced first, and so is what changed in between.
                 self._queue.add(dict.fromkeys(damaged))
                 return
         await full.finish(server)

@@ -29,7 +29,7 @@ class Pace:
 
     changes_s: one question for changes; pause_s: after it told something. poll_s: one poll; the original server makes
     10 of less. late_s: how much longer a poll may take before the server counts as strained. echo_s: after a poll's
-    answer, until its repository is listed for what was lost meanwhile. rest_s: after a poll told something. list_s:
+    answer, until its repository is listed for what was lost in between. rest_s: after a poll told something. list_s:
     between two listings of a repository, list_each_s of it for each repository. mirror_s: between two looks at the
     mirror. first_poll_s: before the first poll, so that the work of the start is under way. back_off: after trouble.
     strained_s: for how long only one poll is open after one was answered late.

@@ -1,6 +1,6 @@
 """Keeps what the agent still has to do, merged as it comes.
 
-1. Changes and what a full sync is due to ask for anew are taken separately, and worked on side by side.
+1. Changes and what a full sync is due to ask for again are taken separately, and handled side by side.
 2. While a full sync reads a repository for the first time, only packages that were named are taken: to list the others
    would read every record twice.
 3. A repository whose sync failed comes back, later after each failure in a row.
@@ -66,7 +66,7 @@ class WorkQueue:
         self.add(repos, mirror=mirror, heard_at=time.time())
 
     def add_due(self, repos: Collection[str]) -> None:
-        """Add repositories to be asked for anew; this covers changes that nobody told of."""
+        """Add repositories to be asked for again; this covers changes that nobody told of."""
         for name in repos:
             change = self._changed.get(name)
             if change is not None and change.heard_at is None and not change.packages:
@@ -100,7 +100,7 @@ class WorkQueue:
 
     @property
     def due(self) -> frozenset[str]:
-        """The repositories that wait to be asked for anew."""
+        """The repositories that wait to be asked for again."""
         return frozenset(self._due)
 
     def has_change(self, name: str) -> bool:
@@ -141,7 +141,7 @@ class WorkQueue:
         return name, Order(packages, change.packages, heard_at=change.heard_at)
 
     def take_due(self, busy: Collection[str] = ()) -> tuple[str, Order] | None:
-        """Take the next repository that is to be asked for anew, none of the busy ones."""
+        """Take the next repository that is to be asked for again, none of the busy ones."""
         name = next((name for name in self._due if name not in busy), None)
         if name is None:
             return None

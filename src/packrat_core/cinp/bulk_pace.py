@@ -28,7 +28,7 @@ _LONGEST_REST_S = 10.0
 class Answered:
     """An answer: when it was asked for and when it came, in seconds of a clock that never goes back.
 
-    alone: no other request of the bulk work was open meanwhile.
+    alone: no other request of the bulk work was open at the same time.
     """
 
     began_s: float
@@ -72,7 +72,7 @@ class Pace:
         if answer.took_s > quiet_s * _SLOW_FACTOR + self.margin_s:
             return self._slower(answer, quiet)
         if self.at_once >= self.most and not self.rest_s and quiet is self._quiet:
-            # As fast as it may be: how many came in good time is counted anew once the number was lowered.
+            # At the limit: after a decrease, the answers that came in time are counted from zero.
             return self
         good = self._good + 1
         if self.at_once < self.most and (not self._was_slow or good >= self.at_once):

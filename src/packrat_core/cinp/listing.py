@@ -21,7 +21,7 @@ ENTRIES_LIMIT = 1_000_000
 
 _FIRST_COUNT = 1000
 _MORE_COUNT = 100
-"""Room on a page for what is added meanwhile."""
+"""Room on a page for what is added between two pages."""
 _PAGES_LIMIT = 20
 _SHORT_PAGES_LIMIT = 3
 """Number of pages with fewer entries than the server says that it has, after which it is not asked again."""

@@ -6,7 +6,7 @@ what it points to stays as it is:
     ensure_directory(root, "apt/pool")   # a link named `apt` is replaced by a directory
     remove_tree(root / "apt")            # a link below it is unlinked
     with open_directory(root, "apt") as directory:
-        os.unlink("name", dir_fd=directory)   # a link that takes the place of `apt` meanwhile changes nothing
+        os.unlink("name", dir_fd=directory)   # a link that replaces `apt` now changes nothing
 """
 
 import errno
@@ -169,7 +169,7 @@ def change_mode(path: Path | str, choose: Callable[[int], int | None], directory
     """Set the permissions of a file or directory.
 
     Args:
-        path: What to change; a link that replaces it meanwhile is not followed.
+        path: What to change; a link in its place is not followed.
         directory: The descriptor of the directory that `path` is a name in; None for a path as usual.
         choose: Maps the present mode, file type included, to the permissions to set, or to None to leave them.
 

@@ -106,7 +106,7 @@ def _name_unusable(path: Path, descriptor: int) -> str:
     found = os.fstat(descriptor)
     if stat.S_ISDIR(found.st_mode):
         return "a directory"
-    # Those of the shell lead to what is no name of a file: /proc/1/fd/pipe:[2].
+    # The shell's lead to something that is not a file name: /proc/1/fd/pipe:[2].
     if stat.S_ISFIFO(found.st_mode) and os.path.lexists(os.path.realpath(path)):
         return "a named pipe"
     is_device = stat.S_ISBLK(found.st_mode) or stat.S_ISCHR(found.st_mode)
@@ -115,7 +115,7 @@ def _name_unusable(path: Path, descriptor: int) -> str:
 
 
 def open_to_resume(path: Path) -> BufferedRandom:
-    """Open a regular file to read and write; it is made where it does not exist, and anew where it isn't ours alone.
+    """Open a regular file to read and write; made if it is missing, replaced if it isn't ours alone.
 
     Raises:
         OSError: It can't be opened or made.

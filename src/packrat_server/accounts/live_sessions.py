@@ -1,6 +1,6 @@
 """Finds out which of many sessions go on, since they may have ended while their callers waited.
 
-psycopg would parse a statement with a parameter for each session anew every time, which takes longer than the query.
+psycopg would parse a statement with a parameter for each session every time, which takes longer than the query.
 """
 
 import time

@@ -127,7 +127,7 @@ def open_session(engine: Engine, name: str, stored: Secret, proof: bytes) -> str
         The token of the new session.
 
     Raises:
-        InvalidLogin: The secret has been changed meanwhile. All sessions have been ended then, and none may begin now.
+        InvalidLogin: The secret was changed while it was checked. That ended all sessions, and none may begin now.
     """
     token = "".join(secrets.choice(_ALPHABET) for _ in range(_TOKEN_LENGTH))
     now = time.time()
@@ -229,7 +229,7 @@ def change_password(engine: Engine, name: str, old: str, new: str) -> None:
     stored = check_secret(engine, name, old)
     changed = {"password": hash_secret(new), "updated": datetime.now(UTC)}
     with writing(engine) as connection:
-        # Hashing takes a while; the password may have been changed meanwhile.
+        # Hashing takes a while; the password may have been changed in that time.
         if _secret_of(connection, name) != stored:
             raise InvalidLogin
         connection.execute(update(users).where(users.c.name == name).values(changed))

@@ -2,7 +2,7 @@
 
 1. Behind a trusted proxy, the address is the one that the proxy has seen: the rightmost of X-Forwarded-For that is not
    a trusted proxy itself. What stands further left the client may have made up.
-2. From all others the header counts for nothing.
+2. The header is ignored where it comes from any other address.
 3. For limits the first 64 bits of an IPv6 address count: whoever has one address of such a network has all. For
    permissions and the log the whole address does.
 

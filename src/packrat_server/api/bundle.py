@@ -7,7 +7,7 @@
    client asks again for the others.
 2. A file that is larger than FILE_BYTES, can't be read, is gone, or is hidden from the caller is left out. The client
    asks for it alone, and is told the reason then.
-3. Who calls, and which files that caller may see, is read in one view of the database, for each answer anew, as it is
+3. Who calls, and which files that caller may see, is read for each answer, in one view of the database, as it is
    for the download of a single file.
 4. The answer is read and sent in parts of at most FILE_BYTES, so that for a client who reads slowly the server holds no
    more than for the download of a single file. What is in memory is read in the event loop, as a small file is: most of

@@ -80,7 +80,7 @@ class ChangeNotifier:
             await self._rung.wait()
             self._rung.clear()
             if not self._must_read and self._rung_id <= self._newest.id:
-                # Of one's own change PostgreSQL tells, too, and it was read meanwhile.
+                # PostgreSQL also reports our own changes, which were read already.
                 continue
             self._must_read = False
             try:
@@ -112,7 +112,7 @@ class ChangeNotifier:
         return self._repos.get(mirror) if str(self._newest) == position else None
 
     def compare(self, known_id: int, found_id: int) -> None:
-        """Compare the notifier with the database, and read anew if the database is another one by now.
+        """Compare the notifier with the database, and read all of it again if the database was replaced.
 
         Args:
             known_id: The last entry of the journal that the notifier knew before somebody looked into the database.
@@ -179,7 +179,7 @@ class ChangeNotifier:
             waiter.wake(None)
 
     def _forget(self) -> None:
-        """Know nothing: the journal is read anew, and whoever waits is woken to look into the database."""
+        """Forget everything: read the journal again, and wake all who wait so that they look into the database."""
         self._newest = _UNKNOWN
         self._repos.clear()
 
@@ -214,7 +214,7 @@ class ChangeNotifier:
     async def _tell(self, known: Position) -> None:
         found = await run_to_end(self._read, known)
         if self._newest != known:
-            # Forgotten meanwhile: everything is read anew.
+            # It was forgotten in the meantime: read everything again.
             return
         if isinstance(found, Position):
             if found != known:

@@ -154,7 +154,7 @@ async def _beat(engine: Engine, listening: Sequence[Listener]) -> None:
     try:
         live = await run_to_end(look)
     except Exception:
-        # The database is away, as the watch (serving/change_watch.py) says; nobody hears of a change meanwhile.
+        # The database is away, as the watch (serving/change_watch.py) says; until it is back, nobody hears of a change.
         return
     for listener in listening:
         if listener.token_hash is not None and listener.token_hash not in live:

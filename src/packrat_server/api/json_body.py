@@ -1,7 +1,7 @@
 """Parses JSON from outside within limits, so that a small body can't become much memory or time.
 
 Python's parser makes 64 bytes and more of every two: eight megabytes of `[],[],…` become 200 megabytes of lists, and no
-other request is answered meanwhile. So the text is scanned first, and what is outside of strings is counted:
+other request is answered while it is parsed. So the text is scanned first, and what is outside strings is counted:
 
 1. Depth: arrays and objects that are open at the same time, at most DEPTH_LIMIT.
 2. Values: `[`, `{` and `,`, which in valid JSON come before every value but the first, at most VALUES_LIMIT.

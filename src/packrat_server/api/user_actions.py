@@ -78,7 +78,8 @@ async def _with_secret(call: Call, name: str, secret: str, work: Callable[[], T]
     is_proven = stored.proof is not None and hmac.compare_digest(stored.proof, attempt.proof)
 
     def check() -> None:
-        # Called before and after the wait in the queue, since logins of the same pair may have failed meanwhile.
+        # Called before and after the wait in the queue, since logins of the same pair may have failed while this one
+        # waited.
         if delays.is_known_wrong(attempt):
             raise InvalidLogin
         wait_s = 0.0 if is_proven else delays.wait_s(attempt, is_mirror=stored.role == Role.MIRROR)

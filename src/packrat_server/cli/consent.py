@@ -2,8 +2,8 @@
 
 1. `--dry-run` shows what would change, and changes nothing.
 2. What takes something away is told first. On a terminal the command asks; elsewhere it refuses, and names `--yes`.
-3. Nobody holds up other writers while a question is open: the change is undone, and made anew after the answer. If
-   somebody else changed the same thing meanwhile, the command ends without a change.
+3. Nobody holds up other writers while a question is open: the change is undone, and made again after the answer. If
+   somebody else changed the same thing before the answer, the command ends without a change.
 """
 
 import signal

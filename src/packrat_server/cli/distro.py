@@ -45,8 +45,8 @@ add_looking(
 def distro_set(name: str, data: Path, consent: Consent, **given: str | None) -> None:
     """Make or change a distribution version.
 
-    What no option names stays as it is. Prints each field that changed, before → after. One that has files, or that
-    repositories take, keeps its type.
+    Settings that no option names stay as they are. Prints each field that changed, before → after. One that has files,
+    or that repositories take, keeps its type.
     """
     engine, distro = open_database(data), GivenDistro(name, **given)
     change = carry_out(

@@ -21,7 +21,7 @@ from packrat_server.store.events import all_events
 )
 @data_option
 def export_events_command(after: int, data: Path) -> None:
-    """Write what happened as JSON lines.
+    """Write the history as JSON lines.
 
     Each line is an event, the oldest first: who changed what, when, why, before and after.
     """

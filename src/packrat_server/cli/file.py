@@ -43,8 +43,8 @@ def file_list(package: str, tag: str, distro: str, state: str | None, limit: int
 def file_show(name: str, as_json: bool, **where: Any) -> None:
     """Show the package files of a name or URI.
 
-    A name has a file for each distribution version that has it. Shows all that is known of each, with the repositories
-    that offer it.
+    A name has a file for each distribution version that has it. Shows everything known about each, with the
+    repositories that offer it.
     """
     found = look(where, "show", {"name": name}, lambda connection: Found(show_files(connection, name), more=False))
     if not found.records:
@@ -57,7 +57,7 @@ def file_show(name: str, as_json: bool, **where: Any) -> None:
 @of_a_session
 @with_consent
 def file_delete(files: tuple[str, ...], consent: Consent, **session: Any) -> None:
-    """Delete package files, named by URI or file name, for good. Asks before.
+    """Delete package files, named by URI or file name, for good. Asks for confirmation.
 
     It needs the right to delete files, which administrators have, and the right to each tag of a file. The history
     keeps what they were, and the name of a file stays with its bytes. To take a file away from clients and keep it, use
@@ -75,7 +75,7 @@ def file_delete(files: tuple[str, ...], consent: Consent, **session: Any) -> Non
 @data_option
 @with_consent
 def file_free(name: str, data: Path, consent: Consent) -> None:
-    """Let other bytes have the name of a deleted package file. Asks before.
+    """Let other bytes have the name of a deleted package file. Asks for confirmation.
 
     Without that, only the bytes that the file had may come back under its name.
     """

@@ -34,7 +34,7 @@ def tag_command(
     """Promote package files, named by URI or file name, to a tag.
 
     Files that have the tag already are listed and left as they are. Files that are refused don't stop the others.
-    Taking a tag off asks if a repository loses a file by it.
+    Taking a tag off asks for confirmation if a repository would lose a file.
     """
     change = _untag(tag, consent.reason) if off else _tag(tag, change_control, consent.reason)
     change_files(session, files, change, consent)
@@ -90,7 +90,7 @@ async def _rule_of(uploader: Uploader, tag: str) -> TagRule:
 
 
 def _marking(action: str, what: str, change: Callable[[str], FileChange]) -> click.Command:
-    asks = "" if action.startswith("un") else " Asks if a repository loses a file by it."
+    asks = "" if action.startswith("un") else " Asks for confirmation if a repository would lose a file."
 
     @click.command(
         action,

@@ -28,14 +28,20 @@ _COLUMNS = ("at", "by", "action", "file", "change", "change_control", "reason")
 
 @click.command("history")
 @click.argument("name")
-@click.option("--limit", type=Between(1, 1_000_000), default=200, show_default=True, help="Show the newest so many.")
+@click.option(
+    "--limit",
+    type=Between(1, 1_000_000),
+    default=200,
+    show_default=True,
+    help="Show at most this many events, the newest ones.",
+)
 @json_option
 @where_options
 def history_command(name: str, limit: int, as_json: bool, **where: Any) -> None:
-    """Tell what happened to a package file or a package.
+    """Show what happened to a package file or a package.
 
-    NAME is the name of a file, its URI, or the name of a package. The oldest event comes first. What was deleted has a
-    history still; what happened before the server kept events has none.
+    NAME is the name of a file, its URI, or the name of a package. The oldest event comes first. Deleted files and
+    packages still have their history. Of what happened before the server kept events, nothing is known.
     """
 
     async def ask(uploader: "Uploader") -> Events:

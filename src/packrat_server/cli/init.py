@@ -23,7 +23,7 @@ from packrat_server.store.postgresql import place
 )
 @data_option
 def init_command(data: Path, database: str | None) -> None:
-    """Make a new server. It has the usual tags and distribution versions, and user `admin`."""
+    """Set up a new server. It gets the usual tags and distribution versions, and the user `admin`."""
     password = init(data, database)
     click.echo(f"made {data}" + (f", with its records in {place(database)}" if database is not None else ""))
     click.echo(f"user admin has the password {password} (shown this once)")

@@ -51,7 +51,7 @@ limit_option = click.option(
     type=Between(1, FOUND_LIMIT),
     default=200,
     show_default=True,
-    help="Show no more than so many.",
+    help="Show at most this many.",
 )
 
 
@@ -99,7 +99,7 @@ def check_text(field: str, text: str) -> None:
     """Check that a name from the command line can be looked for.
 
     Raises:
-        ConfigError: It holds bytes that are no text.
+        ConfigError: It holds bytes that are not text.
     """
     if not is_storable(text):
         raise ConfigError(f"{field}: {quote(text)} is not text in UTF-8, so nothing can have this name")

@@ -15,7 +15,7 @@ def main() -> None:
 
 
 for _command, _place, _summary in (
-    ("init", "init:init_command", "Make a new server."),
+    ("init", "init:init_command", "Set up a new server."),
     ("serve", "serve:serve_command", "Serve the API until SIGTERM."),
     (
         "tag-type",
@@ -30,13 +30,13 @@ for _command, _place, _summary in (
     ("repo", "repo:repo_group", "Repositories: which tag and distribution versions they take."),
     ("mirror", "mirror:mirror_group", "Mirrors: which repositories they build."),
     ("user", "user:user_group", "Users, their roles and rights."),
-    ("export-events", "export_events:export_events_command", "Write what happened as JSON lines."),
+    ("export-events", "export_events:export_events_command", "Write the history as JSON lines."),
     ("package", "package:package_group", "Packages: how many files they have, and how many of them are kept."),
     ("file", "file:file_group", "Package files: what they are, which repositories offer them; deletes files."),
     ("find", "look:find_command", "Find package files by their name, or that of their package."),
     ("diff", "look:diff_command", "Show what only one of two tags or repositories has."),
-    ("history", "history:history_command", "Tell what happened to a package file or a package."),
-    ("where", "where:where_command", "Say which mirrors have published a package file, by the name of the file."),
+    ("history", "history:history_command", "Show what happened to a package file or a package."),
+    ("where", "where:where_command", "Show which mirrors have published a package file, given its name."),
     ("upload", "upload:upload_command", "Upload package files and print the URI of each."),
     ("tag", "files:tag_command", "Promote package files, named by URI or file name, to a tag."),
     (

@@ -54,7 +54,7 @@ add_looking(
     "--repo",
     "repos",
     multiple=True,
-    help="A repository; may be repeated. Those given replace those before; a new mirror needs them.",
+    help="A repository; may be repeated. Those given replace the present ones; a new mirror needs them.",
 )
 @click.option("--description", help="What it is. New: its name.")
 @click.option(
@@ -69,8 +69,8 @@ def mirror_set(
 ) -> None:
     """Make or change a mirror.
 
-    What no option names stays as it is. Prints each field that changed, before → after, and the psk of a new
-    mirror. Asks if clients lose a repository by it, or if an agent uses the psk that it replaces.
+    Settings that no option names stay as they are. Prints each field that changed, before → after, and the psk of a new
+    mirror. Asks for confirmation if clients would lose a repository, or if an agent uses the psk that is replaced.
     """
     psk = new_password() if new_psk else None
     engine = open_database(data)
@@ -92,6 +92,6 @@ def mirror_set(
 @data_option
 @with_consent
 def mirror_remove(name: str, data: Path, consent: Consent) -> None:
-    """Remove a mirror. Asks before."""
+    """Remove a mirror. Asks for confirmation."""
     engine = open_database(data)
     carry_out(f"mirror {name}", lambda decide: admin.remove_mirror(engine, name, decide, consent.reason), consent)

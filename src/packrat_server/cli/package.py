@@ -50,7 +50,7 @@ def package_list(name: str, limit: int, as_json: bool, **where: Any) -> None:
 @json_option
 @where_options
 def package_show(name: str, as_json: bool, **where: Any) -> None:
-    """Show all that is known of a package."""
+    """Show everything known about a package."""
     found = look(
         where,
         "findPackages",
@@ -66,14 +66,16 @@ def package_show(name: str, as_json: bool, **where: Any) -> None:
 
 @package_group.command("set")
 @click.argument("name")
-@click.option("--failed-count", type=_COUNT, help="Keep the newest so many of its failed files. New packages: 5.")
-@click.option("--deprocated-count", type=_COUNT, help="Keep the newest so many deprocated ones. New packages: 10.")
+@click.option("--failed-count", type=_COUNT, help="How many of its newest failed files to keep. New packages: 5.")
+@click.option(
+    "--deprocated-count", type=_COUNT, help="How many of its newest deprocated files to keep. New packages: 10."
+)
 @data_option
 @with_consent
 def package_set(name: str, data: Path, consent: Consent, **given: int | None) -> None:
     """Change how many files of a package are kept.
 
-    What no option names stays as it is. Prints each field that changed, before → after.
+    Settings that no option names stay as they are. Prints each field that changed, before → after.
     """
     engine, counts = open_database(data), {field: count for field, count in given.items() if count is not None}
     carry_out(f"package {name}", lambda decide: set_package(engine, name, counts, decide, consent.reason), consent)

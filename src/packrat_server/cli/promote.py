@@ -28,7 +28,7 @@ class _Promotion:
 
 @click.command("promote")
 @click.argument("files", nargs=-1, required=True)
-@click.option("--to", "tag", required=True, metavar="TAG", help="The tag that the files shall have.")
+@click.option("--to", "tag", required=True, metavar="TAG", help="The tag to promote the files to.")
 @click.option("--change-control", help="The change control id, if a tag on the way needs one.")
 @reason_option
 @click.option("--dry-run", is_flag=True, help="Show which tags would be put on, and change nothing.")
@@ -106,7 +106,7 @@ async def _put_on(uploader: Uploader, uri: str, name: str, tags: tuple[str, ...]
     done: list[str] = []
     try:
         for tag in tags:
-            # False where somebody else has put it on meanwhile.
+            # False if somebody else has put it on in the meantime.
             note = "" if await uploader.tag(uri, tag, asked.change_control, asked.reason) else "already "
             done.append(f"{note}tagged {tag}")
     except SessionEnded:

@@ -16,4 +16,4 @@ def _check(_ctx: click.Context, _param: click.Parameter, reason: str) -> str:
     return reason
 
 
-reason_option = click.option("--reason", default="", callback=_check, help="Why, for the history.")
+reason_option = click.option("--reason", default="", callback=_check, help="The reason, which the history keeps.")

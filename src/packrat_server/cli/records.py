@@ -45,7 +45,7 @@ def add_looking(
             records = read(connection)
         show_list(records if as_json else list(map(for_people, records)), columns, as_json=as_json)
 
-    @group.command("show", help=f"Show all that is known of a {what}.")
+    @group.command("show", help=f"Show everything known about a {what}.")
     @click.argument("name")
     @json_option
     @data_option

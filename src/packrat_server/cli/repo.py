@@ -36,7 +36,7 @@ add_looking(
     "--distro",
     "distros",
     multiple=True,
-    help="A distribution version; may be repeated. Those given replace those before; a new repository needs them.",
+    help="A distribution version; may be repeated. Those given replace the present ones; a new repository needs them.",
 )
 @click.option("--directory", help="Its directory below root_dir, part of the address for clients. New: its name.")
 @click.option("--description", help="What it is, as clients see it. New: its name.")
@@ -53,8 +53,8 @@ def repo_set(
 ) -> None:
     """Make or change a repository.
 
-    What no option names stays as it is. Prints each field that changed, before → after. Asks if clients lose files or
-    their address by it.
+    Settings that no option names stay as they are. Prints each field that changed, before → after. Asks for
+    confirmation if clients would lose files or their address.
     """
     show_only_latest = None if all_versions is None else not all_versions
     repo = admin.NewRepo(name, distro_versions=distros or None, show_only_latest=show_only_latest, **given)
@@ -72,6 +72,6 @@ def repo_set(
 @data_option
 @with_consent
 def repo_remove(name: str, data: Path, consent: Consent) -> None:
-    """Remove a repository; its package files stay. Asks before."""
+    """Remove a repository; its package files stay. Asks for confirmation."""
     engine = open_database(data)
     carry_out(f"repository {name}", lambda decide: admin.remove_repo(engine, name, decide, consent.reason), consent)

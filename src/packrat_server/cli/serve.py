@@ -21,7 +21,7 @@ from packrat_server.serving.running import serve
     show_envvar=True,
     metavar="ADDRESS,…",
     help="Addresses or networks of the reverse proxies in front, such as 127.0.0.1: the addresses of their clients are "
-    "taken from X-Forwarded-For. From all others the header counts for nothing.",
+    "taken from X-Forwarded-For. The header is ignored where it comes from any other address.",
 )
 @click.option(
     "--access-log",
@@ -36,7 +36,7 @@ from packrat_server.serving.running import serve
     envvar="PACKRAT_PUBLIC",
     show_envvar=True,
     help="Everybody may read all records and files without a login, as on the original server; agents need no psk. "
-    "Uploads and other changes need a login still.",
+    "Uploads and other changes still need a login.",
 )
 @click.option(
     "--cors-origin",

@@ -119,7 +119,7 @@ def with_session(session: dict[str, Any], work: "Callable[[Uploader], Awaitable[
         return asyncio.run(do())
     except SessionEnded:
         raise ServerRefused(
-            f"the session of {session['user']} was ended meanwhile, since an administrator changed the user",
+            f"the session of {session['user']} was ended, since an administrator changed the user",
             hint="repeat the command: what is done already stays",
         ) from None
 

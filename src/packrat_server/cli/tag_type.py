@@ -27,7 +27,7 @@ add_looking(tag_type_group, "tag", list_tag_types, ("name", "requires", "change_
 @click.option(
     "--requires",
     multiple=True,
-    help="A tag that a file must have first; may be repeated. Those given replace those before; an empty one means "
+    help="A tag that a file must have first; may be repeated. Those given replace the present ones; an empty one means "
     "none. New: none.",
 )
 @click.option(
@@ -43,8 +43,8 @@ def tag_type_set(
 ) -> None:
     """Make or change a tag.
 
-    What no option names stays as it is. Prints each field that changed, before → after. A stricter rule applies to the
-    files that are tagged from now on.
+    Settings that no option names stay as they are. Prints each field that changed, before → after. A stricter rule
+    applies to the files that are tagged from now on.
     """
     required = tuple(filter(None, requires)) if requires else None
     tag = TagType(name, required, needs_change_control)

@@ -39,7 +39,7 @@ add_looking(user_group, "user", list_users, ("name", "role", "rights", "state", 
     "rights",
     multiple=True,
     metavar="RIGHT",
-    help="A right beyond those of the role, such as tag_dev; may be repeated. Those given replace those before; "
+    help="A right beyond those of the role, such as tag_dev; may be repeated. Those given replace the present ones; "
     "--right '' takes all of them away.",
 )
 @click.option("--new-password", "renew", is_flag=True, help="Generate a new password for a user that exists.")
@@ -48,8 +48,8 @@ add_looking(user_group, "user", list_users, ("name", "role", "rights", "state", 
 def user_set(name: str, role: str | None, rights: tuple[str, ...], renew: bool, data: Path, consent: Consent) -> None:
     """Make or change a user.
 
-    What no option names stays as it is. Prints each field that changed, before → after, and the password of a new
-    user. After a change the user must log in again. A user who was locked out becomes a user again as if new.
+    Settings that no option names stay as they are. Prints each field that changed, before → after, and the password of
+    a new user. After a change the user must log in again. A user who was locked out becomes a user again as if new.
     """
     password = new_password() if renew else None
     engine, new_role = open_database(data), None if role is None else Role(role)

@@ -26,7 +26,7 @@ Places = list[dict[str, Any]]
 @json_option
 @where_options
 def where_command(file_name: str, as_json: bool, **where: Any) -> None:
-    """Say which mirrors have published a package file, by the name of the file.
+    """Show which mirrors have published a package file, given its name.
 
     Lists the repositories of all mirrors that offer it. A mirror that runs an older agent, or the original one, reports
     nothing.

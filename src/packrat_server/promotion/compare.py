@@ -50,7 +50,7 @@ def compare(connection: Connection, asked: Comparison) -> Found:
     """List what only one side has, by package, distribution version, type and architecture.
 
     Raises:
-        NoSuchName: A side is no tag and no repository, or there is no such package or distribution version.
+        NoSuchName: A side is neither a tag nor a repository, or there is no such package or distribution version.
     """
     check_known(connection, {"package": asked.package, "distroversion": asked.distro})
     given = {"first": asked.first, "second": asked.second}

@@ -21,7 +21,7 @@ _FILES_AT_ONCE = 1000
 def read_epochs(engine: Engine, data_dir: Path) -> None:
     """Read the epochs that are missing.
 
-    Each portion is committed, so that a server which is stopped meanwhile goes on from there. A file that can't be read
+    Each portion is committed, so that a server that is stopped in between goes on from there. A file that can't be read
     is treated as one without an epoch, and is read again at the next start.
     """
     after, known, unread = 0, 0, 0

@@ -52,7 +52,7 @@ class ChangeWatch:
         self._away = False
 
     async def run(self) -> None:
-        """Watch for changes; if the database is away, go on when it is back and notice what changed meanwhile."""
+        """Watch for changes; if the database goes away, go on when it is back, and notice what changed in between."""
         database = where(self._engine)
         while True:
             try:

@@ -5,7 +5,7 @@
 2. Uploads that nobody made a package file of go after a day, sessions when they have ended, entries of the journal when
    there are too many.
 3. A stored file goes a day after the last record that named it, so that a backup of the database, and then of the
-   files, has every file that its records name. An upload that arrives meanwhile with the same bytes keeps it.
+   files, has every file that its records name. An upload of the same bytes that arrives at that moment keeps it.
 4. Events are never removed.
 
 Source: the original packrat server, its daily job (1).
@@ -106,7 +106,7 @@ def _remove_files(engine: Engine, data_dir: Path, now: float) -> int:
         due = due_orphans(connection, now - DAY_S)
     removed = 0
     for sha256 in due:
-        # One file in a transaction: nobody makes a record of it meanwhile, and nobody waits for long.
+        # One file per transaction: nobody can make a record of it during the removal, and nobody waits for long.
         with writing(engine) as connection:
             named = is_named(connection, sha256)
             gone = not named and remove_blob(data_dir, sha256, now - DAY_S)

@@ -251,7 +251,7 @@ def list_unnamed(data_dir: Path, named: Collection[str]) -> Iterator[str]:
 
 
 def remove_parts(data_dir: Path) -> None:
-    """Remove unfinished uploads; no server may take uploads in meanwhile."""
+    """Remove unfinished uploads; no server may accept uploads while this runs."""
     remove_old_parts(data_dir, math.inf)
 
 

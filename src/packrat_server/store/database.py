@@ -255,7 +255,7 @@ def _check_encoding(engine: Engine) -> None:
     if encoding != "UTF8":
         raise ConfigError(
             f"{where(engine)} has the encoding {encoding}, not UTF8",
-            hint="make it anew with `createdb --encoding UTF8 --template template0`",
+            hint="create it again with `createdb --encoding UTF8 --template template0`",
         )
 
 

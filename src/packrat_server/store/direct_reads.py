@@ -3,7 +3,7 @@
 A short query takes a few microseconds in an SQLite file; a session and another thread for it take fifty times as long.
 Nothing is remembered from one query to the next, so each one sees all that was committed before.
 
-1. Only queries by a key that an index has: the event loop stands still meanwhile.
+1. Only queries by an indexed key: the event loop stands still while one runs.
 2. It never waits for a lock. What can't be read at once is read in a session of its own, where waiting holds up nobody.
 3. PostgreSQL is another machine, as a rule, so it is always waited for in a session.
 """

@@ -209,7 +209,7 @@ def test_a_lost_state_costs_no_download(made: TypeStage) -> None:
     made.lose_state()
     dry = made.lab.agent("sync", "--dry-run").stdout
     assert " 0 would be added" in dry
-    # Only indexes, which a real pass makes anew, and it says so.
+    # Only indexes, which a real pass makes again, and it says so.
     indexes = len(published) - len(before) - len(beside)
     assert f" {indexes} files would be removed" in dry
     assert "No state database of this agent knows this tree" in dry

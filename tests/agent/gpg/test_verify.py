@@ -18,7 +18,7 @@ def test_verifying_waits_for_no_check_of_the_web_of_trust(key: Key) -> None:
     signer = find_key(key.fingerprint, key.home, None, datetime.now(UTC))
     detached = make_signature(signer, b"data", SignatureForm.BINARY)
     message = make_signature(signer, b"data", SignatureForm.OPAQUE)
-    # Other owner trust: from now on the web of trust has to be checked anew.
+    # Other owner trust: from now on the web of trust has to be checked again.
     line = ["gpg", "--homedir", str(key.home), "--batch", "--quiet", "--import-ownertrust"]
     subprocess.run(line, input=f"{key.fingerprint}:5:\n", text=True, check=True)
     # Another process, this one, checks it already and takes its time.

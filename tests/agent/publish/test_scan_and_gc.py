@@ -280,7 +280,7 @@ def test_sweep_does_not_go_along_with_a_directory_that_is_moved_away(tmp_path: P
     def move() -> Iterator[str]:
         yield paths[0]
         (root / moved).rename(tmp_path / to)
-        put_file(root, paths[1], b"made anew")
+        put_file(root, paths[1], b"made again")
         yield from paths[1:]
 
     collect_garbage(root, move(), ())

@@ -105,7 +105,7 @@ def test_a_file_that_is_yanked_stays_what_it_was(store: Store) -> None:
         [first, second] = store.wanted.wanted_files(REPO.name)
         assert (first.file.yanked, first.state, first.path) == (yanked, FileState.LIVE, "a/one")
         assert (second.file.yanked, second.state) == (False, FileState.WANTED)
-    # A record that is another one starts anew, marked as the list says.
+    # A record that is another one starts again, marked as the list says.
     remember(store, replace(a_file(1, "b"), yanked=True), two)
     [first, _] = store.wanted.wanted_files(REPO.name)
     assert (first.file.yanked, first.state, first.path) == (True, FileState.WANTED, "")

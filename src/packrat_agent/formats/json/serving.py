@@ -9,7 +9,7 @@ from packrat_agent.model.records import Repo
 def client_setup(repo: Repo, url: str, key: KeyPlace | None) -> str:
     """Give the commands that download and check the list and a file.
 
-    The list comes first: a file that it names stays on the mirror for a while, whatever is published meanwhile.
+    The list comes first: a file that it names stays on the mirror for a while, whatever is published next.
 
     Args:
         repo: the repository.

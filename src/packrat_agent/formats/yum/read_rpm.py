@@ -63,7 +63,7 @@ def read_rpm(path: Path) -> Fragment:
 
 
 def _dump(rpm: RpmFile) -> tuple[bytes, bytes, bytes]:
-    """Let createrepo_c read the headers alone: it would hash the payload and block all other threads meanwhile."""
+    """Let createrepo_c read the headers alone: to hash the payload, it would block all other threads."""
     try:
         # Imported here, so that mirrors without rpms do not need the system library that it depends on.
         import createrepo_c

@@ -26,7 +26,7 @@ _VERSION = re.compile(
 _SHORT_PRE_RELEASE = re.compile(r"[ab]\d")
 
 _KNOWN_TAGS = 16_384
-"""Number of tags that are read once: an image is sorted anew with each tag that it gets."""
+"""Number of tags that are read once: each new tag of an image sorts its tags again."""
 
 Order = tuple[tuple[tuple[int, int, str], ...], str]
 

@@ -20,7 +20,7 @@ _SCRIPTS = ("console_scripts", "gui_scripts")
 _VALUE = re.compile(r"(\w+(?:[:.]\w+)*)\s*(\[\s*[\w-]+(?:=\w+)?(?:,\s*\w+(?:=\w+)?)*\s*\])?")
 _FILE_NAME_BYTES = 255
 _SHOWN_LIMIT = 60
-_ADVICE = "pip refuses the wheel; correct it and build the wheel anew"
+_ADVICE = "pip refuses the wheel; correct it and rebuild the wheel"
 
 
 def check_entry_points(content: bytes) -> None:

@@ -200,7 +200,7 @@ class _Root:
         if beside and not self._has_project:
             raise Refused(
                 f"it has {beside[0][:80]!r} beside the directory {top[:80]!r}, so pip and uv look for a project in the "
-                "place of both and find none; build it anew, with all files in one directory"
+                "place of both and find none; rebuild it, with all files in one directory"
             )
 
 
@@ -224,7 +224,7 @@ def _sdist(content: bytes, top: str, ending: str) -> Distribution:
 
 
 def _stem_of(directory: str, core: CoreMetadata) -> str:
-    """Return name and version as the directory in the archive spells them; spelled anew if they are others."""
+    """Return name and version as the directory in the archive spells them; spelled again if they are others."""
     try:
         project = normalize(core.name)
         spelled, version = split_sdist_name(f"{directory}.zip", project)

@@ -99,13 +99,13 @@ def _check(text: str) -> None:
     except (InvalidRequirement, RecursionError):
         raise Refused(
             f"its METADATA has a Requires-Dist that clients can't read: {text[:60]!r}; correct it and build the wheel "
-            "anew"
+            "again"
         ) from None
     except (UndefinedComparison, UndefinedEnvironmentName, ValueError):
         # ValueError: InvalidVersion, and what int() raises.
         raise Refused(
             f"its METADATA has a Requires-Dist with a condition that ends pip: {text[:60]!r}; correct it and build the "
-            "wheel anew"
+            "wheel again"
         ) from None
 
 

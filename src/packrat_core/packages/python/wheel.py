@@ -39,8 +39,8 @@ _ROW_LIMIT = 1024 * 1024
 _KNOWN_MAJOR_VERSION = 1
 _DATA_DIRECTORIES = frozenset({"data", "headers", "platlib", "purelib", "scripts"})
 _SHOWN_LIMIT = 60
-_ADVICE = "pip and uv refuse it; build it anew"
-_ADVICE_PIP = "pip refuses it; build it anew"
+_ADVICE = "pip and uv refuse it; rebuild it"
+_ADVICE_PIP = "pip refuses it; rebuild it"
 
 
 def read_wheel_file(archive: ZipArchive, info: str) -> str:

@@ -5,7 +5,7 @@
 - The paths of the files are not too long together: a few bytes can name a great many long paths.
 - Rich dependencies, such as `(a if (b or c))`, are neither nested too deeply nor too long: dnf and zypper read them
   recursively, also the parts of `(a or b or c)`, and crash when they read a repository that has one of 200,000.
-- No text is so long that libxml2 refuses the index that it stands in, and all together are no bomb.
+- No text is so long that libxml2 refuses the index that it stands in, and all together can't exhaust memory.
 
     check_header(walk(file).header)
 
@@ -97,7 +97,7 @@ def _check_texts(header: Header) -> None:
             if len(text) > _TEXT_LIMIT:
                 raise Refused(
                     f"its header has a text of {len(text)} bytes under tag {tag}, with which clients can't read the "
-                    f"index: the limit is {_TEXT_LIMIT}; build it anew with a shorter one"
+                    f"index: the limit is {_TEXT_LIMIT}; rebuild it with a shorter one"
                 )
             total += len(text) + (_LONGEST_ESCAPE - 1) * sum(map(text.count, (b"&", b"<", b">", b'"')))
     if total > _TEXTS_LIMIT:
@@ -111,7 +111,7 @@ def _check_rich(dependency: bytes) -> None:
     if len(dependency) > _WORDS_LIMIT and len(dependency.split()) > _WORDS_LIMIT:
         raise Refused(
             f"its header has a rich dependency of more than {_WORDS_LIMIT} words, which can crash clients: "
-            f"{dependency[:60].decode('ascii', 'backslashreplace')!r}; build it anew without"
+            f"{dependency[:60].decode('ascii', 'backslashreplace')!r}; rebuild it without"
         )
     if dependency.count(b"(") <= _NESTING_LIMIT:
         return
@@ -121,5 +121,5 @@ def _check_rich(dependency: bytes) -> None:
         if depth > _NESTING_LIMIT:
             raise Refused(
                 f"its header has a rich dependency with more than {_NESTING_LIMIT} nested parentheses, which can crash "
-                f"clients: {dependency[:60].decode('ascii', 'backslashreplace')!r}; build it anew without"
+                f"clients: {dependency[:60].decode('ascii', 'backslashreplace')!r}; rebuild it without"
             )

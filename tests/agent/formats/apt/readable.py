@@ -1,6 +1,6 @@
 """Writes a small repository so that a person can read it and Git can show what changed.
 
-`PYTHONPATH=tests python -m agent.formats.apt.readable` writes it anew, after a change that is meant.
+`PYTHONPATH=tests python -m agent.formats.apt.readable` writes it again, after a change that is meant.
 """
 
 import re

@@ -117,7 +117,7 @@ def test_a_file_is_also_a_link_where_the_original_agent_had_it(entries: list[Ent
         f"packages/zope_t/{SECOND.wheel_name}": f"../zope-t/{SECOND.wheel_name}",
     }
     assert b'href="../../packages/my-too/my-tool-1.0.tar.gz#' in pages(found)["simple/my-tool/index.html"]
-    # The others are not published anew.
+    # The others are not published again.
     assert {one.name: one.identity for one in found if one.name in ("other", "zope-thing")} == {
         name: before[name] for name in ("other", "zope-thing")
     }

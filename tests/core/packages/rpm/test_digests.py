@@ -32,7 +32,7 @@ def values_of(header: Header) -> Tags:
 
 
 def rebuilt(path: Path, in_header: Change, in_signature: Change) -> Path:
-    """Write GOOD with other digests: the header's own are made anew before the signature header is changed."""
+    """Write GOOD with other digests: the header's own are rebuilt before the signature header is changed."""
     path.write_bytes(GOOD)
     with path.open("rb") as file:
         front = walk(file)
