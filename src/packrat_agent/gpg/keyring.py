@@ -250,7 +250,7 @@ def _choose(key: ListedKeys, named: str, now: datetime, hints: GpgHints) -> List
     if reason is not None and primary.has_secret:
         raise SigningError(f"the signing key {primary.fingerprint} {reason}")
     signing = [subkey for subkey in key.subkeys if "s" in subkey.capabilities]
-    # Who names a subkey wants no other in its place, not even when it has expired.
+    # If a subkey is named, no other one takes its place, not even when it has expired.
     for subkey in signing:
         if subkey.fingerprint == named:
             reason = subkey.why_unusable(now, primary.fingerprint, hints)

@@ -162,7 +162,7 @@ def _run(command: Sequence[str], data: bytes, limit: int, passed: Sequence[int] 
                 stderr=messages,
                 pass_fds=(status.fileno(), *passed),
                 env=_environment(),
-                # Of its own, so that all that a wrapper script starts can be ended with it.
+                # A session of its own, so that everything a wrapper script starts can be ended with it.
                 process_group=0,
             )
         except OSError as error:

@@ -40,7 +40,7 @@ class Signers:
 
     @property
     def of_images(self) -> tuple[Signer, ...]:
-        """Who signs each name of an image, the older key first: its signatures keep their numbers when keys change."""
+        """The signers of each name of an image, older key first: its signatures keep their numbers when keys change."""
         if self.former is not None:
             return (Signer.FORMER, Signer.KEY)
         return (Signer.KEY, Signer.NEXT) if self.next is not None else (Signer.KEY,)

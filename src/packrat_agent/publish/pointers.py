@@ -136,7 +136,7 @@ def stop_showing(within_s: float) -> None:
 def find_lacking(intent: Intent, root: Path) -> str | None:
     """Name a file that `show_pointers` would need and that is missing or has other bytes; None if all is there.
 
-    Pointers are hashed. Of what they name, which was flushed before the first of them was ready, the size is compared.
+    Pointers are hashed. What they name was flushed before the first pointer was ready, so only its size is compared.
     """
     ready = _directory(root, intent.repo, "repo")
     for file in intent.files:

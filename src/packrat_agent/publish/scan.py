@@ -73,7 +73,7 @@ class ScanRequest:
         root: root_dir.
         memory: The files as they were last seen. How those look that are right is noted there, in portions, and of the
             damaged ones that they are to be read again.
-        content: Of which remembered files to read the content.
+        content: Which remembered files to read.
         on_progress: Called with (files, bytes read) since the last call, every MiB, after each file that was read, and
             after each portion; what it raises ends the scan.
         on_portion: Called after each portion of files.
@@ -294,7 +294,7 @@ def _hash(request: ScanRequest, item: Item, found: Scan, on_hashed: OnHashed | N
     digest, chunk, count = hashlib.sha256(), b"", 0
     descriptor, status = open_descriptor(f"{request.root}/{path}")
     try:
-        # Who has it mapped may write later without a change of its ctime.
+        # A process that has it mapped may write later without changing its ctime.
         ctime_ns = _UNSETTLED_NS if has_writer(descriptor) else _settled_ctime_ns(status)
         for chunk in read_sparingly(descriptor, status.st_size):
             digest.update(chunk)

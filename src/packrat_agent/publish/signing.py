@@ -170,7 +170,7 @@ def _sign_all(pending: Sequence[PendingFile], signers: Signers, made_before: Sig
     if not wanted:
         return {}
 
-    # Of what is signed apart from it in both forms, one signature serves both.
+    # If it is signed in two forms with detached signatures, one signature serves both.
     binary = [key for key, (form, _, _, lasting) in wanted.items() if form is SignatureForm.BINARY and not lasting]
     of_others = {(SignatureForm.ARMOR, digest, signer) for _, digest, signer in binary} & wanted.keys()
 

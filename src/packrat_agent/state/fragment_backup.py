@@ -56,7 +56,7 @@ def keep(root: Path, source: FragmentSource, fragments: Fragments, read: Mapping
     Raises:
         DiskError: a backup can't be written.
     """
-    # Of one that needs none, the state database knows that from the moment it has the fragment.
+    # If a fragment needs none, the state database knows that from the moment it has the fragment.
     _back_up(root, source, fragments, [(sha256, made) for sha256, made in read.items() if needs_backup(made)])
 
 

@@ -19,7 +19,7 @@ log = structlog.get_logger()
 
 _MANY = 500
 NOWHERE: Mapping[str, str] = {}
-"""Of no file a place is known."""
+"""No file has a known place."""
 
 
 class RecordReads:

@@ -28,7 +28,7 @@ async def account_for(repo: Repo, order: Order, wanted: Wanted, server: Packrat,
         repo: The repository.
         order: Of which packages the answer is, and which ones the server named.
         wanted: The answer.
-        server: Whom to ask for records.
+        server: The server to ask for records.
         context: The mirror.
 
     Raises:

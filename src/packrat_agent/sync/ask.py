@@ -5,7 +5,7 @@
    marked.
 2. What is read is remembered a few portions at a time, so that a sync that dies goes on about where it was; one that
    fails or is cancelled remembers all that it has read.
-3. Of a small change the server has told the files already, with their records; then it is asked for nothing. Nor is it
+3. For a small change, the server has already sent the files with their records, and nothing is asked for. Nor is it
    asked for records that the rehearsal of a takeover has read a moment ago.
 4. A list that differs from what is known is a change; from that moment on the repository is behind the server.
 """
@@ -32,7 +32,7 @@ from packrat_core.cinp.listing import Sink
 from packrat_core.errors import PackratError
 
 _NOTED_TOGETHER = 4 * RECORDS_AT_ONCE
-"""So many records are remembered with one write, which changes hardly more of the state database than one of a few."""
+"""Number of records stored with one write, which changes hardly more of the state database than a write of a few."""
 
 Alone = Callable[[], AbstractAsyncContextManager[None]]
 """Makes a context in which no other sync of a repository goes on."""
@@ -46,7 +46,7 @@ async def ask_wanted(
     Args:
         repo: The repository.
         order: Of which packages.
-        server: Whom to ask.
+        server: The server to ask.
         context: The mirror: what is known, and whose turn it is.
         work: Takes how far it has come.
         alone: Makes a context in which no other sync of the repository goes on.
@@ -124,7 +124,7 @@ class _Notes:
         try:
             await self._write()
         except PackratError:
-            # Who cancels the sync must not get an error of the disk in its place, and go on.
+            # A disk error must not take the place of a cancellation.
             if error is None:
                 raise
 

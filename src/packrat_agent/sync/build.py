@@ -117,7 +117,7 @@ def make(plan: Plan, form: Format, signer: PackageSigner | None, material: Mater
     waiting = [item for item in (*plan.keep, *plan.link, *plan.fetch) if _at_hand(item, plan, material, made)]
     unread = [item for item in waiting if not _is_known(item, plan, material)]
     fresh = _read_all(unread, form, signer, material, made)
-    # Of one that could not be read again, what is known is of no use: its products are nowhere.
+    # What is known of one that could not be read again is useless: its products are nowhere.
     failed = {item.file.sha256 for item in unread} - fresh.keys()
     below = len(plan.repo.directory) + 1
     for placement in waiting:

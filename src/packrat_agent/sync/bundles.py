@@ -42,7 +42,7 @@ class OpenedBundle(Protocol):
 
     @property
     def looked_at(self) -> int:
-        """Of how many files that were asked for, the first ones, it speaks."""
+        """How many of the requested files it covers, from the first one on."""
 
     def files(self) -> AsyncIterator[tuple[str, bytes]]:
         """The files as they come: URI and content."""

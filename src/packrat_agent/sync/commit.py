@@ -34,7 +34,7 @@ def make_live(tree: ReadyTree, packages: Sequence[LiveFile], withdrawn: Sequence
         DiskError: the disk failed; what can't be completed stays as it was published before.
     """
     store = context.store
-    # Of what does not change, and of what tells how it changes, no pointer leaves unsaid.
+    # A publication that stays the same, or that says what changes, loses no other pointer.
     whole = {publication.name for publication in tree.publications if publication.since is None}
     pointers = store.live.pointers(tree.repo.name, frozenset(tree.publication_names) - whole)
     intent = intend(tree, packages, withdrawn, pointers, context.kept)

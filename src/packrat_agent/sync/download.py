@@ -26,9 +26,9 @@ FLUSH_BYTES = 16 * 1024 * 1024
 _PROGRESS_BYTES = 16 * 1024
 """An attempt that receives less than this counts as one that received nothing."""
 _TOGETHER = 64
-"""So many files are looked for in one thread: to start one takes longer than to hash a small file."""
+"""Number of files that one thread looks for: starting a thread takes longer than hashing a small file."""
 _SHARES = 8
-"""Of what is left, each task takes one in so many, so that all of them end at about the same time."""
+"""Each task takes one part in so many of what is left, so that all end at about the same time."""
 
 
 class OpenedFile(Protocol):
@@ -188,7 +188,7 @@ async def _stage(
             # Without a writable staging directory no other file can succeed.
             raise
         except PackratError as error:
-            # Of very many failures, the frames that they passed through would fill the memory.
+            # With very many failures, the frames that they passed through would fill the memory.
             error.__traceback__ = error.__context__ = None
             fetched.failed[placement.file.sha256] = error
 

@@ -73,7 +73,7 @@ async def sync(
 
     Args:
         context: The mirror.
-        server: Whom to ask.
+        server: The server to ask.
         confirmed: What the operator confirms for this once.
         on_progress: Called with what was done since the last call.
         rehearsal: What `rehearse` gave a moment ago; None to look now.
@@ -92,7 +92,7 @@ async def rehearse(
 
     Args:
         context: The mirror, in the context of a dry run.
-        server: Whom to ask.
+        server: The server to ask.
         confirmed: What the operator confirms for this once.
         on_progress: Called with what was done since the last call.
 
@@ -309,7 +309,7 @@ async def ask_mirror(context: MirrorContext, server: Packrat, confirmed: Confirm
 
     Args:
         context: The mirror.
-        server: Whom to ask.
+        server: The server to ask.
         confirmed: What the operator confirms; removals let distribution versions go with their files.
 
     Raises:

@@ -47,7 +47,7 @@ def with_rotation(
 
 def _with_dates(noted: KeyInUse, before: KeyInUse | None, phase: Phase, published_at: float | None) -> KeyInUse:
     dates: dict[Phase, float | None] = dict.fromkeys(Phase)
-    # Of the same new key, the phases up to this one stay as they were.
+    # For the same new key, the phases up to this one stay as they were.
     if before is not None and before.phase is not None and _new_key(before) == _new_key(noted):
         known = {
             Phase.OFFERED: before.offered_at,

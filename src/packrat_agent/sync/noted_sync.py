@@ -27,7 +27,7 @@ async def sync_and_note(
 
     Args:
         context: The mirror.
-        server: Whom to ask.
+        server: The server to ask.
         repo: The repository.
         order: What to do.
         summary: Takes the result, or why there is none.

@@ -81,7 +81,7 @@ def reconcile_dry(
     fragments |= _recall(repo, wanted_files, fragments, form, order, context)
     placed = _place(repo, form, wanted_files, fragments, context, order)
     if context.takeover is not None:
-        # Of one that something is made of, that is nowhere yet, unless it is held in memory.
+        # What is to be made from a file is nowhere yet, unless it is held in memory.
         held = order.rehearsed.products
         read = {
             sha256: fragment

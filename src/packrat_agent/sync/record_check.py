@@ -30,7 +30,7 @@ async def check_records(server: Packrat, repo: str, reads: RecordReads, read_sin
     """Check records of one repository; what differs is told to `reads`.
 
     Args:
-        server: Whom to ask.
+        server: The server to ask.
         repo: The name of the repository.
         reads: When the known records were last read.
         read_since: Check all that were not read since this moment, too, in epoch seconds; None: only the chosen ones.

@@ -48,7 +48,7 @@ async def sync_repo(
     Args:
         repo: The repository.
         order: What to do.
-        server: Whom to ask.
+        server: The server to ask.
         context: The mirror.
         on_progress: Called with (files done, bytes downloaded) since the last call.
 

@@ -1,6 +1,6 @@
 """Has each file downloaded once, however many syncs want it at the same time, and bounds the downloads of a mirror.
 
-Each sync has a staging directory of its own. Of a file that is complete, the others that want it get a hard link:
+Each sync has a staging directory of its own. When a file is complete, the others that want it get a hard link:
 
     with downloads.share(staging, urgent=True) as share:
         share.want(sha256s)

@@ -85,7 +85,7 @@ def find_losses(
             continue
         if offer is None:
             lines.append(f"{had.repo}: {had.path}: its repository is no longer on the mirror")
-        # Of a repository that is held, nothing is touched.
+        # Nothing of a held repository is touched.
         elif not offer.is_held and not offer.has(had) and not unlisted.holds(had):
             reason = offer.reasons.get(had.uri) or offer.reasons.get(had.sha256) or _NOT_OFFERED
             lines.append(f"{had.repo}: {had.path}: {reason}")

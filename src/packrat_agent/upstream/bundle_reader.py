@@ -46,7 +46,7 @@ class BundleReader:
         self._listed: list[tuple[str, int]] | None = None
         self._next = 0
         self.looked_at = 0
-        """Of how many files the answer speaks; 0 until its head is there."""
+        """How many files the answer covers; 0 until its head has arrived."""
 
     def feed(self, chunk: bytes) -> list[tuple[str, bytes]]:
         """Take some more bytes, and give the files that are complete now: URI and content.
@@ -101,7 +101,7 @@ class BundleReader:
         return self._read_listed(value["files"])
 
     def _read_looked_at(self, value: Any) -> int:
-        # Of none, and the same question would be asked for ever.
+        # If it covers none, the same request would be repeated for ever.
         if type(value) is not int or not min(1, len(self._asked)) <= value <= len(self._asked):
             raise self._broken(f"{str(value)[:20]!r} in place of how many files it speaks of")
         return value

@@ -38,7 +38,7 @@ class ReceivedBundle:
 
     @property
     def looked_at(self) -> int:
-        """Of how many files that were asked for it speaks; the others may be asked for again."""
+        """How many of the requested files it covers; the others may be requested again."""
         return self._reader.looked_at
 
     async def files(self) -> AsyncIterator[tuple[str, bytes]]:

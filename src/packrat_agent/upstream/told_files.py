@@ -62,7 +62,7 @@ class ToldPackages:
             records: The records that came with it, unchecked.
             asked_at: When the server was asked, in epoch seconds.
         """
-        # Of all that the answer names, what was said before doesn't hold any more.
+        # What was said before about anything that the answer names no longer holds.
         for repo, packages in changed.items():
             for known in [known for known in self._told if known[0] == repo]:
                 if packages is None or known[1] in packages:

@@ -69,7 +69,7 @@ class Visit:
         # Progress is written over itself, and in some clients with escape sequences.
         lines = [re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", line.rpartition("\r")[2]).strip() for line in plain.split("\n")]
         told = [line[:_LINE_LIMIT] for line in lines if line]
-        # Of all that apt says, the errors are the reason; what follows them is advice.
+        # The errors that apt prints are the reason; what follows them is advice.
         errors = [line for line in told if line.startswith(("E: ", "ERROR: "))]
         return "; ".join((errors or told)[-_LAST_LINES:])
 

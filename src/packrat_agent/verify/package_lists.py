@@ -77,7 +77,7 @@ def audit_list(subject: Subject, directory: str) -> Iterator[Finding]:
         return
     is_offered = subject.offered is None or directory in subject.offered
     if not is_offered and not os.path.lexists(subject.top / path):
-        # Of a repository that has left the directory, the shards stay for a while.
+        # The shards of a repository that has left the directory stay for a while.
         return
     found: list[Finding] = []
     content = read_pointer(subject, path, found)

@@ -36,7 +36,7 @@ _ENOUGH_FILES = 2000
 _SMALL_BYTES = 1024 * 1024
 """Larger files are mostly hashed, and that threads of one process do side by side."""
 _LIMIT = 8
-"""Of processes, this one included: each takes 25 MB of memory."""
+"""Number of processes, this one included: each takes 25 MB of memory."""
 _END_S = 2.0
 
 _LOOK_S = 0.2
@@ -87,7 +87,7 @@ class Process:
             [sys.executable, "-I" if sys.flags.isolated else "-P", "-c", program, str(top)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            # Of its own, so that Ctrl-C interrupts this process alone, which then ends the other one.
+            # A session of its own, so that Ctrl-C interrupts this process alone, which then ends the other one.
             process_group=0,
         )
         self.pid = self._process.pid

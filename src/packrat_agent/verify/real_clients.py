@@ -173,7 +173,7 @@ def _armor(keys: bytes) -> bytes:
 
 def _visit_pip(visit: Visit, directory: str) -> Iterator[Fault]:
     """Let pip download the newest wheel of each project that has one for every platform, not yanked."""
-    # Of a source distribution, pip would run code.
+    # pip would run the code of a source distribution.
     names = sorted(
         path.name
         for path in (visit.top / directory / "simple").iterdir()

@@ -1,8 +1,8 @@
 """Tells what is wrong with a tree from what its agent changed while it was looked at.
 
-A publication replaces pointers one after another. Who reads one of them before it and another one after it finds them
-at odds, and by the time that is told, nothing is wrong. So a fault of a tree that an agent works on counts once it is
-found a second time, at a file that nobody replaced in between.
+A publication replaces pointers one after another. A reader that gets one of them before it and another after it finds
+them at odds, and by the time that is told, nothing is wrong. So a fault of a tree that an agent works on counts once it
+is found a second time, at a file that nobody replaced in between.
 """
 
 import time

@@ -126,7 +126,7 @@ class _Polls:
             # It waited behind other polls for a worker: leave more workers free.
             self._strained_until = loop.time() + self.pace.strained_s
         if names:
-            # Of a burst one name is told, and it may be another repository's. The name by itself is what can be synced
+            # A poll tells one name of a burst, and it may be another repository's. That name is all that can be synced
             # while a full sync still reads all of the repository.
             self._hasty = 0
             others = {other.name: names for other in self.repos() if other.name != repo.name}

@@ -261,7 +261,7 @@ class UnpackedNames:
         # With each path all those above it are in here, and never one that is in _links.
         self._ways: set[str] = set()
         self._names = DirectoryNames()
-        # Of the names of files the hashes alone, since a name may be long.
+        # Only the hashes of file names, since a name may be long.
         self._files: set[int] = set()
 
     def add(self, member: TarMember) -> None:
@@ -278,7 +278,7 @@ class UnpackedNames:
             # `link/..` is not where the link stands.
             self._pass_back(member, posixpath.dirname(member.name) if is_symbolic else "")
         if member.kind is TarKind.HARD_LINK:
-            # Of a symbolic link, it would be the same link in another place.
+            # For a symbolic link, it would be the same link in another place.
             target = resolve_link(member.name, member.target, symbolic=False)
             self._pass(member, target)
             if hash(target) not in self._files:

@@ -42,7 +42,7 @@ from packrat_core.text import count_of
 
 _REQUESTS_AT_ONCE = 3
 _BULK_AT_ONCE = 2
-"""Of the bulk work's requests for records: the original server has three workers, of which one is left to others."""
+"""How many requests for records the bulk work makes: the original server has three workers; one is left to others."""
 _BULK_DOWNLOADS = 64
 _DOWNLOAD_MARGIN_S = 0.5
 """Downloads share the line, too, so their answers begin less regularly."""
@@ -127,8 +127,8 @@ class CinpClient:
         """GET objects by their ids: URI → fields. Those that the server does not have are left out.
 
         Args:
-            model: Of the objects.
-            ids: Of the objects.
+            model: The model of the objects.
+            ids: The ids of the objects.
             bulk: It is bulk work, which takes its turn and leaves the server time for others.
 
         Raises:

@@ -20,9 +20,9 @@ class Bounds:
 
 
 RECORDS = Bounds(2 * 1024 * 1024, 60_000, 12_000)
-"""Of a hundred records."""
+"""Limit for an answer with a hundred records."""
 LISTING = Bounds(24 * 1024 * 1024, 600_000, 20_000)
-"""Of URIs or names, half a million of them."""
+"""Limit for an answer with URIs or names, half a million of them."""
 
 
 class TooMuch(ValueError):

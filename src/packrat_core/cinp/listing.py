@@ -78,7 +78,7 @@ async def list_uris(session: CinpSession, query: UriQuery, sink: Sink) -> None:
     """LIST the URIs that a filter lets through, all of them.
 
     Args:
-        session: Whom to ask.
+        session: The server to ask.
         query: What to list.
         sink: Takes the URIs.
 

@@ -44,7 +44,7 @@ class TextList:
         """Take the next bytes, and give the texts that are complete with them.
 
         Raises:
-            NotAList: It is no JSON list of texts.
+            NotAList: It is not a JSON list of texts.
             TooMuch: It has too many bytes.
         """
         self._size_left -= len(data)

@@ -158,7 +158,7 @@ def _session(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
 def _ssl_context(ca_file: Path | None, setting: str) -> ssl.SSLContext:
     try:
         if ca_file is not None:
-            # Of a named pipe it would wait for a writer.
+            # Opening a named pipe would wait for a writer.
             open_given(ca_file).close()
         return ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
     except (OSError, ssl.SSLError) as error:

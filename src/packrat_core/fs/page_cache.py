@@ -48,7 +48,7 @@ def read_sparingly(descriptor: int, size: int) -> Iterator[bytes]:
     """Read an open regular file from its beginning to its end, in chunks.
 
     Args:
-        descriptor: Of the file; where it stands in the file doesn't matter, and stays.
+        descriptor: The open file; its position doesn't matter, and stays.
         size: What fstat says. If the file has grown since, the rest is read, too.
 
     Yields:
@@ -91,7 +91,7 @@ def find_uncached(descriptor: int, size: int) -> list[tuple[int, int]]:
     """Return the parts of a file that are not in the page cache: first byte, and the byte after the last.
 
     Args:
-        descriptor: Of an open regular file.
+        descriptor: An open regular file.
         size: Its size in bytes.
     """
     pages = -(-size // mmap.PAGESIZE)

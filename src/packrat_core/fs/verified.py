@@ -31,7 +31,7 @@ _TRIES = 5
 _CLOCK_REALTIME_COARSE = 5
 """The clock of which the kernel takes a ctime: it stands still between two ticks, which are up to 10 ms apart."""
 _SHORT_S = 0.0005
-"""Of a tick, so that little of the next one is lost."""
+"""Part of a tick, so that little of the next one is lost."""
 
 
 class OtherBytes(Incomplete):
@@ -137,7 +137,7 @@ def _wait_for_tick(descriptor: int, status: os.stat_result) -> os.stat_result:
     """Wait until a later write would change the ctime of a file.
 
     Args:
-        descriptor: Of the file.
+        descriptor: The open file.
         status: What the system said of it a moment ago.
 
     Returns:

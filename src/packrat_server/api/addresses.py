@@ -24,7 +24,7 @@ _REMEMBERED = 1024
 
 @dataclass(slots=True)
 class Peer:
-    """Who is at the other end of a connection.
+    """The client at the other end of a connection.
 
     Attributes:
         host: Its address.

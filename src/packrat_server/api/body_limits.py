@@ -1,7 +1,7 @@
 """Reads the body of a request, within a limit that depends on the call and the caller.
 
-1. Who has no session may send STRANGER_BYTES: enough for a login.
-2. Who has one may send SMALL_BYTES.
+1. A caller without a session may send STRANGER_BYTES: enough for a login.
+2. A caller with a session may send SMALL_BYTES.
 3. Two calls may have LARGE_BYTES if the caller may make them: the filter of package files that names packages, and
    `create` with its texts.
 

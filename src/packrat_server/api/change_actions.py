@@ -74,7 +74,7 @@ async def changes(call: Call) -> ChangeStream | JsonText | dict[str, Any]:
 
 async def _wait_for_change(asked: Question, position: str, wait_s: int, until: float) -> JsonText | dict[str, Any]:
     notifier = asked.notifier
-    # Who asks to wait from the newest position need not look first.
+    # A caller that waits from the newest position need not look first.
     repos = notifier.known_repos(asked.mirror, position) if wait_s else None
     after = notifier.newest_id
     while True:

@@ -34,7 +34,7 @@ _NOTHING = {"type": None}
 _TAG = Parameter("tag", "Model", {"uri": ROOT + "Attrib/Tag"})
 _UPLOAD = Parameter("file", "File", {"allowed_schemes": ["djfh"]})
 _TYPE = Parameter("type", "String", optional=True)
-# Of every change; the original server takes none.
+# Every change takes a reason; the original server's take none.
 REASON = Parameter("reason", "String", optional=True)
 
 

@@ -41,7 +41,7 @@ def history_command(name: str, limit: int, as_json: bool, **where: Any) -> None:
     """Show what happened to a package file or a package.
 
     NAME is the name of a file, its URI, or the name of a package. The oldest event comes first. Deleted files and
-    packages still have their history. Of what happened before the server kept events, nothing is known.
+    packages still have their history. Nothing is known of the time before the server kept events.
     """
 
     async def ask(uploader: "Uploader") -> Events:

@@ -1,6 +1,6 @@
 """Keeps connections within limits of time and number, so that slow or many clients keep nobody else out.
 
-1. The head of a request must arrive within HEAD_S. Of a body, from BODY_GRACE_S on, BODY_BYTES_PER_S must have arrived
+1. The head of a request must arrive within HEAD_S. From BODY_GRACE_S on, BODY_BYTES_PER_S of a body must have arrived
    on average. Time in which the server itself does not read does not count.
 2. Between two requests a connection may stay open for STRANGER_IDLE_S, or KNOWN_IDLE_S once a request had a session.
 3. What follows an answer that did not wait for the body is dropped, for DROP_S at most, and of strangers DROP_BYTES.

@@ -192,7 +192,7 @@ def read_whole(path: str, size: int, *, waits: bool = True) -> bytes | None:
     """Read a stored file of a known size; None where it has another one by now, or can't be read.
 
     Args:
-        path: Of the file.
+        path: The path of the file.
         size: Its size.
         waits: Wait for the disk if need be; else that, too, gives None.
     """

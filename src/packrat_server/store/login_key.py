@@ -29,7 +29,7 @@ def read_login_key(data_dir: Path) -> bytes:
         with os.fdopen(descriptor, "wb") as file:
             file.write(secrets.token_bytes(_BYTES))
         try:
-            # Of several servers that start at once, the first one's is the key.
+            # If several servers start at once, the first one's is the key.
             os.link(part, path)
         except FileExistsError:
             pass

@@ -241,7 +241,7 @@ events = Table(
     Column("action", _text(30), nullable=False),
     Column("model", _text(30), nullable=False),
     Column("object", _text(200), nullable=False),
-    # Of package files and packages, so that what was deleted is found, too.
+    # Set for package files and packages, so that deleted ones are found, too.
     Column("package", _text(200)),
     Column("file_name", _text(200)),
     Column("change_control_id", _text(50)),

@@ -3,7 +3,7 @@
 1. A client gets one suite, that of its own release; where the repository does not have it, the lines say so and change
    nothing.
 2. A client asks for those of its architectures that the suite has. For any other, apt would report that it skips it.
-3. Of the two forms, a .list file and a deb822 .sources file, each replaces the other.
+3. There are two forms, a .list file and a deb822 .sources file; each replaces the other.
 
 Source: sources.list(5), os-release(5).
 """

@@ -24,7 +24,7 @@ def client_setup(repo: Repo, url: str, key: KeyPlace | None, image: str) -> tupl
     without_tls = "--tls-verify=false " if scheme == "http" else ""
     host = rest.partition("/")[0]
     name = f"{host}/{repo.directory}/{image}"
-    # Of a host that is filled in later, the page's script knows.
+    # The page's script handles a host that is filled in later.
     title, ipv6_title = (_NO_IPV6 if host.startswith("[") else "", _NO_IPV6)
     lines = []
     if key is not None:

@@ -121,7 +121,7 @@ def client_setup(repo: Repo, url: str) -> tuple[ClientSetup, ...]:
         *("", "[tool.uv.sources]", f'YOUR-PROJECT = {{ index = "{name}" }}'),
     ]
     poetry = [f"poetry source add --priority=explicit {name} {word}", f"poetry add --source {name} YOUR-PROJECT"]
-    # Of a host that is filled in later, the page's script knows.
+    # The page's script handles a host that is filled in later.
     no_ipv6 = f" {_NO_IPV6}" if "://[" in url else ""
     return (
         ClientSetup("pip, uv or poetry, with this index alone", _ONLY + no_ipv6, "\n".join(only), _NO_IPV6),

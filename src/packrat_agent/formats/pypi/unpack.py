@@ -55,7 +55,7 @@ def _write(path: str, content: bytes) -> None:
         try:
             descriptor = os.open(path, _NEW, 0o644)
         except FileExistsError:
-            # Of another wheel with the same METADATA, or left there.
+            # It belongs to another wheel with the same METADATA, or was left there.
             remove_any(Path(path))
             descriptor = os.open(path, _NEW, 0o644)
         try:

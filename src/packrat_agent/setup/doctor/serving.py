@@ -19,7 +19,7 @@ from packrat_core.packages.image.manifest import MANIFEST_TYPES
 _JSON_INDEX = "application/vnd.pypi.simple.v1+json"
 _SITE_FILE = "install what `packrat-agent site nginx` (or apache) prints, and restart the web server"
 _SAMPLE_LIMIT = 64 << 20
-# Of each type, what clients read first, and an index that is compressed on disk.
+# For each type, what clients read first, and an index that is compressed on disk.
 _SAMPLES = {
     "apt": ("dists/*/InRelease", "dists/*/Release", "dists/*/main/binary-*/Packages.gz"),
     "yum": ("*/main/*/repodata/repomd.xml", "*/main/*/repodata/*-primary.xml.gz"),

@@ -79,7 +79,7 @@ def check_fields(fields: Mapping[bytes, bytes]) -> None:
 
 def _fault_of(name: bytes, value: bytes) -> str | None:
     if name in RELATION_FIELDS and value:
-        # Of Provides, apt makes no groups of alternatives.
+        # apt does not allow groups of alternatives in Provides.
         return find_fault(value) or (_ALTERNATIVE if value.endswith(b"|") and name != _PROVIDES else None)
     if name in NEVER_EMPTY and not value:
         return "it is empty"

@@ -34,7 +34,7 @@ def check_entry_points(content: bytes) -> None:
     except UnicodeDecodeError:
         raise Refused(f"its entry_points.txt is not UTF-8; {_ADVICE}") from None
     group = None
-    # Of entries with one name the last counts; only that is ever read.
+    # Among entries with the same name the last counts; only that is ever read.
     scripts: dict[tuple[str, str], str] = {}
     for line in map(str.strip, text.splitlines()):
         if not line or line.startswith("#"):
