@@ -297,7 +297,7 @@ def test_status_and_check_speak_of_each_key(mirror: TwoTags) -> None:
         text = "[repo apt-prdo] in mirror.conf is of no repository of this mirror"
         assert text in mirror.lab.agent("sync").stderr
         assert text in mirror.lab.agent("status").stdout
-        assert text in mirror.lab.agent("check", "--allow-stopped", expect=1).stdout
+        assert text in mirror.lab.agent("check", "--allow-stopped", "--disk-free", "0", expect=1).stdout
         mirror.configure(f"{tag_key(mirror)}[repo apt-prod]\ngpg_sign_key: {'0' * 40}\n")
         assert (
             f"[repo apt-prod]: gpg_sign_key {'0' * 40} is not in the keyring"

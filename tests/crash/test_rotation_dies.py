@@ -80,7 +80,9 @@ def test_a_former_key_that_expires_no_longer_signs_and_stops_nothing(made: Rotat
     told = made.status()
     assert (told["phase"], told["former"]) == ("switched", made.old.fingerprint)
     assert "is expired" in str(told["silent"])
-    assert "does not sign any more" in made.lab.agent("check", "--allow-stopped", expect=None).stdout
+    assert (
+        "does not sign any more" in made.lab.agent("check", "--allow-stopped", "--disk-free", "0", expect=None).stdout
+    )
     made.lab.agent("key", "rotate", "--finish")
     made.lab.agent("sync")
     assert made.faults() == []

@@ -48,7 +48,7 @@ def mirror(tmp_path: Path, original: OriginalServer) -> Stage:
 def told_by(mirror: Stage) -> tuple[str, str, str | None]:
     """The log level of `anonymous` and what check says of a sync's work; what status --json says of the login."""
     log = mirror.agent("sync").stderr
-    verdict = mirror.agent("check", "--allow-stopped", expect=None).stdout
+    verdict = mirror.agent("check", "--allow-stopped", "--disk-free", "0", expect=None).stdout
     login = json.loads(mirror.agent("status", "--json").stdout)["server"]["login_refused"]
     level = re.search(r"(\w+) +anonymous ", log)
     return level[1] if level else "", verdict.split(" - ")[0], login
@@ -72,7 +72,7 @@ def test_the_originals_example_works_with_the_original_server(
     assert original.count("(login)") == 1
     shown = mirror.agent("status").stdout
     assert re.search(r"login +refused for .*, the mirror is read without one: .*Invalid Login", shown)
-    checked = mirror.agent("check", "--allow-stopped", expect=1).stdout
+    checked = mirror.agent("check", "--allow-stopped", "--disk-free", "0", expect=1).stdout
     assert checked.startswith("PACKRAT WARNING - the mirror is read without a login: ")
     assert "prod_psk" not in done.stderr + shown + checked
 
@@ -120,7 +120,7 @@ def test_our_own_server_with_a_wrong_psk_is_told_with_both_causes(lab: Stage) ->
     assert "Invalid Login" in told
     assert "without a login it refuses too" in told
     assert told.count("check name and psk") == 1
-    assert "read without" not in lab.agent("check", "--allow-stopped", expect=None).stdout
+    assert "read without" not in lab.agent("check", "--allow-stopped", "--disk-free", "0", expect=None).stdout
 
 
 @pytest.mark.parametrize("mood", ["gone", "html", "busy"])
@@ -170,7 +170,7 @@ def test_run_tries_the_psk_at_the_start_and_at_each_full_sync(original: Original
         agent.until_logged("checked", 3)
         assert "INFO    login" in agent.log
         assert original.count("(login)") == 3
-        mirror.agent("check", expect=0)
+        mirror.agent("check", "--disk-free", "0", expect=0)
         assert agent.stop() == 0
 
 
@@ -182,7 +182,7 @@ def test_a_server_that_begins_to_demand_a_login_is_logged_in_to(original: Origin
         assert "401, Invalid Session" in agent.log
         original.users["lab"] = "lab_psk"
         agent.until_logged("recovered")
-        mirror.agent("check", expect=0)
+        mirror.agent("check", "--disk-free", "0", expect=0)
 
 
 def test_a_psk_that_is_refused_later_is_no_reason_to_stop(original: OriginalServer, mirror: Stage) -> None:

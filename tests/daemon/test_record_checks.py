@@ -252,7 +252,10 @@ def test_while_records_are_read_the_status_says_so_and_the_lag_is_real(original:
             assert (repo["unread"], repo["pending"], repo["wanted"], repo["live"]) == (700, 700, 701, 1)
             assert repo["work"] == "reading 700 new records of apt-dev"
             assert "reading 700 new records of apt-dev" in mirror.agent("status").stdout
-            assert "behind the server: apt-dev by" in mirror.agent("check", "--max-lag", "0", expect=1).stdout
+            assert (
+                "behind the server: apt-dev by"
+                in mirror.agent("check", "--max-lag", "0", "--disk-free", "0", expect=1).stdout
+            )
         agent.until_logged("refused", 700)
         mirror.server.url = "http://127.0.0.1:9"
         assert agent.stop() == 0

@@ -55,10 +55,10 @@ class Relay:
                     if source in self._left:
                         data = data[: self._left[source]]
                         self._left[source] -= len(data)
-                        if not data:
-                            break
                     self.received_bytes += len(data)
                 target.sendall(data)
+                if self._left.get(source) == 0:
+                    break
         for one in (source, target):
             with suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)
