@@ -1,6 +1,6 @@
 """Collects garbage: removes files that no client can still want, and untracked files, below root_dir.
 
-It never leaves the root, never follows a link and never enters another filesystem.
+It never leaves the root, never follows a link and never enters what is mounted there.
 """
 
 import errno
@@ -17,6 +17,7 @@ from packrat_agent.model.paths import is_kept
 from packrat_core.failpoints import done
 from packrat_core.fs.disk_errors import as_disk_error
 from packrat_core.fs.links import change_mode, open_directory, remove_directory, split_path
+from packrat_core.fs.mounts import mounts_below
 
 
 def collect_garbage(
@@ -117,16 +118,23 @@ def _parent(root: Path, path: str) -> Iterator[tuple[int, str]]:
     """
     directory, _, name = path.rpartition("/")
     with open_directory(root, directory) as descriptor:
+        _refuse_mounts(root, split_path(path), mounts_below(root))
         yield descriptor, name
+
+
+def _refuse_mounts(root: Path, parts: Sequence[str], mounts: Collection[str]) -> None:
+    """Raise OSError if a path is, or lies in, what is mounted there, also if that is of the same filesystem."""
+    if mounts and any("/".join(parts[:count]) in mounts for count in range(1, len(parts) + 1)):
+        raise OSError(errno.EXDEV, "is mounted there", f"{root}/{'/'.join(parts)}")
 
 
 @contextmanager
 def _unless_elsewhere() -> Iterator[None]:
-    """Pass over what is gone, or lies behind a link or on another filesystem."""
+    """Pass over what is gone, is mounted there, or lies behind a link or in what is mounted."""
     try:
         yield
     except OSError as error:
-        if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EXDEV):
+        if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EXDEV, errno.EBUSY):
             raise
 
 
@@ -157,12 +165,13 @@ def _unlink(way: "_Way", parts: Sequence[str]) -> None:
 class _Way:
     """Keeps the way to the directory that was entered last open: files that are removed lie beside each other.
 
-    As `open_directory`, it follows no link and enters no other filesystem. Nor does it stay in a directory that
-    somebody has moved away since, such as to keep what is in it.
+    As `open_directory`, it follows no link and enters nothing that was mounted when it began. Nor does it stay in a
+    directory that somebody has moved away since, such as to keep what is in it.
     """
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self._mounts = mounts_below(root)
         self._names: list[str] = []
         self._open: list[int] = []
         self._seen: list[os.stat_result] = []
@@ -182,6 +191,7 @@ class _Way:
         Raises:
             OSError: As `open_directory`.
         """
+        _refuse_mounts(self._root, parts, self._mounts)
         if not self._open:
             self._open.append(os.open(self._root, os.O_RDONLY | os.O_DIRECTORY))
             self._seen.append(os.fstat(self._open[0]))

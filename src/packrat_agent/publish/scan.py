@@ -320,9 +320,10 @@ def _settled_ctime_ns(status: os.stat_result) -> int:
 
 def _find_missing(memory: ScannedFiles, visited: set[int], root: Path, found: Scan) -> None:
     """Add the remembered files that the walk did not come by, unless they were published since."""
+    elsewhere = tuple(f"{mount}/" for mount in found.directories.mounts)
     for portion in memory.paths():
         for path, known in memory.look_up([path for path in portion if hash(path) not in visited]).items():
-            if _is_in_place(root, known.file):
+            if not f"{path}/".startswith(elsewhere) and _is_in_place(root, known.file):
                 continue
             found.damaged.append(known.file)
             if any(path.startswith(f"{directory}/") for directory in found.directories.locked):

@@ -102,7 +102,7 @@ def _look(context: MirrorContext, content: Slice, on_progress: OnProgress, *, re
             )
     found.closed = [path for path in found.closed if not is_kept(path, kept)]
     for mount in found.directories.mounts:
-        log.warning("mount", path=mount, text="another filesystem inside root_dir is left alone")
+        log.warning("mount", path=mount, text="what is mounted inside root_dir is left alone")
     for path in found.directories.nested:
         if not is_kept(path, kept):
             text = f"root_dir of another mirror; it is left alone: move it elsewhere, or remove its {AGENT_DIR}"
