@@ -93,8 +93,10 @@ def _walk(name: str, relative: str, above: int | None, visit: _Visit) -> Walk:
     items: list[Item] = []
     try:
         with os.scandir(directory) as entries:
-            listed = sorted(entries, key=_NAME)
-        for entry in listed:
+            listed = sorted(entries, key=_NAME, reverse=True)
+        while listed:
+            # Each holds its status once it was asked for, which of a million files would fill the memory.
+            entry = listed.pop()
             path = start + entry.name
             if path == AGENT_DIR:
                 continue
