@@ -103,11 +103,21 @@ def remove_directories(
     return removed
 
 
-def open_up(root: Path, paths: Iterable[str]) -> None:
-    """Make files (0644) and directories (0755) of ours readable for everybody again."""
+def open_up(root: Path, paths: Iterable[str]) -> list[str]:
+    """Make files (0644) and directories (0755) of ours readable for everybody again; gives those of other users.
+
+    Raises:
+        DiskError: the disk failed.
+    """
+    denied = []
     for path in paths:
-        with as_disk_error("open up", root / path), _unless_elsewhere(), _parent(root, path) as (parent, name):
-            change_mode(name, _open_mode, parent)
+        with as_disk_error("open up", root / path), _unless_elsewhere():
+            try:
+                with _parent(root, path) as (parent, name):
+                    change_mode(name, _open_mode, parent)
+            except PermissionError:
+                denied.append(path)
+    return denied
 
 
 @contextmanager
