@@ -135,7 +135,7 @@ class ErrorTellingGroup(click.Group):
             ctx.exit(error.exit_code)
         except click.UsageError as error:
             # An argument may be the name of a file that somebody else has made.
-            error.message = printable(error.message)
+            vars(error).update(message=printable(error.message))
             raise
 
     def _tell(self, error: PackratError) -> None:
