@@ -18,7 +18,7 @@ from typing import Any
 
 import click
 
-from packrat_core.errors import PackratError
+from packrat_core.errors import ConfigError, PackratError
 from packrat_core.text import printable
 
 
@@ -133,11 +133,17 @@ class ErrorTellingGroup(click.Group):
         except PackratError as error:
             self._tell(error)
             ctx.exit(error.exit_code)
+        except click.UsageError as error:
+            # An argument may be the name of a file that somebody else has made.
+            vars(error).update(message=printable(error.message))
+            raise
 
     def _tell(self, error: PackratError) -> None:
+        # Names of files may steer a terminal, or be lines of their own; the lines of mirror.conf's faults are ours.
+        lines = str(error).split("\n") if isinstance(error, ConfigError) else [str(error)]
         # Where stderr takes nothing, the exit code says it.
         with suppress(OSError):
-            click.echo(f"{self.name}: {error}", err=True)
+            click.echo(f"{self.name}: " + "\n".join(map(printable, lines)), err=True)
 
 
 class Between(click.IntRange):

@@ -83,9 +83,16 @@ class SigningError(PackratError):
 
 
 class DiskError(PackratError):
-    """The operator must free space or correct permissions; work then continues by itself."""
+    """The operator must free space or correct permissions; work then continues by itself.
+
+    `path` is what alone the system refused, such as for its owner or what stands there; '' where the whole disk fails.
+    """
 
     exit_code = 7
+
+    def __init__(self, message: str, *, hint: str = "", path: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.path = path
 
 
 class Busy(PackratError):

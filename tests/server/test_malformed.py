@@ -49,6 +49,14 @@ def test_what_is_not_http(server: World, sent: bytes, caplog: pytest.LogCaptureF
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
+def test_a_request_with_two_lengths_is_refused_and_what_follows_is_no_request(server: World) -> None:
+    both = b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+    for verb in (b"GET /health", b"POST /api/upload"):
+        answer = _send(server, verb + b" HTTP/1.1\r\nHost: a\r\n" + both + b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert answer.startswith(b"HTTP/1.1 400 ")
+        assert answer.count(b"HTTP/1.1 ") == 1
+
+
 def test_a_body_that_goes_wrong_after_the_answer(server: World, caplog: pytest.LogCaptureFixture) -> None:
     head = b"POST /api/upload HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
     at = urlsplit(server.url)

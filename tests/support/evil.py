@@ -178,12 +178,16 @@ class Ended:
 
 @dataclass(slots=True)
 class Victim:
-    """A mirror of an evil server, in a directory with files around it that are nobody's business."""
+    """A mirror of an evil server, in a directory with files around it that are nobody's business.
+
+    limit: A command that runs the agent, with less than the tests' own rights.
+    """
 
     directory: Path
     evil: Evil
     extra: str = ""
     secret: str = ""
+    limit: tuple[str, ...] = ()
 
     @property
     def www(self) -> Path:
@@ -205,7 +209,7 @@ class Victim:
             (self.directory / place).mkdir(parents=True, exist_ok=True)
             (self.directory / place / "file").write_text("mine")
         before = self._outside()
-        command = [sys.executable, "-m", "packrat_agent.cli", "--config", str(config), "sync"]
+        command = [*self.limit, sys.executable, "-m", "packrat_agent.cli", "--config", str(config), "sync"]
         done = subprocess.run(
             [sys.executable, "-S", "-c", _MEASURE, *command],
             capture_output=True,

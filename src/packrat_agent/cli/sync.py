@@ -97,6 +97,8 @@ def sync_command(config_path: Path, dry_run: bool, adopt: bool, accept_removals:
     elif is_first:
         serve, run = command_line(config_path, "site", "nginx"), command_line(config_path, "run")
         tell_next(f"{serve} (or apache) prints the site file that serves it, {run} follows the server from now on")
+    if summary.disk_error is not None:
+        raise summary.disk_error
     if not summary.complete:
         raise Incomplete("the full sync is done, but not everything could be published", hint="see above")
 

@@ -16,6 +16,7 @@ KEY = re.compile(r"([^:=]+)[:=](.*)")
 # What editors count as lines: str.splitlines splits at more characters.
 LINE_END = re.compile(r"\r\n|\n|\r")
 _SHOWN = 60
+_FAULTS_LIMIT = 50
 _SIZE_LIMIT = 1 << 20
 
 
@@ -95,6 +96,10 @@ def parse(
             last, fault = _key(line, number, section, keys[kind], found, repeatable)
         if fault:
             faults.append(f"{path}, line {number}: {fault}")
+        if len(faults) >= _FAULTS_LIMIT:
+            # Such as of a file that is something else.
+            faults.append(f"{path}: the lines after that were not read")
+            break
     return {name: kept for name, values in found.items() if (kept := [value for value in values if value.text])}, faults
 
 

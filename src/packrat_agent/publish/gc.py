@@ -1,6 +1,6 @@
 """Collects garbage: removes files that no client can still want, and untracked files, below root_dir.
 
-It never leaves the root, never follows a link and never enters another filesystem.
+It never leaves the root, never follows a link and never enters what is mounted there.
 """
 
 import errno
@@ -16,6 +16,7 @@ from packrat_agent.publish.directories import OpenDirectories
 from packrat_core.failpoints import done
 from packrat_core.fs.disk_errors import as_disk_error
 from packrat_core.fs.links import change_mode, open_directory, remove_directory, split_path
+from packrat_core.fs.mounts import mounts_below
 
 
 def collect_garbage(
@@ -35,6 +36,7 @@ def collect_garbage(
     removed: list[str] = []
     parents: set[str] = set()
     # As text, since a takeover may remove many thousands, and pathlib takes longer than the kernel.
+    mounts = mounts_below(root)
     with OpenDirectories(root) as opened:
         for path in paths:
             parts = split_path(path)
@@ -42,7 +44,9 @@ def collect_garbage(
                 continue
             with as_disk_error("remove", f"{root}/{path}"):
                 try:
-                    _unlink(opened, parts)
+                    with _unless_elsewhere():
+                        _refuse_mounts(root, parts, mounts)
+                        _unlink(opened, parts)
                 except PermissionError:
                     if on_denied is None:
                         raise
@@ -58,11 +62,13 @@ def collect_garbage(
 
 def remove_empty_directories(root: Path, directories: Iterable[str], kept: Collection[str]) -> None:
     """Remove those of the directories that are empty, deepest first."""
+    mounts = mounts_below(root)
     with OpenDirectories(root) as opened:
         for directory in sorted(directories, key=lambda path: (-path.count("/"), path)):
             parts = split_path(directory)
             if parts and not is_kept(directory, kept):
                 with suppress(OSError):
+                    _refuse_mounts(root, parts, mounts)
                     os.rmdir(parts[-1], dir_fd=opened.find(parts[:-1]))
 
 
@@ -101,11 +107,21 @@ def remove_directories(
     return removed
 
 
-def open_up(root: Path, paths: Iterable[str]) -> None:
-    """Make files (0644) and directories (0755) of ours readable for everybody again."""
+def open_up(root: Path, paths: Iterable[str]) -> list[str]:
+    """Make files (0644) and directories (0755) of ours readable for everybody again; gives those of other users.
+
+    Raises:
+        DiskError: the disk failed.
+    """
+    denied = []
     for path in paths:
-        with as_disk_error("open up", root / path), _unless_elsewhere(), _parent(root, path) as (parent, name):
-            change_mode(name, _open_mode, parent)
+        with as_disk_error("open up", root / path), _unless_elsewhere():
+            try:
+                with _parent(root, path) as (parent, name):
+                    change_mode(name, _open_mode, parent)
+            except PermissionError:
+                denied.append(path)
+    return denied
 
 
 @contextmanager
@@ -116,16 +132,23 @@ def _parent(root: Path, path: str) -> Iterator[tuple[int, str]]:
     """
     directory, _, name = path.rpartition("/")
     with open_directory(root, directory) as descriptor:
+        _refuse_mounts(root, split_path(path), mounts_below(root))
         yield descriptor, name
+
+
+def _refuse_mounts(root: Path, parts: Sequence[str], mounts: Collection[str]) -> None:
+    """Raise OSError if a path is, or lies in, what is mounted there, also if that is of the same filesystem."""
+    if mounts and any("/".join(parts[:count]) in mounts for count in range(1, len(parts) + 1)):
+        raise OSError(errno.EXDEV, "is mounted there", f"{root}/{'/'.join(parts)}")
 
 
 @contextmanager
 def _unless_elsewhere() -> Iterator[None]:
-    """Pass over what is gone, or lies behind a link or on another filesystem."""
+    """Pass over what is gone, is mounted there, or lies behind a link or in what is mounted."""
     try:
         yield
     except OSError as error:
-        if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EXDEV):
+        if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EXDEV, errno.EBUSY):
             raise
 
 
@@ -146,8 +169,7 @@ def unlock(root: Path, path: str) -> None:
 
 
 def _unlink(opened: OpenDirectories, parts: Sequence[str]) -> None:
-    with _unless_elsewhere():
-        name, parent = parts[-1], opened.find(parts[:-1])
-        # A directory may have taken the place of the file. It stays until the full scan has looked at what is in it.
-        if not stat.S_ISDIR(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode):
-            os.unlink(name, dir_fd=parent)
+    name, parent = parts[-1], opened.find(parts[:-1])
+    # A directory may have taken the place of the file. It stays until the full scan has looked at what is in it.
+    if not stat.S_ISDIR(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode):
+        os.unlink(name, dir_fd=parent)

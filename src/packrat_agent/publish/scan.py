@@ -22,6 +22,7 @@ from packrat_agent.publish.scan_slices import Slice
 from packrat_agent.publish.walk import Directories, Item, walk
 from packrat_agent.state.scanned import KnownFile, Row, ScannedFiles
 from packrat_core.fs.disk_errors import as_disk_error
+from packrat_core.fs.file_times import mtime_ns
 from packrat_core.fs.links import link_digest, open_directory
 from packrat_core.fs.open import open_descriptor
 from packrat_core.fs.page_cache import read_sparingly
@@ -192,7 +193,7 @@ def _look_at(
                 # It is untracked even if it can't be read.
                 sha256 = ""
         request.on_progress(1, 0)
-        found.untracked.append(StoredFile(path, sha256, status.st_size, status.st_mtime_ns, status.st_ino))
+        found.untracked.append(StoredFile(path, sha256, status.st_size, mtime_ns(status), status.st_ino))
     elif known is None:
         found.untracked_special.append(path)
     elif stat.S_ISLNK(status.st_mode) and _link_digest_of(request.root / path) == known.sha256:
@@ -238,7 +239,7 @@ def _look_at_known(
 
 def _looks_as_before(status: os.stat_result, known: KnownFile) -> bool:
     """Return whether a file is, by its inode and times, the one that was found right or published."""
-    if (known.inode, known.mtime_ns) != (status.st_ino, status.st_mtime_ns):
+    if (known.inode, known.mtime_ns) != (status.st_ino, mtime_ns(status)):
         return False
     if known.ctime_ns == 0:
         return status.st_ctime <= known.verified_at + _PUBLISHED_WITHIN_S
@@ -247,10 +248,10 @@ def _looks_as_before(status: os.stat_result, known: KnownFile) -> bool:
 
 def _known(was: KnownFile, status: os.stat_result, ctime_ns: int) -> KnownFile:
     """Return a file that is right as it stands there; the moment is the old one where nothing else has changed."""
-    mtime_ns, inode = status.st_mtime_ns, status.st_ino
-    if (mtime_ns, inode, ctime_ns) == (was.mtime_ns, was.inode, was.ctime_ns):
+    changed_ns, inode = mtime_ns(status), status.st_ino
+    if (changed_ns, inode, ctime_ns) == (was.mtime_ns, was.inode, was.ctime_ns):
         return was
-    return was._replace(mtime_ns=mtime_ns, inode=inode, ctime_ns=ctime_ns, verified_at=time.time())
+    return was._replace(mtime_ns=changed_ns, inode=inode, ctime_ns=ctime_ns, verified_at=time.time())
 
 
 def _link_digest_of(link: Path) -> str:
@@ -319,9 +320,10 @@ def _settled_ctime_ns(status: os.stat_result) -> int:
 
 def _find_missing(memory: ScannedFiles, visited: set[int], root: Path, found: Scan) -> None:
     """Add the remembered files that the walk did not come by, unless they were published since."""
+    elsewhere = tuple(f"{mount}/" for mount in found.directories.mounts)
     for portion in memory.paths():
         for path, known in memory.look_up([path for path in portion if hash(path) not in visited]).items():
-            if _is_in_place(root, known.file):
+            if not f"{path}/".startswith(elsewhere) and _is_in_place(root, known.file):
                 continue
             found.damaged.append(known.file)
             if any(path.startswith(f"{directory}/") for directory in found.directories.locked):
@@ -336,4 +338,4 @@ def _is_in_place(root: Path, file: StoredFile) -> bool:
             status = os.stat(name, dir_fd=parent, follow_symlinks=False)
     except OSError:
         return False
-    return (status.st_ino, status.st_mtime_ns, status.st_size) == (file.inode, file.mtime_ns, file.size)
+    return (status.st_ino, mtime_ns(status), status.st_size) == (file.inode, file.mtime_ns, file.size)

@@ -9,6 +9,7 @@ from operator import attrgetter
 from pathlib import Path
 
 from packrat_agent.config.settings import AGENT_DIR
+from packrat_core.fs.mounts import mounts_below
 
 _OPEN_DIRECTORY = 0o555
 _NAME = attrgetter("name")
@@ -27,7 +28,7 @@ Item = tuple[str, os.stat_result]
 class Directories:
     """What a walk finds out about directories; all paths are relative to root_dir.
 
-    empty: without any file below, deepest first. mounts: of other filesystems, not entered. nested: each is the
+    empty: without any file below, deepest first. mounts: mount points, also of files, not entered. nested: each is the
     root_dir of another agent of this user, not entered. closed: not everybody may look into them. locked: this user may
     not look into them. deep: each lies in too many others, and is not entered.
     """
@@ -55,7 +56,7 @@ def walk(root: Path, found: Directories, unlock: Callable[[str], None] | None = 
     Raises:
         OSError: The disk failed, or `root` itself can't be read.
     """
-    return _walk(os.fspath(root), "", None, _Visit(root.lstat().st_dev, found, unlock))
+    return _walk(os.fspath(root), "", None, _Visit(root.lstat().st_dev, mounts_below(root), found, unlock))
 
 
 def order_of(path: str) -> list[str]:
@@ -66,6 +67,7 @@ def order_of(path: str) -> list[str]:
 @dataclass(frozen=True, slots=True)
 class _Visit:
     device: int
+    mounts: frozenset[str]
     found: Directories
     unlock: Callable[[str], None] | None
 
@@ -91,14 +93,20 @@ def _walk(name: str, relative: str, above: int | None, visit: _Visit) -> Walk:
     items: list[Item] = []
     try:
         with os.scandir(directory) as entries:
-            listed = sorted(entries, key=_NAME)
-        for entry in listed:
+            listed = sorted(entries, key=_NAME, reverse=True)
+        while listed:
+            # Each holds its status once it was asked for, which of a million files would fill the memory.
+            entry = listed.pop()
             path = start + entry.name
             if path == AGENT_DIR:
                 continue
             try:
                 status = entry.stat(follow_symlinks=False)
             except FileNotFoundError:
+                continue
+            if path in visit.mounts:
+                visit.found.mounts.append(path)
+                occupied = True
                 continue
             if stat.S_ISDIR(status.st_mode):
                 if items:

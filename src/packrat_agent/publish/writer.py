@@ -32,6 +32,7 @@ from packrat_core.failpoints import done
 from packrat_core.fs.atomic import replace as rename
 from packrat_core.fs.atomic import write_new
 from packrat_core.fs.disk_errors import as_disk_error
+from packrat_core.fs.file_times import mtime_s
 from packrat_core.fs.flush import flush_directories, flush_files
 from packrat_core.fs.links import link_digest
 from packrat_core.fs.open import open_regular
@@ -314,7 +315,7 @@ def _stage_pointer(work: _Work, file: TreeFile | TreeLink, directory: Path) -> N
 def _advance_mtime(spare: Path, target: Path) -> None:
     """Keep a pointer's Last-Modified rising in whole seconds; else If-Modified-Since keeps clients on the old one."""
     with suppress(FileNotFoundError):
-        now_s = int(spare.stat().st_mtime)
-        later_s = rising(now_s, int(target.lstat().st_mtime))
+        now_s = mtime_s(spare.stat())
+        later_s = rising(now_s, mtime_s(target.lstat()))
         if later_s != now_s:
             os.utime(spare, (later_s, later_s))

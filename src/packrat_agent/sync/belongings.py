@@ -22,6 +22,7 @@ from packrat_agent.state.facts import TakeoverUnderWay
 from packrat_agent.state.store import Store
 from packrat_agent.sync.context import MirrorContext
 from packrat_agent.sync.original_places import keeps_path
+from packrat_core.fs.file_times import mtime_ns
 from packrat_core.fs.open import read_regular
 
 log = structlog.get_logger()
@@ -100,4 +101,4 @@ def _look(context: MirrorContext, path: str) -> StoredFile | None:
     except OSError:
         return None
     digest = hashlib.sha256(content).hexdigest()
-    return StoredFile(path, digest, len(content), status.st_mtime_ns, status.st_ino)
+    return StoredFile(path, digest, len(content), mtime_ns(status), status.st_ino)

@@ -27,6 +27,36 @@ from packrat_core.failpoints import done
 log = structlog.get_logger()
 
 _PORTION = 1000
+_TOLD_LIMIT = 1000
+"""Untracked files that are told by name in one full sync: who may write to root_dir can make millions of them."""
+
+
+class _Told:
+    """Tells what became of untracked files, and of very many only how many more there were."""
+
+    def __init__(self) -> None:
+        self._removed = 0
+        self._denied = 0
+
+    def removed(self, path: str) -> None:
+        """Tell that a path was removed."""
+        self._removed += 1
+        if self._removed <= _TOLD_LIMIT:
+            log.info("untracked", path=path, text="not of this mirror, not a keep file; removed")
+
+    def denied(self, path: str) -> None:
+        """Tell that a path can't be removed."""
+        self._denied += 1
+        if self._denied <= _TOLD_LIMIT:
+            text = "this user may not remove it: do so, or add it to keep_file_list"
+            log.warning("untracked", path=path, text=text)
+
+    def end(self) -> None:
+        """Count those that were not told by name."""
+        if self._removed > _TOLD_LIMIT:
+            log.info("untracked", count=self._removed - _TOLD_LIMIT, text="so many more were removed")
+        if self._denied > _TOLD_LIMIT:
+            log.warning("untracked", count=self._denied - _TOLD_LIMIT, text="this user may not remove so many more")
 
 
 async def collect(context: MirrorContext, seen: Look, summary: Summary) -> list[str]:
@@ -54,11 +84,12 @@ async def collect(context: MirrorContext, seen: Look, summary: Summary) -> list[
     done("garbage-noted")
     async with publishing:
         untracked = await in_thread(_removable, context, seen, summary)
-    deep = frozenset(seen.found.directories.deep)
+    deep, told = frozenset(seen.found.directories.deep), _Told()
     for untracked_files in await in_thread(owned_last, store, untracked):
         for portion in _portions(untracked_files):
             async with publishing:
-                removed += await in_thread(_collect_untracked, context, portion, deep)
+                removed += await in_thread(_collect_untracked, context, portion, deep, told)
+    told.end()
     async with publishing:
         missing = await in_thread(_tidy_up, context, seen, summary.is_whole)
         if not (summary.errors or summary.rejected):
@@ -120,23 +151,28 @@ def _collect_withdrawn(context: MirrorContext, paths: Iterable[str]) -> list[str
     return gone
 
 
-def _collect_untracked(context: MirrorContext, paths: Iterable[str], directories: Collection[str]) -> list[str]:
-    """Remove untracked files, and those of the directories that are among the paths with all that they hold."""
+def _collect_untracked(
+    context: MirrorContext, paths: Iterable[str], directories: Collection[str], told: _Told
+) -> list[str]:
+    """Remove untracked files, and those of the directories that are among the paths with all that they hold.
+
+    Args:
+        context: The mirror.
+        paths: The files and directories.
+        directories: Those that are directories, perhaps with others.
+        told: Is told of each.
+    """
     ours, is_in_use = context.store.live.known_of(paths), _is_in_use(context)
     untracked = [path for path in paths if path not in ours and not is_in_use(path)]
     belonging = take_for_withdrawn(context, untracked)
     untracked = [path for path in untracked if path not in belonging]
     whole = [path for path in untracked if path in directories]
     files = [path for path in untracked if path not in directories]
-    gone = remove_directories(context.root, whole, context.kept, _tell_denied)
-    gone += collect_garbage(context.root, files, context.kept, _tell_denied)
+    gone = remove_directories(context.root, whole, context.kept, told.denied)
+    gone += collect_garbage(context.root, files, context.kept, told.denied)
     for path in gone:
-        log.info("untracked", path=path, text="not of this mirror, not a keep file; removed")
+        told.removed(path)
     return gone
-
-
-def _tell_denied(path: str) -> None:
-    log.warning("untracked", path=path, text="this user may not remove it: do so, or add it to keep_file_list")
 
 
 def _is_in_use(context: MirrorContext) -> Callable[[str], bool]:

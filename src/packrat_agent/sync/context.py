@@ -25,6 +25,7 @@ from packrat_agent.sync.rehearsed import Rehearsed
 from packrat_agent.sync.removals import RemovalLimits
 from packrat_agent.sync.sealed_list import Seals
 from packrat_agent.sync.turns import Turns
+from packrat_core.errors import DiskError
 
 Progress = Callable[[str, int, int], None]
 """(what is being done, files done, bytes done) since the last call."""
@@ -174,15 +175,16 @@ class Summary:
     """What a full sync did.
 
     `collected` names what was removed from disk, `errors` maps a repository to why its sync stopped (or the sealed list
-    to why it could not be rebuilt), `rejected` names the mirror's own records that can't be used. `unremembered`: the
-    state database knew nothing of a tree with files. Of a takeover, a dry run has lines in `losses` on what clients
-    would lose, in `changes` on what they would have to accept by hand, and in `notes` on what the operator has to do
-    besides.
+    to why it could not be rebuilt), `rejected` names the mirror's own records that can't be used. `disk_error`: the
+    first one that stopped a repository alone. `unremembered`: the state database knew nothing of a tree with files.
+    Of a takeover, a dry run has lines in `losses` on what clients would lose, in `changes` on what they would have to
+    accept by hand, and in `notes` on what the operator has to do besides.
     """
 
     syncs: list[SyncResult] = field(default_factory=list)
     collected: list[str] = field(default_factory=list)
     errors: dict[str, str] = field(default_factory=dict)
+    disk_error: DiskError | None = None
     rejected: list[str] = field(default_factory=list)
     losses: list[str] = field(default_factory=list)
     changes: list[str] = field(default_factory=list)

@@ -26,6 +26,8 @@ from packrat_core.fs.disk_errors import as_disk_error
 
 log = structlog.get_logger()
 
+_OF_ANOTHER_USER = "not everybody may read it, and it is another user's: make it the agent's, or remove it"
+
 _NOTE_POSITION_S = 10.0
 """How much work a scan that is killed does again, at most."""
 
@@ -102,7 +104,7 @@ def _look(context: MirrorContext, content: Slice, on_progress: OnProgress, *, re
             )
     found.closed = [path for path in found.closed if not is_kept(path, kept)]
     for mount in found.directories.mounts:
-        log.warning("mount", path=mount, text="another filesystem inside root_dir is left alone")
+        log.warning("mount", path=mount, text="what is mounted inside root_dir is left alone")
     for path in found.directories.nested:
         if not is_kept(path, kept):
             text = f"root_dir of another mirror; it is left alone: move it elsewhere, or remove its {AGENT_DIR}"
@@ -141,17 +143,21 @@ def note_look(context: MirrorContext, seen: Look) -> frozenset[str]:
         DiskError: The state database or a file's mode can't be written.
     """
     store = context.store
+    denied = open_up(context.root, seen.found.closed)
+    for path in seen.found.closed:
+        text = _OF_ANOTHER_USER if path in denied else "not everybody may read it; its mode is set right"
+        log.warning("damaged", path=path, text=text)
+    # Others take the place of such files; a directory can't be replaced.
+    foreign = store.scanned.look_up(denied)
     now = store.scanned.look_up([file.path for file in seen.found.damaged])
     # What was published since the scan is not what the scan saw.
     damaged = [file for file in seen.found.damaged if file.path in now and now[file.path].file == file]
+    damaged += [known.file for known in foreign.values()]
     for file in damaged:
         # Inode 0: it was about to be published when the agent died, so it was never in place.
         if file.inode:
             log.warning("damaged", path=file.path, text="missing or changed on disk; it is replaced")
             store.events.add(time.time(), "damaged", None, file.path)
-    for path in seen.found.closed:
-        log.warning("damaged", path=path, text="not everybody may read it; its mode is set right")
-    open_up(context.root, seen.found.closed)
     paths = [file.path for file in damaged]
     repos = store.live.repos_of(paths)
     unreadable = seen.found.unreadable

@@ -39,7 +39,8 @@ async def sync_and_note(
     Raises:
         ServerUnavailable: The server is away, which stops all repositories alike.
         LoginRefused: The server refuses the login; the same.
-        DiskError: The disk is full or fails; the same.
+        DiskError: The disk is full or fails; the same. What the system refuses for one path of the repository, such as
+            one that somebody has taken, stops it alone.
     """
     facts, began = context.store.facts, time.time()
     order = _widen(order, server)
@@ -52,10 +53,15 @@ async def sync_and_note(
         position = order.position or (None if context.dry_run else await server.reports.find_position(server.changes))
         count: Callable[[int, int], None] = partial(on_progress, repo.name)
         result = await sync_repo(repo, order, server, confirmed, count)
-    except (ServerUnavailable, LoginRefused, DiskError) as error:
+    except (ServerUnavailable, LoginRefused) as error:
         facts.update_repo(repo.name, error=str(error))
         raise
     except PackratError as error:
+        if isinstance(error, DiskError):
+            if not _stops_alone(error, context, repo):
+                facts.update_repo(repo.name, error=str(error))
+                raise
+            summary.disk_error = summary.disk_error or error
         server.reports.note_fault(repo.name)
         # First: what the log has told, `check` knows.
         facts.update_repo(repo.name, error=str(error))
@@ -68,6 +74,10 @@ async def sync_and_note(
     _note(facts, result, order, began)
     await _report(context, server.reports, begun, order, position, result)
     return result
+
+
+def _stops_alone(error: DiskError, context: MirrorContext, repo: Repo) -> bool:
+    return error.path.startswith(f"{context.root}/{repo.directory}/")
 
 
 async def _renew_site(context: MirrorContext, result: SyncResult) -> None:

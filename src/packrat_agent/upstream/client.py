@@ -30,6 +30,7 @@ from packrat_agent.upstream.records import (
     MIRROR,
     PACKAGE_FILE,
     REPO,
+    REPOS_LIMIT,
     ROOT,
     Unusable,
     find_overlaps,
@@ -56,7 +57,6 @@ _API_MAJOR = "2"
 _WAIT_MARGIN_S = 60.0
 """How late the answer to a poll may be: on a small server polls queue behind each other."""
 
-_REPOS_LIMIT = 2000
 _KEPT = "kept"
 """The filter of the files that a repository's tag keeps, deprecated or not."""
 _TOO_MANY = "split the repository on the server, or raise max_records if the memory of this machine allows it"
@@ -157,8 +157,8 @@ class Packrat:
             names = read_ids(record.get("repo_list"), REPO, "list of repositories")
         except Unusable as error:
             raise ServerBroken(f"the record of mirror {self._name} can't be used: {error}") from None
-        if len(names) > _REPOS_LIMIT:
-            raise ServerBroken(f"the record of mirror {self._name} names more than {_REPOS_LIMIT} repositories")
+        if len(names) > REPOS_LIMIT:
+            raise ServerBroken(f"the record of mirror {self._name} names more than {REPOS_LIMIT} repositories")
         self._repos = frozenset(names)
         repos, rejected = await self._read_repos(names)
         try:
@@ -208,8 +208,8 @@ class Packrat:
                     names[read_id(uri, DISTRO_VERSION)] = None
                 except Unusable:
                     continue
-        if len(names) > _REPOS_LIMIT:
-            raise ServerBroken(f"the repositories name more than {_REPOS_LIMIT} distribution versions")
+        if len(names) > REPOS_LIMIT:
+            raise ServerBroken(f"the repositories name more than {REPOS_LIMIT} distribution versions")
         records = await self._asking(lambda: self._client.get_many(DISTRO_VERSION, list(names)))
         found: dict[str, DistroVersion] = {}
         for name in names:

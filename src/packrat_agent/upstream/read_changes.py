@@ -4,13 +4,15 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from packrat_agent.model.changes import Changes
-from packrat_agent.upstream.records import REPO, Unusable, read_id
+from packrat_agent.upstream.records import REPO, REPOS_LIMIT, Unusable, read_id
 from packrat_core.errors import ServerBroken
 
 RECORDS = "records"
 """The argument of `changes` for the records of the files that changed, and where the answer has them."""
 STREAM = "stream"
 """The argument of `changes` for an answer that stays open, with a line for each change."""
+_ENTRIES_LIMIT = 2 * REPOS_LIMIT
+"""Repositories that one answer may name, and the mirror; some may be no longer on it."""
 
 
 def takes(described: Mapping[str, Any], name: str) -> bool:
@@ -37,6 +39,8 @@ def read_changes(value: object, mirror: str, known: Collection[str]) -> Changes:
     where = value.get("position")
     if not isinstance(where, str) or not 1 <= len(where) <= 200 or not where.isprintable():
         raise ServerBroken("changes answered without a usable position")
+    if len(value["changes"]) > _ENTRIES_LIMIT:
+        raise ServerBroken(f"changes answered with more than {_ENTRIES_LIMIT} repositories")
     repos: dict[str, frozenset[str] | None] = {}
     mirror_changed = False
     for uri, names in value["changes"].items():

@@ -18,6 +18,8 @@ PACKAGE = f"{ROOT}Package/Package"
 PACKAGE_FILE = f"{ROOT}Package/PackageFile"
 DISTRO_VERSION = f"{ROOT}Attrib/DistroVersion"
 TAG = f"{ROOT}Attrib/Tag"
+REPOS_LIMIT = 2000
+"""Repositories of a mirror, and distribution versions."""
 
 _SEGMENT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+~:@=,!^-]*")
 _ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+~-]*")

@@ -20,5 +20,6 @@ async def read_server_date(packrat: PackratSettings) -> datetime | None:
     async with transport, transport.send(HttpRequest("GET", "/", {}, None, until, repeatable=True)) as response:
         try:
             return parsedate_to_datetime(response.headers.get("Date", ""))
-        except ValueError:
+        except (ValueError, TypeError, OverflowError, IndexError):
+            # Whatever it makes of text that is no date.
             return None

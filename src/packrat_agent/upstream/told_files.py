@@ -17,6 +17,12 @@ from packrat_agent.upstream.records import PACKAGE, PACKAGE_FILE, REPO, Unusable
 _KEPT_S = 60.0
 _PACKAGES_LIMIT = 200
 _FILES_LIMIT = 100
+_TEXT_LIMIT = 1000
+_FIELDS = (
+    *("package", "distroversion", "version", "type", "arch", "file", "sha256", "created"),
+    *("failed_at", "deprocated_at"),
+)
+"""What is read of a record; nothing else is remembered, however much the server tells."""
 
 RawRecords = Mapping[str, Mapping[str, Any]]
 
@@ -108,6 +114,7 @@ def _read_records(value: object, package: str) -> RawRecords | None:
     """Give the records by URI; None where they are not what the server says of files of this package."""
     if not isinstance(value, dict) or len(value) > _FILES_LIMIT:
         return None
+    records: dict[str, Mapping[str, Any]] = {}
     for uri, record in value.items():
         try:
             read_id(uri, PACKAGE_FILE)
@@ -115,7 +122,13 @@ def _read_records(value: object, package: str) -> RawRecords | None:
             return None
         if _member(record, "package") != f"{PACKAGE}:{package}:":
             return None
-    return value
+        records[uri] = {field: record[field] for field in _FIELDS if field in record}
+        # Longer ones, and those of other types, can't be used; the answer to a question of its own tells that.
+        if not all(
+            text is None or (isinstance(text, str) and len(text) <= _TEXT_LIMIT) for text in records[uri].values()
+        ):
+            return None
+    return records
 
 
 def _member(value: object, key: str) -> object:

@@ -4,7 +4,8 @@
 2. While a full sync reads a repository for the first time, only packages that were named are taken: to list the others
    would read every record twice.
 3. A repository whose sync failed comes back, later after each failure in a row.
-4. A repository that was just published rests for a second: the dates in its indexes are whole seconds that must rise,
+4. A bounded number of names is kept; beyond it, all of the repository that has the most of them is looked at.
+5. A repository that was just published rests for a second: the dates in its indexes are whole seconds that must rise,
    and never lie in the future.
 """
 
@@ -20,6 +21,8 @@ _QUIET_S = 0.05
 _LONGEST_BURST_S = 0.5
 _RETRY = BackOff(first_s=15.0, longest_s=900.0)
 _REST_S = 1.0
+_NAMES_LIMIT = 200_000
+"""Names of packages that are kept, of all repositories together."""
 
 
 @dataclass(slots=True)
@@ -57,9 +60,16 @@ class WorkQueue:
             change.packages |= frozenset(packages or ())
             change.everything = change.everything or packages is None
             change.heard_at = min((at for at in (change.heard_at, heard_at) if at is not None), default=None)
+        self._forget_names()
         self._mirror = self._mirror or mirror
         if repos or mirror:
             self.wake()
+
+    def _forget_names(self) -> None:
+        changes = self._changed.values()
+        while sum(len(change.packages) for change in changes) > _NAMES_LIMIT:
+            most = max(changes, key=lambda change: len(change.packages))
+            most.packages, most.everything = frozenset(), True
 
     def hear(self, repos: Mapping[str, Collection[str] | None], *, mirror: bool = False) -> None:
         """Add what the server told, and remember when it did, to measure how far the mirror lags behind."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import quote, unquote_to_bytes
 
 from packrat_agent.site_page.look import HEAD, LISTING_POLICY
+from packrat_core.fs.file_times import mtime_s
 
 HEADERS = {"Content-Security-Policy": LISTING_POLICY, "X-Content-Type-Options": "nosniff"}
 """What is sent with a listing."""
@@ -30,7 +31,7 @@ def write_listing(listed: Iterable[tuple[str, Path]], raw: str) -> str:
             status = target.stat()
             end = "/" if stat.S_ISDIR(status.st_mode) else ""
             size = "" if end else str(status.st_size)
-            moment = datetime.fromtimestamp(status.st_mtime, UTC).strftime("%Y-%m-%d %H:%M")
+            moment = datetime.fromtimestamp(mtime_s(status), UTC).strftime("%Y-%m-%d %H:%M")
             rows.append(
                 f'<tr><th scope="row" class="mono"><a href="./{quote(name, safe="+~@=,")}{end}">{escape(name)}{end}</a>'
                 f'</th><td data-label="Last changed">{moment}</td><td data-label="Bytes" class="size">{size}</td></tr>'

@@ -26,13 +26,15 @@ from packrat_agent.web.registry import answer_registry, is_registry_path
 from packrat_core.aio.serve_http import serving_http
 from packrat_core.errors import ConfigError
 from packrat_core.fs.disk_errors import as_disk_error
-from packrat_core.fs.open import open_regular
+from packrat_core.fs.file_times import mtime_s
+from packrat_core.fs.links import open_directory
+from packrat_core.fs.open import open_descriptor
 from packrat_core.listen import show_url
 
 log = structlog.get_logger()
 
 _CHUNK_BYTES = 256 * 1024
-_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
+_RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 _TYPES = {
     "asc": "application/pgp-signature",
     "css": "text/css; charset=utf-8",
@@ -122,7 +124,7 @@ class _Files:
         if is_registry_path(raw):
             answer = await asyncio.to_thread(answer_registry, self._root, raw)
             if answer.path is not None:
-                return await _send(request, answer.path, {**await self._caching(raw), **answer.headers})
+                return await self._send(request, answer.path, {**await self._caching(raw), **answer.headers})
             # No cache remembers what is missing.
             caching = _ASK_AGAIN if answer.status == 200 else {}
             return web.Response(status=answer.status, body=answer.body, headers={**caching, **answer.headers})
@@ -137,10 +139,10 @@ class _Files:
             if index is None:
                 listing = await asyncio.to_thread(self._list, path, raw)
                 return web.Response(text=listing, content_type="text/html", charset="utf-8", headers=_LISTING)
-            return await _send(request, index[0], {**_ASK_AGAIN, **index[1]})
+            return await self._send(request, index[0], {**_ASK_AGAIN, **index[1]})
         if raw.endswith("/"):
             raise web.HTTPNotFound
-        return await _send(request, path, await self._caching(raw))
+        return await self._send(request, path, await self._caching(raw))
 
     async def _caching(self, raw: str) -> Mapping[str, str]:
         return {"Cache-Control": await asyncio.to_thread(choose_caching, self._root, raw)}
@@ -175,32 +177,40 @@ class _Files:
         return None if chosen is None or page is None or page.is_dir() else (page, chosen[1])
 
     def _list(self, directory: Path, raw: str) -> str:
-        names = (entry.name for entry in os.scandir(directory) if not entry.name.startswith("."))
+        with os.scandir(directory) as entries:
+            # Others can't be shown, and those that are not UTF-8 have no address.
+            names = [entry.name for entry in entries if not entry.name.startswith(".") and entry.name.isprintable()]
         return write_listing(((name, target) for name in names if (target := self._inside(directory / name))), raw)
 
+    def _open(self, path: Path) -> BinaryIO:
+        """Open a file that was found; what somebody has put in its way since is not followed."""
+        where = os.fspath(path.parent.relative_to(self._root))
+        with open_directory(self._root, where, crosses_mounts=True, lists=False) as directory:
+            descriptor, _ = open_descriptor(path.name, directory)
+        return os.fdopen(descriptor, "rb")
 
-async def _send(request: web.Request, path: Path, more_headers: Mapping[str, str]) -> web.StreamResponse:
-    try:
-        file = await asyncio.to_thread(open_regular, path)
-    except OSError:
-        raise web.HTTPNotFound from None
-    with file:
-        status = os.fstat(file.fileno())
-        headers = {**_headers(path, status), **more_headers}
-        if _unchanged(request, headers["ETag"], status):
-            return web.Response(status=304, headers=headers)
-        part = _asked_part(request, headers, status.st_size)
-        if part is None:
-            return web.Response(status=416, headers={"Content-Range": f"bytes */{status.st_size}"})
-        response = web.StreamResponse(status=206 if part.asked else 200, headers=headers)
-        if part.asked:
-            response.headers["Content-Range"] = f"bytes {part.start}-{part.start + part.length - 1}/{part.size}"
-        response.content_length = part.length
-        await response.prepare(request)
-        if request.method == "GET":
-            with suppress(ConnectionError):
-                await _copy(file, part, response)
-        return response
+    async def _send(self, request: web.Request, path: Path, more_headers: Mapping[str, str]) -> web.StreamResponse:
+        try:
+            file = await asyncio.to_thread(self._open, path)
+        except OSError:
+            raise web.HTTPNotFound from None
+        with file:
+            status = os.fstat(file.fileno())
+            headers = {**_headers(path, status), **more_headers}
+            if _unchanged(request, headers["ETag"], status):
+                return web.Response(status=304, headers=headers)
+            part = _asked_part(request, headers, status.st_size)
+            if part is None:
+                return web.Response(status=416, headers={"Content-Range": f"bytes */{status.st_size}"})
+            response = web.StreamResponse(status=206 if part.asked else 200, headers=headers)
+            if part.asked:
+                response.headers["Content-Range"] = f"bytes {part.start}-{part.start + part.length - 1}/{part.size}"
+            response.content_length = part.length
+            await response.prepare(request)
+            if request.method == "GET":
+                with suppress(ConnectionError):
+                    await _copy(file, part, response)
+            return response
 
 
 async def _copy(file: BinaryIO, part: _Part, response: web.StreamResponse) -> None:
@@ -219,7 +229,7 @@ def _headers(path: Path, status: os.stat_result) -> dict[str, str]:
     return {
         "Content-Type": _NAMED.get(path.name) or _TYPES.get(ending, "application/octet-stream"),
         "ETag": f'"{status.st_mtime_ns:x}-{status.st_size:x}-{status.st_ino:x}"',
-        "Last-Modified": format_datetime(datetime.fromtimestamp(int(status.st_mtime), UTC), usegmt=True),
+        "Last-Modified": format_datetime(datetime.fromtimestamp(mtime_s(status), UTC), usegmt=True),
         "Accept-Ranges": "bytes",
     }
 
@@ -230,7 +240,7 @@ def _unchanged(request: web.Request, etag: str, status: os.stat_result) -> bool:
     if tags is not None:
         return tags.strip() == "*" or etag in (tag.strip().removeprefix("W/") for tag in tags.split(","))
     since = _moment(request.headers.get("If-Modified-Since"))
-    return since is not None and int(status.st_mtime) <= since.timestamp()
+    return since is not None and mtime_s(status) <= since.timestamp()
 
 
 def _asked_part(request: web.Request, headers: Mapping[str, str], size: int) -> _Part | None:

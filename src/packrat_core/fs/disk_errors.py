@@ -25,6 +25,13 @@ _WHAT_TO_DO = {
     errno.ENXIO: "it is a pipe or a socket: give a file",
     errno.EINVAL: "give the path of a file or directory as it has to be there",
 }
+_OF_ONE_PATH = frozenset(
+    {
+        *(errno.EACCES, errno.EPERM, errno.EXDEV, errno.EBUSY, errno.ELOOP, errno.ENAMETOOLONG),
+        *(errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY),
+    }
+)
+"""What is refused for the path: who owns it, or what somebody has put there. Other paths may be well."""
 
 
 def as_disk_error(doing: str, path: Path | str) -> AbstractContextManager[None]:
@@ -78,4 +85,5 @@ def _tell(doing: str, where: Path | str, error: OSError) -> DiskError:
     hint = _WHAT_TO_DO.get(error.errno or 0, "see the message of the system")
     if error.errno in (errno.EACCES, errno.EPERM):
         hint = explain_denied(Path(where)) or hint
-    return DiskError(f"can't {doing} {where}: {error.strerror or error}", hint=hint)
+    path = os.fspath(where) if error.errno in _OF_ONE_PATH else ""
+    return DiskError(f"can't {doing} {where}: {error.strerror or error}", hint=hint, path=path)

@@ -50,23 +50,25 @@ def split_path(relative: str) -> list[str]:
 
 
 @contextmanager
-def open_directory(root: Path, relative: str, *, crosses_mounts: bool = False) -> Iterator[int]:
+def open_directory(root: Path, relative: str, *, crosses_mounts: bool = False, lists: bool = True) -> Iterator[int]:
     """Open the directory `relative` below `root`, to work in it by its descriptor whatever becomes of its path.
 
     Args:
         root: A directory.
         relative: What is opened; '' or `.` for `root` itself.
         crosses_mounts: Whether it may be of another filesystem, such as to read there.
+        lists: Whether its names are to be listed; to open some of them, the permission to search it will do.
 
     Raises:
         OSError: It does not exist; a part of it is a link, not a directory or, without `crosses_mounts`, of another
             filesystem.
     """
-    descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+    flags = os.O_DIRECTORY | os.O_CLOEXEC | (os.O_RDONLY if lists else os.O_PATH)
+    descriptor = os.open(root, flags)
     try:
         device = os.fstat(descriptor).st_dev
         for part in split_path(relative):
-            below = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=descriptor)
+            below = os.open(part, flags | os.O_NOFOLLOW, dir_fd=descriptor)
             os.close(descriptor)
             descriptor = below
             if not crosses_mounts and os.fstat(descriptor).st_dev != device:

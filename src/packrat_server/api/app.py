@@ -93,6 +93,10 @@ class App:
         forwarded = request.headers.getlist("x-forwarded-for")
         access.address = self._context.options.trusted_proxies.find_client(peer.host, forwarded)
         address = name_network(access.address)
+        if "transfer-encoding" in headers and "content-length" in headers:
+            # What stands in front may go by the other one, and take the rest for a request of somebody else.
+            # RFC 9112, 6.3.
+            raise CinpError(400, "both Content-Length and Transfer-Encoding", {"Connection": "close"})
 
         def admit(caller: Caller) -> None:
             """Take note of who calls, as soon as that is known."""

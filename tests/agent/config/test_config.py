@@ -221,6 +221,17 @@ def test_what_is_needed_and_missing_or_empty_is_named(conf: Path) -> None:
     ]
 
 
+def test_a_file_that_is_something_else_has_no_fault_for_each_of_its_lines(tmp_path: Path) -> None:
+    path = tmp_path / "mirror.conf"
+    path.write_text("[mirror]\n" + "wrong: x\n" * 60)
+    with pytest.raises(ConfigError) as told:
+        load(path)
+    faults = str(told.value).splitlines()
+    assert len(faults) == 51
+    assert faults[49].startswith(f"{path}, line 51: [mirror] has no key 'wrong'")
+    assert faults[50] == f"{path}: the lines after that were not read"
+
+
 @pytest.mark.parametrize(
     ("text", "fault"),
     [

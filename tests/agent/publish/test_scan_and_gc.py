@@ -24,12 +24,15 @@ from support.remembered import put_file, remembering, scan_all
 only_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a filesystem")
 
 
-@pytest.fixture
-def mounted(tmp_path: Path) -> Iterator[Path]:
-    """A root with another filesystem mounted at repo/disk."""
-    root = tmp_path / "root"
+@pytest.fixture(params=["another filesystem", "a directory of the same one"])
+def mounted(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
+    """A root with something mounted at repo/disk; its name needs an escape in the system's list."""
+    root = tmp_path / "root dir\\"
     (root / "repo/disk").mkdir(parents=True)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "test", root / "repo/disk"], check=True)
+    (tmp_path / "elsewhere").mkdir()
+    is_bound = request.param == "a directory of the same one"
+    what = ["--bind", tmp_path / "elsewhere"] if is_bound else ["-t", "tmpfs", "-o", "size=1m", "test"]
+    subprocess.run(["mount", *what, root / "repo/disk"], check=True)
     try:
         yield root
     finally:
@@ -339,6 +342,7 @@ def test_a_mark_that_another_user_made_protects_nothing(tmp_path: Path, theirs: 
 
 
 @only_root
+@pytest.mark.parametrize("mounted", ["another filesystem"], indirect=True)
 def test_another_filesystem_in_a_root_dir_may_be_the_root_dir_of_another_mirror(mounted: Path) -> None:
     put_file(mounted, ".packrat-agent/mark", b"{}")
     refuse_unmanaged(mounted / "repo/disk", mounted.with_name("state.db"), ())
@@ -356,6 +360,23 @@ def test_garbage_collection_removes_nothing_on_another_filesystem(mounted: Path)
     assert not (mounted / "repo/ours").exists()
     assert (mounted / "repo/disk/deep/theirs").read_bytes() == b"theirs"
     assert (mounted / "repo/disk/empty").is_dir()
+
+
+@only_root
+def test_a_file_that_another_one_is_mounted_over_stays(tmp_path: Path) -> None:
+    theirs = tmp_path / "theirs"
+    theirs.write_text("theirs")
+    root = tmp_path / "root"
+    ours = put_file(root, "repo/ours", b"ours")
+    subprocess.run(["mount", "--bind", theirs, root / "repo/ours"], check=True)
+    try:
+        found = scan_all(root, (ours,))
+        assert (found.directories.mounts, found.untracked, damaged_paths(found)) == (["repo/ours"], [], ["repo/ours"])
+        collect_garbage(root, ["repo/ours"], ())
+        open_up(root, ["repo/ours"])
+        assert (root / "repo/ours").read_text() == "theirs"
+    finally:
+        subprocess.run(["umount", root / "repo/ours"], check=True)
 
 
 @only_root

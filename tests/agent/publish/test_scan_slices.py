@@ -191,6 +191,14 @@ def test_what_looks_otherwise_is_read_though_it_is_not_its_turn(tmp_path: Path) 
         assert scan_store(tmp_path, store, NOTHING).read_bytes == 100, "only the damaged one is read again"
 
 
+def test_a_file_with_a_time_that_the_database_can_not_hold_is_read_once_like_any_other(tmp_path: Path) -> None:
+    file = put_file(tmp_path, "pool/a", b"x" * 100)
+    with remembering([file]) as store:
+        os.utime(tmp_path / "pool/a", (13_569_465_600, 13_569_465_600))
+        settle(tmp_path)
+        assert [scan_store(tmp_path, store, NOTHING).read_bytes for _ in range(2)] == [100, 0]
+
+
 def test_a_file_that_was_written_to_a_moment_ago_is_read_again(tmp_path: Path) -> None:
     file = put_file(tmp_path, "pool/a", b"x" * 100)
     with remembering([file]) as store:

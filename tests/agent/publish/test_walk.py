@@ -1,5 +1,6 @@
 """How a walk goes through directories, also while others change them."""
 
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -76,3 +77,16 @@ def test_a_walk_that_ends_early_leaves_nothing_open(tmp_path: Path) -> None:
     next(going)
     going.close()
     assert len(list(Path("/proc/self/fd").iterdir())) == open_before
+
+
+def test_of_very_many_files_in_one_directory_little_is_held(tmp_path: Path) -> None:
+    count = 4000
+    for number in range(count):
+        (tmp_path / f"{number:04}").touch()
+    tracemalloc.start()
+    try:
+        assert sum(len(items) for items in walk(tmp_path, Directories())) == count
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 500 * count

@@ -8,12 +8,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from packrat_agent.config.load import load
 from packrat_agent.gpg.signing_key import SigningKey
 from packrat_agent.model.entries import StoredFile
 from packrat_agent.model.records import Repo
 from packrat_agent.model.tree import UnsignedTree
+from packrat_agent.sync import collect as collecting
 from packrat_agent.sync.collect import collect
 from packrat_agent.sync.context import MirrorContext, Summary
 from packrat_agent.sync.disk_look import look
@@ -112,3 +114,24 @@ def test_a_key_that_can_not_seal_spoils_the_full_sync_and_stops_nothing(context:
     assert not summary.complete
     [(where, reason)] = summary.errors.items()
     assert (where, "A" * 40 in reason) == ("the sealed list", True)
+
+
+def test_of_very_many_untracked_files_some_are_told_by_name_and_the_others_counted(
+    context: MirrorContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(collecting, "_TOLD_LIMIT", 3)
+    for number in range(5):
+        put(context, f"one/{number}")
+    seen = look(context, lambda files, size: None)
+    with capture_logs() as logged:
+        assert len(asyncio.run(collect(context, seen, Summary()))) == 5
+    told = [line for line in logged if line["event"] == "untracked"]
+    assert [line.get("path") for line in told] == ["one/0", "one/1", "one/2", None]
+    assert (told[-1]["count"], told[-1]["text"]) == (2, "so many more were removed")
+    with capture_logs() as logged:
+        told_of = collecting._Told()
+        for number in range(5):
+            told_of.denied(str(number))
+        told_of.end()
+    assert [line.get("path") for line in logged] == ["0", "1", "2", None]
+    assert (logged[-1]["count"], logged[-1]["log_level"]) == (2, "warning")

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.upstream.ways import FILES, MIRROR, REPO, REPOS, Line, packrat
+from packrat_agent.upstream.records import is_marked, read_file
 from packrat_agent.upstream.told_files import ToldPackages
 from packrat_core.cinp.client import CinpClient
 from support.replay import Request, answer_of
@@ -95,12 +96,34 @@ def test_what_was_told_long_ago_is_asked_for(later_s: float, is_kept: bool) -> N
         lambda said: said.update(wanted=files(*range(200))),
         # Whether a file is wanted or deprecated can't be told then.
         lambda said: said.update(wanted=files(2)),
+        lambda said: said.update(wanted={f"{FILES}:1:": record(version="1" * 1001)}),
+        lambda said: said.update(wanted={f"{FILES}:1:": record(version=["1"])}),
     ],
 )
 def test_what_has_another_shape_is_asked_for(damage: Any) -> None:
     said = copy.deepcopy(HELLO)
     damage(said)
     assert heard(told(hello=said)).take("apt-dev", {"hello"}) is None
+
+
+def test_of_a_record_nothing_is_remembered_that_nobody_reads() -> None:
+    said = {"wanted": {f"{FILES}:1:": record(version="1", justification="x" * 1000_000)}, "deprocated": {}}
+    taken = heard(told(hello=said)).take("apt-dev", {"hello"})
+    assert taken is not None
+    assert taken.wanted == {f"{FILES}:1:": record(version="1")}
+
+
+def test_a_record_as_the_server_tells_it_is_read_as_one_that_was_asked_for() -> None:
+    moment = "2026-11-27T10:00:00+00:00"
+    whole = record(distroversion="/api/v2/Attrib/DistroVersion:bookworm:", version="1", type="deb", arch="all")
+    whole |= {"file": "/files/hello_1_all.deb", "created": moment, "failed_at": None, "deprocated_at": moment}
+    taken = heard(told(hello={"wanted": {f"{FILES}:1:": {**whole, "provenance": "x"}}, "deprocated": {}})).take(
+        "apt-dev", {"hello"}
+    )
+    assert taken is not None
+    [(uri, kept)] = taken.wanted.items()
+    assert read_file(uri, kept) == read_file(uri, whole)
+    assert is_marked(kept, deprecated_too=True)
 
 
 def test_what_is_remembered_has_a_bound() -> None:

@@ -51,6 +51,23 @@ def test_all_that_was_added_comes_out_once(changes: list[dict[str, frozenset[str
     assert all(order == _EVERYTHING for _, order in reread)
 
 
+def test_names_without_an_end_are_not_kept_and_all_of_their_repository_is_looked_at(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(work_queue, "_NAMES_LIMIT", 100)
+
+    async def test() -> None:
+        queue = WorkQueue()
+        queue.hear({"yum": frozenset("ab")})
+        for number in range(98):
+            queue.hear({"apt": frozenset({f"p{number}"})})
+        assert {name: len(change.packages) for name, change in queue._changed.items()} == {"yum": 2, "apt": 98}
+        queue.hear({"apt": frozenset({"one more"})})
+        assert [(name, order.packages) for name, order in drain(queue)] == [("yum", {"a", "b"}), ("apt", None)]
+
+    asyncio.run(test())
+
+
 def test_a_full_sync_covers_a_change_that_nobody_told_of() -> None:
     async def test() -> None:
         queue = WorkQueue()

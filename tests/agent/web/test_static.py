@@ -6,12 +6,15 @@ import re
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from email.utils import formatdate
 from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 
+from packrat_agent.web import static
 from packrat_agent.web.static import serving
 from packrat_core.errors import ConfigError
 from support.site import DATA, MTIME_S, Site
@@ -182,6 +185,48 @@ def test_a_directory_lists_what_is_in_it_directories_first(site: Site) -> None:
     assert re.findall(r'<a href="([^"]*)"', site.ask("/").body.decode()) == ["./apt-dev/"]
 
 
+@pytest.mark.parametrize("moment_s", [13_569_465_600, -60])
+def test_a_file_of_any_time_is_served_and_listed(site: Site, moment_s: int) -> None:
+    os.utime(site.root / FILE.strip("/"), (moment_s, moment_s))
+    assert site.ask(FILE).body == DATA
+    assert site.ask("/apt-dev/pool/").status == 200
+
+
+def test_a_time_that_no_date_can_have_is_the_last_one_or_the_first() -> None:
+    def status(moment_s: int) -> os.stat_result:
+        times = {"st_mtime": float(moment_s), "st_mtime_ns": moment_s * 10**9}
+        return os.stat_result((0o100644, 1, 1, 1, 0, 0, 1, 0, moment_s, 0), times)
+
+    shown = {s: static._headers(Path("a"), status(s))["Last-Modified"] for s in (2**40, 2**63 - 1, -(2**40), 0)}
+    assert shown[2**40] == shown[2**63 - 1] == "Fri, 31 Dec 9999 23:59:59 GMT"
+    assert shown[-(2**40)] == shown[0] == "Thu, 01 Jan 1970 00:00:00 GMT"
+
+
+def test_a_name_that_can_not_be_shown_hides_no_other(site: Site) -> None:
+    for name in (b"\xff.deb", b"\x1b[2J.deb", b"two\nlines.deb", "\u202egpj.deb".encode()):
+        Path(os.fsdecode(os.fsencode(site.root / "apt-dev") + b"/" + name)).write_text("x")
+    (site.root / "apt-dev" / "plain.deb").write_text("x")
+    answer = site.ask("/apt-dev/")
+    assert answer.status == 200
+    assert re.findall(r'<a href="([^"]*)"', answer.body.decode()) == ["../", "./pool/", "./plain.deb"]
+
+
+def test_a_link_that_takes_the_place_of_a_directory_meanwhile_is_not_followed(site: Site, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.mkdir()
+    (secret / "file").write_text("secret")
+    (site.root / "apt-dev" / "file").write_text("shown")
+    files = static._Files(site.root)
+    found = files._find("/apt-dev/file")
+    assert found is not None
+    with files._open(found) as opened:
+        assert opened.read() == b"shown"
+    (site.root / "apt-dev").rename(site.root / "aside")
+    (site.root / "apt-dev").symlink_to(secret)
+    with pytest.raises(OSError, match="apt-dev"):
+        files._open(found)
+
+
 def test_every_link_of_a_listing_leads_to_its_file(site: Site) -> None:
     (link,) = re.findall(r'<a href="\./([^"]*)"', site.ask("/apt-dev/pool/").body.decode())
     assert site.ask(f"/apt-dev/pool/{link}").body == DATA
@@ -283,20 +328,33 @@ def test_a_client_that_goes_away_harms_nobody(site: Site) -> None:
     assert site.ask(FILE).status == 200
 
 
-def test_a_directory_that_the_server_may_not_read_is_forbidden(site: Site) -> None:
+@contextmanager
+def served_without_privileges(root: Path) -> Iterator[Site]:
     rights = "-dac_override,-dac_read_search"
     limit = ["setpriv", f"--bounding-set={rights}", f"--inh-caps={rights}"] if os.geteuid() == 0 else []
-    command = [sys.executable, "-m", "packrat_agent.cli", "serve", "--root", str(site.root), "--listen", "127.0.0.1:0"]
-    (site.root / "apt-dev").chmod(0)
+    command = [sys.executable, "-m", "packrat_agent.cli", "serve", "--root", str(root), "--listen", "127.0.0.1:0"]
     with subprocess.Popen([*limit, *command], stderr=subprocess.PIPE, text=True) as process:
         try:
             assert process.stderr is not None
             match = re.search(r"url=http://127.0.0.1:(\d+)/", process.stderr.readline())
             assert match is not None
-            assert Site(site.root, int(match[1])).ask("/apt-dev/").status == 403
+            yield Site(root, int(match[1]))
         finally:
             process.terminate()
-            (site.root / "apt-dev").chmod(0o755)
+            (root / "apt-dev").chmod(0o755)
+
+
+def test_a_directory_that_the_server_may_not_read_is_forbidden(site: Site) -> None:
+    (site.root / "apt-dev").chmod(0)
+    with served_without_privileges(site.root) as served:
+        assert served.ask("/apt-dev/").status == 403
+
+
+def test_a_directory_that_the_server_may_only_search_gives_its_files_and_no_list(site: Site) -> None:
+    (site.root / "apt-dev").chmod(0o111)
+    with served_without_privileges(site.root) as served:
+        assert served.ask(FILE).body == DATA
+        assert served.ask("/apt-dev/").status == 403
 
 
 @pytest.mark.parametrize(

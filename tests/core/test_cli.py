@@ -1,0 +1,36 @@
+"""What the command lines of both programs tell of errors steers no terminal."""
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from packrat_core.cli import ErrorTellingGroup
+from packrat_core.errors import ConfigError, DiskError, PackratError
+
+EVIL = "a\x1b[2J\nall good\u202e"
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (DiskError(f"can't read {EVIL}", hint="look"), "program: can't read a?[2J?all good?; look\n"),
+        (ConfigError(f"one {EVIL}\ntwo"), "program: one a?[2J\nall good?\ntwo\n"),
+    ],
+)
+def test_what_an_error_quotes_is_printable(error: PackratError, told: str) -> None:
+    group = ErrorTellingGroup("program")
+
+    @group.command("fail")
+    def fail() -> None:
+        raise error
+
+    done = CliRunner().invoke(group, ["fail"], color=True)
+    assert (done.exit_code, done.stderr) == (error.exit_code, told)
+
+
+def test_what_an_argument_has_is_printable() -> None:
+    group = ErrorTellingGroup("program")
+    group.add_command(click.Command("take"))
+    done = CliRunner().invoke(group, ["take", EVIL], color=True)
+    assert done.exit_code == 2
+    assert done.stderr.splitlines()[-1] == "Error: Got unexpected extra argument (a?[2J?all good?)"

@@ -1,0 +1,69 @@
+"""What another user put below root_dir, with modes that the agent may not change, stops nothing else."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from packrat_demo.build_deb import Deb
+from support.evil import repo_record, victim
+
+NO_RIGHT_TO_OTHERS_FILES = ("setpriv", "--bounding-set=-fowner", "--inh-caps=-fowner")
+NO_PRIVILEGE = "-fowner,-dac_override,-dac_read_search"
+ANOTHER = 4321
+
+
+only_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+
+
+@only_root
+def test_what_another_user_closed_is_told_or_replaced_and_the_other_repositories_go_on(tmp_path: Path) -> None:
+    with victim(tmp_path) as mirror:
+        mirror.limit = NO_RIGHT_TO_OTHERS_FILES
+        mirror.evil.repos["apt-two"] = repo_record("apt-two", "apt-two")
+        assert mirror.sync().code == 0
+        package = mirror.www / "apt-dev/pool/good/good_1_all.deb"
+        good = package.read_bytes()
+        package.unlink()
+        package.write_bytes(good)
+        package.chmod(0o404)
+        os.chown(package, ANOTHER, ANOTHER)
+        locked = mirror.www / "apt-two/pool"
+        locked.chmod(0o705)
+        os.chown(locked, ANOTHER, ANOTHER)
+        mirror.evil.add("2", Deb("more", "1", "all"))
+        ended = mirror.sync()
+        assert ended.code == 0, ended.said
+        told = "damaged path={} text=\"not everybody may read it, and it is another user's: make it the agent's"
+        assert told.format("apt-dev/pool/good/good_1_all.deb") in ended.said
+        assert told.format("apt-two/pool") in ended.said
+        assert (package.stat().st_uid, package.stat().st_mode & 0o777, package.read_bytes()) == (0, 0o644, good)
+        assert (mirror.www / "apt-dev/pool/more/more_1_all.deb").exists()
+        assert (mirror.www / "apt-two/pool/more/more_1_all.deb").exists()
+        assert told.format("apt-dev/pool/good/good_1_all.deb") not in mirror.sync().said
+
+
+@only_root
+def test_a_directory_that_another_user_took_stops_its_own_repository_alone(tmp_path: Path) -> None:
+    names = [f"apt-{number}" for number in range(8)]
+    with victim(tmp_path) as mirror:
+        mirror.limit = ("setpriv", f"--bounding-set={NO_PRIVILEGE}", f"--inh-caps={NO_PRIVILEGE}")
+        mirror.evil.repos.update({name: repo_record(name, name) for name in names})
+        assert mirror.sync().code == 0
+        taken = mirror.www / "apt-dev/pool/good"
+        (taken / "good_1_all.deb").write_text("bad")
+        os.chown(taken, ANOTHER, ANOTHER)
+        (mirror.www / "untracked").write_text("stays as long as the disk refuses something")
+        mirror.evil.add("2", Deb("more", "1", "all"))
+        ended = mirror.sync()
+        # The exit code and the last line are those of a disk that fails.
+        assert ended.code == 7
+        assert f"packrat-agent: can't publish {taken}/good_1_all.deb: Permission denied" in ended.said
+        published = [name for name in names if (mirror.www / name / "pool/more/more_1_all.deb").exists()]
+        assert published == names
+        assert (mirror.www / "untracked").exists()
+        os.chown(taken, 0, 0)
+        assert mirror.sync().code == 0
+        assert (mirror.www / "apt-dev/pool/more/more_1_all.deb").exists()
+        assert (taken / "good_1_all.deb").read_bytes() == mirror.evil.contents["/files/good_1_all.deb"]
+        assert not (mirror.www / "untracked").exists()
