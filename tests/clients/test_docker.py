@@ -124,6 +124,7 @@ def test_nothing_refers_to_most_manifests(registry: Registry) -> None:
         (f"/v2/docker-dev/web/blobs/sha256:{'0' * 64}", "BLOB_UNKNOWN"),
         ("/v2/docker-dev/nothing/tags/list", "NAME_UNKNOWN"),
         ("/v2/nowhere/web/tags/list", "NAME_UNKNOWN"),
+        ("/v2/docker-dev/Web/manifests/9", "NAME_UNKNOWN"),
     ],
 )
 def test_what_is_missing_is_told_in_the_registrys_own_words(registry: Registry, path: str, code: str) -> None:
@@ -155,6 +156,17 @@ def test_manifests_carry_their_type_and_digest(registry: Registry, ref: str, met
     digest = headers["Docker-Content-Digest"]
     again = registry.answer(f"/v2/docker-dev/{image}/manifests/{digest}", method)
     assert (again[1]["Content-Type"], again[1]["Docker-Content-Digest"], again[2]) == (types[ref], digest, body)
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_blobs_carry_their_digest(registry: Registry, method: str) -> None:
+    top = "/v2/docker-dev/web"
+    _, _, manifest = registry.answer(f"{top}/manifests/1.2")
+    blob = json.loads(manifest)["config"]
+    status, headers, body = registry.answer(f"{top}/blobs/{blob['digest']}", method)
+    assert (status, headers["Content-Type"]) == (200, "application/octet-stream")
+    assert (headers["Docker-Content-Digest"], headers["Content-Length"]) == (blob["digest"], str(blob["size"]))
+    assert len(body) == (blob["size"] if method == "GET" else 0)
 
 
 @pytest.mark.parametrize("name", ["nginx", "apache"])

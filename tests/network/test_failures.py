@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import os
 import re
 import socket
 import ssl
@@ -17,7 +18,7 @@ from packrat_agent.upstream.client import Packrat
 from packrat_core.cinp.client import CinpClient
 from packrat_core.cinp.failures import MIRROR_CONF, SettingNames
 from packrat_core.cinp.session import Timeouts
-from packrat_core.errors import ConfigError, PackratError, ServerBroken, ServerUnavailable
+from packrat_core.errors import ConfigError, PackratError, ServerBroken, ServerRefused, ServerUnavailable
 from support.certificates import Certificates, make_certificates
 from support.ports import has_ipv6
 from support.proxy import running_proxy
@@ -252,8 +253,62 @@ def test_no_common_way_to_encrypt(certificates: Certificates) -> None:
     context.set_ciphers("PSK-AES128-CBC-SHA")
     with served(encrypt(context)) as port:
         said = failure(f"https://127.0.0.1:{port}", ServerUnavailable, ca_file=certificates.ca)
-    assert said.startswith(f"https://127.0.0.1:{port} can't be reached: TLS failed (")
-    assert "look at the log of the server" in said
+    assert said.startswith(f"https://127.0.0.1:{port} can't be reached: it ends the TLS handshake (")
+    assert "else look at its log" in said
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_server_that_wants_a_client_certificate(certificates: Certificates, version: ssl.TLSVersion) -> None:
+    context = certificates.context()
+    context.minimum_version = context.maximum_version = version
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_verify_locations(certificates.ca)
+
+    def refuse(connection: socket.socket) -> None:
+        # The raw connection stays open until the client has its answer: what is not read would reset it.
+        with socket.socket(fileno=os.dup(connection.fileno())) as raw:
+            with suppress(ssl.SSLError):
+                context.wrap_socket(connection, server_side=True)
+            while raw.recv(65536):
+                pass
+
+    with served(refuse) as port:
+        said = failure(f"https://127.0.0.1:{port}", ServerUnavailable, ca_file=certificates.ca)
+    assert "it wants a client certificate" in said
+    assert "have the server let this client in without" in said
+
+
+_SAID_BY_NGINX = "<html>\r\n<head><title>400 {0}</title></head>\r\n<body>\r\n<center>{0}</center></body></html>\r\n"
+
+
+@pytest.mark.parametrize(
+    ("page", "told"),
+    [
+        (
+            _SAID_BY_NGINX.format("No required SSL certificate was sent"),
+            ": 400, No required SSL certificate was sent; there is no setting for one",
+        ),
+        (
+            _SAID_BY_NGINX.format("The plain HTTP request was sent to HTTPS port"),
+            ": 400, plain HTTP request was sent to HTTPS port; let host in [packrat] begin with https://",
+        ),
+        (
+            "<!DOCTYPE HTML>\n<head><title>400 Bad Request</title></head><body><p>You're speaking plain HTTP to "
+            "an SSL-enabled server port.<br />",
+            ": 400, speaking plain HTTP to an SSL-enabled server port; let host in [packrat] begin with https://",
+        ),
+        ("<html><title>400 Caf&eacute; \x1b[31m</title>", ": 400, Café"),
+        ("<html>no title", ": 400"),
+    ],
+    ids=["nginx, client certificate", "nginx, plain", "apache, plain", "another", "no title"],
+)
+def test_a_web_server_that_refuses_in_html(page: str, told: str) -> None:
+    body = page.encode()
+    head = f"HTTP/1.1 400 Bad Request\r\nContent-Type: text/html\r\nContent-Length: {len(body)}\r\n\r\n"
+    with served(say(head.encode() + body)) as port:
+        said = failure(f"http://127.0.0.1:{port}", ServerRefused)
+    assert f"at http://127.0.0.1:{port}{told}" in said
+    assert "\x1b" not in said
 
 
 @pytest.mark.parametrize("content", [b"", b"no certificate", None], ids=["empty", "text", "missing"])

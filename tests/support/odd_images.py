@@ -1,5 +1,6 @@
 """Image archives of all kinds: sound ones as several tools write them, and bad ones, each with one thing wrong."""
 
+import base64
 import gzip
 import hashlib
 import io
@@ -137,10 +138,17 @@ def _described_in_full() -> bytes:
         "User": "",
         "WorkingDir": "/",
         "Volumes": None,
+        "ExposedPorts": {"80/tcp": {}, "81/tcp": None},
+        "Healthcheck": {"Test": ["CMD", "true"], "Interval": 30_000_000_000, "Retries": 3},
+        "StopTimeout": -1,
+        "ArgsEscaped": True,
+        "Entrypoint": None,
     }
     history = [{"created": "2024-02-01T10:00:00.123456789+01:00", "created_by": "x", "empty_layer": True}, {}]
-    config = config_of([digest(LAYER)], created="0001-01-01T00:00:00Z", config=settings, history=history, variant="v8")
+    config = config_of([digest(LAYER)], created="0000-02-29T23:59:59Z", config=settings, history=history, variant="v8")
+    at_hand = {**described(config, f"{OCI}.config.v1+json"), "data": base64.b64encode(config).decode()}
     manifest = manifest_of(config, (LAYER, PLAIN), annotations={"A": "1", "a": "2"})
+    manifest = as_json({**json.loads(manifest), "config": at_hand})
     return layout(described(manifest, MANIFEST), blobs=[config, LAYER, manifest])
 
 
@@ -206,6 +214,7 @@ def misread_images() -> dict[str, bytes]:
         "with a number for an annotation": manifest_of(config, (LAYER, PLAIN), annotations={"a": 1}),
         "with a list of annotations": manifest_of(config, (LAYER, PLAIN), annotations=[1]),
         "with a text of URLs": manifest_of(config, layers=[{**described_layer, "urls": "http://x"}]),
+        "with data that are not base64": manifest_of(config, layers=[{**described_layer, "data": "***"}]),
         "with a text for a platform": manifest_of(config, layers=[{**described_layer, "platform": "amd64"}]),
     }
     configs = {
@@ -216,7 +225,29 @@ def misread_images() -> dict[str, bytes]:
         "with a list of settings": config_of([digest(LAYER)], config=[1]),
         "with a text for an environment": config_of([digest(LAYER)], config={"Env": "A=1"}),
         "with a text for a history": config_of([digest(LAYER)], history="none"),
+        "with a list for a variant": config_of([digest(LAYER)], variant=["v8"]),
+        "with a number for an author": config_of([digest(LAYER)], author=1),
+        "with a text for features": config_of([digest(LAYER)], **{"os.features": "win32k"}),
+        "with a flag in words": config_of([digest(LAYER)], history=[{"empty_layer": "true"}]),
+        "with a list of commands in its history": config_of([digest(LAYER)], history=[{"created_by": ["sh"]}]),
+        "with a number for a date in its history": config_of([digest(LAYER)], history=[{"created": 1}]),
     }
+    settings: dict[str, object] = {
+        "a text to start": {"Entrypoint": "/bin/sh"},
+        "a number to start": {"Cmd": [1]},
+        "a list of ports": {"ExposedPorts": ["80/tcp"]},
+        "a text at a port": {"ExposedPorts": {"80/tcp": "x"}},
+        "a list of volumes": {"Volumes": ["/data"]},
+        "a number for a signal": {"StopSignal": 15},
+        "a fraction for a time": {"StopTimeout": 1.5},
+        "a text for a flag": {"ArgsEscaped": "yes"},
+        "a text for a test": {"Healthcheck": {"Test": "true"}},
+    }
+    configs |= {
+        f"with {name} in its settings": config_of([digest(LAYER)], config=own) for name, own in settings.items()
+    }
+    dates = ("2024-13-01T00:00:00Z", "2023-02-29T00:00:00Z", "2024-02-03T24:00:00Z", "2024-02-03T23:59:60Z")
+    configs |= {f"of {date}": config_of([digest(LAYER)], created=date) for date in dates}
     made = {
         f"a manifest {name}": layout(described(data, MANIFEST), blobs=[config, LAYER, data])
         for name, data in manifests.items()
@@ -265,6 +296,7 @@ def bad_images() -> dict[str, bytes]:
     both = as_json({**json.loads(manifest), "manifests": []})
     wrong_size = as_json({**json.loads(manifest), "layers": [{**described(LAYER, PLAIN), "size": 7}]})
     true_size = as_json({**json.loads(manifest), "layers": [{**described(LAYER, PLAIN), "size": True}]})
+    other_data = as_json({**json.loads(manifest), "layers": [{**described(LAYER, PLAIN), "data": "e30="}]})
     sha512 = {**described(config, f"{OCI}.config.v1+json"), "digest": f"sha512:{'0' * 128}"}
     other_hash = as_json({**json.loads(manifest), "config": sha512})
     two = manifest_of(config, (LAYER, PLAIN), annotations={"a": "b"})
@@ -292,6 +324,8 @@ def bad_images() -> dict[str, bytes]:
         "a gzip layer with a wrong checksum": oci(packed[:-8] + bytes(4) + packed[-4:], "+gzip"),
         "a zstd layer that ends early": oci(zstd.compress(LAYER)[:-3], "+zstd"),
         "a gzip layer with bytes behind it": oci(packed + b"rest", "+gzip"),
+        "a gzip layer with zeros behind it": oci(packed + bytes(512), "+gzip"),
+        "a zstd layer with zeros behind it": oci(zstd.compress(LAYER) + bytes(8), "+zstd"),
         "a classic gzip layer that ends early": classic(packed[:-9]),
         "a classic zstd layer": classic(zstd.compress(LAYER)),
         "a diff_id that is no digest": oci(diff_id="sha256:short"),
@@ -310,6 +344,7 @@ def bad_images() -> dict[str, bytes]:
         "a second architecture": layout(
             described(of_two_architectures, MANIFEST), blobs=[two_architectures, LAYER, of_two_architectures]
         ),
+        "data of another blob": layout(described(other_data, MANIFEST), blobs=[config, LAYER, other_data]),
         "a layer's size no number": layout(described(true_size, MANIFEST), blobs=[config, LAYER, true_size]),
         "a manifest's size wrong": layout({**top, "size": 5}, blobs=blobs),
         "a digest of another kind": layout(described(other_hash, MANIFEST), blobs=[config, LAYER, other_hash]),

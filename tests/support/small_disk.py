@@ -7,10 +7,10 @@ from pathlib import Path
 
 
 @contextmanager
-def small_disk(directory: Path, size: str) -> Iterator[Path]:
-    """Mount one of `size`, such as `64k`, on a directory, made if it is missing."""
+def small_disk(directory: Path, size: str, inodes: int = 0) -> Iterator[Path]:
+    """Mount one of `size`, such as `64k`, on a directory, made if it is missing; `inodes`: 0 for no limit."""
     directory.mkdir(exist_ok=True)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "test", directory], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size},nr_inodes={inodes}", "test", directory], check=True)
     try:
         yield directory
     finally:

@@ -98,17 +98,20 @@ def _put(path: Path, data: bytes) -> None:
     rename(spare, path)
 
 
-def recall(root: Path, source: FragmentSource, lacking: Collection[str], sealed: Sealed) -> dict[str, Fragment]:
-    """Read the backups of fragments that the state database lacks.
+def recall(
+    root: Path, source: FragmentSource, fragments: Fragments, lacking: Collection[str], sealed: Sealed
+) -> dict[str, Fragment]:
+    """Read the backups of fragments that the state database lacked.
 
     Args:
         root: root_dir.
         source: the source of the fragments.
+        fragments: where the state database has them; another repository may have added some a moment ago.
         lacking: the SHA-256s of their package files.
         sealed: which backups may be believed; it is asked only if there are some.
 
     Returns:
-        SHA-256 → fragment of those that have a sealed backup.
+        SHA-256 → fragment of those that have a sealed backup, or are in the state database now.
     """
     directory = root / _directory(source)
     found: dict[str, Fragment] = {}
@@ -119,7 +122,9 @@ def recall(root: Path, source: FragmentSource, lacking: Collection[str], sealed:
     if paths:
         digests = sealed(source)
         for sha256, path in paths.items():
-            fragment = _read(path, sha256, digests.get(sha256))
+            # A backup that was made a moment ago is not sealed yet; its fragment was remembered before.
+            new = fragments.read(source, sha256) if sha256 not in digests else None
+            fragment = new or _read(path, sha256, digests.get(sha256))
             if fragment is not None:
                 found[sha256] = fragment
     if found:

@@ -24,6 +24,7 @@ from packrat_core.errors import DiskError, PackratError, ServerUnavailable
 from packrat_core.failpoints import done
 from packrat_core.fs.atomic import write_all
 from packrat_core.fs.disk_errors import as_disk_error
+from packrat_core.fs.room import keep_room
 
 AT_ONCE = 150
 """Files in one question; with more, it would be too long for a server that the mirror has no login for."""
@@ -178,6 +179,8 @@ def _write(staging: Path, come: Sequence[tuple[str, bytes]]) -> dict[str, Path]:
         DiskError: Staging can't be written.
     """
     staged: dict[str, Path] = {}
+    with as_disk_error("write", staging):
+        keep_room(staging)
     for sha256, content in come:
         if hashlib.sha256(content).hexdigest() == sha256 and _stage(staging, sha256, content):
             staged[sha256] = staging / sha256

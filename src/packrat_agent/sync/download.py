@@ -19,8 +19,11 @@ from packrat_core.errors import DiskError, PackratError, ServerBroken, ServerUna
 from packrat_core.failpoints import done
 from packrat_core.fs.disk_errors import as_disk_error
 from packrat_core.fs.open import open_to_resume
+from packrat_core.fs.room import keep_room
 
 _READ_BYTES = 1 << 20
+_ROOM_STEP = 1 << 20
+"""After each step of this many bytes, a download looks whether there is room for more."""
 FLUSH_BYTES = 16 * 1024 * 1024
 """A download is flushed to disk whenever another so many bytes of it have arrived."""
 _PROGRESS_BYTES = 16 * 1024
@@ -221,6 +224,7 @@ class _Source:
         file = placement.file
         path = staging / f"{file.sha256}.part"
         with as_disk_error("write", path):
+            keep_room(staging)
             output = open_to_resume(path)
         with _closing(output, path):
             part = _Part(output, path)
@@ -377,6 +381,8 @@ class _Part:
         """Append a chunk."""
         self._digest.update(chunk)
         with as_disk_error("write", self._path):
+            if self.size // _ROOM_STEP != (self.size + len(chunk)) // _ROOM_STEP:
+                keep_room(self._path.parent)
             self._output.write(chunk)
             # What stays in this process's buffer is lost when it is killed.
             self._output.flush()

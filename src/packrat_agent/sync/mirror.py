@@ -28,7 +28,7 @@ from packrat_agent.sync.removals import RemovalLimits
 from packrat_agent.sync.roll_forward import roll_forward_all
 from packrat_agent.sync.sealed_list import Sealer, Seals
 from packrat_agent.sync.shared_downloads import SharedDownloads
-from packrat_agent.sync.staging import find_left_over
+from packrat_agent.sync.staging import find_left_over, give_back_parts
 from packrat_agent.sync.turns import Turns
 
 log = structlog.get_logger()
@@ -55,6 +55,7 @@ def ready(config: Config, command: str = "sync", *, adopt: bool = False) -> Iter
     if not adopt:
         refuse_unmanaged(mirror.root_dir, mirror.state_db, keep)
     with claim(mirror.root_dir, mirror.state_db, command) as staging:
+        give_back_parts(staging)
         takes_over = adopt and finds_takeover(config)
         original = _set_aside(mirror.state_db) if takes_over else None
         store = Store(mirror.state_db)

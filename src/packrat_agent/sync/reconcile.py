@@ -119,7 +119,8 @@ def _recall(
     accepted = {former.signer for former in formers}
     found = order.rehearsed.recall(context.root, source, unread)
     for made_for in (source, *formers):
-        recalled = recall(context.root, made_for, unread - found.keys(), context.seals.backups)
+        lacking = unread - found.keys()
+        recalled = recall(context.root, made_for, context.store.fragments, lacking, context.seals.backups)
         for sha256, fragment in recalled.items():
             maker = fragment.made_by or made_for.signer
             # What a key has signed that mirror.conf names no more, as a stolen one, is to be signed again.

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from packrat_core.fs.disk_errors import as_disk_error
 from packrat_core.fs.links import ensure_directory, open_directory
+from packrat_core.fs.room import is_full
 
 _FILE = re.compile(r"[0-9a-f]{64}(\.part)?")
 
@@ -101,6 +102,28 @@ def clear_staging(staging: Path, keep: Collection[str], is_working: Callable[[st
             if directory:
                 with suppress(OSError), open_directory(root, top) as descriptor:
                     os.rmdir(directory[1:], dir_fd=descriptor)
+
+
+def give_back_parts(staging: Path, is_working: Callable[[str], bool] = lambda repo: False) -> None:
+    """Remove downloads that are not complete from a full filesystem, where the state database may need their room.
+
+    Args:
+        staging: The staging directory of the mirror.
+        is_working: As that of `clear_staging`.
+
+    Raises:
+        DiskError: The staging directory can't be read.
+    """
+    if not is_full(staging):
+        return
+    root, top = staging.parents[1], f"{staging.parent.name}/{staging.name}"
+    with as_disk_error("clean", staging):
+        for name in [path.name for path in _directories(staging) if not is_working(path.name.partition("-")[2])]:
+            with suppress(FileNotFoundError, NotADirectoryError), open_directory(root, f"{top}/{name}") as descriptor:
+                for entry in os.scandir(descriptor):
+                    if entry.name.endswith(".part"):
+                        with suppress(IsADirectoryError, PermissionError):
+                            os.unlink(entry.name, dir_fd=descriptor)
 
 
 def _directories(staging: Path) -> list[Path]:

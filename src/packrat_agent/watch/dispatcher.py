@@ -8,6 +8,7 @@
 import asyncio
 import time
 from collections.abc import Coroutine
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 from packrat_agent.sync.context import MirrorContext, Order, Progress, Summary, SyncResult
 from packrat_agent.sync.full_sync import AT_ONCE
 from packrat_agent.sync.noted_sync import sync_and_note
+from packrat_agent.sync.staging import clear_staging, give_back_parts
 from packrat_agent.upstream.client import Packrat
 from packrat_agent.watch.full_syncs import FullSyncs
 from packrat_agent.watch.heartbeat import Heartbeat
@@ -23,6 +25,7 @@ from packrat_agent.watch.outage_log import OutageLog
 from packrat_agent.watch.record_checks import RecordChecks
 from packrat_agent.watch.work_queue import WorkQueue
 from packrat_agent.watch.workers import Lane, Workers
+from packrat_core.aio.threads import in_thread
 from packrat_core.errors import DiskError
 
 _LISTED_AT_ONCE = 16
@@ -58,6 +61,8 @@ class Dispatcher:
                 if isinstance(error, DiskError):
                     # The server is well, so the connection stays; the work is tried again when the disk may be, too.
                     self._outage.note(error)
+                    with suppress(DiskError):
+                        await in_thread(self._give_back_room)
                     self._pause(self._outage.delay_s())
                 elif error is not None:
                     raise error
@@ -68,6 +73,16 @@ class Dispatcher:
             # An error of the disk that comes with the end is met again.
             self._workers.take_error()
             self._context.turns.records.expect_nothing()
+
+    def _give_back_room(self) -> None:
+        """Remove from staging what is wanted no more, and on a full disk what is not complete.
+
+        Raises:
+            DiskError: It can't be read what that is.
+        """
+        staging, is_working = self._context.staging, self._context.turns.is_working
+        clear_staging(staging, self._context.store.wanted.awaited(), is_working)
+        give_back_parts(staging, is_working)
 
     def _pause(self, seconds: float) -> None:
         self._paused_until = time.monotonic() + seconds

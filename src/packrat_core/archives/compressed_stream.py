@@ -113,13 +113,12 @@ class CompressedStream(PlainStream):
             Refused: Other bytes follow it.
         """
         rest = self._decompressor.unused_data or self._read_packed()
-        padded = False
         while rest:
             begin = rest.lstrip(b"\0")
-            padded = padded or len(begin) < len(rest)
+            self.padded = self.padded or len(begin) < len(rest)
             if begin:
                 # xz has padding between streams; other tools stop reading there.
-                if not self._several or (padded and self._coding != "xz"):
+                if not self._several or (self.padded and self._coding != "xz"):
                     raise Refused(f"it has bytes after the end of the {self._coding} stream")
                 self._input = begin
                 self._decompressor = _DECOMPRESSORS[self._coding]()

@@ -23,7 +23,6 @@ class GzipStream(PlainStream):
         super().__init__(file, limit)
         self._inflate = zlib.decompressobj(WITH_GZIP_HEADER)
         self._input = b""
-        self._padded = False
 
     def _fill(self) -> bool:
         """Put the next decompressed bytes into the buffer; return False at the end of the file."""
@@ -51,11 +50,11 @@ class GzipStream(PlainStream):
     def _start_member(self) -> bool:
         """Start the next gzip member; return False if the remaining input is only padding."""
         rest = self._input.lstrip(b"\0")
-        self._padded = self._padded or len(rest) < len(self._input)
+        self.padded = self.padded or len(rest) < len(self._input)
         self._input = rest
         if not rest:
             return False
-        if self._padded:
+        if self.padded:
             # Python reads further members after padding; GNU gzip and Go don't.
             raise Refused("it has bytes after the padding at the end of the gzip stream")
         self._inflate = zlib.decompressobj(WITH_GZIP_HEADER)

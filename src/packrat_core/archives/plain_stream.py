@@ -29,6 +29,8 @@ class PlainStream(ABC):
         self._buffer = b""
         self._at = 0
         self._cpu_s = 0.0
+        self.padded = False
+        """Whether zeros follow the compressed bytes; known at the end."""
 
     def read(self, size: int) -> bytes:
         """Return `size` plain bytes, or fewer at the end.

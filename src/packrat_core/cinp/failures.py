@@ -53,6 +53,8 @@ _ROUTES = {
     errno.ETIMEDOUT: "nothing answers there",
 }
 
+NO_CLIENT_CERTIFICATE = "there is no setting for one; have the server let this client in without"
+
 
 def explain(
     error: BaseException, what: str, origin: str, proxy: URL | None, names: SettingNames = MIRROR_CONF
@@ -90,7 +92,11 @@ def explain(
         return ServerUnavailable(
             f"{what} at {origin}{way}: the answer is not HTTP", hint=f"check scheme, name and port of {names.origin}"
         )
-    return ServerUnavailable(f"{what} at {origin}{way}: {why_broken(error)}", hint="look at the log of the server")
+    why = why_broken(error)
+    # In TLS 1.3, a server refuses a client that shows no certificate only after the handshake.
+    if "CERTIFICATE_REQUIRED" in why:
+        return ServerUnavailable(f"{what} at {origin}{way}: it wants a client certificate", hint=NO_CLIENT_CERTIFICATE)
+    return ServerUnavailable(f"{what} at {origin}{way}: {why}", hint="look at the log of the server")
 
 
 def way_through(proxy: URL | None) -> str:
@@ -191,6 +197,11 @@ def _explain_tls(cause: ssl.SSLError, unreachable: str, check: str) -> ServerUna
     if "PROTOCOL" in reason:
         return ServerUnavailable(
             f"{unreachable}: it offers only versions of TLS that are not safe any more", hint="upgrade it"
+        )
+    if "HANDSHAKE_FAILURE" in reason:
+        return ServerUnavailable(
+            f"{unreachable}: it ends the TLS handshake ({clean(reason)})",
+            hint=f"if it wants a client certificate: {NO_CLIENT_CERTIFICATE}; else look at its log",
         )
     return ServerUnavailable(
         f"{unreachable}: TLS failed ({clean(reason)})", hint=f"{check}, and look at the log of the server"

@@ -1,5 +1,6 @@
 """Turns the answers of an HTTP server into checked values, or into errors that say whether waiting may help."""
 
+import html
 import json
 import re
 import time
@@ -11,7 +12,14 @@ import aiohttp
 from yarl import URL
 
 from packrat_core.cinp.download import CHUNK_BYTES
-from packrat_core.cinp.failures import MIRROR_CONF, SettingNames, clean, explain_proxy_status, way_through
+from packrat_core.cinp.failures import (
+    MIRROR_CONF,
+    NO_CLIENT_CERTIFICATE,
+    SettingNames,
+    clean,
+    explain_proxy_status,
+    way_through,
+)
 from packrat_core.cinp.limits import Bounds, TooMuch, parse_json
 from packrat_core.cinp.retry_after import read_retry_after
 from packrat_core.cinp.text_list import NotAList, TextList
@@ -23,7 +31,11 @@ _MESSAGE_LIMIT = 300
 _DIGITS_LIMIT = 15
 _ENTRY_BYTES = 300
 """The most that an entry of a list may take, on average; a URI of a package file has some fifty bytes."""
+_PAGE_LIMIT = 4096
+_TITLE = re.compile(r"<title>([^<]{1,200})</title>", re.IGNORECASE)
 _REFUSALS = (400, 401, 403, 404)
+_PLAIN_TO_TLS = ("plain HTTP request was sent to HTTPS port", "speaking plain HTTP to an SSL-enabled server port")
+"""What nginx and Apache say of a request without TLS to a port that wants it."""
 _LOST_DATABASE = ("connection already closed", "server closed the connection", "terminating connection")
 """What the original server says once its database was restarted, to every request until it is restarted itself.
 
@@ -176,7 +188,15 @@ async def raise_for(
     if status >= 500 or status == 408:
         raise ServerUnavailable(text, hint="this is a fault there: look at the log of the server")
     code = fields.get("error")
-    raise ServerRefused(text, code if isinstance(code, str) else None, by_api=by_api, said=said)
+    hint = "" if by_api else _hint_at(message, names)
+    raise ServerRefused(text, code if isinstance(code, str) else None, by_api=by_api, said=said, hint=hint)
+
+
+def _hint_at(message: str, names: SettingNames) -> str:
+    """Say what to do about the refusals of web servers that have to do with TLS."""
+    if any(words in message for words in _PLAIN_TO_TLS):
+        return f"let {names.origin} begin with https://"
+    return NO_CLIENT_CERTIFICATE if "SSL certificate" in message else ""
 
 
 def as_object(value: Any, what: str) -> Mapping[str, Any]:
@@ -244,15 +264,24 @@ async def _body(response: aiohttp.ClientResponse, limit: int) -> bytearray:
 
 
 def _message(data: bytearray) -> tuple[str, Mapping[str, Any]]:
-    """Find the words in an error body: `message`, {field: text}, {model_path, object_id}, plain text; HTML has none."""
+    """Find the words in an error body: `message`, {field: text}, {model_path, object_id}, plain text, title of HTML."""
     try:
         value = json.loads(data)
     except (ValueError, RecursionError):
-        value = data[: _MESSAGE_LIMIT * 2].decode("utf-8", "replace")
+        value = _words_of(data.decode("utf-8", "replace"))
     if isinstance(value, dict):
         if isinstance(value.get("message"), str):
             return clean(value["message"]), value
         return clean("; ".join(f"{name}: {text}" for name, text in list(value.items())[:10])), value
-    if isinstance(value, str) and not value.lstrip().startswith("<"):
-        return clean(value), {}
-    return "", {}
+    return clean(value) if isinstance(value, str) else "", {}
+
+
+def _words_of(text: str) -> str:
+    """Return the beginning of a text; of a page in HTML the title, which web servers begin with the status."""
+    if not text.lstrip().startswith("<"):
+        return text[: _MESSAGE_LIMIT * 2]
+    title = _TITLE.search(text[:_PAGE_LIMIT])
+    found = html.unescape(title[1]).strip() if title is not None else ""
+    # Apache has this in the page alone.
+    told = next((words for words in _PLAIN_TO_TLS if words in text[:_PAGE_LIMIT]), "")
+    return told or re.sub(r"^\d{3} +", "", found)

@@ -33,6 +33,10 @@ _OF_ONE_PATH = frozenset(
 )
 """What is refused for the path: who owns it, or what somebody has put there. Other paths may be well."""
 
+_NO_INODES = (
+    "that filesystem has no inodes left, as `df -i` shows: remove files there; the last published state stays served"
+)
+
 
 def as_disk_error(doing: str, path: Path | str) -> AbstractContextManager[None]:
     """Raise DiskError in place of an OSError.
@@ -83,7 +87,21 @@ def tell_os_error(error: OSError) -> DiskError | None:
 
 def _tell(doing: str, where: Path | str, error: OSError) -> DiskError:
     hint = _WHAT_TO_DO.get(error.errno or 0, "see the message of the system")
+    if error.errno == errno.ENOSPC and not _has_inodes(where):
+        hint = _NO_INODES
     if error.errno in (errno.EACCES, errno.EPERM):
         hint = explain_denied(Path(where)) or hint
     path = os.fspath(where) if error.errno in _OF_ONE_PATH else ""
     return DiskError(f"can't {doing} {where}: {error.strerror or error}", hint=hint, path=path)
+
+
+def _has_inodes(where: Path | str) -> bool:
+    """Tell whether a filesystem has inodes left, where that can be seen."""
+    for path in (Path(where), *Path(where).parents):
+        try:
+            room = os.statvfs(path)
+        except OSError:
+            continue
+        # Some filesystems have no fixed number of inodes, and say 0 of 0.
+        return room.f_files == 0 or room.f_favail > 0
+    return True

@@ -1,9 +1,13 @@
-"""Tells whether a filesystem is full, where a program that was started on it does not say so."""
+"""Tells whether a filesystem is full, where a program that was started on it does not say so; keeps room on one."""
 
+import errno
 import os
 from pathlib import Path
 
 _ROOM_BYTES = 64 * 1024
+_KEPT_BYTES = 16 * 1024 * 1024
+_KEPT_SHARE = 8
+"""Of a small filesystem, a share of this is kept."""
 
 
 def is_full(directory: Path) -> bool:
@@ -14,3 +18,14 @@ def is_full(directory: Path) -> bool:
         return False
     # Some filesystems have no fixed number of inodes, and say 0 of 0.
     return room.f_bavail * room.f_frsize < _ROOM_BYTES or (room.f_files > 0 and room.f_favail == 0)
+
+
+def keep_room(directory: Path) -> None:
+    """Refuse as a full filesystem does, where downloads would take the last room from the state database and indexes.
+
+    Raises:
+        OSError: There is no more room for downloads.
+    """
+    room = os.statvfs(directory)
+    if room.f_bavail < min(_KEPT_BYTES // (room.f_frsize or 1), room.f_blocks // _KEPT_SHARE):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

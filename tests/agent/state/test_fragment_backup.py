@@ -35,10 +35,11 @@ def a_file(sha256: str = SHA) -> PackageFile:
 
 @dataclass(slots=True)
 class Tree:
-    """root_dir and the state database of a repository that wants two package files."""
+    """root_dir and the state database of a repository that wants two package files; and one that lost them."""
 
     root: Path
     store: Store
+    lost: Store
 
     def want(self, *sha256s: str) -> None:
         files = tuple(map(a_file, sha256s))
@@ -57,7 +58,7 @@ class Tree:
             write_missing(self.root, source, self.store.fragments, missing)
 
     def recalled(self, source: FragmentSource = YUM) -> Fragment | None:
-        return recall(self.root, source, [SHA], self.sealed).get(SHA)
+        return recall(self.root, source, self.lost.fragments, [SHA], self.sealed).get(SHA)
 
     def place(self, source: FragmentSource = YUM, sha256: str = SHA) -> Path:
         return self.root / MADE_DIR / source.label / f"{sha256}.json"
@@ -69,13 +70,14 @@ class Tree:
 @contextmanager
 def a_tree(directory: Path) -> Iterator[Tree]:
     (directory / "root").mkdir()
-    tree = Tree(directory / "root", Store(directory / "state.db"))
+    tree = Tree(directory / "root", Store(directory / "state.db"), Store(directory / "lost.db"))
     tree.store.wanted.save_repos([Repo("yum-dev", "", "yum-dev", "yum", ())])
     tree.want(SHA, OTHER)
     try:
         yield tree
     finally:
         tree.store.close()
+        tree.lost.close()
 
 
 @pytest.fixture
@@ -89,7 +91,15 @@ def test_what_is_kept_comes_back(tree: Tree, fragment: Fragment) -> None:
     tree.keep(fragment)
     assert tree.recalled() == fragment
     assert [path.name for path in tree.place().parent.iterdir()] == [f"{SHA}.json"]
-    assert recall(tree.root, YUM, [OTHER], tree.sealed) == {}
+    assert recall(tree.root, YUM, tree.lost.fragments, [OTHER], tree.sealed) == {}
+
+
+def test_what_another_repository_made_a_moment_ago_is_taken_without_a_seal(tree: Tree) -> None:
+    tree.keep(SIGNED)
+    alter(tree.place(), lambda record: record.update(name="forged"))
+    with capture_logs() as logged:
+        assert recall(tree.root, YUM, tree.store.fragments, [SHA, OTHER], lambda source: {}) == {SHA: SIGNED}
+    assert "fragment-backup" not in str(logged)
 
 
 @settings(max_examples=40, deadline=None)
@@ -263,7 +273,7 @@ def test_what_is_sealed_and_not_as_it_is_written_is_ignored(
     assert alter(tree.place(), lambda record: None) == tree.sealed(YUM)[SHA]
     assert tree.recalled() == SIGNED
     sealed = {SHA: alter(tree.place(), change)}
-    assert recall(tree.root, YUM, [SHA], lambda source: sealed) == {}
+    assert recall(tree.root, YUM, tree.lost.fragments, [SHA], lambda source: sealed) == {}
 
 
 def test_a_changed_backup_is_not_believed_though_its_checksum_is_right(tree: Tree) -> None:
@@ -283,7 +293,10 @@ def test_torn_files_and_nonsense_are_ignored(data: bytes | int) -> None:
         path.write_bytes(torn)
         assert tree.recalled() == (SIGNED if torn == whole else None)
         sealed = {SHA: hashlib.sha256(torn).hexdigest()}
-        assert torn.strip() == whole.strip() or recall(tree.root, YUM, [SHA], lambda source: sealed) == {}
+        assert (
+            torn.strip() == whole.strip()
+            or recall(tree.root, YUM, tree.lost.fragments, [SHA], lambda source: sealed) == {}
+        )
 
 
 def test_links_pipes_and_nests_are_ignored(tree: Tree, tmp_path: Path) -> None:
@@ -299,4 +312,4 @@ def test_links_pipes_and_nests_are_ignored(tree: Tree, tmp_path: Path) -> None:
     path.unlink()
     path.write_text("[" * 100_000)
     sealed = {SHA: hashlib.sha256(path.read_bytes()).hexdigest()}
-    assert recall(tree.root, YUM, [SHA], lambda source: sealed) == {}
+    assert recall(tree.root, YUM, tree.lost.fragments, [SHA], lambda source: sealed) == {}

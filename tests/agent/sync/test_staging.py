@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from packrat_agent.sync.staging import clear_staging, find_left_over, own_staging
+from packrat_agent.sync.staging import clear_staging, find_left_over, give_back_parts, own_staging
+from support.small_disk import small_disk
 
 A, B, C = ("a" * 64, "b" * 64, "c" * 64)
 
@@ -48,3 +49,17 @@ def test_only_downloads_count_as_left_over(tmp_path: Path) -> None:
     fill(tmp_path / "full-apt-dev", f"{B}.part", "signing-x.rpm")
     (tmp_path / "full-apt-dev" / C).symlink_to(tmp_path / A)
     assert find_left_over(tmp_path) == {A: tmp_path / A, f"{B}.part": tmp_path / "full-apt-dev" / f"{B}.part"}
+
+
+def test_a_full_disk_gets_back_the_room_of_downloads_that_are_not_complete(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", "1m") as disk:
+        staging = disk / ".packrat-agent/staging"
+        for repo in ("apt-dev", "yum-dev"):
+            (staging / f"full-{repo}").mkdir(parents=True)
+            fill(staging / f"full-{repo}", A, f"{B}.part")
+        give_back_parts(staging)
+        assert len(names(staging)) == 4
+        with pytest.raises(OSError, match="No space left"):
+            (staging / f"full-apt-dev/{C}.part").write_bytes(bytes(2 << 20))
+        give_back_parts(staging, lambda repo: repo == "yum-dev")
+        assert names(staging) == [f"full-apt-dev/{A}", f"full-yum-dev/{A}", f"full-yum-dev/{B}.part"]

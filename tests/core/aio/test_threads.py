@@ -1,6 +1,7 @@
 """Work in a thread sees the context of who asked for it, and is over before anybody who asked for it goes on."""
 
 import asyncio
+import gc
 import threading
 from contextvars import ContextVar
 
@@ -48,3 +49,25 @@ def test_who_is_cancelled_waits_until_the_work_is_over() -> None:
 def test_an_error_of_the_work_is_raised() -> None:
     with pytest.raises(ZeroDivisionError):
         asyncio.run(in_thread(lambda: 1 // 0))
+
+
+def test_an_error_of_work_that_nobody_waits_for_is_not_printed() -> None:
+    may_end, printed = threading.Event(), []
+
+    def work() -> None:
+        may_end.wait(60)
+        raise ValueError
+
+    async def cancel() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, told: printed.append(told["message"]))
+        waiting = asyncio.ensure_future(in_thread(work))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.sleep(0)
+        may_end.set()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+
+    asyncio.run(cancel())
+    gc.collect()
+    assert not printed

@@ -13,6 +13,7 @@ from packrat_core.fs.atomic import replace, write_new
 from packrat_core.fs.disk_errors import as_disk_error
 from packrat_core.fs.flush import flush_directories, flush_files
 from packrat_core.fs.links import change_mode, ensure_directory, open_directory
+from support.small_disk import small_disk
 
 
 def test_a_planted_link_on_the_way_gives_way_and_its_target_is_untouched(tmp_path: Path) -> None:
@@ -81,6 +82,19 @@ def test_a_system_error_names_the_path_and_what_helps(number: int) -> None:
         as_disk_error("write", "/some/file"),
     ):
         raise OSError(number, os.strerror(number))
+
+
+def test_a_disk_without_inodes_is_told_from_one_without_room(tmp_path: Path) -> None:
+    def told() -> str | None:
+        with pytest.raises(DiskError) as refused, as_disk_error("write", disk / "directory/file"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return refused.value.hint
+
+    with small_disk(tmp_path / "disk", "64k", inodes=5) as disk:
+        assert "inodes" not in (told() or "")
+        for number in range(4):
+            (disk / str(number)).touch()
+        assert "no inodes left" in (told() or "")
 
 
 def test_flushing_many_files_at_once_and_few_one_by_one(tmp_path: Path) -> None:

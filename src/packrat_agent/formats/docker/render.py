@@ -27,6 +27,7 @@ from packrat_agent.formats.docker.tagged_images import TaggedImages
 from packrat_agent.formats.interface import RenderRequest, RenderSettings
 from packrat_agent.model.records import Repo
 from packrat_agent.model.tree import Content, Publication, TreeFile
+from packrat_core.packages.image.names import GREETING
 
 log = structlog.get_logger()
 
@@ -104,6 +105,6 @@ def _render_catalog(settings: RenderSettings, scope: str | None, images: Sequenc
         policy = write_policy(scope, settings.standalone_subkey or settings.public_key)
         pointers.append(TreeFile("sigstore/policy.json", Content.of(policy)))
         pointers.append(TreeFile("sigstore/registries.yaml", Content.of(write_registries(scope, url))))
-    pointers.append(TreeFile("v2/index.html", Content.of(b"{}\n")))
+    pointers.append(TreeFile(f"v2/{GREETING}", Content.of(b"{}\n")))
     pointers.append(TreeFile("v2/_catalog", Content.of(json.dumps({"repositories": images}).encode() + b"\n")))
     return Publication(CATALOG, hash_files(pointers).hex(), (), tuple(pointers))

@@ -42,7 +42,7 @@ def write_rules(server: WebServer, directory: str, root: Path) -> WebRules:
         root: root_dir.
     """
     if server is WebServer.APACHE:
-        return WebRules(inside=_fill(_APACHE, directory, root))
+        return WebRules(shared=_fill(_APACHE_SHARED, directory, root), inside=_fill(_APACHE, directory, root))
     ends = "\n".join(f"{' ' * 16}{media_type} {end};" for media_type, end in MANIFEST_TYPES.items())
     tried = " ".join(f"/manifest.{end}" for end in MANIFEST_TYPES.values())
     inside = _fill(_NGINX, directory, root).replace("TYPES", ends).replace("TRIED", tried)
@@ -169,6 +169,13 @@ TYPES
     }
 """
 
+_APACHE_SHARED = """\
+    # What a registry says of names that it does not know, unless a rule further down says more.
+    <LocationMatch "^/v2/">
+        ErrorDocument 404 /v2/DIRECTORY/_errors/name_unknown.json
+    </LocationMatch>
+"""
+
 _APACHE = """\
     # The images of DIRECTORY: <host>/DIRECTORY/<image>:<tag>
     AliasMatch "^/v2/$" "ROOT/DIRECTORY/v2/index.html"
@@ -194,9 +201,6 @@ _APACHE = """\
     <LocationMatch "^/NO_REFERRERS$">
         ForceType application/vnd.oci.image.index.v1+json
     </LocationMatch>
-    <LocationMatch "^/v2/(?!.+/(?:manifests|blobs)/)">
-        ErrorDocument 404 /v2/DIRECTORY/_errors/name_unknown.json
-    </LocationMatch>
     <LocationMatch "^/v2/PATTERN/(?:_errors/[a-z_]+\\.json|_catalog|IMAGE/tags/list)$|^/extensions/v2/PATTERN/">
         ForceType application/json
     </LocationMatch>
@@ -212,10 +216,12 @@ _APACHE = """\
     <LocationMatch "^/v2/PATTERN/IMAGE/manifests/DIGEST$">
         Header set Cache-Control "IMMUTABLE"
     </LocationMatch>
-    <LocationMatch "^/v2/PATTERN/IMAGE/blobs/(?<digest>DIGEST)$">
-        ForceType application/octet-stream
-        Header set Docker-Content-Digest "%{MATCH_DIGEST}e"
-        Header set Cache-Control "IMMUTABLE"
+    <LocationMatch "^/v2/PATTERN/IMAGE/blobs/">
         ErrorDocument 404 /v2/DIRECTORY/_errors/blob_unknown.json
+    </LocationMatch>
+    <LocationMatch "^/v2/PATTERN/IMAGE/blobs/(?<blob>DIGEST)$">
+        ForceType application/octet-stream
+        Header set Docker-Content-Digest "%{MATCH_BLOB}e"
+        Header set Cache-Control "IMMUTABLE"
     </LocationMatch>
 """

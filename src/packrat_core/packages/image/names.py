@@ -17,6 +17,8 @@ IMAGE = "[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
 """One component of an image's name."""
 TAG = "[A-Za-z0-9_][A-Za-z0-9._-]{0,127}"
 NAME_LIMIT = 128
+GREETING = "index.html"
+"""A file beside the images' directories: what web servers answer to a client that asks for the registry itself."""
 
 _IMAGE = re.compile(IMAGE)
 _TAG = re.compile(TAG)
@@ -28,7 +30,7 @@ def check_image(name: str) -> str:
     """Return the name of an image, checked.
 
     Raises:
-        Refused: registries do not allow the name.
+        Refused: registries do not allow the name, or a file of the registry has it.
     """
     if "/" in name:
         raise Refused(
@@ -39,6 +41,8 @@ def check_image(name: str) -> str:
         raise Refused(
             f"an image can't be called {name[:200]!r}: lower-case letters and digits, with single . _ - between them"
         )
+    if name == GREETING:
+        raise Refused(f"an image can't be called {name!r}: the registry has a file of that name")
     return name
 
 

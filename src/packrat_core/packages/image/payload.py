@@ -130,8 +130,12 @@ def _read_to_end(archive: ImageArchive, member: TarMember, *, unpack: bool) -> t
     plain: _Hashing | None = None
     if coding:
         with naming(f"its {member.name[:120]}"):
-            plain = _Hashing(open_compressed(source, coding, several=True))
+            stream = open_compressed(source, coding, several=True)
+            plain = _Hashing(stream)
             _drain(plain)
+            if stream.padded:
+                # Go takes them for the next stream, which is damaged.
+                raise Refused(f"it has zeros after the end of the {coding} stream, which clients refuse")
     _drain(source)
     whole = f"sha256:{source.digest.hexdigest()}"
     return whole, f"sha256:{plain.digest.hexdigest()}" if plain is not None else whole

@@ -11,17 +11,22 @@
 Source: OCI Image Format Specification 1.1; Go's encoding/json; Docker Image Specification 1.2.
 """
 
+import base64
+import hashlib
 import json
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping
+from datetime import date, time
 from typing import Any, NoReturn
 
 from packrat_core.errors import Refused
 
 _SIZE_LIMIT = 2**63
 _SHOWN_LIMIT = 60
-_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII)
+_MOMENT = re.compile(
+    r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.\d+)?(?:Z|[+-](?:[01]\d|2[0-4]):[0-5]\d)", re.ASCII
+)
 
 _Check = Callable[[Any, str], None]
 
@@ -107,20 +112,53 @@ def _texts_by_name(value: Any, what: str) -> None:
             _text(text, what)
 
 
+def _objects_by_name(value: Any, what: str) -> None:
+    _check_object(value, what, dict.fromkeys(value, _object({})) if isinstance(value, dict) else {})
+
+
+def _flag(value: Any, what: str) -> None:
+    if not isinstance(value, bool):
+        raise Refused(f"the {what} is neither true nor false")
+
+
 def _number(value: Any, what: str) -> None:
     if type(value) is not int or not 0 <= value < _SIZE_LIMIT:
         raise Refused(f"the {what} is not a number that clients can read")
 
 
+def _whole(value: Any, what: str) -> None:
+    if type(value) is not int or not -_SIZE_LIMIT <= value < _SIZE_LIMIT:
+        raise Refused(f"the {what} is not a number that clients can read")
+
+
 def _moment(value: Any, what: str) -> None:
-    if not isinstance(value, str) or not _MOMENT.fullmatch(value):
-        raise Refused(f"the {what} is not a date as clients read it")
+    match = _MOMENT.fullmatch(value) if isinstance(value, str) else None
+    try:
+        year, month, day, hour, minute, second = map(int, match.groups()) if match is not None else (0,) * 6
+        # Clients have a year 0, Python has none; 2000 has as many days.
+        date(year or 2000, month, day)
+        time(hour, minute, second)
+    except ValueError:
+        raise Refused(f"the {what} is not a date as clients read it") from None
+
+
+def _descriptor(value: Any, what: str) -> None:
+    _DESCRIBED(value, what)
+    data = value.get("data")
+    if data is None:
+        return
+    try:
+        held = base64.b64decode(data, validate=True)
+    except ValueError:
+        raise Refused(f"the data in the {what} are not base64") from None
+    if len(held) != value.get("size") or f"sha256:{hashlib.sha256(held).hexdigest()}" != value.get("digest"):
+        raise Refused(f"the data in the {what} are not the bytes that it describes")
 
 
 _PLATFORM = _object(
     {"architecture": _text, "os": _text, "os.version": _text, "os.features": _list(_text), "variant": _text}
 )
-_DESCRIPTOR = _object(
+_DESCRIBED = _object(
     {
         "mediaType": _text,
         "digest": _text,
@@ -129,23 +167,47 @@ _DESCRIPTOR = _object(
         "annotations": _texts_by_name,
         "platform": _PLATFORM,
         "artifactType": _text,
+        "data": _text,
     }
 )
 _MANIFEST: Mapping[str, _Check] = {
     "schemaVersion": _number,
     "mediaType": _text,
     "artifactType": _text,
-    "config": _DESCRIPTOR,
-    "layers": _list(_DESCRIPTOR),
-    "manifests": _list(_DESCRIPTOR),
-    "subject": _DESCRIPTOR,
+    "config": _descriptor,
+    "layers": _list(_descriptor),
+    "manifests": _list(_descriptor),
+    "subject": _descriptor,
     "annotations": _texts_by_name,
 }
+_HEALTH = _object(
+    {
+        "Test": _list(_text),
+        **dict.fromkeys(("Interval", "Timeout", "StartPeriod", "StartInterval", "Retries"), _whole),
+    }
+)
+_SETTINGS = _object(
+    {
+        **dict.fromkeys(("Hostname", "Domainname", "User", "Image", "WorkingDir", "MacAddress", "StopSignal"), _text),
+        **dict.fromkeys(("Env", "Cmd", "Entrypoint", "OnBuild", "Shell"), _list(_text)),
+        **dict.fromkeys(("AttachStdin", "AttachStdout", "AttachStderr", "OpenStdin", "StdinOnce", "Tty"), _flag),
+        **dict.fromkeys(("ArgsEscaped", "NetworkDisabled"), _flag),
+        **dict.fromkeys(("ExposedPorts", "Volumes"), _objects_by_name),
+        "Healthcheck": _HEALTH,
+        "Labels": _texts_by_name,
+        "StopTimeout": _whole,
+    }
+)
 _CONFIG: Mapping[str, _Check] = {
-    "architecture": _text,
-    "os": _text,
+    **dict.fromkeys(("architecture", "os", "os.version", "variant", "author", "docker_version"), _text),
+    "os.features": _list(_text),
     "created": _moment,
-    "config": _object({"Env": _list(_text), "Labels": _texts_by_name, "User": _text, "WorkingDir": _text}),
+    "config": _SETTINGS,
+    "container_config": _SETTINGS,
     "rootfs": _object({"type": _text, "diff_ids": _list(_text)}),
-    "history": _list(_object({})),
+    "history": _list(
+        _object(
+            {"created": _moment, "created_by": _text, "author": _text, "comment": _text, "empty_layer": _flag},
+        )
+    ),
 }

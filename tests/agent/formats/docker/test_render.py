@@ -179,6 +179,7 @@ def test_of_two_records_for_one_tag_the_newer_counts(tmp_path: Path) -> None:
         ({"package": "web..x"}, "can't be called"),
         ({"package": "-web"}, "can't be called"),
         ({"package": "_catalog"}, "can't be called"),
+        ({"package": "index.html"}, "can't be called"),
         ({"version": "1.0+b1"}, "can't be a tag"),
         ({"version": "sha256:0"}, "can't be a tag"),
         ({"version": "x" * 129}, "can't be a tag"),

@@ -48,6 +48,7 @@ def test_what_is_written_names_its_configuration_and_layers() -> None:
     ("annotations", "listed"),
     [
         ({"b": 2, "a": "1"}, {"a": "1", "b": "2"}),
+        ({"a": None}, {"a": ""}),
         (None, None),
         ({}, None),
         ([], None),

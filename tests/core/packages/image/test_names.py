@@ -7,12 +7,12 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from packrat_core.errors import Refused
-from packrat_core.packages.image.names import IMAGE, TAG, check_image, join_file_name, split_file_name
+from packrat_core.packages.image.names import GREETING, IMAGE, TAG, check_image, join_file_name, split_file_name
 
 
 @given(st.from_regex(IMAGE, fullmatch=True), st.from_regex(TAG, fullmatch=True))
 def test_a_name_that_was_joined_is_split_into_the_same(image: str, tag: str) -> None:
-    assume(len(image) <= 128)
+    assume(len(image) <= 128 and image != GREETING)
     assert split_file_name(join_file_name(image, tag)) == (image, tag)
 
 
@@ -45,3 +45,9 @@ def test_names_have_a_limit(length: int, is_allowed: bool) -> None:
     else:
         with pytest.raises(Refused):
             check_image("a" * length)
+
+
+@pytest.mark.parametrize("name", ["index.html_1.0.tar", "index.html~stable.tar"])
+def test_no_image_takes_the_place_of_the_greeting(name: str) -> None:
+    with pytest.raises(Refused, match="the registry has a file of that name"):
+        split_file_name(name)
