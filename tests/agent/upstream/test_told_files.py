@@ -97,6 +97,7 @@ def test_what_was_told_long_ago_is_asked_for(later_s: float, is_kept: bool) -> N
         lambda said: said.update(wanted=files(2)),
         # So it is with what is said of a file that was not touched.
         lambda said: said.update(touched=[f"{FILES}:1:"]),
+        lambda said: said.update(touched=[f"{FILES}:2:"]),
         lambda said: said.update(touched=None),
         lambda said: said.update(touched=[*HELLO["wanted"], *HELLO["deprocated"], "x"]),
         lambda said: said.update(touched=[f"{FILES}:{number}:" for number in range(200)]),
