@@ -144,6 +144,7 @@ class Inside(_Ours):
 
     def __init__(self, setting: Setting, server: Server, directory: Path, kind: str) -> None:
         super().__init__(setting, server, directory, kind)
+        self._standing: Package | None = None
         self._process = subprocess.Popen(
             [sys.executable, "-m", "bench.inside", str(self._mirror.config)],
             env=setting.environment,
@@ -180,6 +181,7 @@ class Inside(_Ours):
 
     def build(self, corpus: Corpus) -> Measured:
         """The full sync at start."""
+        self._standing = corpus.packages[0]
         return self._ask()
 
     def add(self, package: Package) -> Measured:
@@ -193,8 +195,11 @@ class Inside(_Ours):
         return self._ask(package.name)
 
     def repeat(self, package: Package) -> Measured:
-        """A hint that turns out to mean nothing."""
-        return self._ask(package.name)
+        """News of a package that is as it was by the time it is asked for."""
+        changed = self._standing or package
+        for there in (False, True):
+            self._mirror.promote(changed, there=there)
+        return self._ask(changed.name)
 
 
 class Run(_Ours):

@@ -3,8 +3,10 @@
 import re
 from pathlib import Path
 
-from packrat_demo.build_deb import Deb
+from packrat_demo.build_deb import Deb, write_deb
 from packrat_demo.build_wheel import Python, build_wheel
+from packrat_server.api.changed_records import FILES_LIMIT
+from packrat_server.client.uploader import Uploader
 from support.keys import Key
 from support.relay import Relay
 from support.stage import Stage, daemon, relayed, stage
@@ -35,6 +37,44 @@ def test_a_file_that_comes_and_goes_is_published_without_a_question(lab: Stage) 
         assert questions(relay) == []
         # One question, which stays open, tells of all changes.
         assert not [line for line in relay.asked if "(changes)" in line]
+        assert agent.stop() == 0
+    tree = lab.packages()
+    lab.agent("sync")
+    assert lab.packages() == tree
+
+
+def test_a_change_of_one_of_very_many_files_is_published_without_a_question(lab: Stage) -> None:
+    directory = lab.directory / "debs"
+    directory.mkdir()
+
+    async def upload(uploader: Uploader) -> list[str]:
+        uris = []
+        for number in range(FILES_LIMIT + 2):
+            [uri] = await uploader.upload(write_deb(Deb("many", f"1.{number}", "amd64"), directory), ("bookworm",))
+            await uploader.tag(uri, "dev")
+            uris.append(uri)
+        return uris
+
+    uris = lab.server.ask(upload)
+    with relayed(lab) as relay, daemon(lab) as agent:
+        agent.until_logged("checked")
+        lab.server.put_deb(Deb("earlier", "1", "amd64"))
+        agent.until_logged("published repo=apt-dev", 2)
+        relay.reset()
+        for number, (uri, action, there) in enumerate(
+            [(uris[0], "fail", False), (uris[1], "deprocate", False), (uris[0], "unfail", True)], 3
+        ):
+            lab.server.act(uri, action)
+            agent.until_logged("published repo=apt-dev", number)
+            assert (f"Version: 1.{uris.index(uri)}\n" in lab.packages()) is there
+        # What is taken back before it is heard of is no change, and what follows loses nothing by it.
+        lab.server.untag(uris[2], "dev")
+        lab.server.tag(uris[2], "dev")
+        lab.server.put_deb(Deb("many", "2", "amd64"))
+        agent.until_logged("published repo=apt-dev", 6)
+        assert "Version: 2\n" in lab.packages()
+        assert lab.packages().count("Package: many\n") == FILES_LIMIT + 2
+        assert questions(relay) == []
         assert agent.stop() == 0
     tree = lab.packages()
     lab.agent("sync")

@@ -92,6 +92,19 @@ def test_each_change_is_a_line_as_a_question_of_its_own_would_tell_it(server: Wo
         position = told["position"]
 
 
+def test_of_those_who_listen_each_gets_what_it_asked_for(server: World) -> None:
+    position = ask(server, None)["position"]
+    wishes: list[dict[str, bool]] = [{}, {"records": True}, {"records": True, "touched": True}]
+    streams = [Stream(server, position, **wish) for wish in wishes]
+    for stream in streams:
+        stream.next()
+    tag(server, 7)
+    told = [stream.next() for stream in streams]
+    assert told == [ask(server, position, **wish) for wish in wishes]
+    assert [len(answer["records"][APT]["p7"]) for answer in told[1:]] == [2, 3]
+    tag(server, 7, "untag")
+
+
 def test_the_first_line_tells_what_changed_before(server: World) -> None:
     position = ask(server, None)["position"]
     tag(server, 7)

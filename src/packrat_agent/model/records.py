@@ -86,7 +86,8 @@ class Wanted:
     remembered in the state database. yanked: Those of the URIs whose files are deprecated, and stay all the same; None
     in a repository of which clients know no such mark.
     names_all_known: Each file that is known of the whole repository was found among the URIs, so that nobody need look
-    for one that is gone.
+    for one that is gone. touched: The URIs of all files that it is about; of the others, nothing has changed. None: all
+    files of the packages.
     """
 
     uris: Collection[str]
@@ -94,3 +95,4 @@ class Wanted:
     rejected: tuple[Rejection, ...]
     yanked: Collection[str] | None = frozenset()
     names_all_known: bool = False
+    touched: frozenset[str] | None = None

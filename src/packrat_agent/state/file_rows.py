@@ -32,6 +32,11 @@ Some = Collection[str] | Uris
 """The files of some packages, or some files."""
 
 
+def about(packages: Collection[str] | None, touched: frozenset[str] | None) -> Some | None:
+    """Choose the files that an answer is about: those that a change touched, or all of the packages (None: of all)."""
+    return packages if touched is None else Uris(touched)
+
+
 def insert_files(
     db: sqlite3.Connection, repo: str, files: Iterable[PackageFile], read_at: float, places: Mapping[str, str]
 ) -> None:

@@ -49,6 +49,10 @@ class LiveEntries:
             found += [self._entry(row) for row in self._db.rows(sql + _marks(some), values)]
         return found
 
+    def of_files(self, uris: Collection[str]) -> list[Entry]:
+        """List the entries of some files."""
+        return [entry for some in _portions(uris) for entry in self._read(some)]
+
     def by_package(self, distro_versions: Collection[str], without: Collection[str]) -> Iterator[Entry]:
         """Give the entries for some distribution versions, in the order of their packages, without holding them all.
 

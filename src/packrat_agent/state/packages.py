@@ -15,6 +15,7 @@ from packrat_agent.state.file_rows import (
     FILE_COLUMNS,
     Some,
     Uris,
+    about,
     chunks_of,
     insert_files,
     read_file,
@@ -106,32 +107,32 @@ class WantedFiles:
             for name, description, directory, kind, versions, latest, tag in rows
         )
 
-    def known(self, repo: str, packages: Collection[str] | None) -> dict[str, PackageFile]:
-        """Map the URIs of a repository's wanted files (of all, or of the named packages) to what they are."""
+    def known(self, repo: str, some: Some | None) -> dict[str, PackageFile]:
+        """Map the URIs of a repository's wanted files (all, or some) to what they are."""
         found: dict[str, PackageFile] = {}
-        for files, where, values in chunks_of(packages):
+        for files, where, values in chunks_of(some):
             sql = f"SELECT {FILE_COLUMNS} FROM {files} WHERE repo = ?{where}"
             for row in self._db.rows(sql, (repo, *values)):
                 found[row[0]] = read_file(row)
         return found
 
-    def count(self, repo: str, packages: Collection[str] | None) -> int:
-        """Count a repository's wanted files, of all or of the named packages."""
+    def count(self, repo: str, some: Some | None) -> int:
+        """Count a repository's wanted files, all or some."""
         return sum(
             self._db.rows(f"SELECT count(*) FROM {files} WHERE repo = ?{where}", (repo, *values))[0][0]
-            for files, where, values in chunks_of(packages)
+            for files, where, values in chunks_of(some)
         )
 
-    def uris(self, repo: str, packages: Collection[str] | None, state: FileState | None = None) -> Iterator[list[str]]:
+    def uris(self, repo: str, some: Some | None, state: FileState | None = None) -> Iterator[list[str]]:
         """Give the URIs of a repository's wanted files, some at a time.
 
         Args:
             repo: The name of the repository.
-            packages: The packages whose files are asked for; None: all.
+            some: The files that are asked for; None: all.
             state: Only those in this state; None: in any.
         """
         narrow, state_values = ("", ()) if state is None else (" AND state = ?", (state,))
-        for files, where, values in chunks_of(packages):
+        for files, where, values in chunks_of(some):
             after = ""
             while True:
                 sql = f"SELECT uri FROM {files} WHERE repo = ? AND uri > ?{narrow}{where} ORDER BY uri LIMIT {_PAGE}"
@@ -151,33 +152,34 @@ class WantedFiles:
             wanted: The server's answer.
             packages: The packages that were asked for; None: all.
         """
+        some = about(packages, wanted.touched)
         with self._db.transaction() as db:
-            for uris in () if wanted.names_all_known else self.uris(repo, packages):
+            for uris in () if wanted.names_all_known else self.uris(repo, some):
                 gone = [(repo, uri) for uri in missing_from(wanted.uris, uris)]
                 db.executemany("DELETE FROM files WHERE repo = ? AND uri = ?", gone)
             if wanted.files:
-                known = self.known(repo, packages)
+                known = self.known(repo, some)
                 insert_files(db, repo, [file for file in wanted.files if known.get(file.uri) != file], time.time(), {})
-            for marks in () if wanted.yanked is None else self._other_marks(repo, packages, wanted.yanked):
+            for marks in () if wanted.yanked is None else self._other_marks(repo, some, wanted.yanked):
                 db.executemany("UPDATE files SET yanked = ? WHERE repo = ? AND uri = ?", marks)
 
-    def are_marks_other(self, repo: str, packages: Collection[str] | None, yanked: Collection[str] | None) -> bool:
+    def are_marks_other(self, repo: str, some: Some | None, yanked: Collection[str] | None) -> bool:
         """Say whether other files than `yanked` are known as yanked.
 
         Args:
             repo: The name of the repository.
-            packages: The packages that it is about; None: all.
+            some: The files that it is about; None: all.
             yanked: The URIs of the yanked files; None where there is no such mark.
         """
-        return yanked is not None and any(True for _ in self._other_marks(repo, packages, yanked))
+        return yanked is not None and any(True for _ in self._other_marks(repo, some, yanked))
 
     def _other_marks(
-        self, repo: str, packages: Collection[str] | None, yanked: Collection[str]
+        self, repo: str, some: Some | None, yanked: Collection[str]
     ) -> Iterator[list[tuple[bool, str, str]]]:
         """Give (yanked, repository, URI) of the known files that are not marked so, some at a time."""
         # Most repositories have no yanked files: then only those with a mark are looked at.
         narrow = "" if len(yanked) else " AND yanked = 1"
-        for files, where, values in chunks_of(packages):
+        for files, where, values in chunks_of(some):
             after = ""
             while rows := self._db.rows(
                 f"SELECT uri, yanked FROM {files} WHERE repo = ? AND uri > ?{narrow}{where} ORDER BY uri LIMIT {_PAGE}",
@@ -188,10 +190,10 @@ class WantedFiles:
                 if marks:
                     yield marks
 
-    def marks(self, repo: str, packages: Collection[str]) -> dict[str, bool | None]:
-        """Map the URI of each wanted file of the named packages to whether it is yanked; None if it is not live."""
+    def marks(self, repo: str, some: Some) -> dict[str, bool | None]:
+        """Map the URI of each of some wanted files to whether it is yanked; None if it is not live."""
         found: dict[str, bool | None] = {}
-        for files, where, values in chunks_of(packages):
+        for files, where, values in chunks_of(some):
             sql = f"SELECT uri, CASE state WHEN ? THEN yanked END FROM {files} WHERE repo = ?{where}"
             for uri, yanked in self._db.rows(sql, (FileState.LIVE, repo, *values)):
                 found[uri] = None if yanked is None else bool(yanked)
@@ -350,19 +352,19 @@ class WantedFiles:
         where, values = ("", ()) if repo is None else (" AND repo = ?", (repo,))
         return int(self._db.rows(f"SELECT count(*) FROM files WHERE state = ?{where}", (FileState.LIVE, *values))[0][0])
 
-    def lost(self, repo: str, offered: Collection[str], packages: Collection[str] | None = None) -> list[str]:
+    def lost(self, repo: str, offered: Collection[str], some: Some | None = None) -> list[str]:
         """List the live files of a repository that are not among the offered URIs.
 
         Args:
             repo: The name of the repository.
             offered: The URIs.
-            packages: Only files of these packages; None: of all.
+            some: Only these files; None: all.
         """
-        if packages is None:
+        if some is None:
             live = self.uris(repo, None, FileState.LIVE)
             return [uri for portion in live for uri in missing_from(offered, portion)]
         # The index of a package's files doesn't say which are live, and few of them are missing.
-        missing = [uri for portion in self.uris(repo, packages) for uri in missing_from(offered, portion)]
+        missing = [uri for portion in self.uris(repo, some) for uri in missing_from(offered, portion)]
         return sorted(file.uri for file in self.indexed_among(repo, missing))
 
     def awaited(self) -> frozenset[str]:

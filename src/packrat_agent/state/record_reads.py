@@ -108,6 +108,12 @@ class RecordReads:
                 known[row[0]] = read_file(row)
         return [known[uri] for uri in uris if uri in known]
 
+    def packages_of(self, repo: str, uris: Collection[str]) -> frozenset[str]:
+        """Name the packages of those of some URIs that are of known files."""
+        where, values = _among(tuple(uris))
+        rows = self._db.rows(f"SELECT DISTINCT package FROM files WHERE repo = ?{where}", (repo, *values))
+        return frozenset(package for (package,) in rows)
+
     def is_trusted(self, read_at: float) -> bool:
         """Say whether a record that was read at that moment is trusted."""
         return read_at >= self._since()

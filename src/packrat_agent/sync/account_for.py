@@ -10,6 +10,7 @@ from itertools import islice
 
 from packrat_agent.formats.table import FORMATS
 from packrat_agent.model.records import Repo, Wanted
+from packrat_agent.state.file_rows import about
 from packrat_agent.sync.context import MirrorContext, Order
 from packrat_agent.sync.removals import Missing, is_suspicious
 from packrat_agent.upstream.client import Packrat
@@ -37,7 +38,7 @@ async def account_for(repo: Repo, order: Order, wanted: Wanted, server: Packrat,
     store = context.store
     if wanted.names_all_known:
         return Missing((), ())
-    missing = await in_thread(store.wanted.lost, repo.name, wanted.uris, order.packages)
+    missing = await in_thread(store.wanted.lost, repo.name, wanted.uris, about(order.packages, wanted.touched))
     if server.has_changes and order.packages is not None:
         return Missing(missing, missing)
     named = frozenset[str]()

@@ -5,8 +5,9 @@
    marked.
 2. What is read is remembered a few portions at a time, so that a sync that dies goes on about where it was; one that
    fails or is cancelled remembers all that it has read.
-3. For a small change, the server has already sent the files with their records, and nothing is asked for. Nor is it
-   asked for records that the rehearsal of a takeover has read a moment ago.
+3. For a small change, the server has already sent the files with their records: all of the packages, or those that it
+   touched. Then nothing is asked for. Nor is it asked for records that the rehearsal of a takeover has read a moment
+   ago.
 4. A list that differs from what is known is a change; from that moment on the repository is behind the server.
 """
 
@@ -20,6 +21,7 @@ from typing import Self
 
 from packrat_agent.formats.table import FORMATS
 from packrat_agent.model.records import PackageFile, Rejection, Repo, Wanted
+from packrat_agent.state.file_rows import about
 from packrat_agent.state.listing import Listing
 from packrat_agent.sync.context import MirrorContext, Order
 from packrat_agent.sync.places import places_of
@@ -64,7 +66,8 @@ async def ask_wanted(
     listing = await list_files(Which.KEPT if marks else Which.WANTED)
     # In this order a file that is deprecated, or no longer, between the two answers is in the first all the same.
     yanked = await list_files(Which.DEPRECATED) if marks else yanked
-    compared = await in_thread(_compare, listing, yanked, repo, order, context, asked_at)
+    touched = told.touched if told else None
+    compared = await in_thread(_compare, _Answer(listing, yanked, touched), repo, order, context, asked_at)
     files, notes = list(compared.files), _Notes(repo, told.asked_at if told else asked_at, context, alone)
     work.read(listing.unread_count, compared.new)
 
@@ -82,7 +85,8 @@ async def ask_wanted(
         turn = partial(context.turns.records.one, urgent=not order.reread)
         unread = Unread(listing.unread_count, listing.portions(RECORDS_AT_ONCE, unread=True))
         await server.read_unread(unread, compared.rejected, remember, turn, told)
-    return Wanted(listing, _mark(files, yanked), compared.rejected.all(), yanked, compared.names_all_known)
+    rejected = compared.rejected.all()
+    return Wanted(listing, _mark(files, yanked), rejected, yanked, compared.names_all_known, touched)
 
 
 def _mark(files: Sequence[PackageFile], yanked: Collection[str] | None) -> tuple[PackageFile, ...]:
@@ -161,10 +165,15 @@ async def _note(repo: Repo, read: Sequence[PackageFile], asked_at: float, contex
 
 async def _take_told(repo: Repo, order: Order, server: Packrat, context: MirrorContext) -> ToldFiles | None:
     """Take what the server said of the files when it told the change, unless it has become doubtful since."""
-    told = server.take_told(repo, order.packages)
-    if told is None or not await in_thread(context.store.record_reads.is_trusted, told.asked_at):
-        return None
-    return told
+    told, reads = server.told.take(repo.name, order.packages), context.store.record_reads
+
+    def is_usable(told: ToldFiles) -> bool:
+        if not reads.is_trusted(told.asked_at):
+            return False
+        # What is told of one package takes no file of another.
+        return told.touched is None or reads.packages_of(repo.name, told.touched) <= frozenset(order.packages or ())
+
+    return told if told is not None and await in_thread(is_usable, told) else None
 
 
 def _told_uris(told: ToldFiles, which: Which) -> Sequence[str]:
@@ -207,11 +216,19 @@ class _Compared:
     rehearsed: Sequence[PackageFile]
 
 
-def _compare(
-    listing: Listing, yanked: Collection[str] | None, repo: Repo, order: Order, context: MirrorContext, asked_at: float
-) -> _Compared:
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What the server lists, which of it is yanked, and the files that this is about, as in `Wanted`."""
+
+    listing: Listing
+    yanked: Collection[str] | None
+    touched: frozenset[str] | None
+
+
+def _compare(answer: _Answer, repo: Repo, order: Order, context: MirrorContext, asked_at: float) -> _Compared:
     """Mark what is to be read, and look for what differs; if anything does, the repository is behind."""
     store, reads, rejected = context.store, context.store.record_reads, Rejected()
+    listing, some = answer.listing, about(order.packages, answer.touched)
     # What can't be used may be usable to a newer agent, so a full sync tries it again.
     unusable: Mapping[str, str] = {} if order.reread else store.rejections.known(repo.name)
     read_before = order.rehearsed.take_records(repo.name)
@@ -245,7 +262,7 @@ def _compare(
         if context.dry_run:
             files += reads.read_among(repo.name, [uri for uri in portion if known.get(uri)])
     # Each known file that is listed was counted once, so any other is gone.
-    is_any_gone = known_count < store.wanted.count(repo.name, order.packages)
-    if is_change or is_any_gone or store.wanted.are_marks_other(repo.name, order.packages, yanked):
+    is_any_gone = known_count < store.wanted.count(repo.name, some)
+    if is_change or is_any_gone or store.wanted.are_marks_other(repo.name, some, answer.yanked):
         store.facts.note_behind(repo.name, order.heard_at or asked_at)
     return _Compared(order.packages is None and not is_any_gone, new, rejected, files, rehearsed)

@@ -21,8 +21,8 @@ class KnownEntries(Protocol):
     def held(self) -> int:
         """How many entries are held in memory."""
 
-    def of(self, packages: Collection[str]) -> list[Entry]:
-        """Give the entries of the named packages."""
+    def of(self, packages: Collection[str], uris: Collection[str] | None = None) -> list[Entry]:
+        """Give the entries of the named packages; of these only those with some URIs, None for all."""
 
     def standing(self, without: Sequence[Entry]) -> Mapping[str, str]:
         """Map each path that an entry needs to the SHA-256 there, those left out that only `without` needs."""
@@ -52,9 +52,10 @@ class IndexEntries(Sequence[Entry]):
         """How many entries are held in memory: all."""
         return self._count
 
-    def of(self, packages: Collection[str]) -> list[Entry]:
-        """Give the entries of the named packages."""
-        return [entry for package in packages for entry in self._by_package.get(package, ())]
+    def of(self, packages: Collection[str], uris: Collection[str] | None = None) -> list[Entry]:
+        """Give the entries of the named packages; of these only those with some URIs, None for all."""
+        found = (entry for package in packages for entry in self._by_package.get(package, ()))
+        return [entry for entry in found if uris is None or entry.file.uri in uris]
 
     def replace(self, gone: Sequence[Entry], entries: Sequence[Entry]) -> None:
         """Put `entries` in the place of `gone`."""
@@ -138,9 +139,9 @@ class StoredEntries:
         """How many entries are held in memory: none."""
         return 0
 
-    def of(self, packages: Collection[str]) -> list[Entry]:
-        """Give the entries of the named packages."""
-        return self._live.of(packages)
+    def of(self, packages: Collection[str], uris: Collection[str] | None = None) -> list[Entry]:
+        """Give the entries of the named packages; of these only those with some URIs, None for all."""
+        return self._live.of(packages) if uris is None else self._live.of_files(uris)
 
     def standing(self, without: Sequence[Entry]) -> Mapping[str, str]:
         """Give nothing: only files that share places are asked for what stands there."""

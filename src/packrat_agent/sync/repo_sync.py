@@ -15,6 +15,7 @@ from packrat_agent.formats.table import FORMATS
 from packrat_agent.model.entries import Fragment, Placement, Plan
 from packrat_agent.model.paths import is_kept
 from packrat_agent.model.records import Repo, Wanted
+from packrat_agent.state.file_rows import about
 from packrat_agent.state.file_state import FileState
 from packrat_agent.state.packages import IndexedFile, WantedFile
 from packrat_agent.sync.account_for import account_for
@@ -109,17 +110,20 @@ class _Planned:
 
 
 async def _sync_change(sync: Job) -> None:
-    turn = sync.turn
+    turn, told, packages = sync.turn, sync.server.told, sync.order.packages
     async with turn.lock:
         try:
             # 1. Ask.
+            moment = told.moment
             asked = await _ask(sync, is_alone=True)
-            if sync.order.packages is not None and not asked.wanted.uris and not await in_thread(_is_known, sync):
+            if packages is not None and not asked.wanted.uris and not await in_thread(_is_known, sync, asked):
                 # The news was about another repository.
+                told.settle(sync.repo.name, packages, moment)
                 return
             async with _working(sync) as share:
                 # 2. Remember. 3. Reconcile.
                 planned = _leave_to_full_sync(await in_thread(_plan, sync, asked), sync)
+                told.settle(sync.repo.name, packages, moment)
                 # 4. Fetch.
                 fetched = await _fetch(planned.plan, share, sync)
                 # 5. to 9. Build, render, sign, make live, collect garbage.
@@ -190,8 +194,8 @@ def _hold_back(sync: Job, asked: _Asked) -> Wanted:
     return wanted
 
 
-def _is_known(sync: Job) -> bool:
-    return sync.context.store.wanted.count(sync.repo.name, sync.order.packages) > 0
+def _is_known(sync: Job, asked: _Asked) -> bool:
+    return sync.context.store.wanted.count(sync.repo.name, about(sync.order.packages, asked.wanted.touched)) > 0
 
 
 @asynccontextmanager
@@ -211,7 +215,7 @@ def _plan(sync: Job, asked: _Asked) -> _Planned:
     wanted = _hold_back(sync, asked)
     # A full sync decides everything again; what the last one left stays for the changes that come between.
     left = None if order.reread else context.last_renders.take(basis)
-    scope = narrow(repo, order.packages, left)
+    scope = narrow(repo, order.packages, left, wanted.touched)
     if scope.packages is None and sync.form.keeps_index:
         return _plan_in_portions(sync, wanted, basis)
     indexed: Collection[IndexedFile] = ()
@@ -222,7 +226,7 @@ def _plan(sync: Job, asked: _Asked) -> _Planned:
     if scope.packages is None:
         leaving = frozenset(indexed).difference(store.wanted.indexed(repo.name, None))
     else:
-        marks = store.wanted.marks(repo.name, scope.packages)
+        marks = store.wanted.marks(repo.name, scope.files or ())
         scope = scope.without_standing(marks)
         indexed = of_entries(repo, scope.before)
         leaving = frozenset(file for file in indexed if marks.get(file.uri) is None)

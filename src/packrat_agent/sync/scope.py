@@ -40,7 +40,7 @@ class Scope:
         """Leave out the files that are live, and marked, as the index has them.
 
         Args:
-            marks: The URI of each wanted file of `packages` → whether it is yanked, None if it is not live.
+            marks: The URI of each wanted file of `files` → whether it is yanked, None if it is not live.
         """
         standing = {entry.file.uri for entry in self.before if marks.get(entry.file.uri) == entry.file.yanked}
         before = [entry for entry in self.before if entry.file.uri not in standing]
@@ -79,9 +79,20 @@ def everything(repo: Repo) -> Scope:
     return Scope(repo, LastRender(IndexEntries(repo), frozenset(), {}))
 
 
-def narrow(repo: Repo, packages: Collection[str] | None, last: LastRender | None) -> Scope:
-    """Look at `packages` and at what was refused before; at everything where either is None."""
+def narrow(
+    repo: Repo, packages: Collection[str] | None, last: LastRender | None, touched: frozenset[str] | None = None
+) -> Scope:
+    """Look at some packages, and at what was refused before; at everything where nothing is known of the last sync.
+
+    Args:
+        repo: The repository.
+        packages: The packages; None for all.
+        last: What the last sync left.
+        touched: The URIs of the only files of the packages of which anything has changed; None: any of them.
+    """
     if packages is None or last is None:
         return everything(repo)
     looked_at = last.refused.union(packages)
-    return Scope(repo, last, looked_at, last.entries.of(looked_at))
+    # A file of these packages that is neither live nor refused was left to a full sync, or that sync left no `last`.
+    uris = touched if not last.refused else None
+    return Scope(repo, last, looked_at, last.entries.of(looked_at, uris), uris=uris)

@@ -16,7 +16,7 @@ from typing import Any
 
 import structlog
 
-from packrat_agent.upstream.read_changes import RECORDS, STREAM, takes
+from packrat_agent.upstream.read_changes import RECORDS, STREAM, TOUCHED, takes
 from packrat_core.cinp.line_stream import LineStream, Silent
 from packrat_core.errors import ServerUnavailable
 
@@ -83,7 +83,7 @@ class ChangeFeed:
     def learn(self, described: Mapping[str, Any]) -> None:
         """Learn from the description of `changes` what else the server can give."""
         self._can_stream = takes(described, STREAM)
-        self._further = {RECORDS: True} if takes(described, RECORDS) else {}
+        self._further = {name: True for name in (RECORDS, TOUCHED) if takes(described, name)}
 
     async def hear(self, position: str | None, timeout_s: float) -> Heard:
         """Wait for what changes after a position.

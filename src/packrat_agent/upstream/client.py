@@ -92,7 +92,8 @@ class Packrat:
         self._repos: frozenset[str] = frozenset()
         self.has_changes = False
         """Whether the server offers the lossless `changes`."""
-        self._told = ToldPackages()
+        self.told = ToldPackages()
+        """What the server said of the files of changed packages."""
         self.feed = ChangeFeed(partial(self._call, f"{self._mirror}(changes)"), self._open_changes)
         self.reports = Reports(self.login)
         self.bundles = Bundles(client, self._asking)
@@ -290,10 +291,6 @@ class Packrat:
         """Read the records that are not known (see `package_files.read_unread`); of `told`, if it is given."""
         await read_unread(told.get_records if told else self._get_records, unread, rejected, on_read, turn)
 
-    def take_told(self, repo: Repo, packages: Collection[str] | None) -> ToldFiles | None:
-        """Take what the server said of the files of changed packages, once; None where it has to be asked."""
-        return self._told.take(repo.name, packages)
-
     async def read_records(self, uris: Sequence[str]) -> ReadRecords:
         """Read the records of some package files, after whatever is more urgent.
 
@@ -341,9 +338,9 @@ class Packrat:
         heard = await self.feed.hear(position, timeout_s)
         changes = read_changes(heard.value, self._mirror, self._repos)
         self.reports.hear(changes.position)
-        self._told.hear(changes.repos, heard.value.get(RECORDS) if self.feed.has_records else None, heard.asked_at)
+        self.told.hear(changes.repos, heard.value.get(RECORDS) if self.feed.has_records else None, heard.asked_at)
         if changes.mirror:
-            self._told.clear()
+            self.told.clear()
         return changes
 
     async def _open_changes(self, arguments: Mapping[str, Any]) -> LineStream:

@@ -9,6 +9,8 @@ from packrat_core.errors import ServerBroken
 
 RECORDS = "records"
 """The argument of `changes` for the records of the files that changed, and where the answer has them."""
+TOUCHED = "touched"
+"""The argument of `changes` for records of these files alone, and where a package has the URIs of all that changed."""
 STREAM = "stream"
 """The argument of `changes` for an answer that stays open, with a line for each change."""
 _ENTRIES_LIMIT = 2 * REPOS_LIMIT

@@ -2,9 +2,12 @@
 
 1. They are as untrusted as any record: here only their shape is checked, and whoever takes them reads each one as one
    that was asked for.
-2. What is remembered of a package is what the last answer that named it said. Where that said nothing, in another shape
-   than expected, or too long ago, nothing is remembered, and the sync asks.
+2. What is remembered of a package is what the last answer that named it said: of all its files, or of those that the
+   change touched. What several answers say of files that they touched is put together. Where an answer says nothing, in
+   another shape than expected, or too long ago, nothing is remembered, and the sync asks.
 3. Each is taken once: a sync that is tried again asks.
+4. What is said of some files tells what the package has only where all that was heard of it before is settled. So a
+   package whose change was not told, or was taken by a sync that did not come to that, is in doubt: its next sync asks.
 """
 
 import time
@@ -12,6 +15,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from packrat_agent.upstream.read_changes import TOUCHED
 from packrat_agent.upstream.records import PACKAGE, PACKAGE_FILE, REPO, Unusable, read_id
 
 _KEPT_S = 60.0
@@ -23,17 +27,27 @@ _FIELDS = (
     *("failed_at", "deprocated_at"),
 )
 """What is read of a record; nothing else is remembered, however much the server tells."""
+_DOUBTS_LIMIT = 10_000
 
 RawRecords = Mapping[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class ToldFiles:
-    """What the server said of the files of some packages: URI → raw record; `asked_at`: when it was asked."""
+    """What the server said of the files of some packages.
+
+    Attributes:
+        wanted: URI → raw record.
+        deprecated: The same of the deprecated files.
+        asked_at: When the server was asked, in epoch seconds.
+        touched: The URIs of the files that it is about, of which those without a record are gone; None: all files of
+            the packages.
+    """
 
     wanted: RawRecords
     deprecated: RawRecords
     asked_at: float
+    touched: frozenset[str] | None = None
 
     async def get_records(self, ids: Sequence[str], *, bulk: bool) -> RawRecords:
         """Give the raw records of some ids, as the server would."""
@@ -41,6 +55,19 @@ class ToldFiles:
         uris = [f"{PACKAGE_FILE}:{number}:" for number in ids]
         both = {**self.wanted, **self.deprecated}
         return {uri: both[uri] for uri in uris if uri in both}
+
+    def and_then(self, later: "ToldFiles") -> "ToldFiles | None":
+        """Put together with what was said later, of files that were touched by then; None where that can't be told."""
+        if later.touched is None:
+            return later
+        if self.touched is None or len(self.touched | later.touched) > _FILES_LIMIT:
+            return None
+        before = (
+            {uri: record for uri, record in records.items() if uri not in later.touched}
+            for records in (self.wanted, self.deprecated)
+        )
+        wanted, deprecated = ({**old, **new} for old, new in zip(before, (later.wanted, later.deprecated), strict=True))
+        return ToldFiles(wanted, deprecated, min(self.asked_at, later.asked_at), self.touched | later.touched)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +82,19 @@ class ToldPackages:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._told: dict[tuple[str, str], _Told] = {}
+        self._number = 0
+        self._doubts: dict[tuple[str, str], int] = {}
+        self._is_forgetful = False
+
+    @property
+    def moment(self) -> int:
+        """The number of this moment, for `settle`."""
+        return self._number
 
     def clear(self) -> None:
         """Forget everything: what a repository wants may have changed altogether."""
-        self._told.clear()
+        self._number += 1
+        self._forget(list(self._told))
 
     def hear(self, changed: Mapping[str, Collection[str] | None], records: object, asked_at: float) -> None:
         """Take in an answer.
@@ -68,20 +104,40 @@ class ToldPackages:
             records: The records that came with it, unchecked.
             asked_at: When the server was asked, in epoch seconds.
         """
-        # What was said before about anything that the answer names no longer holds.
-        for repo, packages in changed.items():
-            for known in [known for known in self._told if known[0] == repo]:
-                if packages is None or known[1] in packages:
-                    del self._told[known]
+        self._number += 1
         now = self._clock()
-        self._told = {key: told for key, told in self._told.items() if now - told.heard < _KEPT_S}
+        self._forget([key for key, told in self._told.items() if now - told.heard >= _KEPT_S])
         for repo, packages in changed.items():
+            if packages is None:
+                self._forget([key for key in self._told if key[0] == repo])
             files = _read_repo(_member(records, f"{REPO}:{repo}:"), packages or (), asked_at)
-            if len(self._told) + len(files) <= _PACKAGES_LIMIT:
-                self._told |= {(repo, package): _Told(told, now) for package, told in files.items()}
+            for package in packages or ():
+                self._hear((repo, package), files.get(package), now)
+
+    def _hear(self, key: tuple[str, str], files: ToldFiles | None, now: float) -> None:
+        before = self._told.pop(key, None)
+        if files is not None and before is not None:
+            files = before.files.and_then(files)
+        if files is None or len(self._told) >= _PACKAGES_LIMIT:
+            self._doubt([key])
+        else:
+            self._told[key] = _Told(files, now)
+
+    def _forget(self, keys: Collection[tuple[str, str]]) -> None:
+        for key in keys:
+            del self._told[key]
+        self._doubt(keys)
+
+    def _doubt(self, keys: Collection[tuple[str, str]]) -> None:
+        self._doubts.update(dict.fromkeys(keys, self._number))
+        if len(self._doubts) > _DOUBTS_LIMIT:
+            self._doubts.clear()
+            self._is_forgetful = True
 
     def take(self, repo: str, packages: Collection[str] | None) -> ToldFiles | None:
         """Take what was said of some packages of a repository; None where it isn't known of all of them.
+
+        Whoever takes it, or asks in its place, says later that it is settled.
 
         Args:
             repo: The name of the repository.
@@ -89,14 +145,31 @@ class ToldPackages:
         """
         if not packages:
             return None
-        since = self._clock() - _KEPT_S
-        found = [self._told.pop((repo, package), None) for package in packages]
+        since, keys = self._clock() - _KEPT_S, [(repo, package) for package in packages]
+        found = [self._told.pop(key, None) for key in keys]
         told = [one.files for one in found if one is not None and one.heard > since]
-        if len(told) < len(packages):
+        is_in_doubt = self._is_forgetful or any(key in self._doubts for key in keys)
+        self._doubt(keys)
+        are_some = {files.touched is not None for files in told}
+        if len(told) < len(packages) or len(are_some) > 1 or (are_some == {True} and is_in_doubt):
             return None
         wanted = {uri: record for files in told for uri, record in files.wanted.items()}
         deprecated = {uri: record for files in told for uri, record in files.deprecated.items()}
-        return ToldFiles(wanted, deprecated, min(files.asked_at for files in told))
+        touched = frozenset[str]().union(*(files.touched or () for files in told)) if are_some == {True} else None
+        return ToldFiles(wanted, deprecated, min(files.asked_at for files in told), touched)
+
+    def settle(self, repo: str, packages: Collection[str] | None, at: int) -> None:
+        """Note that what was heard of some packages is remembered.
+
+        Args:
+            repo: The name of the repository.
+            packages: The names of the packages; None for all.
+            at: The moment before they were taken: what was heard since is still in doubt.
+        """
+        names = [key[1] for key in self._doubts if key[0] == repo] if packages is None else packages
+        for key in [(repo, name) for name in names]:
+            if self._doubts.get(key, at + 1) <= at:
+                del self._doubts[key]
 
 
 def _read_repo(told: object, packages: Collection[str], asked_at: float) -> dict[str, ToldFiles]:
@@ -105,21 +178,23 @@ def _read_repo(told: object, packages: Collection[str], asked_at: float) -> dict
         by_kind = _member(told, package)
         wanted = _read_records(_member(by_kind, "wanted"), package)
         deprecated = _read_records(_member(by_kind, "deprocated"), package)
-        if wanted is not None and deprecated is not None and not wanted.keys() & deprecated.keys():
-            files[package] = ToldFiles(wanted, deprecated, asked_at)
+        if wanted is None or deprecated is None or wanted.keys() & deprecated.keys():
+            continue
+        touched = None
+        if isinstance(by_kind, dict) and TOUCHED in by_kind:
+            touched = _read_uris(by_kind[TOUCHED])
+            if touched is None or not touched.issuperset(wanted) or not touched.issuperset(deprecated):
+                continue
+        files[package] = ToldFiles(wanted, deprecated, asked_at, touched)
     return files
 
 
 def _read_records(value: object, package: str) -> RawRecords | None:
     """Give the records by URI; None where they are not what the server says of files of this package."""
-    if not isinstance(value, dict) or len(value) > _FILES_LIMIT:
+    if not isinstance(value, dict) or _read_uris(list(value)) is None:
         return None
     records: dict[str, Mapping[str, Any]] = {}
     for uri, record in value.items():
-        try:
-            read_id(uri, PACKAGE_FILE)
-        except Unusable:
-            return None
         if _member(record, "package") != f"{PACKAGE}:{package}:":
             return None
         records[uri] = {field: record[field] for field in _FIELDS if field in record}
@@ -129,6 +204,18 @@ def _read_records(value: object, package: str) -> RawRecords | None:
         ):
             return None
     return records
+
+
+def _read_uris(value: object) -> frozenset[str] | None:
+    """Give the URIs; None where they are not those of a few package files."""
+    if not isinstance(value, list) or len(value) > _FILES_LIMIT:
+        return None
+    for uri in value:
+        try:
+            read_id(uri, PACKAGE_FILE)
+        except Unusable:
+            return None
+    return frozenset(value)
 
 
 def _member(value: object, key: str) -> object:

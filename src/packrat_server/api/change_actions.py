@@ -1,8 +1,8 @@
 """Actions of mirrors: heartbeat, and waiting for a change without holding a thread.
 
 A poll of the original API names the packages that change while it waits; what changes between two polls is lost to it.
-`changes` takes a position and loses nothing. With `records`, it gives the records of a small change, too. With
-`stream`, its answer stays open, and has a line for each change.
+`changes` takes a position and loses nothing. With `records`, it gives the records of a small change, too; with
+`touched`, only those of the files that changed. With `stream`, its answer stays open, and has a line for each change.
 """
 
 import asyncio
@@ -66,7 +66,7 @@ async def changes(call: Call) -> ChangeStream | JsonText | dict[str, Any]:
         started: dict[str, Any] = {"position": str(await read(call, read_newest)), "changes": {}}
         return {**started, "records": {}} if with_records else started
     wait_s = _bounded(call.arguments["timeout"], _CHANGES_S)
-    asked, until = Question(call, call.id or "", with_records), _deadline(wait_s)
+    asked, until = Question(call, call.id or "", with_records, call.arguments["touched"]), _deadline(wait_s)
     if wait_s and call.arguments["stream"] and call.can_stream:
         return ChangeStream(asked, await asked.look(position), until)
     return await _wait_for_change(asked, position, wait_s, until)
@@ -84,7 +84,7 @@ async def _wait_for_change(asked: Question, position: str, wait_s: int, until: f
                 return found.told
             repos, after = found.since.all_repos, found.since.newest.id
             notifier.remember_repos(asked.mirror, repos, after)
-        waiter = Waiter(repos, asked.mirror, after, asked.call.token_hash, asked.with_records)
+        waiter = Waiter(repos, asked.mirror, after, asked.call.token_hash, asked.with_records, asked.only_touched)
         batch = await notifier.wait(waiter, until - _now())
         if batch is not None:
             _check_session(batch, waiter)

@@ -26,6 +26,7 @@ class Waiter:
         after: The last entry of the journal that it knows.
         token_hash: That of its session; None for a caller without one.
         with_records: Whether it wants the records of the changed packages.
+        only_touched: Whether it wants of these only the files that changed.
         woken: Is completed by the change that concerns it; by None where it must ask the database.
     """
 
@@ -34,6 +35,7 @@ class Waiter:
     after: int
     token_hash: bytes | None = None
     with_records: bool = False
+    only_touched: bool = False
     woken: "asyncio.Future[ChangeBatch | None]" = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
@@ -56,19 +58,20 @@ class ChangeBatch:
     Attributes:
         before: The last entry before them.
         entries: The entries, in their order.
-        records: Repository → the records of its changed packages; None where there are too many.
+        records: Whether only files that changed are wanted, or all of their packages → repository → the records; None
+            where there are too many.
         live: The hashes of the sessions that go on, of those that wait for one of the entries.
     """
 
     before: int
     entries: tuple[Entry, ...]
-    records: Mapping[str, RepoRecords | None]
+    records: Mapping[bool, Mapping[str, RepoRecords | None]]
     live: frozenset[bytes]
     newest: Position = field(init=False)
     """The position after them."""
     _repos: frozenset[str] = field(init=False)
     _mirrors: frozenset[str] = field(init=False)
-    _answers: dict[tuple[frozenset[str], bool], tuple[bytes, bytes]] = field(default_factory=dict)
+    _answers: dict[tuple[frozenset[str], bool, bool], tuple[bytes, bytes]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Find out once what is asked for each waiter."""
@@ -99,15 +102,15 @@ class ChangeBatch:
         if waiter.mirror in self._mirrors:
             return None
         # A waiter that knows some of the entries already is told of them again, which does no harm.
-        key = (self._repos & waiter.repos, waiter.with_records)
+        key = (self._repos & waiter.repos, waiter.with_records, waiter.only_touched)
         if key not in self._answers:
-            text = self._write(key[0], with_records=waiter.with_records)
+            text = self._write(key[0], self.records.get(waiter.only_touched, {}) if waiter.with_records else None)
             self._answers[key] = (text, frame(text + b"\n"))
         return self._answers[key]
 
-    def _write(self, repos: frozenset[str], *, with_records: bool) -> bytes:
+    def _write(self, repos: frozenset[str], records: Mapping[str, RepoRecords | None] | None) -> bytes:
         changes = {uri("Repo/Repo", repo): sorted(self.names(repo, 0)) for repo in sorted(repos)}
         told: dict[str, Any] = {"position": str(self.newest), "changes": changes}
-        if with_records:
-            told["records"] = within_limits({repo: self.records.get(repo) for repo in sorted(repos)})
+        if records is not None:
+            told["records"] = within_limits({repo: records.get(repo) for repo in sorted(repos)})
         return json.dumps(told).encode()

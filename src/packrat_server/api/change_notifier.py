@@ -25,7 +25,7 @@ from packrat_server.api.change_batch import ChangeBatch, Waiter, token_hashes
 from packrat_server.api.changed_records import RepoRecords, read_repo_records
 from packrat_server.api.in_thread import run_to_end
 from packrat_server.store.database import reading
-from packrat_server.store.journal import Entry, Position, read_entries, read_newest
+from packrat_server.store.journal import Entry, Position, group_touched, read_entries, read_newest
 from packrat_server.store.postgresql import first_line
 
 log = structlog.get_logger()
@@ -244,7 +244,10 @@ class ChangeNotifier:
                 return known
             woken = self._waiting.concerned(entries)
             live = read_live_sessions(connection, token_hashes(woken))
-            records = _read_records(connection, entries, woken)
+            records = {
+                only: _read_records(connection, entries, woken, only_touched=only)
+                for only in {waiter.only_touched for waiter in woken if waiter.with_records}
+            }
         batch = ChangeBatch(known.id, tuple(entries), records, live)
         return _Read(batch, woken, len(entries) < _ENTRIES_AT_ONCE)
 
@@ -297,13 +300,17 @@ def _remove(table: dict[str, set[Waiter]], key: str, waiter: Waiter) -> None:
 
 
 def _read_records(
-    connection: Connection, entries: Iterable[Entry], waiters: Iterable[Waiter]
+    connection: Connection, entries: Iterable[Entry], waiters: Iterable[Waiter], *, only_touched: bool
 ) -> dict[str, RepoRecords | None]:
-    """Read the records of the changed packages, for the repositories that somebody wants them of."""
-    wanted = set().union(*(waiter.repos for waiter in waiters if waiter.with_records))
-    packages: dict[str, set[str]] = {}
+    """Read the records of the changed packages, for the repositories that somebody wants them of in this way."""
+    asking = [waiter for waiter in waiters if waiter.with_records and waiter.only_touched is only_touched]
+    wanted = set().union(*(waiter.repos for waiter in asking))
+    changes: dict[str, list[tuple[str, int | None]]] = {}
     for entry in entries:
         if entry.repo in wanted and entry.repo is not None and entry.package is not None:
-            packages.setdefault(entry.repo, set()).add(entry.package)
+            changes.setdefault(entry.repo, []).append((entry.package, entry.file))
     # Whoever has a repository may see all that is read of it.
-    return {repo: read_repo_records(connection, READER, repo, names) for repo, names in packages.items()}
+    return {
+        repo: read_repo_records(connection, READER, repo, group_touched(changed), only_touched=only_touched)
+        for repo, changed in changes.items()
+    }

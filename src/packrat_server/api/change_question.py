@@ -9,9 +9,15 @@ from sqlalchemy import Connection
 from packrat_server.api.call import Call, read
 from packrat_server.api.change_batch import frame
 from packrat_server.api.change_notifier import ChangeNotifier
-from packrat_server.api.changed_records import read_changed_records
+from packrat_server.api.changed_records import (
+    FILES_LIMIT,
+    PACKAGES_LIMIT,
+    RepoRecords,
+    read_repo_records,
+    within_limits,
+)
 from packrat_server.api.description import uri
-from packrat_server.store.journal import ChangesSince, read_since
+from packrat_server.store.journal import ChangesSince, Touched, read_since, read_touched
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +40,13 @@ class Question:
         call: The call of the action.
         mirror: The name of the mirror.
         with_records: Whether it wants the records of the changed packages.
+        only_touched: Whether it wants of these only the files that changed.
     """
 
     call: Call
     mirror: str
     with_records: bool
+    only_touched: bool
 
     @property
     def notifier(self) -> ChangeNotifier:
@@ -61,8 +69,20 @@ class Question:
         told: dict[str, Any] = {"position": str(since.newest), "changes": _name_changes(self.mirror, since)}
         if self.with_records:
             # Where the mirror's own record changed, it must view that first.
-            told["records"] = {} if since.mirror else read_changed_records(connection, self.call.caller, since.repos)
+            told["records"] = {} if since.mirror else self._read_records(connection, since)
         return Found(since, told)
+
+    def _read_records(self, connection: Connection, since: ChangesSince) -> dict[str, Any]:
+        caller, found = self.call.caller, dict[str, RepoRecords | None]()
+        for repo, names in since.repos.items():
+            if not names or len(names) > PACKAGES_LIMIT:
+                continue
+            packages: Touched | None = None
+            if self.only_touched and since.after is not None:
+                packages = read_touched(connection, repo, since.after, FILES_LIMIT)
+            packages = packages or dict.fromkeys(names)
+            found[repo] = read_repo_records(connection, caller, repo, packages, only_touched=self.only_touched)
+        return within_limits(found)
 
 
 def _name_changes(mirror: str, since: ChangesSince) -> dict[str, list[str] | None]:

@@ -130,7 +130,9 @@ def _listener(asked: Question, since: ChangesSince, write: Write) -> Listener:
     known = since.newest
     token_hash = asked.call.token_hash
     return Listener(
-        since.all_repos, asked.mirror, known.id, token_hash, asked.with_records, position=str(known), write=write
+        *(since.all_repos, asked.mirror, known.id, token_hash, asked.with_records, asked.only_touched),
+        position=str(known),
+        write=write,
     )
 
 

@@ -2,25 +2,29 @@
 
 A mirror gets the same from the filters `repo` (or `kept`) of PackageFile and from GET. What is given here was read in
 the transaction that found the change. Where there is much to tell, nothing is told of that repository: the mirror asks.
+
+Who wants only the files that the change touched gets no others of these packages, and the URIs of all that it touched:
+one without a record is gone. Where the journal does not name the files, or in the repository one file makes way for
+another, such a mirror gets all files, too.
 """
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
 
 from packrat_server.accounts.sessions import Caller
 from packrat_server.api.description import uri
 from packrat_server.api.records import READERS, Record
-from packrat_server.promotion.wanted_files import split_files
+from packrat_server.promotion.wanted_files import SplitFiles, split_files, split_touched
+from packrat_server.store.journal import Touched
 
 PACKAGES_LIMIT = 20
 FILES_LIMIT = 100
 TEXT_LIMIT = 128 * 1024
 """Characters of justification and provenance, which may be long, in all records of an answer."""
 
-_Files = dict[str, Record]
-_Packages = Mapping[str, Mapping[str, _Files]]
+_Packages = Mapping[str, Mapping[str, dict[str, Record] | list[str]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +32,8 @@ class RepoRecords:
     """What the changed packages of one repository have now.
 
     Attributes:
-        packages: Name of a package → `wanted` and `deprocated`: URI of a file → its record.
+        packages: Name of a package → `wanted` and `deprocated`: URI of a file → its record; and, where these are only
+            the files that changed, `touched`: the URIs of all that did.
         files: Number of the files.
         text: Number of characters of their texts.
     """
@@ -36,24 +41,6 @@ class RepoRecords:
     packages: _Packages
     files: int
     text: int
-
-
-def read_changed_records(
-    connection: Connection, caller: Caller, repos: Mapping[str, Collection[str] | None]
-) -> dict[str, _Packages]:
-    """Read what the changed packages have now.
-
-    Args:
-        connection: An open transaction.
-        caller: Who asks.
-        repos: Repository → names of its packages that changed; None: any package may have changed.
-
-    Returns:
-        URI of a repository → name of a package → `wanted` and `deprocated`: URI of a file → its record.
-    """
-    return within_limits(
-        {name: read_repo_records(connection, caller, name, packages) for name, packages in repos.items() if packages}
-    )
 
 
 def within_limits(repos: Mapping[str, RepoRecords | None]) -> dict[str, _Packages]:
@@ -71,7 +58,7 @@ def within_limits(repos: Mapping[str, RepoRecords | None]) -> dict[str, _Package
 
 
 def read_repo_records(
-    connection: Connection, caller: Caller, repo: str, packages: Collection[str]
+    connection: Connection, caller: Caller, repo: str, packages: Touched, *, only_touched: bool
 ) -> RepoRecords | None:
     """Read what the changed packages of one repository have now; None where that is too much, or it is gone.
 
@@ -79,20 +66,48 @@ def read_repo_records(
         connection: An open transaction.
         caller: Who asks.
         repo: The name of the repository.
-        packages: The names of its packages that changed.
+        packages: Its packages that changed.
+        only_touched: Of these packages only the files that changed, where that is known.
     """
     names = sorted(packages)
-    files = split_files(connection, repo, names, FILES_LIMIT) if len(names) <= PACKAGES_LIMIT else None
-    if files is None:
+    if len(names) > PACKAGES_LIMIT:
         return None
+    touched = _list_touched(packages) if only_touched else None
+    files = split_touched(connection, repo, names, touched) if touched is not None else None
+    if touched is not None and files is not None:
+        records = _read_records(connection, caller, names, files)
+        return _name_touched(records, packages, len(touched)) if records is not None else None
+    files = split_files(connection, repo, names, FILES_LIMIT)
+    return _read_records(connection, caller, names, files) if files is not None else None
+
+
+def _list_touched(packages: Touched) -> Sequence[int] | None:
+    """List the ids of all files that changed; None where that is not known of a package, or they are too many."""
+    numbers: list[int] = []
+    for files in packages.values():
+        if files is None:
+            return None
+        numbers += files
+    return numbers if len(numbers) <= FILES_LIMIT else None
+
+
+def _name_touched(records: RepoRecords, packages: Touched, count: int) -> RepoRecords:
+    uris = {name: [uri("Package/PackageFile", id_) for id_ in sorted(ids or ())] for name, ids in packages.items()}
+    told = {name: {**kinds, "touched": uris[name]} for name, kinds in records.packages.items()}
+    return replace(records, packages=told, files=count)
+
+
+def _read_records(
+    connection: Connection, caller: Caller, names: Sequence[str], files: SplitFiles
+) -> RepoRecords | None:
     ids = [str(number) for number in (*files.wanted, *files.deprocated)]
     records = READERS["Package/PackageFile"](connection, caller, ids)
     text = sum(len(record["justification"]) + len(record["provenance"]) for record in records.values())
     if text > TEXT_LIMIT:
         return None
     # A package that has no file any more is told, too.
-    told: dict[str, dict[str, _Files]] = {name: {"wanted": {}, "deprocated": {}} for name in names}
-    by_uri = {uri("Package/Package", name): files for name, files in told.items()}
+    told: dict[str, dict[str, dict[str, Record]]] = {name: {"wanted": {}, "deprocated": {}} for name in names}
+    by_uri = {uri("Package/Package", name): kinds for name, kinds in told.items()}
     for kind, numbers in (("wanted", files.wanted), ("deprocated", files.deprocated)):
         for number in numbers:
             record = records[str(number)]

@@ -258,6 +258,7 @@ _MIRROR = Model(
                 Parameter("timeout", "Integer"),
                 Parameter("records", "Boolean", default=False, optional=True),
                 Parameter("stream", "Boolean", default=False, optional=True),
+                Parameter("touched", "Boolean", default=False, optional=True),
             ),
         ),
     ),

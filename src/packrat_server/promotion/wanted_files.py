@@ -136,6 +136,28 @@ def split_files(connection: Connection, repo: str, names: Sequence[str], limit: 
     return SplitFiles(sorted(wanted), sorted(deprocated))
 
 
+def split_touched(connection: Connection, repo: str, names: Sequence[str], numbers: Sequence[int]) -> SplitFiles | None:
+    """List those of some files that a repository wants or keeps.
+
+    Args:
+        connection: An open transaction.
+        repo: The name of the repository.
+        names: The names of their packages; a file of another one is left out.
+        numbers: The ids of the files, of which a query can take so many.
+
+    Returns:
+        The files; None where the repository is gone, or a file that changes there may change what others are.
+    """
+    row = connection.execute(_REPO, {"repo": repo}).first()
+    if row is None or row.show_only_latest:
+        return None
+    given = {"tag": row.tag, "repo": repo, "packages": names, "numbers": numbers}
+    files = connection.execute(_OFFERED_OF_FILES, given).all()
+    wanted = [file.id for file in files if file.deprocated_at is None]
+    deprocated = [file.id for file in files if file.deprocated_at is not None]
+    return SplitFiles(sorted(wanted), sorted(deprocated))
+
+
 def _read_repo(connection: Connection, repo: str) -> Row[Any]:
     return connection.execute(_REPO, {"repo": repo}).one()
 
@@ -194,6 +216,10 @@ _OFFERED_OF_PACKAGES = (
     .where(package_files.c.package.in_(bindparam("packages", expanding=True)))
     .order_by(package_files.c.id)
     .limit(bindparam("count"))
+)
+_OFFERED_OF_FILES = _offered_files().where(
+    package_files.c.id.in_(bindparam("numbers", expanding=True)),
+    package_files.c.package.in_(bindparam("packages", expanding=True)),
 )
 
 

@@ -16,7 +16,7 @@ Usage:
 
 import secrets
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, bindparam, delete, func, insert, or_, select
@@ -34,11 +34,20 @@ _KEPT_ROWS = 200_000
 _ROWS_AT_ONCE = 1000
 # Built once: it is run for every change.
 _ENTRIES = (
-    select(journal.c.id, journal.c.mark, journal.c.repo, journal.c.package, journal.c.mirror)
+    select(journal.c.id, journal.c.mark, journal.c.repo, journal.c.package, journal.c.mirror, journal.c.file)
     .where(journal.c.id > bindparam("after"))
     .order_by(journal.c.id)
     .limit(bindparam("count"))
 )
+_TOUCHED = (
+    select(journal.c.package, journal.c.file)
+    .distinct()
+    .where(journal.c.repo == bindparam("repo"), journal.c.id > bindparam("after"))
+    .limit(bindparam("count"))
+)
+
+Touched = Mapping[str, Collection[int] | None]
+"""Names of packages that changed → the ids of their files that did, which may be deleted by now; None: any of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +71,7 @@ class Entry:
     repo: str | None
     package: str | None
     mirror: str | None
+    file: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +83,14 @@ class ChangesSince:
         all_repos: The repositories of the mirror.
         repos: Repository → names of its packages that changed; None: any package may have changed.
         mirror: Whether the mirror's own record changed.
+        after: The journal's entry in the position; None where it is not known.
     """
 
     newest: Position
     all_repos: frozenset[str]
     repos: dict[str, set[str] | None]
     mirror: bool
+    after: int | None
 
 
 def note_file(connection: Connection, package_file: int, tags: Iterable[str] | None = None) -> None:
@@ -100,7 +112,8 @@ def note_file(connection: Connection, package_file: int, tags: Iterable[str] | N
         .where(package_files.c.id == package_file, repos.c.tag.in_(list(tags)))
         .order_by(repos.c.name)
     )
-    _append(connection, [{"repo": row.name, "package": row.package} for row in connection.execute(concerned)])
+    rows = [{"repo": row.name, "package": row.package, "file": package_file} for row in connection.execute(concerned)]
+    _append(connection, rows)
 
 
 def note_repo(connection: Connection, repo: str) -> None:
@@ -151,7 +164,7 @@ def read_since(connection: Connection, mirror: str, position: str) -> ChangesSin
     present, all_repos = read_newest(connection), frozenset(names)
     after = find_entry(connection, position)
     if after is None:
-        return ChangesSince(present, all_repos, dict.fromkeys(names), True)
+        return ChangesSince(present, all_repos, dict.fromkeys(names), True, None)
     rows = connection.execute(
         # A mirror that was away for long would read many rows for each package that changes often.
         select(journal.c.repo, journal.c.package, journal.c.mirror)
@@ -168,7 +181,36 @@ def read_since(connection: Connection, mirror: str, position: str) -> ChangesSin
             names_of_repo = changed.setdefault(repo, set())
             if names_of_repo is not None:
                 names_of_repo.add(package)
-    return ChangesSince(present, all_repos, changed, mirror_changed)
+    return ChangesSince(present, all_repos, changed, mirror_changed, after)
+
+
+def read_touched(connection: Connection, repo: str, after: int, limit: int) -> Touched | None:
+    """Tell which files of a repository changed after an entry.
+
+    Args:
+        connection: An open transaction.
+        repo: The name of the repository.
+        after: The id of the entry.
+        limit: The largest number of files that are told.
+
+    Returns:
+        The files by package; None where there are more.
+    """
+    rows = connection.execute(_TOUCHED, {"repo": repo, "after": after, "count": limit + 1}).all()
+    return None if len(rows) > limit else group_touched(tuple(row) for row in rows)
+
+
+def group_touched(changes: Iterable[tuple[str, int | None]]) -> Touched:
+    """Group the files that changed, of each the package and the id, by package."""
+    touched: dict[str, set[int] | None] = {}
+    for package, file in changes:
+        known = touched.setdefault(package, set())
+        # Of one change it is not known which file it touched: then of none.
+        if file is None or known is None:
+            touched[package] = None
+        else:
+            known.add(file)
+    return touched
 
 
 def read_names(connection: Connection, repo: str, after: int) -> list[str]:
@@ -195,9 +237,9 @@ def find_entry(connection: Connection, position: str) -> int | None:
     return int(number) if row is not None and row.mark == mark else None
 
 
-def _append(connection: Connection, entries: Sequence[Mapping[str, str]]) -> None:
+def _append(connection: Connection, entries: Sequence[Mapping[str, str | int]]) -> None:
     """Add entries in one statement, which wakes each server process once."""
-    empty = {"repo": None, "package": None, "mirror": None}
+    empty = {"repo": None, "package": None, "mirror": None, "file": None}
     rows = [{**empty, "mark": secrets.token_hex(4), "at": time.time(), **entry} for entry in entries]
     for start in range(0, len(rows), _ROWS_AT_ONCE):
         some = rows[start : start + _ROWS_AT_ONCE]

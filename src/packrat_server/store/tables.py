@@ -226,6 +226,8 @@ journal = Table(
     Column("repo", _text(50)),
     Column("package", _text(200)),
     Column("mirror", _text(50)),
+    # The package file that changed, which may be deleted by now; NULL: any of the package.
+    Column("file", _LARGE),
     Index("journal_repo", "repo", "id"),
     Index("journal_mirror", "mirror", "id"),
     sqlite_autoincrement=True,

@@ -14,11 +14,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from packrat_agent.config.load import load
+from packrat_agent.model.entries import Entry, Fragment
 from packrat_agent.model.records import PackageFile, Repo, Wanted
 from packrat_agent.state.facts import FactsRead
-from packrat_agent.sync.ask import _compare, _Notes
+from packrat_agent.state.file_rows import about as about_files
+from packrat_agent.state.listing import Listing
+from packrat_agent.sync.ask import _Answer, _compare, _Notes, _take_told
 from packrat_agent.sync.context import MirrorContext, Order
 from packrat_agent.sync.mirror import ready
+from packrat_agent.upstream.client import Packrat
+from packrat_core.cinp.client import CinpClient
 from packrat_core.errors import DiskError, ServerUnavailable
 from support.mirror_conf import write_mirror_conf
 
@@ -34,6 +39,7 @@ def a_file(number: int) -> PackageFile:
 
 
 FILES = [a_file(number) for number in range(COUNT)]
+FRAGMENT = Fragment(b"", "hello", "1", "all", (), size=1)
 
 
 @dataclass(frozen=True)
@@ -70,7 +76,8 @@ def test_a_list_is_compared_as_a_whole(context: MirrorContext, dry_run: bool, an
     listed = [number for number in listed if number not in answer.gone]
     listing.add([a_file(number).uri for number in listed])
     store.facts.note_caught_up(REPO.name)
-    found = _compare(listing, frozenset(), REPO, Order(None), replace(context, dry_run=dry_run), NOW + 5)
+    compared = _Answer(listing, frozenset(), None)
+    found = _compare(compared, REPO, Order(None), replace(context, dry_run=dry_run), NOW + 5)
     behind_since = FactsRead(store._db._connection).repo(REPO.name).behind_since
     assert behind_since == (NOW + 5 if answer.gone or answer.added else None)
     assert found.names_all_known is not bool(answer.gone)
@@ -80,6 +87,60 @@ def test_a_list_is_compared_as_a_whole(context: MirrorContext, dry_run: bool, an
     trusted = [n for n in listed if n not in answer.added and n not in answer.distrusted]
     assert found.files == ([FILES[number] for number in trusted] if dry_run else [])
     assert found.rejected.all() == ()
+
+
+PACKAGE = [replace(a_file(number), package="hello") for number in range(9)]
+KINDS = st.lists(st.sampled_from(["wanted", "yanked", "gone"]), min_size=9, max_size=9)
+
+
+@settings(max_examples=40)
+@given(before=KINDS, after=KINDS, also=st.frozensets(st.integers(0, 8)))
+def test_what_is_said_of_the_files_that_were_touched_is_a_list_of_all(
+    context: MirrorContext, before: list[str], after: list[str], also: frozenset[int]
+) -> None:
+    store, order = context.store, Order(["hello"])
+    touched = frozenset(PACKAGE[n].uri for n in range(9) if n in also or before[n] != after[n])
+    found = []
+    for name, about in (("apt-all", None), ("apt-touched", touched)):
+        repo = replace(REPO, name=name, directory=name)
+        store.wanted.save_repos([REPO, repo], [name for name in ("apt-all", "apt-touched") if name != repo.name])
+        store.wanted.remember_wanted(name, Wanted([], (), ()), None)
+        files = [replace(file, yanked=of == "yanked") for file, of in zip(PACKAGE, before, strict=True) if of != "gone"]
+        store.record_reads.note(name, [*files, a_file(100)], NOW)
+        store.wanted.set_live(name, [Entry(file, "x", FRAGMENT) for file in [*files, a_file(100)]])
+        store.facts.note_caught_up(name)
+        uris = [PACKAGE[n].uri for n in range(9) if after[n] != "gone"]
+        uris = uris if about is None else [uri for uri in uris if uri in about]
+        yanked = frozenset(uri for uri in uris if after[int(uri.split(":")[1])] == "yanked")
+        listing = store.new_listing()
+        listing.add(uris)
+        compared = _compare(_Answer(listing, yanked, about), repo, order, context, NOW + 5)
+        new = [replace(PACKAGE[n], yanked=after[n] == "yanked") for n in range(9) if PACKAGE[n].uri in _unread(listing)]
+        wanted = Wanted(listing, tuple(new), (), yanked, compared.names_all_known, about)
+        lost = store.wanted.lost(name, listing, about_files(order.packages, about))
+        store.wanted.remember_wanted(name, wanted, order.packages)
+        rows = {uri: (file, file.yanked) for uri, file in store.wanted.known(name, None).items()}
+        is_behind = FactsRead(store._db._connection).repo(name).behind_since is not None
+        found.append((lost, rows, store.wanted.marks(name, order.packages or ()), is_behind))
+    assert found[0] == found[1]
+
+
+def _unread(listing: Listing) -> set[str]:
+    return {uri for portion in listing.portions(unread=True) for uri in portion}
+
+
+def test_what_is_told_of_one_package_takes_no_file_of_another(context: MirrorContext) -> None:
+    repo = Repo("apt-told", "", "apt-told", "apt", ())
+    context.store.wanted.save_repos([REPO, repo])
+    context.store.record_reads.note(repo.name, [a_file(1), PACKAGE[2]], NOW)
+    server = Packrat(CinpClient("http://localhost"), "lab", None)
+    for uri, is_taken in ((PACKAGE[2].uri, True), (a_file(3).uri, True), (a_file(1).uri, False)):
+        told = {"hello": {"wanted": {}, "deprocated": {}, "touched": [uri]}}
+        moment = server.told.moment
+        server.told.hear({repo.name: {"hello"}}, {f"/api/v2/Repo/Repo:{repo.name}:": told}, NOW + 5)
+        taken = asyncio.run(_take_told(repo, Order(["hello"]), server, context))
+        assert (taken is not None) is is_taken
+        server.told.settle(repo.name, ["hello"], moment + 1)
 
 
 @pytest.mark.parametrize("count", [300, 2700])

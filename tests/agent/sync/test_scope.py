@@ -45,6 +45,17 @@ def test_the_decision_depends_on_where_the_packages_stand_and_where_they_are_to_
     assert scope.paths([new], parts) == old | {"r/v2/new", "r/v2/new/blobs/d"}
 
 
+def test_of_a_package_only_the_files_that_were_touched_are_looked_at() -> None:
+    left = LastRender(IndexEntries(REPO, [ONE, TWO, THREE]), frozenset(), {})
+    touched = frozenset({TWO.file.uri, "/uri/new"})
+    scope = narrow(REPO, ["two"], left, touched)
+    assert (scope.packages, scope.files, list(scope.before)) == (frozenset({"two"}), Uris(touched), [TWO])
+    assert narrow(REPO, ["two"], left, frozenset({"/uri/new"})).before == []
+    # What was refused before is looked at again, and that is known by its package alone.
+    assert narrow(REPO, ["two"], LEFT, touched).files == frozenset({"two", "three"})
+    assert narrow(REPO, ["two"], None, touched).files is None
+
+
 def test_what_is_live_as_the_index_has_it_is_not_decided_again() -> None:
     scope = narrow(REPO, ["one", "two"], LEFT)
     one, two, three = (entry.file.uri for entry in (ONE, TWO, THREE))

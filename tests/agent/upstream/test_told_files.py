@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from agent.upstream.ways import FILES, MIRROR, REPO, REPOS, Line, packrat
 from packrat_agent.upstream.records import is_marked, read_file
-from packrat_agent.upstream.told_files import ToldPackages
+from packrat_agent.upstream.told_files import ToldFiles, ToldPackages
 from packrat_core.cinp.client import CinpClient
 from support.replay import Request, answer_of
 
@@ -98,6 +98,12 @@ def test_what_was_told_long_ago_is_asked_for(later_s: float, is_kept: bool) -> N
         lambda said: said.update(wanted=files(2)),
         lambda said: said.update(wanted={f"{FILES}:1:": record(version="1" * 1001)}),
         lambda said: said.update(wanted={f"{FILES}:1:": record(version=["1"])}),
+        # So it is with what is said of a file that was not touched.
+        lambda said: said.update(touched=[f"{FILES}:1:"]),
+        lambda said: said.update(touched=[f"{FILES}:2:"]),
+        lambda said: said.update(touched=None),
+        lambda said: said.update(touched=[*HELLO["wanted"], *HELLO["deprocated"], "x"]),
+        lambda said: said.update(touched=[f"{FILES}:{number}:" for number in range(200)]),
     ],
 )
 def test_what_has_another_shape_is_asked_for(damage: Any) -> None:
@@ -138,7 +144,9 @@ JSON = st.recursive(
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
-            st.sampled_from([f"{REPOS}:apt-dev:", "hello", "wanted", "deprocated", f"{FILES}:1:", "package", "x"]),
+            st.sampled_from(
+                [f"{REPOS}:apt-dev:", "hello", "wanted", "deprocated", "touched", f"{FILES}:1:", "package", "x"]
+            ),
             inner,
             max_size=4,
         )
@@ -151,6 +159,122 @@ JSON = st.recursive(
 def test_whatever_a_server_says_is_taken_or_asked_for(records: object) -> None:
     taken = heard(records).take("apt-dev", {"hello"})
     assert taken is None or all(record["package"] == f"{PACKAGES}:hello:" for record in taken.wanted.values())
+
+
+def touched(*numbers: int, wanted: tuple[int, ...] = (), deprecated: tuple[int, ...] = ()) -> dict[str, Any]:
+    named = [f"{FILES}:{number}:" for number in numbers]
+    return told(hello={"wanted": files(*wanted), "deprocated": files(*deprecated), "touched": named})
+
+
+def numbers_of(taken: ToldFiles | None) -> tuple[set[int], set[int], set[int]] | None:
+    if taken is None:
+        return None
+    assert taken.touched is not None
+    wanted, deprecated, named = (
+        {int(uri.split(":")[1]) for uri in uris} for uris in (taken.wanted, taken.deprecated, taken.touched)
+    )
+    return wanted, deprecated, named
+
+
+def test_what_several_answers_say_of_the_files_that_they_touched_is_put_together() -> None:
+    packages = heard(touched(1, 2, 3, wanted=(1, 2), deprecated=(3,)))
+    packages.hear({"apt-dev": {"hello"}}, touched(2, 3, 4, wanted=(3, 4)), 5.0)
+    taken = packages.take("apt-dev", {"hello"})
+    assert numbers_of(taken) == ({1, 3, 4}, set(), {1, 2, 3, 4})
+    assert taken is not None
+    assert taken.asked_at == 5.0
+
+
+@given(st.lists(st.dictionaries(st.integers(0, 5), st.sampled_from(["wanted", "deprecated", "gone"])), max_size=6))
+def test_answers_put_together_say_of_each_file_what_the_last_one_said(answers: list[dict[int, str]]) -> None:
+    packages, known = ToldPackages(), dict[int, str]()
+    for answer in [{}, *answers]:
+        by_kind = {kind: tuple(n for n, of in answer.items() if of == kind) for kind in ("wanted", "deprecated")}
+        packages.hear({"apt-dev": {"hello"}}, touched(*answer, **by_kind), 7.0)
+        known |= answer
+    wanted, deprecated = ({n for n, of in known.items() if of == kind} for kind in ("wanted", "deprecated"))
+    assert numbers_of(packages.take("apt-dev", {"hello"})) == (wanted, deprecated, set(known))
+
+
+def test_too_many_files_and_files_beside_whole_packages_are_asked_for() -> None:
+    packages = heard(touched(*range(60)))
+    packages.hear({"apt-dev": {"hello"}}, touched(*range(60, 120)), 5.0)
+    assert packages.take("apt-dev", {"hello"}) is None
+    packages = heard(told(hello=HELLO))
+    packages.hear({"apt-dev": {"hello"}}, touched(5), 5.0)
+    assert packages.take("apt-dev", {"hello"}) is None
+    packages = heard(touched(5))
+    packages.hear({"apt-dev": {"other"}}, told(other=OTHER), 5.0)
+    assert packages.take("apt-dev", {"hello", "other"}) is None
+    # All files of a package say all, whatever was said before.
+    packages = heard(touched(5))
+    packages.hear({"apt-dev": {"hello"}}, told(hello=HELLO), 5.0)
+    taken = packages.take("apt-dev", {"hello"})
+    assert taken is not None
+    assert taken.touched is None
+
+
+def say_nothing(packages: ToldPackages, _now: list[float]) -> None:
+    packages.hear({"apt-dev": {"hello"}}, {}, 7.0)
+
+
+def take_and_fail(packages: ToldPackages, _now: list[float]) -> None:
+    packages.hear({"apt-dev": {"hello"}}, touched(1), 7.0)
+    packages.take("apt-dev", {"hello"})
+
+
+def wait_too_long(packages: ToldPackages, now: list[float]) -> None:
+    packages.hear({"apt-dev": {"hello"}}, touched(1), 7.0)
+    now[0] += 61.0
+
+
+def view_anew(packages: ToldPackages, _now: list[float]) -> None:
+    packages.hear({"apt-dev": {"hello"}}, touched(1), 7.0)
+    packages.clear()
+
+
+def lose_the_history(packages: ToldPackages, _now: list[float]) -> None:
+    packages.hear({"apt-dev": {"hello"}}, touched(1), 7.0)
+    packages.hear({"apt-dev": None}, {}, 7.0)
+
+
+@pytest.mark.parametrize("lose", [say_nothing, take_and_fail, wait_too_long, view_anew, lose_the_history])
+@pytest.mark.parametrize("names", [["hello"], None])
+def test_after_a_change_that_was_not_remembered_a_package_is_asked_for_once(lose: Any, names: Any) -> None:
+    now = [1000.0]
+    packages = ToldPackages(lambda: now[0])
+    lose(packages, now)
+    packages.hear({"apt-dev": {"hello"}}, touched(2), 7.0)
+    moment = packages.moment
+    assert packages.take("apt-dev", {"hello"}) is None
+    packages.settle("apt-dev", names, moment)
+    packages.hear({"apt-dev": {"hello"}}, touched(3), 7.0)
+    assert numbers_of(packages.take("apt-dev", {"hello"})) == (set(), set(), {3})
+
+
+def test_what_was_heard_while_a_sync_went_on_is_not_settled_by_it() -> None:
+    packages = heard(touched(1))
+    moment = packages.moment
+    assert packages.take("apt-dev", {"hello"}) is not None
+    packages.hear({"apt-dev": {"hello"}}, {}, 7.0)
+    packages.hear({"apt-dev": {"hello"}}, touched(2), 7.0)
+    packages.settle("apt-dev", {"hello"}, moment)
+    assert packages.take("apt-dev", {"hello"}) is None
+    packages = heard(touched(1))
+    moment = packages.moment
+    assert packages.take("apt-dev", {"hello"}) is not None
+    packages.hear({"apt-dev": {"hello"}}, touched(2), 7.0)
+    packages.settle("apt-dev", {"hello"}, moment)
+    assert numbers_of(packages.take("apt-dev", {"hello"})) == (set(), set(), {2})
+
+
+def test_of_a_server_that_names_packages_without_end_little_is_remembered() -> None:
+    packages = ToldPackages()
+    for number in range(30):
+        packages.hear({"apt-dev": {f"p{number}-{name}" for name in range(1000)}}, {}, 7.0)
+    assert len(packages._doubts) <= 10_000
+    packages.hear({"apt-dev": {"hello"}}, touched(1), 7.0)
+    assert packages.take("apt-dev", {"hello"}) is None
 
 
 @pytest.mark.parametrize("word", ["paramaters", "parameters"])
@@ -178,7 +302,7 @@ def test_the_agent_asks_for_records_if_the_server_describes_them(
         server._repos = frozenset({"apt-dev"})
         await server.open()
         await server.changes("7", 1)
-        return server.take_told(REPO, {"hello"})
+        return server.told.take(REPO.name, {"hello"})
 
     taken = line.ask(go, answer)
     assert asked == [{"position": "7", "timeout": 1, **({"records": True} if described else {})}]
