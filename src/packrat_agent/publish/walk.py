@@ -95,7 +95,7 @@ def _walk(name: str, relative: str, above: int | None, visit: _Visit) -> Walk:
         with os.scandir(directory) as entries:
             listed = sorted(entries, key=_NAME, reverse=True)
         while listed:
-            # Each holds its status once it was asked for, which of a million files would fill the memory.
+            # Each holds its status from then on, which of a million files would fill the memory.
             entry = listed.pop()
             path = start + entry.name
             if path == AGENT_DIR:
@@ -104,11 +104,7 @@ def _walk(name: str, relative: str, above: int | None, visit: _Visit) -> Walk:
                 status = entry.stat(follow_symlinks=False)
             except FileNotFoundError:
                 continue
-            if path in visit.mounts:
-                visit.found.mounts.append(path)
-                occupied = True
-                continue
-            if stat.S_ISDIR(status.st_mode):
+            if stat.S_ISDIR(status.st_mode) or path in visit.mounts:
                 if items:
                     yield items
                     items = []
@@ -142,7 +138,7 @@ def _open(name: str, above: int | None) -> int:
 
 
 def _enter(name: str, path: str, above: int, status: os.stat_result, visit: _Visit) -> Walk:
-    """Visit a directory inside another one; returns True if it is not empty.
+    """Visit a directory inside another one, or leave a mount point, also a file, alone; returns True if not empty.
 
     Args:
         name: Its name in the directory above it.
@@ -151,7 +147,7 @@ def _enter(name: str, path: str, above: int, status: os.stat_result, visit: _Vis
         status: That of the directory itself.
         visit: The walk.
     """
-    if status.st_dev != visit.device:
+    if status.st_dev != visit.device or path in visit.mounts:
         visit.found.mounts.append(path)
         return True
     if _is_root_dir(name, above):

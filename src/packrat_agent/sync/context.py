@@ -25,7 +25,7 @@ from packrat_agent.sync.rehearsed import Rehearsed
 from packrat_agent.sync.removals import RemovalLimits
 from packrat_agent.sync.sealed_list import Seals
 from packrat_agent.sync.turns import Turns
-from packrat_core.errors import DiskError
+from packrat_core.errors import DiskError, PackratError
 
 Progress = Callable[[str, int, int], None]
 """(what is being done, files done, bytes done) since the last call."""
@@ -191,6 +191,12 @@ class Summary:
     notes: list[str] = field(default_factory=list)
     unremembered: bool = False
     seconds: float = 0.0
+
+    def note_error(self, repo: str, error: PackratError) -> None:
+        """Note why the sync of a repository stopped."""
+        self.errors[repo] = str(error)
+        if isinstance(error, DiskError):
+            self.disk_error = self.disk_error or error
 
     @property
     def is_whole(self) -> bool:

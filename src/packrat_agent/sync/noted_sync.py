@@ -53,20 +53,14 @@ async def sync_and_note(
         position = order.position or (None if context.dry_run else await server.reports.find_position(server.changes))
         count: Callable[[int, int], None] = partial(on_progress, repo.name)
         result = await sync_repo(repo, order, server, confirmed, count)
-    except (ServerUnavailable, LoginRefused) as error:
-        facts.update_repo(repo.name, error=str(error))
-        raise
     except PackratError as error:
-        if isinstance(error, DiskError):
-            if not _stops_alone(error, context, repo):
-                facts.update_repo(repo.name, error=str(error))
-                raise
-            summary.disk_error = summary.disk_error or error
-        server.reports.note_fault(repo.name)
         # First: what the log has told, `check` knows.
         facts.update_repo(repo.name, error=str(error))
+        if _stops_all(error, context, repo):
+            raise
+        server.reports.note_fault(repo.name)
         context.fault_log.error(repo.name, str(error))
-        summary.errors[repo.name] = str(error)
+        summary.note_error(repo.name, error)
         return None
     context.fault_log.result(result, whole=order.packages is None)
     summary.syncs.append(result)
@@ -76,8 +70,10 @@ async def sync_and_note(
     return result
 
 
-def _stops_alone(error: DiskError, context: MirrorContext, repo: Repo) -> bool:
-    return error.path.startswith(f"{context.root}/{repo.directory}/")
+def _stops_all(error: PackratError, context: MirrorContext, repo: Repo) -> bool:
+    if isinstance(error, DiskError):
+        return not error.path.startswith(f"{context.root}/{repo.directory}/")
+    return isinstance(error, ServerUnavailable | LoginRefused)
 
 
 async def _renew_site(context: MirrorContext, result: SyncResult) -> None:

@@ -14,6 +14,7 @@ from packrat_agent.setup.doctor.fetch import Answered, Unanswered, fetch
 from packrat_agent.setup.doctor.findings import Finding, fault, ok, warning
 from packrat_agent.status.values import RepoStatus
 from packrat_agent.web.mirror_site import site_of
+from packrat_core.fs.open import read_regular
 from packrat_core.packages.image.manifest import MANIFEST_TYPES
 
 _JSON_INDEX = "application/vnd.pypi.simple.v1+json"
@@ -55,7 +56,7 @@ def _look_beside(config: Config) -> Iterator[Finding]:
     """Tell a web server that is wrong from an address that doesn't lead to it."""
     site = site_of(config.mirror)
     here = fetch(f"http://127.0.0.1:{site.port}/index.html", {"Host": site.host})
-    page = (config.mirror.root_dir / "index.html").read_bytes()
+    page = _read(config.mirror.root_dir / "index.html")
     if isinstance(here, Answered) and here.body == page:
         text = f"this machine's own web server serves the tree as {site.host}, on port {site.port}"
         yield warning("site", text, f"look at the DNS of {site.host}, and at firewalls on the way to it")
@@ -105,7 +106,7 @@ def _look_at_secrets(url: str) -> Iterator[Finding]:
 def _look_at_repo(url: str, root: Path, repo: RepoStatus) -> Iterator[Finding]:
     top = root / repo.directory
     for pattern in _SAMPLES.get(repo.kind, ()):
-        newest = max(top.glob(pattern), key=lambda path: path.stat().st_mtime, default=None)
+        newest = max(top.glob(pattern), key=_mtime_ns, default=None)
         if newest is not None:
             yield from _compare(url, root, str(newest.relative_to(root)), repo.name)
     if repo.kind == "pypi":
@@ -131,8 +132,8 @@ def _look_at_registry(url: str, root: Path, repo: RepoStatus) -> Iterator[Findin
     if not images:
         return
     try:
-        tag = str(json.loads(images[0].read_bytes())["tags"][0])
-    except (OSError, ValueError, KeyError, IndexError, TypeError):
+        tag = str(json.loads(_read(images[0]) or b"")["tags"][0])
+    except (ValueError, KeyError, IndexError, TypeError, RecursionError):
         return
     name = f"{repo.directory}/{images[0].parent.parent.name}"
     parts = urlsplit(url)
@@ -150,9 +151,17 @@ def _look_at_registry(url: str, root: Path, repo: RepoStatus) -> Iterator[Findin
         yield warning(repo.name, text, _SITE_FILE)
 
 
-def _read(path: Path) -> bytes | None:
-    """Read a sample; None if it is gone by now, or too large to compare."""
+def _mtime_ns(path: Path) -> int:
+    """Say when a file was last changed; 0 if it is gone, or a link that leads nowhere."""
     try:
-        return path.read_bytes() if path.stat().st_size <= _SAMPLE_LIMIT else None
+        return path.stat().st_mtime_ns
     except OSError:
+        return 0
+
+
+def _read(path: Path) -> bytes | None:
+    """Read a sample; None if it is gone by now, too large to compare, or no file but a pipe or the like."""
+    try:
+        return read_regular(path.resolve(strict=True), _SAMPLE_LIMIT)
+    except (OSError, RuntimeError):
         return None
