@@ -302,7 +302,10 @@ def test_nothing_is_left_open_by_moods(original: OriginalServer, mirror: Stage) 
         def go_through(moods: tuple[str, ...]) -> None:
             for mood in moods:
                 waiting, recovered = (len(lines(agent.log, word)) for word in ("waiting", "recovered"))
+                original.until_polled("apt-dev")
                 setattr(original.manners, mood, True)
+                # Without news, the agent would ask for nothing before the poll is over.
+                original.changed(next(iter(original.files)))
                 agent.until_logged("waiting", waiting + 1)
                 original.manners = Manners()
                 agent.until_logged("recovered", recovered + 1)

@@ -210,7 +210,7 @@ def test_a_directory_is_unlocked_for_its_owner_and_a_file_left_alone(tmp_path: P
     assert (tmp_path / "locked").stat().st_mode & 0o7777 == 0o750
 
 
-def test_sweep_removes_files_links_and_the_directories_left_empty(tmp_path: Path) -> None:
+def test_garbage_collection_removes_files_links_and_the_directories_left_empty(tmp_path: Path) -> None:
     root = tmp_path / "root"
     put_file(root, "a/b/one", b"1")
     put_file(root, "a/two", b"2")
@@ -223,7 +223,7 @@ def test_sweep_removes_files_links_and_the_directories_left_empty(tmp_path: Path
     assert victim.read_text() == "safe"
 
 
-def test_sweep_never_goes_through_a_linked_directory(tmp_path: Path) -> None:
+def test_garbage_collection_never_goes_through_a_linked_directory(tmp_path: Path) -> None:
     root, outside = tmp_path / "root", tmp_path / "outside"
     put_file(outside, "file", b"safe")
     root.mkdir()
@@ -234,7 +234,7 @@ def test_sweep_never_goes_through_a_linked_directory(tmp_path: Path) -> None:
     assert (root / "pool").is_symlink()
 
 
-def test_sweep_finds_its_way_from_each_directory_to_the_next(tmp_path: Path) -> None:
+def test_garbage_collection_finds_its_way_from_each_directory_to_the_next(tmp_path: Path) -> None:
     root, outside = tmp_path / "root", tmp_path / "outside"
     gone = ["top", "a/1", "a/b/c/2", "a/b/3", "a/4", "ab/b/5", "link/b/6", "a/b/c/7", "a/file/8", "none/b/9", "a/b/10"]
     left = ["left", "a/left", "a/b/left", "ab/left", "b/c/2", "b/3", "c/2", "c/7", "file"]
@@ -254,7 +254,7 @@ def test_sweep_finds_its_way_from_each_directory_to_the_next(tmp_path: Path) -> 
     assert not (root / "ab/b").exists()
 
 
-def test_a_link_that_comes_while_sweep_goes_on_leads_nowhere(tmp_path: Path) -> None:
+def test_a_link_that_comes_during_garbage_collection_leads_nowhere(tmp_path: Path) -> None:
     root, outside = tmp_path / "root", tmp_path / "outside"
     paths = [f"pool/{name}/file" for name in "abc"]
     for path in paths:
@@ -274,7 +274,9 @@ def test_a_link_that_comes_while_sweep_goes_on_leads_nowhere(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("moved", ["pool", "pool/deep"])
 @pytest.mark.parametrize("to", ["outside", "root/pool.saved"])
-def test_sweep_does_not_go_along_with_a_directory_that_is_moved_away(tmp_path: Path, moved: str, to: str) -> None:
+def test_garbage_collection_does_not_go_along_with_a_directory_that_is_moved_away(
+    tmp_path: Path, moved: str, to: str
+) -> None:
     root = tmp_path / "root"
     paths = [f"pool/deep/{name}" for name in "abc"]
     for path in paths:
@@ -291,7 +293,7 @@ def test_sweep_does_not_go_along_with_a_directory_that_is_moved_away(tmp_path: P
     assert not (root / "pool").exists()
 
 
-def test_sweep_leaves_keep_files_and_the_agents_own(tmp_path: Path) -> None:
+def test_garbage_collection_leaves_keep_files_and_the_agents_own(tmp_path: Path) -> None:
     put_file(tmp_path, "repo-key", b"key")
     put_file(tmp_path, "kept/below/file", b"x")
     put_file(tmp_path, ".packrat-agent/mark", b"{}")
