@@ -131,7 +131,7 @@ def frames(data: bytes) -> bytes:
 
 
 def _described_in_full() -> bytes:
-    settings = {
+    settings: dict[str, object] = {
         "Env": ["A=1"],
         "Cmd": ["sh"],
         "Labels": {"A": "1", "a": "2"},

@@ -17,6 +17,8 @@ _CERTIFICATIONS = ("10", "11", "12", "13")
 _WEAK_DIGESTS = ("1", "2")
 _FIELDS = 21
 _ESCAPE = re.compile(r"\\x([0-9a-f]{2})")
+_CLOCK_S = 60
+"""Seconds; by less, a clock may have been set back since the key was made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,9 @@ class ListedKey:
         """
         if self.validity == "r":
             return "is revoked; make a new key, publish it, and configure it"
+        if self.created_s > now.timestamp() + _CLOCK_S:
+            made = datetime.fromtimestamp(self.created_s, UTC)
+            return f"was made on {made:%Y-%m-%d}, which has not come by the clock of this machine; set that clock"
         if "D" in self.capabilities:
             return f"is disabled; enable it with {hints.enable(primary)}"
         if self.validity == "e" or (self.expires_s is not None and self.expires_s <= now.timestamp()):

@@ -5,7 +5,8 @@
 2. The first value comes at once. Where it does not, a proxy holds back what the server says. Then each change is asked
    for by a question of its own, for REST_S. The same holds where an answer falls silent, since the server writes an
    empty line every ten seconds.
-3. Where a connection breaks off, a question of the other kind tells whether the server is still there.
+3. Where a connection breaks off, a question of the other kind tells whether the server is still there. If so, a proxy
+   may cut questions that wait long; for REST_S they wait less.
 """
 
 import asyncio
@@ -33,6 +34,10 @@ _LATE_S = 0.5
 """A line was read from the server's database no longer than this before it came, on a way where nothing waits."""
 _MARGIN_S = 15.0
 """How late an answer may be: the server answers on time, so a dead connection is noticed soon."""
+_CUT_S = 4.0
+"""No proxy cuts a question sooner."""
+_SHORTER = 0.7
+"""By this a question waits less than one that was cut."""
 
 Ask = Callable[[Mapping[str, Any], float], Awaitable[Any]]
 """Asks one question: its arguments, and how many seconds the server may take."""
@@ -65,6 +70,8 @@ class ChangeFeed:
         self._lines: LineStream | None = None
         self._position: str | None = None
         self._rests_until = 0.0
+        self._short_until = 0.0
+        self._longest_s = 0.0
         self._is_held_back = False
         self._is_logged = False
         self._can_stream = False
@@ -103,11 +110,31 @@ class ChangeFeed:
             if heard is not None:
                 return heard
         asked_at = time.time()
-        asked = {"position": position, "timeout": timeout_s, **self._further}
-        value = await self._ask(asked, timeout_s + _MARGIN_S)
+        value = await self._ask_patiently({"position": position, **self._further}, timeout_s)
         # That it answers tells a proxy that holds lines back from a server that is away.
         self._note_way()
         return Heard(value, asked_at)
+
+    async def _ask_patiently(self, asked: Mapping[str, Any], timeout_s: float) -> Any:
+        """Ask, and wait no longer than the way to the server lets a question wait.
+
+        Raises:
+            PackratError: As `hear`.
+        """
+        wait_s = min(timeout_s, self._longest_s) if self._clock() < self._short_until else timeout_s
+        began = self._clock()
+        try:
+            return await self._ask({**asked, "timeout": wait_s}, wait_s + _MARGIN_S)
+        except ServerUnavailable:
+            waited_s = self._clock() - began
+            if not _CUT_S <= waited_s < wait_s:
+                raise
+        # Answered at once, it was a proxy that cut the one before, and no server that is away.
+        value = await self._ask({**asked, "timeout": 0}, _MARGIN_S)
+        if self._clock() >= self._short_until:
+            log.info("buffered", reason=f"a proxy cuts questions that wait for {waited_s:.0f} s; they wait less")
+        self._longest_s, self._short_until = waited_s * _SHORTER, self._clock() + REST_S
+        return value
 
     async def _hear_lines(self, position: str, timeout_s: float) -> Heard | None:
         """Give what the open question tells; None where that is not to be had."""

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import time
+from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -154,6 +155,15 @@ def test_an_expired_subkey_is_refused_by_name_and_passed_over_by_its_primary(rin
     command = GpgHints(ring.home).extend(primary, {expired: NOW})
     assert f"the signing key {expired} is expired; extend it with {command}" in refused
     assert signer(ring, ring.find(primary)) == primary
+
+
+def test_a_key_from_the_future_names_the_clock(ring: Keyring) -> None:
+    primary = ring.make()
+    with pytest.raises(SigningError) as refused:
+        find_key(primary, ring.home, None, NOW - timedelta(days=400))
+    assert f"the signing key {primary} was made on " in str(refused.value)
+    assert "set that clock" in str(refused.value)
+    assert find_key(primary, ring.home, None, NOW).fingerprint == primary
 
 
 def test_a_revoked_key_is_refused(ring: Keyring) -> None:

@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 from packrat_agent.upstream.change_feed import REST_S, ChangeFeed
 from packrat_core.cinp.client import CinpClient
 from packrat_core.cinp.limits import LISTING
-from packrat_core.cinp.line_stream import Silent
+from packrat_core.cinp.line_stream import LineStream, Silent
 from packrat_core.cinp.session import Timeouts
 from packrat_core.errors import ServerBroken, ServerRefused, ServerUnavailable
 
@@ -267,3 +267,52 @@ def test_the_open_question_says_what_is_wrong() -> None:
             await wire._open({})
 
     Wire(saying(end=False)).run(work)
+
+
+class Cutting:
+    """A way to a server that cuts each question after some seconds, at a clock of its own."""
+
+    def __init__(self, cut_s: float, *, is_away: bool = False) -> None:
+        self.cut_s = cut_s
+        self.is_away = is_away
+        self.now = 1000.0
+        self.waits: list[float] = []
+        self.feed = ChangeFeed(self.ask, self.open_lines, lambda: self.now)
+
+    async def ask(self, arguments: Mapping[str, Any], _limit_s: float) -> Any:
+        self.waits.append(arguments["timeout"])
+        self.now += min(arguments["timeout"], self.cut_s)
+        if arguments["timeout"] > self.cut_s or self.is_away:
+            raise ServerUnavailable("504, Gateway Time-out")
+        return told("2")
+
+    async def open_lines(self, _arguments: Mapping[str, Any]) -> LineStream:
+        raise AssertionError
+
+    def hear(self) -> Any:
+        return asyncio.run(self.feed.hear("1", 60.0)).value
+
+
+def test_a_proxy_that_cuts_long_questions_is_asked_shorter_ones_and_told_of_once() -> None:
+    way = Cutting(30.0)
+    with capture_logs() as logged:
+        assert [way.hear() for _ in range(4)] == [told("2")] * 4
+        assert way.waits == [60.0, 0, 21.0, 21.0, 21.0]
+        way.cut_s = 20.0
+        assert way.hear() == told("2")
+        assert way.hear() == told("2")
+        assert way.waits[5:] == [21.0, 0, 14.0]
+    assert [entry["event"] for entry in logged] == ["buffered"]
+    way.now += REST_S
+    way.cut_s = 60.0
+    assert way.hear() == told("2")
+    assert way.waits[8:] == [60.0]
+
+
+@pytest.mark.parametrize(("cut_s", "waits"), [(30.0, [60.0, 0]), (1.0, [60.0])])
+def test_a_server_that_is_away_is_not_taken_for_a_proxy_that_cuts(cut_s: float, waits: list[float]) -> None:
+    way = Cutting(cut_s, is_away=True)
+    for _ in range(2):
+        with pytest.raises(ServerUnavailable):
+            way.hear()
+    assert way.waits == waits * 2
