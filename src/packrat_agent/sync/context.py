@@ -143,9 +143,10 @@ class SyncResult:
 
     `added` and `removed` name the package files that clients gained and lost, `yanked` and `unyanked` those whose mark
     changed. `newly_refused`: those of `refused` that the last sync did not refuse for the same reason. `outstanding`:
-    how many files failed for a reason that passes, such as a server that is away. `left`: how many files are left to a
-    full sync that is downloading them. Only a dry run knows `planned`, what would stand in the index, and `downloads`,
-    the paths of what is not on disk. `placed_ahead`: those of `added` that were placed before the index was made.
+    how many files failed for a reason that passes, such as a server that is away. `unaffected`: the news changed
+    nothing, and nothing else was looked at. `left`: how many files are left to a full sync that is downloading them.
+    Only a dry run knows `planned`, what would stand in the index, and `downloads`, the paths of what is not on disk.
+    `placed_ahead`: those of `added` that were placed before the index was made.
     """
 
     repo: str
@@ -165,6 +166,7 @@ class SyncResult:
     ahead: str | None = None
     publications: list[str] = field(default_factory=list)
     outstanding: int = 0
+    unaffected: bool = False
     left: int = 0
     bytes: int = 0
     seconds: float = 0.0

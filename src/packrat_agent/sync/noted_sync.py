@@ -120,7 +120,9 @@ async def _prepare(context: MirrorContext) -> None:
 
 def _note(facts: Facts, result: SyncResult, order: Order, began: float) -> None:
     now = time.time()
-    changes: RepoChanges = {"checked": now, "held": result.held, "ahead": result.ahead, "error": None}
+    changes: RepoChanges = {"checked": now}
+    if not result.unaffected:
+        changes |= {"held": result.held, "ahead": result.ahead, "error": None}
     if result.publications or result.added or result.removed:
         changes["published"] = now
     facts.update_repo(result.repo, **changes)

@@ -15,7 +15,6 @@ from packrat_agent.formats.table import FORMATS
 from packrat_agent.model.entries import Fragment, Placement, Plan
 from packrat_agent.model.paths import is_kept
 from packrat_agent.model.records import Repo, Wanted
-from packrat_agent.state.file_rows import about
 from packrat_agent.state.file_state import FileState
 from packrat_agent.state.packages import IndexedFile, WantedFile
 from packrat_agent.sync.account_for import account_for
@@ -26,6 +25,7 @@ from packrat_agent.sync.download import Fetched
 from packrat_agent.sync.gains import Before, find_gains, new_refusals, of_entries, of_plan, refused_for_good, standing
 from packrat_agent.sync.job import Job
 from packrat_agent.sync.last_renders import Basis
+from packrat_agent.sync.no_news import is_no_news
 from packrat_agent.sync.place_ahead import place_ahead
 from packrat_agent.sync.reconcile import reconcile, reconcile_dry
 from packrat_agent.sync.reconcile_portions import reconcile_in_portions
@@ -116,8 +116,8 @@ async def _sync_change(sync: Job) -> None:
             # 1. Ask.
             moment = told.moment
             asked = await _ask(sync, is_alone=True)
-            if packages is not None and not asked.wanted.uris and not await in_thread(_is_known, sync, asked):
-                # The news was about another repository.
+            if await in_thread(_is_no_news, sync, asked):
+                sync.result.unaffected = True
                 told.settle(sync.repo.name, packages, moment)
                 return
             async with _working(sync) as share:
@@ -194,8 +194,9 @@ def _hold_back(sync: Job, asked: _Asked) -> Wanted:
     return wanted
 
 
-def _is_known(sync: Job, asked: _Asked) -> bool:
-    return sync.context.store.wanted.count(sync.repo.name, about(sync.order.packages, asked.wanted.touched)) > 0
+def _is_no_news(sync: Job, asked: _Asked) -> bool:
+    last, packages = sync.context.last_renders.look(_basis(sync)), sync.order.packages
+    return packages is not None and is_no_news(sync.repo, packages, asked.wanted, last, sync.context.store)
 
 
 @asynccontextmanager

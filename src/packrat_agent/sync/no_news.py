@@ -1,0 +1,28 @@
+"""Tells, before anything is planned, that what the server said of some packages changes nothing."""
+
+from collections.abc import Collection
+
+from packrat_agent.model.records import Repo, Wanted
+from packrat_agent.state.file_rows import Uris, about
+from packrat_agent.state.store import Store
+from packrat_agent.sync.last_renders import LastRender
+
+
+def is_no_news(repo: Repo, packages: Collection[str], wanted: Wanted, last: LastRender | None, store: Store) -> bool:
+    """Tell that it is about another repository, or about files that stand in the index as the server wants them.
+
+    Args:
+        repo: The repository.
+        packages: The packages.
+        wanted: What the server said, whose records are remembered already.
+        last: What the last sync left; None where that is no basis any more.
+        store: The state database.
+    """
+    touched = wanted.touched
+    if not wanted.uris and not store.wanted.count(repo.name, about(packages, touched)):
+        return True
+    # What was refused is tried again, and what is held back may be offered again.
+    if touched is None or last is None or last.refused or store.removals.held(repo.name):
+        return False
+    yanked = wanted.yanked or ()
+    return store.wanted.marks(repo.name, Uris(touched)) == {uri: uri in yanked for uri in wanted.uris}
