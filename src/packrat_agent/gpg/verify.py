@@ -102,7 +102,7 @@ def holds_as_it_is(message: bytes, data: bytes) -> bool:
         message.startswith(_CLEAR_HEAD)
         and message[len(_CLEAR_HEAD) : end] == data
         and data.endswith(b"\n")
-        and not (data.startswith((b"-", b"From ")) or b"\n-" in data or b"\nFrom " in data)
+        and not (data.startswith(b"-") or b"\n-" in data)
         and armor.startswith(_ARMOR_HEAD)
         and armor.endswith(_ARMOR_END)
         # What begins and ends it, and no second one in it.

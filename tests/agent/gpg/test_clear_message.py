@@ -63,6 +63,7 @@ def test_what_is_taken_for_the_text_is_what_gpg_reads(signer: SigningKey, text: 
         lambda message: b"x\n" + message,
         lambda message: message + b"x\n",
         lambda message: message + message,
+        lambda message: message.replace(b"SHA512", b"SHA384"),
         lambda message: message.replace(b"SHA512", b"SHA1"),
         lambda message: message.replace(b"Hash: SHA512\n", b"Hash: SHA512\nNotDashEscaped: x\n"),
         lambda message: message.replace(b"Hash: SHA512\n", b""),
@@ -79,6 +80,11 @@ def test_what_is_taken_for_the_text_is_what_gpg_reads(signer: SigningKey, text: 
 def test_any_other_message_is_left_to_gpg(spoil: Callable[[bytes], bytes]) -> None:
     assert holds_as_it_is(_MESSAGE, _TEXT)
     assert not holds_as_it_is(spoil(_MESSAGE), _TEXT)
+
+
+@pytest.mark.parametrize("text", [b"- x\n", b"-\n", b"x\n- y\n", b"x\n" + _ARMOR, b"x"])
+def test_a_message_that_did_not_escape_or_end_its_text_is_left_to_gpg(text: bytes) -> None:
+    assert not holds_as_it_is(_HEAD + text + _ARMOR, text)
 
 
 @given(text=st.binary(max_size=40), at=st.integers(0, len(_MESSAGE) + 40), put=st.binary(min_size=1, max_size=3))
