@@ -17,14 +17,14 @@ from packrat_agent.state.scratch import Extent, Region
 
 _READ_BYTES = 256 * 1024
 """Pieces are read together up to this size, so that they are hashed while they are in the processor's cache."""
-_WRITE_BYTES = 1024 * 1024
-"""Pieces are given together up to this size: the larger the pages that a file is written in, the less work they are."""
+_WRITE_BYTES = 512 * 1024
+"""Pieces are given together up to this size: the larger the pages that a file is written in, the less work they are.
+But what is read at once must fit into the processor's cache, or that takes longer than larger pages save."""
 _HEADS = 2
 """It is kept for so many heads. Those of yum count the packages, and return when a package comes and goes again."""
 _THREADS = 2
-_ALONE_BYTES = 64 * 1024 * 1024
-"""Up to so many bytes, one thread hashes them. Two take a tenth more processor time, since they wait for each other at
-each piece, and save at most a third of the time: of a smaller index, that is less than a signature takes."""
+_ALONE_BYTES = 16 * 1024 * 1024
+"""Up to so many bytes, one thread hashes them, which takes a few milliseconds."""
 
 
 class Frame(NamedTuple):

@@ -28,6 +28,7 @@ from packrat_agent.model.tree import (
 )
 from packrat_agent.publish.directories import OpenDirectories
 from packrat_agent.publish.pointers import show_pointers, staged_name, staging_pointers
+from packrat_agent.publish.write_ahead import WrittenAhead
 from packrat_core.failpoints import done
 from packrat_core.fs.atomic import replace as rename
 from packrat_core.fs.atomic import write_new
@@ -98,7 +99,12 @@ def _leaving(tree: ReadyTree, pointers: Mapping[str, Sequence[str]]) -> Iterator
 
 
 def publish(
-    tree: ReadyTree, packages: Sequence[LiveFile], intent: Intent, root: Path, staging: Path
+    tree: ReadyTree,
+    packages: Sequence[LiveFile],
+    intent: Intent,
+    root: Path,
+    staging: Path,
+    ahead: WrittenAhead | None = None,
 ) -> tuple[StoredFile, ...]:
     """Write everything in an order that keeps the live tree whole at every moment.
 
@@ -109,6 +115,7 @@ def publish(
         root: root_dir.
         staging: a directory on the same filesystem, which has the package files under their SHA-256; files that are
             not complete yet are written there.
+        ahead: content that was written there before.
 
     Returns:
         What stands where it was to be written, in the order of `intent.files`.
@@ -118,7 +125,8 @@ def publish(
             `complete` ends what was begun.
     """
     with OpenDirectories(root) as way:
-        _make_ready(_Work(root, staging, tree.repo, way, has_many=len(intent.pointers) >= _MANY), tree, packages)
+        has_many = len(intent.pointers) >= _MANY
+        _make_ready(_Work(root, staging, tree.repo, way, has_many, ahead), tree, packages)
     done("pointers-ready")
     # 4. Each is renamed into its place; from here on nothing is needed but what is on disk.
     return show_pointers(intent, root)
@@ -163,6 +171,8 @@ class _Work:
     way: OpenDirectories
     has_many: bool
     """There are so many pointers that one flush of the filesystem takes less time than one of each."""
+    ahead: WrittenAhead | None = None
+    """Content that stands in staging already."""
     unflushed: list[Path] = field(default_factory=list)
     known: dict[str, Path] = field(default_factory=dict)
     entered: set[str] = field(default_factory=set)
@@ -259,14 +269,22 @@ def _write_content(work: _Work, file: TreeFile | TreeLink) -> None:
             rename(_write_link(work.staging / "writing", file.target), target, work.root)
         return
     if not _has_content(target, file.content):
-        spare = work.staging / "writing"
-        same = work.written.get(file.content.digest)
-        if same is None:
-            write_new(spare, file.content.parts)
-        else:
-            _link(same, spare)
-        rename(spare, target, work.root)
+        rename(_spare_of(work, file.content), target, work.root)
     work.written[file.content.digest] = target
+
+
+def _spare_of(work: _Work, content: Content) -> Path:
+    """Give a file in staging with these bytes, flushed."""
+    ready = work.ahead.take(content) if work.ahead is not None else None
+    if ready is not None:
+        return ready
+    spare = work.staging / "writing"
+    same = work.written.get(content.digest)
+    if same is None:
+        write_new(spare, content.parts)
+    else:
+        _link(same, spare)
+    return spare
 
 
 def _write_link(spare: Path, target: str) -> Path:

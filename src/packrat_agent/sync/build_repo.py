@@ -24,6 +24,7 @@ from packrat_agent.formats.interface import (
 from packrat_agent.model.entries import Entry, Fragment, Placement, Plan
 from packrat_agent.model.tree import Publication, ReadyTree
 from packrat_agent.publish.signing import declare_unsigned, sign_tree
+from packrat_agent.publish.write_ahead import WrittenAhead, find_large, writing_ahead
 from packrat_agent.state.file_state import FileState
 from packrat_agent.state.fragment_backup import keep
 from packrat_agent.state.packages import WantedFile
@@ -180,6 +181,26 @@ def _find_kept(build: Build) -> Mapping[str, KeptIndex]:
 
 
 def _make_live(build: Build, made: Made, rendered: Sequence[Publication], now: datetime) -> None:
+    context = build.context
+    with writing_ahead(context.staging) as ahead:
+        # gpg takes as long to sign as the disk takes to write a large index.
+        if build.form.keeps_index:
+            ahead.begin(find_large(rendered, build.scope.repo, context.root))
+        _sign_and_publish(build, made, rendered, now, ahead)
+
+
+def _sign_and_publish(
+    build: Build, made: Made, rendered: Sequence[Publication], now: datetime, ahead: WrittenAhead
+) -> None:
+    """Take the steps from the signature on.
+
+    Args:
+        build: What was built.
+        made: What was made.
+        rendered: All publications of the repository.
+        now: The time that they were rendered for.
+        ahead: The large files among their content that are being written meanwhile.
+    """
     repo, store, result = build.scope.repo, build.store, build.result
     held = tell_held({publication.name: publication.facts for publication in rendered})
     # 7. Sign what changed.
@@ -198,7 +219,7 @@ def _make_live(build: Build, made: Made, rendered: Sequence[Publication], now: d
     _reinstate(build)
     gone = store.live.pointers(repo.name, ready.publication_names)
     if ready.publications or made.packages or withdrawn or gone:
-        make_live(ready, made.packages, withdrawn, build.context)
+        make_live(ready, made.packages, withdrawn, build.context, ahead)
         result.publications = [publication.name for publication in ready.publications]
         build.context.page.note(repo.name, build.scope.packages)
         _tell_gains(build, made)

@@ -16,12 +16,19 @@ from collections.abc import Sequence
 
 from packrat_agent.model.tree import LiveFile, ReadyTree
 from packrat_agent.publish.pointers import discard_pointers
+from packrat_agent.publish.write_ahead import WrittenAhead
 from packrat_agent.publish.writer import discard_staged, intend, publish
 from packrat_agent.sync.context import MirrorContext
 from packrat_core.failpoints import done
 
 
-def make_live(tree: ReadyTree, packages: Sequence[LiveFile], withdrawn: Sequence[str], context: MirrorContext) -> None:
+def make_live(
+    tree: ReadyTree,
+    packages: Sequence[LiveFile],
+    withdrawn: Sequence[str],
+    context: MirrorContext,
+    ahead: WrittenAhead | None = None,
+) -> None:
     """Publish a tree and its package files, recorded before and after.
 
     Args:
@@ -29,6 +36,7 @@ def make_live(tree: ReadyTree, packages: Sequence[LiveFile], withdrawn: Sequence
         packages: staged package files and the paths that they go to.
         withdrawn: package files that no index names any more.
         context: the state database, and where root_dir and staging are.
+        ahead: content of the tree that was written to staging before.
 
     Raises:
         DiskError: the disk failed; what can't be completed stays as it was published before.
@@ -40,7 +48,7 @@ def make_live(tree: ReadyTree, packages: Sequence[LiveFile], withdrawn: Sequence
     intent = intend(tree, packages, withdrawn, pointers, context.kept)
     store.intents.begin(intent)
     done("publish-noted")
-    written = publish(tree, packages, intent, context.root, context.staging)
+    written = publish(tree, packages, intent, context.root, context.staging, ahead)
     store.intents.end(intent, written, time.time())
     done("published-noted")
     discard_pointers(context.root, tree.repo)

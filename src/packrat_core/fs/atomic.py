@@ -30,7 +30,7 @@ def write_new(
     *,
     flush: bool = True,
     owner: tuple[int, int] | None = None,
-) -> None:
+) -> os.stat_result:
     """Write a file that no reader knows yet, part by part, and flush its content.
 
     Args:
@@ -39,6 +39,9 @@ def write_new(
         mode: Its permissions, whatever the umask.
         flush: Whether its content is flushed now; if not, the caller does so before any reader knows the file.
         owner: User and group to give it to; nobody else can read it before. None: it stays this user's.
+
+    Returns:
+        What the system says of it, by which it can be told from any other file.
 
     Raises:
         DiskError: It can't be written.
@@ -60,6 +63,7 @@ def write_new(
             os.fchmod(descriptor, mode)
             if flush:
                 os.fsync(descriptor)
+            return os.fstat(descriptor)
         finally:
             os.close(descriptor)
 
