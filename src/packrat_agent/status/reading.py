@@ -29,6 +29,7 @@ from packrat_agent.state.facts import (
     Started,
 )
 from packrat_agent.state.file_state import FileState
+from packrat_agent.state.unwritten import is_unwritten
 from packrat_agent.status.lock_holder import Holder, find_holder
 from packrat_agent.status.values import (
     AgentState,
@@ -52,6 +53,9 @@ _OLD_BYTES = (
     "SELECT repo, sum(size) FROM (SELECT repo, max(size) AS size, min(withdrawn_at IS NOT NULL) AS is_old "
     "FROM live_files WHERE publication > '' GROUP BY repo, inode) WHERE is_old GROUP BY repo"
 )
+
+
+_UNWRITTEN = "it can't write its state database: its log says why"
 
 
 def read_status(config: Config, events: int = 0, now: float | None = None) -> Status:
@@ -89,7 +93,7 @@ def read_status(config: Config, events: int = 0, now: float | None = None) -> St
         troubles=troubles,
         troubles_total=total,
         rejected=rejected,
-        failure=failure if failure is not None and failure.reason else None,
+        failure=Failure(at, _UNWRITTEN) if is_unwritten(path) else failure if failure and failure.reason else None,
         config_error=refused_config.reason if refused_config is not None else None,
         full_pass=facts.read(LastFullSync),
         # A process that was killed could not take its progress back.

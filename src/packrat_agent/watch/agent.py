@@ -15,6 +15,7 @@ import time
 import structlog
 
 from packrat_agent.state.facts import Failure, ScanProgress, Started
+from packrat_agent.state.unwritten import UnwrittenMark
 from packrat_agent.status.prometheus import collect, serving_metrics
 from packrat_agent.sync.context import MirrorContext, Progress
 from packrat_agent.upstream.client import Packrat
@@ -43,7 +44,8 @@ class Agent:
         self._context = context
         self._bell = bell
         self._login = LoginState(context.fault_log.login)
-        self._outage = OutageLog(context.store, context.config.packrat.url)
+        unwritten = UnwrittenMark(context.config.mirror.state_db)
+        self._outage = OutageLog(context.store, context.config.packrat.url, unwritten)
         self._dispatcher = Dispatcher(context, self._outage, on_progress)
 
     async def run(self) -> None:

@@ -3,16 +3,17 @@
 1. Each fault is told once, until the agent has recovered from all of them.
 2. A server that is away is a warning, since it may only restart; it becomes an error when `check` warns of it.
 3. A recovery is told only once it could be written down: while the disk still fails, nothing has recovered.
+4. A fault that can't be written down is told to `status` and `check` by a mark (`state/unwritten.py`).
 """
 
 import re
 import time
-from contextlib import suppress
 
 import structlog
 
 from packrat_agent.state.facts import Failure
 from packrat_agent.state.store import Store
+from packrat_agent.state.unwritten import UnwrittenMark
 from packrat_agent.status.nagios import AWAY_WARNING_S
 from packrat_core.backoff import BackOff
 from packrat_core.errors import DiskError, PackratError, ServerUnavailable
@@ -28,13 +29,14 @@ _NUMBERS = re.compile(r"\b(?:\d+(?:[.:]\d+)+|(?=[0-9a-fA-F-]*\d)[0-9a-fA-F-]{4,}
 class OutageLog:
     """Remembers what was told since the agent last was well."""
 
-    def __init__(self, store: Store, server_url: str) -> None:
+    def __init__(self, store: Store, server_url: str, unwritten: UnwrittenMark) -> None:
         self.reason = ""
         """Why nothing goes on at the moment; '' where all is well."""
         self.failures = 0
         """Failures since the agent last was well."""
         self._store = store
         self._server_url = server_url
+        self._unwritten = unwritten
         self._told: set[str] = set()
         self._away_since: float | None = None
 
@@ -55,12 +57,16 @@ class OutageLog:
             log.warning("waiting", reason=self.reason, text=_MEANWHILE)
         now = time.time()
         # It may be the state database's own disk that is full.
-        with suppress(DiskError):
+        try:
             self._store.events.add(now, "waiting", None, self.reason)
             if not isinstance(error, DiskError):
                 self._store.facts.note_server(self._server_url, now, self.reason)
             if not is_away:
                 self._store.facts.write(Failure(now, self.reason))
+        except DiskError:
+            self._unwritten.set()
+        else:
+            self._unwritten.clear()
 
     def note_health(self) -> None:
         """Tell that the server answers and, after failures, that they are over.
@@ -74,6 +80,7 @@ class OutageLog:
             return
         self._store.facts.drop(Failure)
         self._store.events.add(time.time(), "recovered", None, self._server_url)
+        self._unwritten.clear()
         self.reason, self.failures = "", 0
         self._told.clear()
         log.info("recovered", server=self._server_url)
