@@ -5,26 +5,31 @@ from contextlib import closing
 from pathlib import Path
 
 from packrat_demo.build_deb import Deb
+from packrat_server import admin
+from packrat_server.store.database import open_database
 from support.keys import Key
 from support.stage import daemon, stage
 
 
 def test_a_change_that_meets_other_bytes_has_the_file_fetched_again(tmp_path: Path, key: Key) -> None:
     with stage(tmp_path, key) as lab:
-        lab.server.put_deb(Deb("hello", "1", "all"))
+        engine = open_database(lab.server.data)
+        # Of such a repository, the server tells all files of a package that changed, not only those that were touched.
+        admin.save_repo(engine, admin.NewRepo("apt-dev", "apt", "dev", ("bookworm",), show_only_latest=True))
+        engine.dispose()
+        lab.server.put_deb(Deb("hello", "1", "amd64"))
         with daemon(lab) as agent:
             agent.until_logged("checked ")
-            [deb] = lab.repo.rglob("hello_1_all.deb")
+            [deb] = lab.repo.rglob("hello_1_amd64.deb")
             good = deb.read_bytes()
             deb.write_bytes(good[::-1])
             with closing(sqlite3.connect(tmp_path / "state" / "state.db", timeout=60)) as db, db:
                 # As a new version of the agent does, which reads other fields: what was read before is not known.
                 db.execute("DELETE FROM fragments")
-            lab.server.put_deb(Deb("hello", "2", "all"))
+            lab.server.put_deb(Deb("hello", "2", "arm64"))
             told = agent.until_logged("published", 2)
-            packages = lab.packages()
-            assert "Version: 1\n" in packages
-            assert "Version: 2\n" in packages
+            assert "Version: 1\n" in lab.packages()
+            assert "Version: 2\n" in lab.packages(architecture="arm64")
             assert "damaged" in told
             assert "failed" not in told
             assert agent.stop() == 0
