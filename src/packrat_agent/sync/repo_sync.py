@@ -15,6 +15,7 @@ from packrat_agent.formats.table import FORMATS
 from packrat_agent.model.entries import Fragment, Placement, Plan
 from packrat_agent.model.paths import is_kept
 from packrat_agent.model.records import Repo, Wanted
+from packrat_agent.state.file_rows import about
 from packrat_agent.state.file_state import FileState
 from packrat_agent.state.packages import IndexedFile, WantedFile
 from packrat_agent.sync.account_for import account_for
@@ -239,7 +240,8 @@ def _plan(sync: Job, asked: _Asked) -> _Planned:
 def _plan_in_portions(sync: Job, wanted: Wanted, basis: Basis) -> _Planned:
     """Decide everything again, and hold only what is not settled."""
     repo, order, store = sync.repo, sync.order, sync.context.store
-    lost = () if wanted.names_all_known else store.wanted.lost(repo.name, wanted.uris, order.packages)
+    some = about(order.packages, wanted.touched)
+    lost = () if wanted.names_all_known else store.wanted.lost(repo.name, wanted.uris, some)
     gone = store.wanted.indexed_among(repo.name, lost)
     try:
         store.wanted.remember_wanted(repo.name, wanted, order.packages)

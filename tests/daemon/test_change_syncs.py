@@ -1,0 +1,62 @@
+"""Changes that are synced after a sync that failed, or found no last index, lose nothing and make nothing up."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass
+
+from packrat_agent.config.load import load
+from packrat_agent.model.changes import NOTHING_CONFIRMED
+from packrat_agent.model.records import Repo
+from packrat_agent.sync.context import MirrorContext, Order, SyncResult
+from packrat_agent.sync.full_sync import sync
+from packrat_agent.sync.mirror import ready
+from packrat_agent.sync.repo_sync import sync_repo
+from packrat_agent.upstream.client import Packrat
+from packrat_agent.upstream.connection import connected
+from packrat_demo.build_deb import Deb
+from support.stage import Stage
+
+
+@dataclass(slots=True)
+class Agent:
+    """An agent that has synced all of its only repository, and then does what it is told."""
+
+    mirror: MirrorContext
+    server: Packrat
+    repo: Repo
+    position: str
+
+    async def sync_change(self, packages: Collection[str] | None = None) -> SyncResult:
+        """Sync some packages; None: those that changed since the last question."""
+        if packages is None:
+            changes = await self.server.changes(self.position, 0)
+            self.position, packages = changes.position, changes.repos[self.repo.name]
+        return await sync_repo(self.repo, Order(packages), self.server, self.mirror, lambda files, size: None)
+
+
+def with_agent(lab: Stage, work: Callable[[Agent], Awaitable[None]]) -> None:
+    async def run() -> None:
+        with ready(load(lab.config)) as mirror:
+            async with connected(mirror.config) as server:
+                position = (await server.changes(None, 0)).position
+                await sync(mirror, server, NOTHING_CONFIRMED, lambda what, files, size: None)
+                [repo] = mirror.store.wanted.repos()
+                await work(Agent(mirror, server, repo, position))
+
+    asyncio.run(run())
+
+
+def test_files_that_were_not_touched_are_not_told_as_removed(lab: Stage) -> None:
+    for version in ("1", "2"):
+        lab.server.put_deb(Deb("many", version, "amd64"))
+
+    async def work(agent: Agent) -> None:
+        # As a file that could not be downloaded leaves it: the next change decides all of the repository again.
+        agent.mirror.last_renders.drop(agent.repo.name)
+        await asyncio.to_thread(lab.server.put_deb, Deb("many", "3", "amd64"))
+        result = await agent.sync_change()
+        assert len(result.added) == 1
+        assert result.removed == []
+        assert lab.packages().count("Package: many\n") == 3
+
+    with_agent(lab, work)
