@@ -52,6 +52,7 @@ async def sync_and_note(
         # Before anything is asked: what changes later may be missing from what is published.
         position = order.position or (None if context.dry_run else await server.reports.find_position(server.changes))
         count: Callable[[int, int], None] = partial(on_progress, repo.name)
+        moment = server.told.moment
         result = await sync_repo(repo, order, server, confirmed, count)
     except PackratError as error:
         # First: what the log has told, `check` knows.
@@ -62,6 +63,8 @@ async def sync_and_note(
         context.fault_log.error(repo.name, str(error))
         summary.note_error(repo.name, error)
         return None
+    if order.packages is None and result.held is None:
+        server.told.settle(repo.name, None, moment)
     context.fault_log.result(result, whole=order.packages is None)
     summary.syncs.append(result)
     await _renew_site(context, result)

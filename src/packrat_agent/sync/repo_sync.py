@@ -15,6 +15,7 @@ from packrat_agent.formats.table import FORMATS
 from packrat_agent.model.entries import Fragment, Placement, Plan
 from packrat_agent.model.paths import is_kept
 from packrat_agent.model.records import Repo, Wanted
+from packrat_agent.state.file_rows import about
 from packrat_agent.state.file_state import FileState
 from packrat_agent.state.packages import IndexedFile, WantedFile
 from packrat_agent.sync.account_for import account_for
@@ -116,7 +117,7 @@ async def _sync_change(sync: Job) -> None:
             # 1. Ask.
             moment = told.moment
             asked = await _ask(sync, is_alone=True)
-            if await in_thread(_is_no_news, sync, asked):
+            if not turn.is_unfinished and await in_thread(_is_no_news, sync, asked):
                 sync.result.unaffected = True
                 told.settle(sync.repo.name, packages, moment)
                 return
@@ -209,6 +210,13 @@ async def _working(sync: Job) -> AsyncIterator[Share]:
 
 def _plan(sync: Job, asked: _Asked) -> _Planned:
     """Remember what the server said, and reconcile it with the disk."""
+    was_unfinished, sync.turn.is_unfinished = sync.turn.is_unfinished, True
+    planned = _remember_and_plan(sync, asked)
+    sync.turn.is_unfinished = was_unfinished or bool(planned.leaving)
+    return planned
+
+
+def _remember_and_plan(sync: Job, asked: _Asked) -> _Planned:
     repo, order, context, store = sync.repo, sync.order, sync.context, sync.context.store
     basis, wanted = _basis(sync), asked.wanted
     sync.result.rejected = list(wanted.rejected)
@@ -219,9 +227,7 @@ def _plan(sync: Job, asked: _Asked) -> _Planned:
     scope = narrow(repo, order.packages, left, wanted.touched)
     if scope.packages is None and sync.form.keeps_index:
         return _plan_in_portions(sync, wanted, basis)
-    indexed: Collection[IndexedFile] = ()
-    if scope.packages is None:
-        indexed = store.wanted.indexed(repo.name, None)
+    indexed: Collection[IndexedFile] = store.wanted.indexed(repo.name, None) if scope.packages is None else ()
     store.wanted.remember_wanted(repo.name, wanted, order.packages)
     done("wanted-remembered")
     if scope.packages is None:
@@ -239,7 +245,8 @@ def _plan(sync: Job, asked: _Asked) -> _Planned:
 def _plan_in_portions(sync: Job, wanted: Wanted, basis: Basis) -> _Planned:
     """Decide everything again, and hold only what is not settled."""
     repo, order, store = sync.repo, sync.order, sync.context.store
-    lost = () if wanted.names_all_known else store.wanted.lost(repo.name, wanted.uris, order.packages)
+    some = about(order.packages, wanted.touched)
+    lost = () if wanted.names_all_known else store.wanted.lost(repo.name, wanted.uris, some)
     gone = store.wanted.indexed_among(repo.name, lost)
     try:
         store.wanted.remember_wanted(repo.name, wanted, order.packages)
@@ -322,14 +329,14 @@ async def _fetch(plan: Plan, share: Share, sync: Job) -> Fetched:
 
 async def _build(planned: _Planned, fetched: Fetched, share: Share, sync: Job) -> None:
     changed = await build_repo(_to_build(planned, fetched, share, sync), sync.turn, is_last_try=False)
-    if not changed:
-        return
-    # Somebody changed files that the index names or is to name: it must not lack them until the next full sync.
-    fetched = await in_thread(_distrust, changed, fetched, sync)
-    planned = await in_thread(_plan_again, planned, sync)
-    again = await _fetch(_without(planned.plan, fetched), share, sync)
-    fetched = Fetched(fetched.staged | again.staged, fetched.failed | again.failed)
-    await build_repo(_to_build(planned, fetched, share, sync), sync.turn, is_last_try=True)
+    if changed:
+        # Somebody changed files that the index names or is to name: it must not lack them until the next full sync.
+        fetched = await in_thread(_distrust, changed, fetched, sync)
+        planned = await in_thread(_plan_again, planned, sync)
+        again = await _fetch(_without(planned.plan, fetched), share, sync)
+        fetched = Fetched(fetched.staged | again.staged, fetched.failed | again.failed)
+        await build_repo(_to_build(planned, fetched, share, sync), sync.turn, is_last_try=True)
+    sync.turn.is_unfinished = False
 
 
 def _distrust(changed: Sequence[Placement], fetched: Fetched, sync: Job) -> Fetched:

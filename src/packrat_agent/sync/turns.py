@@ -34,12 +34,14 @@ class RepoTurn:
     """The turns of one repository.
 
     changes: how many changes were synced so far. fetching: what a full sync that gave up the lock is downloading; other
-    syncs leave it to that one.
+    syncs leave it to that one. is_unfinished: the index may still name files that are remembered no more, since a sync
+    that removed them has not published yet, or failed.
     """
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     changes: int = 0
     fetching: Container[str] = frozenset()
+    is_unfinished: bool = False
     _rests_until: float = 0.0
 
     def rest(self) -> None:

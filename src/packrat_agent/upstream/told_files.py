@@ -84,6 +84,7 @@ class ToldPackages:
         self._told: dict[tuple[str, str], _Told] = {}
         self._number = 0
         self._doubts: dict[tuple[str, str], int] = {}
+        self._forgotten: dict[str, int] = {}
         self._is_forgetful = False
 
     @property
@@ -131,8 +132,10 @@ class ToldPackages:
     def _doubt(self, keys: Collection[tuple[str, str]]) -> None:
         self._doubts.update(dict.fromkeys(keys, self._number))
         if len(self._doubts) > _DOUBTS_LIMIT:
+            # All packages of these repositories are in doubt then, until all that the repository has is remembered.
+            self._forgotten.update((repo, self._number) for repo, _ in self._doubts)
             self._doubts.clear()
-            self._is_forgetful = True
+            self._is_forgetful = self._is_forgetful or len(self._forgotten) > _DOUBTS_LIMIT
 
     def take(self, repo: str, packages: Collection[str] | None) -> ToldFiles | None:
         """Take what was said of some packages of a repository; None where it isn't known of all of them.
@@ -148,7 +151,7 @@ class ToldPackages:
         since, keys = self._clock() - _KEPT_S, [(repo, package) for package in packages]
         found = [self._told.pop(key, None) for key in keys]
         told = [one.files for one in found if one is not None and one.heard > since]
-        is_in_doubt = self._is_forgetful or any(key in self._doubts for key in keys)
+        is_in_doubt = self._is_forgetful or repo in self._forgotten or any(key in self._doubts for key in keys)
         self._doubt(keys)
         are_some = {files.touched is not None for files in told}
         if len(told) < len(packages) or len(are_some) > 1 or (are_some == {True} and is_in_doubt):
@@ -167,6 +170,8 @@ class ToldPackages:
             at: The moment before they were taken: what was heard since is still in doubt.
         """
         names = [key[1] for key in self._doubts if key[0] == repo] if packages is None else packages
+        if packages is None and self._forgotten.get(repo, at + 1) <= at:
+            del self._forgotten[repo]
         for key in [(repo, name) for name in names]:
             if self._doubts.get(key, at + 1) <= at:
                 del self._doubts[key]

@@ -274,6 +274,27 @@ def test_of_a_server_that_names_packages_without_end_little_is_remembered() -> N
         packages.hear({"apt-dev": {f"p{number}-{name}" for name in range(1000)}}, {}, 7.0)
     assert len(packages._doubts) <= 10_000
     packages.hear({"apt-dev": {"hello"}}, touched(1), 7.0)
+    moment = packages.moment
+    assert packages.take("apt-dev", {"hello"}) is None
+    # That a package is asked for says nothing of the others; a list of the whole repository does.
+    packages.settle("apt-dev", {"hello"}, moment)
+    packages.hear({"apt-dev": {"hello"}}, touched(1), 7.0)
+    assert packages.take("apt-dev", {"hello"}) is None
+    packages.settle("apt-dev", None, moment - 2)
+    packages.settle("other", None, packages.moment)
+    packages.hear({"apt-dev": {"hello"}}, touched(1), 7.0)
+    assert packages.take("apt-dev", {"hello"}) is None
+    packages.settle("apt-dev", None, packages.moment)
+    packages.hear({"apt-dev": {"hello"}}, touched(1), 7.0)
+    assert numbers_of(packages.take("apt-dev", {"hello"})) == (set(), set(), {1})
+
+
+def test_of_a_server_that_names_repositories_without_end_little_is_remembered() -> None:
+    packages = ToldPackages()
+    for number in range(30):
+        packages.hear({f"repo{number}-{name}": {"hello"} for name in range(1000)}, {}, 7.0)
+    assert len(packages._doubts) + len(packages._forgotten) <= 30_000
+    packages.hear({"apt-dev": {"hello"}}, touched(1), 7.0)
     assert packages.take("apt-dev", {"hello"}) is None
 
 
