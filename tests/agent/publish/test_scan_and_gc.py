@@ -388,7 +388,7 @@ def test_a_mounted_filesystem_that_is_away_stops_no_scan(tmp_path: Path) -> None
     away.mkdir()
     with Path("/dev/fuse").open("r+b", buffering=0) as fuse:
         options = f"fd={fuse.fileno()},rootmode=40000,user_id=0,group_id=0"
-        command = ["mount", "-i", "-t", "fuse", "-o", options, "test", away]
+        command = ["mount", "-i", "-t", "fuse", "-o", options, "test", str(away)]
         subprocess.run(command, pass_fds=[fuse.fileno()], check=True)
     try:
         with pytest.raises(OSError, match="not connected"):
