@@ -67,3 +67,27 @@ def test_a_directory_that_another_user_took_stops_its_own_repository_alone(tmp_p
         assert (mirror.www / "apt-dev/pool/more/more_1_all.deb").exists()
         assert (taken / "good_1_all.deb").read_bytes() == mirror.evil.contents["/files/good_1_all.deb"]
         assert not (mirror.www / "untracked").exists()
+
+
+@only_root
+def test_what_may_not_be_removed_keeps_no_other_garbage(tmp_path: Path) -> None:
+    with victim(tmp_path) as mirror:
+        mirror.extra = "grace_period: 0\nkeep_generations: 1\n"
+        mirror.limit = ("setpriv", f"--bounding-set={NO_PRIVILEGE}", f"--inh-caps={NO_PRIVILEGE}")
+        assert mirror.sync().code == 0
+        taken = mirror.www / "apt-dev/pool/good"
+        del mirror.evil.files["1"]
+        mirror.evil.add("2", Deb("more", "1", "all"))
+        assert mirror.sync().code == 0
+        assert (taken / "good_1_all.deb").exists()
+        os.chown(taken, ANOTHER, ANOTHER)
+        (mirror.www / "untracked").write_text("goes")
+        mirror.evil.add("3", Deb("other", "1", "all"))
+        for _ in range(2):
+            ended = mirror.sync()
+            assert ended.code == 0, ended.said
+            assert "untracked path=apt-dev/pool/good/good_1_all.deb" in ended.said
+            assert not (mirror.www / "untracked").exists()
+        os.chown(taken, 0, 0)
+        assert mirror.sync().code == 0
+        assert not taken.exists()

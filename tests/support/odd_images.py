@@ -143,6 +143,7 @@ def _described_in_full() -> bytes:
         "StopTimeout": -1,
         "ArgsEscaped": True,
         "Entrypoint": None,
+        "shell": ["sh", "-c"],
     }
     history = [{"created": "2024-02-01T10:00:00.123456789+01:00", "created_by": "x", "empty_layer": True}, {}]
     config = config_of([digest(LAYER)], created="0000-02-29T23:59:59Z", config=settings, history=history, variant="v8")
@@ -242,6 +243,7 @@ def misread_images() -> dict[str, bytes]:
         "a fraction for a time": {"StopTimeout": 1.5},
         "a text for a flag": {"ArgsEscaped": "yes"},
         "a text for a test": {"Healthcheck": {"Test": "true"}},
+        "a text for a cmd": {"cmd": "sh"},
     }
     configs |= {
         f"with {name} in its settings": config_of([digest(LAYER)], config=own) for name, own in settings.items()

@@ -25,6 +25,7 @@ from packrat_core.fs.atomic import replace
 from packrat_core.fs.disk_errors import as_disk_error
 from packrat_core.fs.file_times import mtime_ns
 from packrat_core.fs.flush import flush_directories
+from packrat_core.fs.inodes import inode
 from packrat_core.fs.links import ensure_directory, link_digest, open_directory, remove_tree
 from packrat_core.fs.open import open_regular
 from packrat_core.fs.verified import hash_descriptor
@@ -229,5 +230,5 @@ def _look(root: Path, intended: Sequence[LiveFile]) -> tuple[StoredFile, ...]:
         path = top + file.path
         with as_disk_error("read", path):
             status = os.lstat(path)
-        seen.append(StoredFile(file.path, file.sha256, file.size, mtime_ns(status), status.st_ino))
+        seen.append(StoredFile(file.path, file.sha256, file.size, mtime_ns(status), inode(status)))
     return tuple(seen)

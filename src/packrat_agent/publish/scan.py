@@ -23,6 +23,7 @@ from packrat_agent.publish.walk import Directories, Item, walk
 from packrat_agent.state.scanned import KnownFile, Row, ScannedFiles
 from packrat_core.fs.disk_errors import as_disk_error
 from packrat_core.fs.file_times import mtime_ns
+from packrat_core.fs.inodes import BITS, inode
 from packrat_core.fs.links import link_digest, open_directory
 from packrat_core.fs.open import open_descriptor
 from packrat_core.fs.page_cache import read_sparingly
@@ -159,7 +160,7 @@ def _leave_out_unchanged(portion: Sequence[Item], rows: Mapping[str, Row], conte
         row = rows.get(path)
         if (
             row is not None
-            and row[2:6] == (status.st_size, status.st_mtime_ns, status.st_ino, status.st_ctime_ns)
+            and row[2:6] == (status.st_size, status.st_mtime_ns, status.st_ino & BITS, status.st_ctime_ns)
             and status.st_mode & _FILE_MODE == _OPEN_FILE_MODE
             and status.st_ctime_ns < tick_ns
             and not content.takes(path)
@@ -193,7 +194,7 @@ def _look_at(
                 # It is untracked even if it can't be read.
                 sha256 = ""
         request.on_progress(1, 0)
-        found.untracked.append(StoredFile(path, sha256, status.st_size, mtime_ns(status), status.st_ino))
+        found.untracked.append(StoredFile(path, sha256, status.st_size, mtime_ns(status), inode(status)))
     elif known is None:
         found.untracked_special.append(path)
     elif stat.S_ISLNK(status.st_mode) and _link_digest_of(request.root / path) == known.sha256:
@@ -239,7 +240,7 @@ def _look_at_known(
 
 def _looks_as_before(status: os.stat_result, known: KnownFile) -> bool:
     """Return whether a file is, by its inode and times, the one that was found right or published."""
-    if (known.inode, known.mtime_ns) != (status.st_ino, mtime_ns(status)):
+    if (known.inode, known.mtime_ns) != (inode(status), mtime_ns(status)):
         return False
     if known.ctime_ns == 0:
         return status.st_ctime <= known.verified_at + _PUBLISHED_WITHIN_S
@@ -248,10 +249,10 @@ def _looks_as_before(status: os.stat_result, known: KnownFile) -> bool:
 
 def _known(was: KnownFile, status: os.stat_result, ctime_ns: int) -> KnownFile:
     """Return a file that is right as it stands there; the moment is the old one where nothing else has changed."""
-    changed_ns, inode = mtime_ns(status), status.st_ino
-    if (changed_ns, inode, ctime_ns) == (was.mtime_ns, was.inode, was.ctime_ns):
+    changed_ns, number = mtime_ns(status), inode(status)
+    if (changed_ns, number, ctime_ns) == (was.mtime_ns, was.inode, was.ctime_ns):
         return was
-    return was._replace(mtime_ns=changed_ns, inode=inode, ctime_ns=ctime_ns, verified_at=time.time())
+    return was._replace(mtime_ns=changed_ns, inode=number, ctime_ns=ctime_ns, verified_at=time.time())
 
 
 def _link_digest_of(link: Path) -> str:
@@ -338,4 +339,4 @@ def _is_in_place(root: Path, file: StoredFile) -> bool:
             status = os.stat(name, dir_fd=parent, follow_symlinks=False)
     except OSError:
         return False
-    return (status.st_ino, mtime_ns(status), status.st_size) == (file.inode, file.mtime_ns, file.size)
+    return (inode(status), mtime_ns(status), status.st_size) == (file.inode, file.mtime_ns, file.size)

@@ -101,10 +101,11 @@ def _walk(name: str, relative: str, above: int | None, visit: _Visit) -> Walk:
             if path == AGENT_DIR:
                 continue
             try:
-                status = entry.stat(follow_symlinks=False)
+                # What is mounted is not asked for it: that may be away, or let no other user look.
+                status = None if path in visit.mounts else entry.stat(follow_symlinks=False)
             except FileNotFoundError:
                 continue
-            if stat.S_ISDIR(status.st_mode) or path in visit.mounts:
+            if status is None or stat.S_ISDIR(status.st_mode):
                 if items:
                     yield items
                     items = []
@@ -137,17 +138,17 @@ def _open(name: str, above: int | None) -> int:
         raise FileNotFoundError(error.errno, error.strerror, name) from error
 
 
-def _enter(name: str, path: str, above: int, status: os.stat_result, visit: _Visit) -> Walk:
+def _enter(name: str, path: str, above: int, status: os.stat_result | None, visit: _Visit) -> Walk:
     """Visit a directory inside another one, or leave a mount point, also a file, alone; returns True if not empty.
 
     Args:
         name: Its name in the directory above it.
         path: Its path below root_dir.
         above: The directory above it, open.
-        status: That of the directory itself.
+        status: That of the directory itself; None of a mount point.
         visit: The walk.
     """
-    if status.st_dev != visit.device or path in visit.mounts:
+    if status is None or status.st_dev != visit.device:
         visit.found.mounts.append(path)
         return True
     if _is_root_dir(name, above):

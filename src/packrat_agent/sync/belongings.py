@@ -23,6 +23,7 @@ from packrat_agent.state.store import Store
 from packrat_agent.sync.context import MirrorContext
 from packrat_agent.sync.original_places import keeps_path
 from packrat_core.fs.file_times import mtime_ns
+from packrat_core.fs.inodes import inode
 from packrat_core.fs.open import read_regular
 
 log = structlog.get_logger()
@@ -101,4 +102,4 @@ def _look(context: MirrorContext, path: str) -> StoredFile | None:
     except OSError:
         return None
     digest = hashlib.sha256(content).hexdigest()
-    return StoredFile(path, digest, len(content), mtime_ns(status), status.st_ino)
+    return StoredFile(path, digest, len(content), mtime_ns(status), inode(status))

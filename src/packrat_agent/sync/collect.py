@@ -77,14 +77,15 @@ async def collect(context: MirrorContext, seen: Look, summary: Summary) -> list[
     check_mounted(context.root)
     expired = await in_thread(store.generations.expired, time.time(), context.retention)
     removed: list[str] = []
+    told = _Told()
     for expired_files in await in_thread(owned_last, store, expired):
         for portion in _portions(expired_files):
             async with publishing:
-                removed += await in_thread(_collect_withdrawn, context, portion)
+                removed += await in_thread(_collect_withdrawn, context, portion, told)
     done("garbage-noted")
     async with publishing:
         untracked = await in_thread(_removable, context, seen, summary)
-    deep, told = frozenset(seen.found.directories.deep), _Told()
+    deep = frozenset(seen.found.directories.deep)
     for untracked_files in await in_thread(owned_last, store, untracked):
         for portion in _portions(untracked_files):
             async with publishing:
@@ -140,14 +141,24 @@ def _portions(paths: Sequence[str]) -> Iterator[Sequence[str]]:
     return (paths[start : start + _PORTION] for start in range(0, len(paths), _PORTION))
 
 
-def _collect_withdrawn(context: MirrorContext, paths: Iterable[str]) -> list[str]:
-    """Remove withdrawn files, unless a repository has taken one back or may do so."""
+def _collect_withdrawn(context: MirrorContext, paths: Iterable[str], told: _Told) -> list[str]:
+    """Remove withdrawn files, unless a repository has taken one back or may do so.
+
+    Args:
+        context: The mirror.
+        paths: The files.
+        told: Is told of those that this user may not remove; the next full sync tries them again.
+    """
     store, is_in_use = context.store, _is_in_use(context)
     withdrawn = store.live.withdrawn_of(paths)
     expired = [path for path in paths if path in withdrawn and not is_in_use(path)]
     expired = without_needed(store, expired)
-    gone = collect_garbage(context.root, expired, context.kept)
-    store.live.forget(expired)
+    denied: set[str] = set()
+    gone = collect_garbage(context.root, expired, context.kept, denied.add)
+    for path in expired:
+        if path in denied:
+            told.denied(path)
+    store.live.forget([path for path in expired if path not in denied])
     return gone
 
 

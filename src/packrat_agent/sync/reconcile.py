@@ -25,6 +25,7 @@ from packrat_agent.sync.read_at_hand import read_at_hand
 from packrat_agent.sync.scope import Scope, everything
 from packrat_core.errors import Refused
 from packrat_core.fs.file_times import mtime_ns
+from packrat_core.fs.inodes import inode
 
 log = structlog.get_logger()
 
@@ -193,7 +194,7 @@ def _is_as_seen(root: Path, file: StoredFile) -> bool:
         status = os.lstat(f"{root}/{file.path}")
     except OSError:
         return False
-    return (status.st_ino, status.st_size, mtime_ns(status)) == (file.inode, file.size, file.mtime_ns)
+    return (inode(status), status.st_size, mtime_ns(status)) == (file.inode, file.size, file.mtime_ns)
 
 
 def _standing(placed: _Placed, untracked: Mapping[str, StoredFile], *, shared: bool) -> list[tuple[StoredFile, str]]:

@@ -72,6 +72,7 @@ class ChangeFeed:
         self._rests_until = 0.0
         self._short_until = 0.0
         self._longest_s = 0.0
+        self._is_cut = False
         self._is_held_back = False
         self._is_logged = False
         self._can_stream = False
@@ -124,15 +125,21 @@ class ChangeFeed:
         wait_s = min(timeout_s, self._longest_s) if self._clock() < self._short_until else timeout_s
         began = self._clock()
         try:
-            return await self._ask({**asked, "timeout": wait_s}, wait_s + _MARGIN_S)
+            value = await self._ask({**asked, "timeout": wait_s}, wait_s + _MARGIN_S)
         except ServerUnavailable:
             waited_s = self._clock() - began
             if not _CUT_S <= waited_s < wait_s:
                 raise
+        else:
+            if self._clock() - began > self._longest_s / _SHORTER:
+                # It waited for longer than the one that was cut.
+                self._is_cut = False
+            return value
         # Answered at once, it was a proxy that cut the one before, and no server that is away.
         value = await self._ask({**asked, "timeout": 0}, _MARGIN_S)
-        if self._clock() >= self._short_until:
+        if not self._is_cut:
             log.info("buffered", reason=f"a proxy cuts questions that wait for {waited_s:.0f} s; they wait less")
+        self._is_cut = True
         self._longest_s, self._short_until = waited_s * _SHORTER, self._clock() + REST_S
         return value
 

@@ -61,8 +61,10 @@ class Dispatcher:
                 if isinstance(error, DiskError):
                     # The server is well, so the connection stays; the work is tried again when the disk may be, too.
                     self._outage.note(error)
-                    with suppress(DiskError):
-                        await in_thread(self._give_back_room)
+                    # The others go on: no repository may begin, and nothing be published, while staging is cleared.
+                    async with self._context.turns.publishing:
+                        with suppress(DiskError):
+                            await in_thread(self._give_back_room)
                     self._pause(self._outage.delay_s())
                 elif error is not None:
                     raise error

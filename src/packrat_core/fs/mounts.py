@@ -16,7 +16,8 @@ def mounts_below(root: Path) -> frozenset[str]:
     """Give the paths, relative to `root`, of all mount points below it; none where the system does not tell."""
     top = os.fsencode(os.path.join(os.path.realpath(root), ""))  # noqa: PTH118
     try:
-        lines = _MOUNTS.read_bytes().splitlines()
+        # A carriage return in a path is none of what is written as a number.
+        lines = _MOUNTS.read_bytes().split(b"\n")
     except OSError:
         return frozenset()
     points = (_unescape(fields[_POINT]) for line in lines if len(fields := line.split(b" ")) > _POINT)

@@ -16,8 +16,9 @@ def is_full(directory: Path) -> bool:
         room = os.statvfs(directory)
     except OSError:
         return False
-    # Some filesystems have no fixed number of inodes, and say 0 of 0.
-    return room.f_bavail * room.f_frsize < _ROOM_BYTES or (room.f_files > 0 and room.f_favail == 0)
+    # Some filesystems have no fixed number of inodes, and say 0 of 0; a tmpfs without a limit says so of all.
+    has_no_room = room.f_blocks > 0 and room.f_bavail * room.f_frsize < _ROOM_BYTES
+    return has_no_room or (room.f_files > 0 and room.f_favail == 0)
 
 
 def keep_room(directory: Path) -> None:

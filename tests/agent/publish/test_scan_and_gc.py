@@ -26,8 +26,8 @@ only_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a 
 
 @pytest.fixture(params=["another filesystem", "a directory of the same one"])
 def mounted(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
-    """A root with something mounted at repo/disk; its name needs an escape in the system's list."""
-    root = tmp_path / "root dir\\"
+    """A root with something mounted at repo/disk; its name needs an escape in the system's list, or looks so."""
+    root = tmp_path / "root\r dir\\"
     (root / "repo/disk").mkdir(parents=True)
     (tmp_path / "elsewhere").mkdir()
     is_bound = request.param == "a directory of the same one"
@@ -379,6 +379,24 @@ def test_a_file_that_another_one_is_mounted_over_stays(tmp_path: Path) -> None:
         assert (root / "repo/ours").read_text() == "theirs"
     finally:
         subprocess.run(["umount", root / "repo/ours"], check=True)
+
+
+@only_root
+def test_a_mounted_filesystem_that_is_away_stops_no_scan(tmp_path: Path) -> None:
+    good = put_file(tmp_path, "repo/good", b"good")
+    away = tmp_path / "repo/away"
+    away.mkdir()
+    with Path("/dev/fuse").open("r+b", buffering=0) as fuse:
+        options = f"fd={fuse.fileno()},rootmode=40000,user_id=0,group_id=0"
+        command = ["mount", "-i", "-t", "fuse", "-o", options, "test", str(away)]
+        subprocess.run(command, pass_fds=[fuse.fileno()], check=True)
+    try:
+        with pytest.raises(OSError, match="not connected"):
+            away.lstat()
+        found = scan_all(tmp_path, (good,))
+        assert (found.directories.mounts, found.files, damaged_paths(found)) == (["repo/away"], 1, [])
+    finally:
+        subprocess.run(["umount", away], check=True)
 
 
 @only_root

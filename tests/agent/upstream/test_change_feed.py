@@ -302,11 +302,18 @@ def test_a_proxy_that_cuts_long_questions_is_asked_shorter_ones_and_told_of_once
         assert way.hear() == told("2")
         assert way.hear() == told("2")
         assert way.waits[5:] == [21.0, 0, 14.0]
+        way.now += REST_S
+        assert way.hear() == told("2")
+        assert way.waits[8:] == [60.0, 0]
     assert [entry["event"] for entry in logged] == ["buffered"]
     way.now += REST_S
     way.cut_s = 60.0
     assert way.hear() == told("2")
-    assert way.waits[8:] == [60.0]
+    assert way.waits[10:] == [60.0]
+    way.cut_s = 30.0
+    with capture_logs() as logged:
+        assert way.hear() == told("2")
+    assert [entry["event"] for entry in logged] == ["buffered"]
 
 
 @pytest.mark.parametrize(("cut_s", "waits"), [(30.0, [60.0, 0]), (1.0, [60.0])])

@@ -2,6 +2,7 @@
 
 1. Both are JSON in UTF-8 without a byte order mark, and without the NaN and Infinity that Python takes.
 2. No key that is read is spelled in other letters: Go takes `Layers` for `layers`, and the last of both counts.
+   Only what clients alone read, such as `Cmd`, may be: some tools write `cmd`.
    No key is there twice: of two lists or objects, Go mixes the values, and its next encoding/json refuses both.
 3. Values have the types that clients give them: any other is an error to them, whatever the key is for.
 
@@ -73,19 +74,35 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(name)
 
 
-def _check_object(value: Any, what: str, checks: Mapping[str, _Check]) -> None:
+def _check_object(value: Any, what: str, checks: Mapping[str, _Check], *, any_case: bool = False) -> None:
+    """Check the values of an object.
+
+    Args:
+        value: The object.
+        what: What it is.
+        checks: The check of each key.
+        any_case: Whether a key may be spelled in other letters, but not twice: nobody but clients reads it.
+
+    Raises:
+        Refused: Clients can't read it, or read something else in it.
+    """
     if not isinstance(value, dict):
         raise Refused(f"its {what} is not a JSON object")
+    names, taken = {name.casefold(): name for name in checks}, set[str]()
     for key, below in value.items():
-        if key not in checks and key.casefold() in checks:
-            raise Refused(f"its {what} has the key {key[:_SHOWN_LIMIT]!r}, which clients take for {key.casefold()!r}")
+        name = key if key in checks else names.get(key.casefold())
+        if name is None:
+            continue
+        if name in taken or (name != key and (not any_case or name in value)):
+            raise Refused(f"its {what} has the key {key[:_SHOWN_LIMIT]!r}, which clients take for {name!r}")
+        taken.add(name)
         # To clients, null is as good as nothing.
-        if key in checks and below is not None:
-            checks[key](below, f"{key} of its {what}")
+        if below is not None:
+            checks[name](below, f"{name} of its {what}")
 
 
-def _object(checks: Mapping[str, _Check]) -> _Check:
-    return lambda value, what: _check_object(value, what, checks)
+def _object(checks: Mapping[str, _Check], *, any_case: bool = False) -> _Check:
+    return lambda value, what: _check_object(value, what, checks, any_case=any_case)
 
 
 def _list(check: _Check) -> _Check:
@@ -184,7 +201,8 @@ _HEALTH = _object(
     {
         "Test": _list(_text),
         **dict.fromkeys(("Interval", "Timeout", "StartPeriod", "StartInterval", "Retries"), _whole),
-    }
+    },
+    any_case=True,
 )
 _SETTINGS = _object(
     {
@@ -196,7 +214,8 @@ _SETTINGS = _object(
         "Healthcheck": _HEALTH,
         "Labels": _texts_by_name,
         "StopTimeout": _whole,
-    }
+    },
+    any_case=True,
 )
 _CONFIG: Mapping[str, _Check] = {
     **dict.fromkeys(("architecture", "os", "os.version", "variant", "author", "docker_version"), _text),
