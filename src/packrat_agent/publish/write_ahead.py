@@ -55,7 +55,17 @@ class WrittenAhead:
         """Begin to write and flush files, one after the other; the caller goes on meanwhile."""
         for content in contents:
             if content.digest not in self._begun:
-                self._begun[content.digest] = self._thread.submit(write_new, self._place(content.digest), content.parts)
+                self._begun[content.digest] = self._thread.submit(self._write, content)
+
+    def _write(self, content: Content) -> os.stat_result:
+        place = self._place(content.digest)
+        try:
+            return write_new(place, content.parts)
+        except BaseException:
+            # On a full disk, the state database may need the room before anybody asks for this file.
+            with suppress(OSError):
+                os.unlink(place)  # noqa: PTH108 pathlib takes longer
+            raise
 
     def take(self, content: Content) -> Path | None:
         """Give the file with this content, which the caller renames at once; None if it was not written, or changed.

@@ -24,6 +24,7 @@ from packrat_agent.publish.pointers import discard_pointers
 from packrat_agent.publish.write_ahead import WrittenAhead, find_large, writing_ahead
 from packrat_agent.publish.writer import intend, publish
 from packrat_core.errors import DiskError
+from support.small_disk import small_disk
 
 REPO = Repo("r", "R", "repo", "apt", ())
 LARGE = bytes(range(256)) * 2048
@@ -147,6 +148,17 @@ def test_what_can_not_be_written_says_so_where_it_is_needed(tmp_path: Path) -> N
         assert ahead.take(Content.of(b"other")) is None
         with pytest.raises(DiskError):
             ahead.take(Content.of(LARGE))
+
+
+def test_what_the_disk_has_no_room_for_leaves_its_room_to_others_at_once(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", "1m") as disk, writing_ahead(disk) as ahead:
+        before = os.statvfs(disk).f_bavail
+        large = Content.of(os.urandom(2 << 20))
+        ahead.begin([large])
+        for _ in range(2):
+            with pytest.raises(DiskError, match="No space left"):
+                ahead.take(large)
+            assert os.statvfs(disk).f_bavail == before
 
 
 def test_only_large_files_that_stand_nowhere_are_found(root: Path) -> None:
