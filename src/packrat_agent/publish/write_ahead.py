@@ -108,4 +108,6 @@ def writing_ahead(staging: Path) -> Iterator[WrittenAhead]:
 
 def _identity(status: os.stat_result) -> tuple[int, ...]:
     """What changes when another file is put in the place, or anybody writes to this one or gives it another name."""
-    return status.st_dev, status.st_ino, status.st_mode, status.st_nlink, status.st_size, status.st_ctime_ns
+    # A new file may have the inode of one that was removed, and within one tick of the kernel's clock its ctime.
+    whose = status.st_uid, status.st_gid
+    return status.st_dev, status.st_ino, status.st_mode, status.st_nlink, *whose, status.st_size, status.st_ctime_ns

@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
@@ -133,6 +134,25 @@ def test_what_others_changed_meanwhile_is_written_again(root: Path, change: Call
     assert placed.is_file()
     assert not placed.is_symlink()
     assert placed.read_bytes() == LARGE
+
+
+@pytest.mark.parametrize(
+    "field", ["st_mode", "st_ino", "st_dev", "st_nlink", "st_uid", "st_gid", "st_size", "st_ctime_ns"]
+)
+def test_a_file_that_differs_in_anything_is_written_again(
+    root: Path, field: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with writing_ahead(staging_of(root)) as ahead:
+        ahead.begin([Content.of(LARGE)])
+        wait_for(ahead)
+        [staged] = staging_of(root).iterdir()
+        real = staged.lstat()
+        fields = {name: getattr(real, name) for name in dir(real) if name.startswith("st_")}
+        seen = SimpleNamespace(**fields | {field: fields[field] + 1})
+        monkeypatch.setattr(os, "lstat", lambda path: seen if path == staged else real)
+        assert ahead.take(Content.of(LARGE)) is None
+        seen = SimpleNamespace(**fields)
+        assert ahead.take(Content.of(LARGE)) == staged
 
 
 def test_nothing_is_left_of_what_nobody_takes(root: Path) -> None:
