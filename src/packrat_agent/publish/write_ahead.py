@@ -80,6 +80,8 @@ class WrittenAhead:
         with suppress(OSError):
             if _identity(os.lstat(place)) == _identity(written):
                 return place
+            # The disk may not have room for it and for the file that is written in its place.
+            os.unlink(place)  # noqa: PTH108 pathlib takes longer
         return None
 
     def end(self) -> None:
