@@ -1,5 +1,6 @@
 """What a publish writes reaches the disk in an order that a loss of power can't break, shown by its recorded calls."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,12 +15,12 @@ from support.type_stage import type_stage
 POINTERS = ("Packages.gz", "Packages.xz", "Release", "Release.gpg", "InRelease")
 
 
-def record(lab: Stage, directory: Path, packages: int = 1) -> list[Call]:
+def record(lab: Stage, directory: Path, packages: int = 1, text: str = "newer") -> list[Call]:
     """Publish some packages over an older state; gives the calls, those that enter the live tree among them."""
     lab.server.put_deb(Deb("older", "1", "amd64"))
     lab.agent("sync")
     for number in range(packages):
-        lab.server.put_deb(Deb(f"newer-{number}", "1", "amd64"))
+        lab.server.put_deb(Deb(f"newer-{number}", "1", "amd64", (("Description", text),)))
     watched = watch(directory, [lab.www, lab.directory / "state"])
     assert lab.sync(watched.environment()).returncode == 0
     return watched.calls()
@@ -143,3 +144,10 @@ def test_what_is_swept_is_first_named_by_no_index_on_disk(lab: Stage, tmp_path: 
     shown = [at for at, call in entering(lab, calls) if call.path.endswith("/InRelease")]
     flushed = last(calls, lambda call: call.name == "fsync" and call.path.endswith("/dists/bookworm"))
     assert shown[-1] < flushed < collected[0]
+
+
+def test_a_large_index_that_is_written_while_gpg_signs_is_flushed_before(lab: Stage, tmp_path: Path) -> None:
+    calls = record(lab, tmp_path, text=os.urandom(400_000).hex())
+    ahead = [call for _, call in entering(lab, calls) if Path(call.source).name.startswith("ahead-")]
+    assert [Path(call.path).parent.name for call in ahead] == ["SHA256", "SHA256"]
+    assert not [call for call in unflushed(calls) if call in ahead]

@@ -95,7 +95,7 @@ def remove_directories(
             continue
         with as_disk_error("remove", root / path):
             try:
-                with _unless_elsewhere(), _parent(root, path) as (parent, name):
+                with _unless_elsewhere(), _parent(root, path, mounts_below(root)) as (parent, name):
                     remove_directory(name, parent)
                     removed.append(path)
             except PermissionError:
@@ -113,11 +113,12 @@ def open_up(root: Path, paths: Iterable[str]) -> list[str]:
     Raises:
         DiskError: the disk failed.
     """
-    denied = []
+    # Read once: a tree that was copied may have very many closed files, and a host of containers many mounts.
+    denied, mounts = [], mounts_below(root)
     for path in paths:
         with as_disk_error("open up", root / path), _unless_elsewhere():
             try:
-                with _parent(root, path) as (parent, name):
+                with _parent(root, path, mounts) as (parent, name):
                     change_mode(name, _open_mode, parent)
             except PermissionError:
                 denied.append(path)
@@ -125,14 +126,14 @@ def open_up(root: Path, paths: Iterable[str]) -> list[str]:
 
 
 @contextmanager
-def _parent(root: Path, path: str) -> Iterator[tuple[int, str]]:
+def _parent(root: Path, path: str, mounts: Collection[str]) -> Iterator[tuple[int, str]]:
     """Open the directory of a path below `root`; a link in its place leads nowhere.
 
     Raises: OSError
     """
     directory, _, name = path.rpartition("/")
     with open_directory(root, directory) as descriptor:
-        _refuse_mounts(root, split_path(path), mounts_below(root))
+        _refuse_mounts(root, split_path(path), mounts)
         yield descriptor, name
 
 
@@ -164,7 +165,7 @@ def unlock(root: Path, path: str) -> None:
     Raises:
         PermissionError: it belongs to somebody else.
     """
-    with _unless_elsewhere(), _parent(root, path) as (parent, name):
+    with _unless_elsewhere(), _parent(root, path, mounts_below(root)) as (parent, name):
         change_mode(name, lambda mode: stat.S_IMODE(mode) | stat.S_IRWXU if stat.S_ISDIR(mode) else None, parent)
 
 

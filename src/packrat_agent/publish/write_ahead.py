@@ -55,7 +55,17 @@ class WrittenAhead:
         """Begin to write and flush files, one after the other; the caller goes on meanwhile."""
         for content in contents:
             if content.digest not in self._begun:
-                self._begun[content.digest] = self._thread.submit(write_new, self._place(content.digest), content.parts)
+                self._begun[content.digest] = self._thread.submit(self._write, content)
+
+    def _write(self, content: Content) -> os.stat_result:
+        place = self._place(content.digest)
+        try:
+            return write_new(place, content.parts)
+        except BaseException:
+            # On a full disk, the state database may need the room before anybody asks for this file.
+            with suppress(OSError):
+                os.unlink(place)  # noqa: PTH108 pathlib takes longer
+            raise
 
     def take(self, content: Content) -> Path | None:
         """Give the file with this content, which the caller renames at once; None if it was not written, or changed.
@@ -70,6 +80,8 @@ class WrittenAhead:
         with suppress(OSError):
             if _identity(os.lstat(place)) == _identity(written):
                 return place
+            # The disk may not have room for it and for the file that is written in its place.
+            os.unlink(place)  # noqa: PTH108 pathlib takes longer
         return None
 
     def end(self) -> None:
@@ -98,4 +110,6 @@ def writing_ahead(staging: Path) -> Iterator[WrittenAhead]:
 
 def _identity(status: os.stat_result) -> tuple[int, ...]:
     """What changes when another file is put in the place, or anybody writes to this one or gives it another name."""
-    return status.st_dev, status.st_ino, status.st_mode, status.st_nlink, status.st_size, status.st_ctime_ns
+    # A new file may have the inode of one that was removed, and within one tick of the kernel's clock its ctime.
+    whose = status.st_uid, status.st_gid
+    return status.st_dev, status.st_ino, status.st_mode, status.st_nlink, *whose, status.st_size, status.st_ctime_ns

@@ -105,7 +105,7 @@ def clear_staging(staging: Path, keep: Collection[str], is_working: Callable[[st
 
 
 def give_back_parts(staging: Path, is_working: Callable[[str], bool] = lambda repo: False) -> None:
-    """Remove downloads that are not complete from a full filesystem, where the state database may need their room.
+    """Remove what is not complete from a full filesystem, where the state database may need its room.
 
     Args:
         staging: The staging directory of the mirror.
@@ -121,7 +121,8 @@ def give_back_parts(staging: Path, is_working: Callable[[str], bool] = lambda re
         for name in [path.name for path in _directories(staging) if not is_working(path.name.partition("-")[2])]:
             with suppress(FileNotFoundError, NotADirectoryError), open_directory(root, f"{top}/{name}") as descriptor:
                 for entry in os.scandir(descriptor):
-                    if entry.name.endswith(".part"):
+                    # Also indexes that were being written when a process died: nobody ever takes these.
+                    if entry.name.endswith(".part") or not _FILE.fullmatch(entry.name):
                         with suppress(IsADirectoryError, PermissionError):
                             os.unlink(entry.name, dir_fd=descriptor)
 

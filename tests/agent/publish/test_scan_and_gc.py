@@ -14,6 +14,7 @@ import pytest
 
 from packrat_agent.model.entries import StoredFile
 from packrat_agent.model.paths import is_kept, kept_paths
+from packrat_agent.publish import gc
 from packrat_agent.publish.claim import refuse_unmanaged
 from packrat_agent.publish.gc import collect_garbage, open_up, remove_directories, remove_empty_directories, unlock
 from packrat_agent.publish.scan import Scan, ScanRequest, scan
@@ -198,6 +199,25 @@ def test_progress_adds_up_to_all_files_and_bytes(tmp_path: Path) -> None:
     assert (sum(files for files, _ in told), sum(size for _, size in told)) == (len(sizes), sum(sizes))
     assert all(files == 0 or size == 0 for files, size in told)
     assert min(min(pair) for pair in told) == 0
+
+
+def test_the_mounts_are_read_once_for_all_files_that_are_opened_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads: list[Path] = []
+
+    def note_read(root: Path) -> frozenset[str]:
+        reads.append(root)
+        return frozenset()
+
+    monkeypatch.setattr(gc, "mounts_below", note_read)
+    paths = [f"repo/{number}" for number in range(9)]
+    for path in paths:
+        put_file(tmp_path, path, b"x")
+        (tmp_path / path).chmod(0o600)
+    assert open_up(tmp_path, paths) == []
+    assert {(tmp_path / path).stat().st_mode & 0o777 for path in paths} == {0o644}
+    assert reads == [tmp_path]
 
 
 def test_a_directory_is_unlocked_for_its_owner_and_a_file_left_alone(tmp_path: Path) -> None:

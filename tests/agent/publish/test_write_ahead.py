@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
@@ -24,6 +25,7 @@ from packrat_agent.publish.pointers import discard_pointers
 from packrat_agent.publish.write_ahead import WrittenAhead, find_large, writing_ahead
 from packrat_agent.publish.writer import intend, publish
 from packrat_core.errors import DiskError
+from support.small_disk import small_disk
 
 REPO = Repo("r", "R", "repo", "apt", ())
 LARGE = bytes(range(256)) * 2048
@@ -134,6 +136,38 @@ def test_what_others_changed_meanwhile_is_written_again(root: Path, change: Call
     assert placed.read_bytes() == LARGE
 
 
+def test_what_others_changed_takes_no_room_from_what_is_written_again(tmp_path: Path) -> None:
+    data = os.urandom(1200 << 10)
+    with small_disk(tmp_path / "root", "2m") as root:
+        staging_of(root).mkdir(parents=True)
+        with writing_ahead(staging_of(root)) as ahead:
+            ahead.begin([Content.of(data)])
+            wait_for(ahead)
+            [staged] = staging_of(root).iterdir()
+            overwrite(staged)
+            [placed] = go(root, [by_hash(data)], ahead)
+        assert placed.read_bytes() == data
+
+
+@pytest.mark.parametrize(
+    "field", ["st_mode", "st_ino", "st_dev", "st_nlink", "st_uid", "st_gid", "st_size", "st_ctime_ns"]
+)
+def test_a_file_that_differs_in_anything_is_written_again(
+    root: Path, field: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with writing_ahead(staging_of(root)) as ahead:
+        ahead.begin([Content.of(LARGE)])
+        wait_for(ahead)
+        [staged] = staging_of(root).iterdir()
+        real = staged.lstat()
+        fields = {name: getattr(real, name) for name in dir(real) if name.startswith("st_")}
+        seen = SimpleNamespace(**fields)
+        monkeypatch.setattr(os, "lstat", lambda path: seen if path == staged else real)
+        assert ahead.take(Content.of(LARGE)) == staged
+        seen = SimpleNamespace(**fields | {field: fields[field] + 1})
+        assert ahead.take(Content.of(LARGE)) is None
+
+
 def test_nothing_is_left_of_what_nobody_takes(root: Path) -> None:
     with pytest.raises(ValueError, match="no signature"), writing_ahead(staging_of(root)) as ahead:
         ahead.begin([Content.of(LARGE), Content.of(LARGE * 2), Content.of(LARGE * 3)])
@@ -147,6 +181,17 @@ def test_what_can_not_be_written_says_so_where_it_is_needed(tmp_path: Path) -> N
         assert ahead.take(Content.of(b"other")) is None
         with pytest.raises(DiskError):
             ahead.take(Content.of(LARGE))
+
+
+def test_what_the_disk_has_no_room_for_leaves_its_room_to_others_at_once(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", "1m") as disk, writing_ahead(disk) as ahead:
+        before = os.statvfs(disk).f_bavail
+        large = Content.of(os.urandom(2 << 20))
+        ahead.begin([large])
+        for _ in range(2):
+            with pytest.raises(DiskError, match="No space left"):
+                ahead.take(large)
+            assert os.statvfs(disk).f_bavail == before
 
 
 def test_only_large_files_that_stand_nowhere_are_found(root: Path) -> None:

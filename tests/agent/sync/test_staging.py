@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from packrat_agent.state.store import Store
 from packrat_agent.sync.staging import clear_staging, find_left_over, give_back_parts, own_staging
+from packrat_core.errors import DiskError
 from support.small_disk import small_disk
 
 A, B, C = ("a" * 64, "b" * 64, "c" * 64)
@@ -63,3 +65,18 @@ def test_a_full_disk_gets_back_the_room_of_downloads_that_are_not_complete(tmp_p
             (staging / f"full-apt-dev/{C}.part").write_bytes(bytes(2 << 20))
         give_back_parts(staging, lambda repo: repo == "yum-dev")
         assert names(staging) == [f"full-apt-dev/{A}", f"full-yum-dev/{A}", f"full-yum-dev/{B}.part"]
+
+
+def test_a_full_disk_gets_back_the_room_of_indexes_that_were_being_written(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", "1m") as disk:
+        staging = disk / ".packrat-agent/staging"
+        (staging / "full-apt-dev").mkdir(parents=True)
+        fill(staging / "full-apt-dev", A, "writing")
+        with pytest.raises(OSError, match="No space left"):
+            (staging / f"full-apt-dev/ahead-{B}").write_bytes(bytes(2 << 20))
+        # As an agent that was killed then, and is started again.
+        with pytest.raises(DiskError, match="full"):
+            Store(disk / "state.db")
+        give_back_parts(staging)
+        Store(disk / "state.db").close()
+        assert names(staging) == [f"full-apt-dev/{A}"]
