@@ -1,7 +1,6 @@
 """Runs the sync of one repository, and notes how it went for the log, the summary and `status`."""
 
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
@@ -39,8 +38,7 @@ async def sync_and_note(
     Raises:
         ServerUnavailable: The server is away, which stops all repositories alike.
         LoginRefused: The server refuses the login; the same.
-        DiskError: The disk is full or fails; the same. What the system refuses for one path of the repository, such as
-            one that somebody has taken, stops it alone.
+        DiskError: The disk fails; the same. What the system refuses for a path of the repository stops that one alone.
     """
     facts, began = context.store.facts, time.time()
     order = _widen(order, server)
@@ -51,9 +49,8 @@ async def sync_and_note(
             await _prepare(context)
         # Before anything is asked: what changes later may be missing from what is published.
         position = order.position or (None if context.dry_run else await server.reports.find_position(server.changes))
-        count: Callable[[int, int], None] = partial(on_progress, repo.name)
         moment = server.told.moment
-        result = await sync_repo(repo, order, server, confirmed, count)
+        result = await sync_repo(repo, order, server, confirmed, partial(on_progress, repo.name))
     except PackratError as error:
         # First: what the log has told, `check` knows.
         facts.update_repo(repo.name, error=str(error))
