@@ -1,7 +1,6 @@
 """Runs the sync of one repository, and notes how it went for the log, the summary and `status`."""
 
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
@@ -44,16 +43,14 @@ async def sync_and_note(
     """
     facts, began = context.store.facts, time.time()
     order = _widen(order, server)
-    begun = server.reports.begin(repo)
+    begun, moment = server.reports.begin(repo), server.told.moment
     confirmed = replace(context, settings=replace(context.settings, clock_confirmed=order.confirmed.clock))
     try:
         if not context.dry_run:
             await _prepare(context)
         # Before anything is asked: what changes later may be missing from what is published.
         position = order.position or (None if context.dry_run else await server.reports.find_position(server.changes))
-        count: Callable[[int, int], None] = partial(on_progress, repo.name)
-        moment = server.told.moment
-        result = await sync_repo(repo, order, server, confirmed, count)
+        result = await sync_repo(repo, order, server, confirmed, partial(on_progress, repo.name))
     except PackratError as error:
         # First: what the log has told, `check` knows.
         facts.update_repo(repo.name, error=str(error))
