@@ -1,6 +1,7 @@
 """A small change costs the server no question: what changed, the answer to `changes` tells."""
 
 import re
+import signal
 from pathlib import Path
 
 from packrat_demo.build_deb import Deb, write_deb
@@ -68,8 +69,10 @@ def test_a_change_of_one_of_very_many_files_is_published_without_a_question(lab:
             agent.until_logged("published repo=apt-dev", number)
             assert (f"Version: 1.{uris.index(uri)}\n" in lab.packages()) is there
         # What is taken back before it is heard of is no change, and what follows loses nothing by it.
+        agent.process.send_signal(signal.SIGSTOP)
         lab.server.untag(uris[2], "dev")
         lab.server.tag(uris[2], "dev")
+        agent.process.send_signal(signal.SIGCONT)
         lab.server.put_deb(Deb("many", "2", "amd64"))
         agent.until_logged("published repo=apt-dev", 6)
         assert "Version: 2\n" in lab.packages()

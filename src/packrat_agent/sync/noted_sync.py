@@ -38,18 +38,18 @@ async def sync_and_note(
     Raises:
         ServerUnavailable: The server is away, which stops all repositories alike.
         LoginRefused: The server refuses the login; the same.
-        DiskError: The disk fails; the same. What the system refuses for a path of the repository stops that one alone.
+        DiskError: The disk is full or fails; the same. What the system refuses for one path of the repository, such as
+            one that somebody has taken, stops it alone.
     """
     facts, began = context.store.facts, time.time()
     order = _widen(order, server)
-    begun = server.reports.begin(repo)
+    begun, moment = server.reports.begin(repo), server.told.moment
     confirmed = replace(context, settings=replace(context.settings, clock_confirmed=order.confirmed.clock))
     try:
         if not context.dry_run:
             await _prepare(context)
         # Before anything is asked: what changes later may be missing from what is published.
         position = order.position or (None if context.dry_run else await server.reports.find_position(server.changes))
-        moment = server.told.moment
         result = await sync_repo(repo, order, server, confirmed, partial(on_progress, repo.name))
     except PackratError as error:
         # First: what the log has told, `check` knows.
