@@ -157,6 +157,8 @@ def test_users_and_sessions_of_before_go_on_as_they_were(
     data = tmp_path / "server"
     # What the version before made: its schema, a manager and a session.
     monkeypatch.setattr("packrat_server.store.database.upgrade", lambda connection: upgrade(connection, "0003"))
+    first = text("INSERT INTO journal (mark, at) VALUES ('0123abcd', 0)")
+    monkeypatch.setattr("packrat_server.admin.new_server.begin", lambda connection: connection.execute(first))
     init(data, new_database())
     monkeypatch.undo()
     url = read_url(data)
