@@ -1,5 +1,6 @@
 """Fixtures that tests of several folders share."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +22,9 @@ settings.load_profile("same examples")
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
+    # A shell starts a background job with Ctrl-C ignored, and programs that tests start would inherit that.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     # A worker has a reporter, too, which nobody reads.
     if reporter is not None and not hasattr(session.config, "workerinput"):

@@ -14,7 +14,12 @@ from packrat_agent.gpg.signing_key import SigningKey
 from packrat_core.errors import SigningError
 from support.keys import end_gpg_agent, gnupg_home
 
-NOW = datetime.now(UTC)
+
+def now() -> datetime:
+    """Tell the time; one of the start would lie before keys that are made later."""
+    return datetime.now(UTC)
+
+
 LONG_AGO = "20200101T000000"
 
 
@@ -55,7 +60,7 @@ class Keyring:
         return [line.split(":")[9] for line in listed.splitlines() if line.startswith("fpr:")]
 
     def find(self, name: str, passphrase_file: Path | None = None) -> SigningKey:
-        return find_key(name, self.home, passphrase_file, NOW)
+        return find_key(name, self.home, passphrase_file, now())
 
     def refuses(self, name: str, passphrase_file: Path | None = None) -> str:
         """What find_key says of a key that it doesn't take."""

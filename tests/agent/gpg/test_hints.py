@@ -18,7 +18,7 @@ from packrat_agent.gpg.keyring import find_key, warn
 from packrat_agent.gpg.listing import list_keys
 from packrat_agent.setup.account import account_of
 from packrat_core.errors import SigningError
-from support.keyring import NOW, Keyring, unlocked
+from support.keyring import Keyring, now, unlocked
 from support.keys import end_gpg_agent
 
 SECRET = "it's $ecret"
@@ -50,7 +50,7 @@ class Operated:
 
         def find(hints: GpgHints) -> str:
             with pytest.raises(SigningError) as caught:
-                find_key(name, hints.home, hints.passphrase_file, NOW)
+                find_key(name, hints.home, hints.passphrase_file, now())
             return str(caught.value)
 
         return self.say(find)
@@ -59,8 +59,8 @@ class Operated:
         """What the agent warns of about a key, so many days from now."""
 
         def find(hints: GpgHints) -> str:
-            key = find_key(name, hints.home, hints.passphrase_file, NOW)
-            return "\n".join(warn(key, NOW + timedelta(days=days)))
+            key = find_key(name, hints.home, hints.passphrase_file, now())
+            return "\n".join(warn(key, now() + timedelta(days=days)))
 
         return self.say(find)
 
@@ -86,7 +86,7 @@ class Operated:
     def expiries(self) -> dict[str, float]:
         """Fingerprint → in how many days a part of a key expires."""
         parts = [part for key in list_keys(self.keyring.home, secret=False) for part in (key.primary, *key.subkeys)]
-        return {part.fingerprint: (part.expires - NOW).days for part in parts if part.expires is not None}
+        return {part.fingerprint: (part.expires - now()).days for part in parts if part.expires is not None}
 
 
 @pytest.fixture(params=["root's", "another user's", "another user's, locked"])
@@ -146,7 +146,7 @@ def test_a_key_that_has_expired_is_extended_with_its_subkey(operated: Operated) 
 def test_both_parts_that_expire_together_are_extended_by_one_paste(operated: Operated) -> None:
     primary = make(operated, with_subkey)
     [subkey] = operated.expiries().keys() - {primary}
-    operated.paste(operated.say(lambda hints: hints.extend(primary, {primary: NOW, subkey: NOW})), "gpg")
+    operated.paste(operated.say(lambda hints: hints.extend(primary, {primary: now(), subkey: now()})), "gpg")
     assert min(operated.expiries().values()) > 700
 
 

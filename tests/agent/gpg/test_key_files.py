@@ -1,23 +1,21 @@
 """Several public keys in one file are what gpg reads."""
 
 import subprocess
-from datetime import UTC, datetime
 
 from packrat_agent.gpg.key_files import armor, dearmor, join_keys
 from packrat_agent.gpg.keyring import export_public, find_key
 from packrat_agent.gpg.public_keys import read_public_keys
+from support.keyring import now
 from support.keys import Key, gnupg_home, make_key
-
-NOW = datetime.now(UTC)
 
 
 def public(key: Key) -> tuple[bytes, bytes]:
-    exported = export_public(find_key(key.fingerprint, key.home, None, NOW))
+    exported = export_public(find_key(key.fingerprint, key.home, None, now()))
     return exported.armored, exported.binary
 
 
 def fingerprints(keys: bytes) -> list[str]:
-    return [part.fingerprint for part in read_public_keys(keys, NOW)]
+    return [part.fingerprint for part in read_public_keys(keys, now())]
 
 
 def test_the_armor_is_the_one_that_gpg_writes(key: Key) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from packrat_agent.gpg.hints import GpgHints
 from packrat_agent.gpg.keyring import warn
-from support.keyring import NOW, Keyring, unlocked
+from support.keyring import Keyring, now, unlocked
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ from support.keyring import NOW, Keyring, unlocked
 )
 def test_a_key_that_clients_refuse_is_warned_of(ring: Keyring, kind: str, warned: str | None) -> None:
     key = ring.find(ring.make(kind=kind))
-    found = warn(key, NOW)
+    found = warn(key, now())
     assert bool(found) == (warned is not None)
     assert warned is None or any(text.startswith(warned) for text in found)
 
@@ -32,18 +32,18 @@ def test_a_key_that_expires_soon_is_warned_of_thirty_days_ahead(ring: Keyring) -
     key = ring.find(primary)
     assert key.expires is not None
     # The subkey goes before its primary: six months, not a year.
-    assert timedelta(days=150) < key.expires - NOW < timedelta(days=200)
+    assert timedelta(days=150) < key.expires - now() < timedelta(days=200)
     assert not any("expires on" in text for text in warn(key, key.expires - timedelta(days=31)))
     [found] = [text for text in warn(key, key.expires - timedelta(days=29)) if "expires on" in text]
     assert f"the key expires on {key.expires:%Y-%m-%d}" in found
-    assert f"extend it with {GpgHints(ring.home).extend(primary, {subkey: NOW})}, and" in found
+    assert f"extend it with {GpgHints(ring.home).extend(primary, {subkey: now()})}, and" in found
     # What it says works; then the primary key is the part that expires first.
     ring.gpg(*unlocked(""), "--quick-set-expire", primary, "2y", subkey)
     extended = ring.find(primary)
     assert extended.expires is not None
     assert extended.expires - key.expires > timedelta(days=150)
     [found] = [text for text in warn(extended, extended.expires) if "expires on" in text]
-    assert f"extend it with {GpgHints(ring.home).extend(primary, {primary: NOW})}, and" in found
+    assert f"extend it with {GpgHints(ring.home).extend(primary, {primary: now()})}, and" in found
 
 
 @pytest.mark.parametrize(("expires", "renewed"), [("1y", "2y"), ("never", "0")])
@@ -52,9 +52,9 @@ def test_a_key_that_certified_itself_by_sha1_is_warned_of_until_it_is_renewed(
 ) -> None:
     ring.gpg(*unlocked(""), "--cert-digest-algo", "SHA1", "--quick-generate-key", "weak", "rsa3072", "sign", expires)
     [weak] = ring.fingerprints()
-    [found] = [text for text in warn(ring.find(weak), NOW) if "SHA-1" in text]
+    [found] = [text for text in warn(ring.find(weak), now()) if "SHA-1" in text]
     assert GpgHints(ring.home).sign_itself_anew(weak, renewed) in found
     ring.gpg(*unlocked(""), "--cert-digest-algo", "SHA512", "--quick-set-expire", weak, renewed)
     key = ring.find(weak)
-    assert not any("SHA-1" in text for text in warn(key, NOW))
+    assert not any("SHA-1" in text for text in warn(key, now()))
     assert (key.expires is None) == (expires == "never")

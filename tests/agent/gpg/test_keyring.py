@@ -17,7 +17,7 @@ from packrat_agent.gpg.signing_key import SigningKey
 from packrat_agent.gpg.standalone_subkey import export_standalone
 from packrat_agent.model.tree import SignatureForm
 from packrat_core.errors import SigningError
-from support.keyring import NOW, Keyring, keyring, unlocked
+from support.keyring import Keyring, keyring, now, unlocked
 from support.keys import gnupg_home
 
 DETACHED = (SignatureForm.ARMOR, SignatureForm.BINARY)
@@ -50,16 +50,16 @@ def test_who_configures_the_encryption_subkey_is_told_which_key_signs(ring: Keyr
     primary = ring.make()
     encrypts = ring.add(primary, use="encr")
     with capture_logs() as logged:
-        assert find_key(primary, ring.home, None, NOW).fingerprint == primary
+        assert find_key(primary, ring.home, None, now()).fingerprint == primary
     assert not any("signs_with" in event for event in logged)
     with capture_logs() as logged:
-        assert find_key(encrypts[-8:], ring.home, None, NOW).fingerprint == primary
+        assert find_key(encrypts[-8:], ring.home, None, now()).fingerprint == primary
     told = str(logged)
     for part in (encrypts[-8:], primary, "the primary key of the same key"):
         assert part in told
     signs = ring.add(primary)
     with capture_logs() as logged:
-        assert find_key(encrypts, ring.home, None, NOW).fingerprint == signs
+        assert find_key(encrypts, ring.home, None, now()).fingerprint == signs
     assert "the signing subkey of the same key" in str(logged)
 
 
@@ -121,9 +121,9 @@ def test_an_expired_key_is_refused_and_the_other_key_of_the_ring_never_signs_for
     for name in (expired, expired[-8:]):
         said = ring.refuses(name)
         assert expired in said
-        assert f"is expired; extend it with {GpgHints(ring.home).extend(expired, {expired: NOW})}, and" in said
+        assert f"is expired; extend it with {GpgHints(ring.home).extend(expired, {expired: now()})}, and" in said
     assert signer(ring, ring.find(other)) == other
-    stale = SigningKey(expired, expired, "", "EdDSA", 255, None, NOW, ring.home, None)
+    stale = SigningKey(expired, expired, "", "EdDSA", 255, None, now(), ring.home, None)
     with pytest.raises(SigningError, match=expired):
         make_signature(stale, b"data\n", SignatureForm.CLEAR)
 
@@ -134,7 +134,7 @@ def test_no_option_in_gpg_conf_makes_another_key_sign(ring: Keyring, tmp_path: P
     (tmp_path / "data").write_bytes(b"data\n")
     (ring.home / "gpg.conf").write_text(f"{option} {other}\n")
     for form in SignatureForm:
-        key = SigningKey(named, named, "", "EdDSA", 255, None, NOW, ring.home, None)
+        key = SigningKey(named, named, "", "EdDSA", 255, None, now(), ring.home, None)
         try:
             (tmp_path / "signature").write_bytes(make_signature(key, b"data\n", form))
         except SigningError as error:
@@ -152,7 +152,7 @@ def test_an_expired_subkey_is_refused_by_name_and_passed_over_by_its_primary(rin
     expired = ring.add(primary, past=True)
     ring.gpg("--quick-set-expire", primary, "1y")
     refused = ring.refuses(expired)
-    command = GpgHints(ring.home).extend(primary, {expired: NOW})
+    command = GpgHints(ring.home).extend(primary, {expired: now()})
     assert f"the signing key {expired} is expired; extend it with {command}" in refused
     assert signer(ring, ring.find(primary)) == primary
 
@@ -160,10 +160,10 @@ def test_an_expired_subkey_is_refused_by_name_and_passed_over_by_its_primary(rin
 def test_a_key_from_the_future_names_the_clock(ring: Keyring) -> None:
     primary = ring.make()
     with pytest.raises(SigningError) as refused:
-        find_key(primary, ring.home, None, NOW - timedelta(days=400))
+        find_key(primary, ring.home, None, now() - timedelta(days=400))
     assert f"the signing key {primary} was made on " in str(refused.value)
     assert "set that clock" in str(refused.value)
-    assert find_key(primary, ring.home, None, NOW).fingerprint == primary
+    assert find_key(primary, ring.home, None, now()).fingerprint == primary
 
 
 def test_a_revoked_key_is_refused(ring: Keyring) -> None:
@@ -181,12 +181,12 @@ def test_a_key_that_goes_bad_while_the_agent_runs_is_told_as_at_a_start(ring: Ke
     subkey = ring.add(primary)
     key = ring.find(subkey)
     extend = GpgHints(ring.home).extend
-    told = f"the signing key {primary} is expired; extend it with {extend(primary, {primary: NOW})}"
+    told = f"the signing key {primary} is expired; extend it with {extend(primary, {primary: now()})}"
     if change == "expired":
         ring.gpg(*unlocked(""), "--quick-set-expire", primary, "seconds=1")
     elif change == "subkey expired":
         ring.gpg(*unlocked(""), "--quick-set-expire", primary, "seconds=1", subkey)
-        told = f"the signing key {subkey} is expired; extend it with {extend(primary, {subkey: NOW})}"
+        told = f"the signing key {subkey} is expired; extend it with {extend(primary, {subkey: now()})}"
     elif change == "revoked":
         certificate = (ring.home / "openpgp-revocs.d" / f"{primary}.rev").read_text().replace(":-----", "-----")
         ring.gpg("--import", data=certificate.encode())
@@ -263,7 +263,7 @@ def test_a_passphrase_file_is_no_hindrance_to_a_key_without_a_passphrase(ring: K
 
 def test_a_home_that_is_none_is_told(tmp_path: Path) -> None:
     with pytest.raises(SigningError, match="correct gnupg_home"):
-        find_key("01234567", tmp_path / "missing", None, NOW)
+        find_key("01234567", tmp_path / "missing", None, now())
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
@@ -276,7 +276,7 @@ def test_a_home_behind_a_closed_directory_is_told_with_that_directory() -> None:
         os.seteuid(65534)
         try:
             with pytest.raises(SigningError, match=f"gnupg_home {closed}/home can't be used: {closed} "):
-                find_key("01234567", closed / "home", None, NOW)
+                find_key("01234567", closed / "home", None, now())
         finally:
             os.seteuid(0)
 

@@ -1,7 +1,6 @@
 """The secret key may lie behind the gpg-agent of another host, whose socket ssh forwards."""
 
 import subprocess
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -13,9 +12,8 @@ from packrat_agent.gpg.standalone_subkey import export_standalone
 from packrat_agent.gpg.verify import verifies
 from packrat_agent.model.tree import SignatureForm
 from packrat_core.errors import SigningError
+from support.keyring import now
 from support.keys import gnupg_home, make_key
-
-NOW = datetime.now(UTC)
 
 
 def redirect(home: Path, socket: str) -> None:
@@ -33,15 +31,15 @@ def test_the_agent_signs_with_a_key_that_lies_on_another_host() -> None:
     with gnupg_home() as there, gnupg_home() as here:
         far = make_key(there, "far")
         subprocess.run(["gpgconf", "--homedir", str(there), "--launch", "gpg-agent"], check=True)
-        public = export_public(find_key(far.fingerprint, there, None, NOW))
+        public = export_public(find_key(far.fingerprint, there, None, now()))
         gpg = ["gpg", "--homedir", str(here), "--batch", "--no-autostart", "--import"]
         subprocess.run(gpg, input=public.binary, check=True, capture_output=True)
         # The restricted socket forbids what gpg needs to be told for a server.
         redirect(here, socket_of(there, "agent-extra-socket"))
         with pytest.raises(SigningError, match="no secret part"):
-            find_key(far.fingerprint, here, None, NOW)
+            find_key(far.fingerprint, here, None, now())
         redirect(here, socket_of(there, "agent-socket"))
-        key = find_key(far.fingerprint, here, None, NOW)
+        key = find_key(far.fingerprint, here, None, now())
         made = make_signature(key, b"data", SignatureForm.BINARY)
         assert verifies(key, b"data", made)
         assert not list(here.glob("private-keys-v1.d/*"))
