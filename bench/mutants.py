@@ -53,6 +53,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     ),
     "packrat_agent/publish/claim.py": ("tests/agent/publish/test_claim.py", "tests/hostile/test_forged.py"),
     "packrat_agent/publish/walk.py": (
+        "tests/agent/publish/test_mounts.py",
         "tests/agent/publish/test_scan_and_gc.py",
         "tests/agent/publish/test_scan_slices.py",
     ),
@@ -62,7 +63,7 @@ TESTS: dict[str, tuple[str, ...]] = {
         "tests/agent/publish/test_writer.py",
     ),
     "packrat_agent/publish/scan_slices.py": ("tests/agent/publish/test_scan_slices.py",),
-    "packrat_agent/publish/gc.py": ("tests/agent/publish/test_scan_and_gc.py",),
+    "packrat_agent/publish/gc.py": ("tests/agent/publish/test_mounts.py", "tests/agent/publish/test_scan_and_gc.py"),
     "packrat_agent/gpg/keyring.py": (
         "tests/agent/gpg/test_keyring.py",
         "tests/agent/gpg/test_key_warnings.py",

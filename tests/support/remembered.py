@@ -66,3 +66,8 @@ def scan_all(
     """Scan root_dir against a state database that remembers these files, with all content."""
     with remembering(files) as store:
         return scan_store(root, store, on_progress=on_progress, unlock=unlock)
+
+
+def damaged_paths(found: Scan) -> list[str]:
+    """Give the paths of the files that a scan found damaged, in order."""
+    return sorted(file.path for file in found.damaged)
