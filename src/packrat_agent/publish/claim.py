@@ -9,6 +9,7 @@ from pathlib import Path
 
 from packrat_agent.config.settings import AGENT_DIR
 from packrat_agent.model.changes import Confirmed
+from packrat_agent.state.lock_files import holder_file, lock_file
 from packrat_agent.state.original import is_original
 from packrat_core.errors import Busy, ConfigError, DiskError, NotOurs
 from packrat_core.fs.atomic import replace, write_new
@@ -54,8 +55,7 @@ def claim(root: Path, state_db: Path, command: str) -> Iterator[Path]:
     with as_disk_error("close to others", own):
         own.chmod(0o700)
     with ExitStack() as held:
-        lock = state_db.with_name(state_db.name + ".lock")
-        held.enter_context(_lock(lock, f"the state database {state_db}", command))
+        held.enter_context(_lock(lock_file(state_db), f"the state database {state_db}", command))
         try:
             held.enter_context(_lock(own / "lock", f"root_dir {root}", command))
         except Busy as busy:
@@ -70,8 +70,8 @@ def check_writable(root: Path, state_db: Path) -> None:
     Raises:
         DiskError: This user may not change something that the agent works with.
     """
-    beside = ("", ".lock", ".lock.holder", "-wal", "-shm")
-    state = [state_db.with_name(state_db.name + end) for end in beside]
+    lock = lock_file(state_db)
+    state = [state_db, lock, holder_file(lock), *(state_db.with_name(state_db.name + end) for end in ("-wal", "-shm"))]
     with as_disk_error("read", root):
         denied = explain_unwritable(root, root / AGENT_DIR, state_db.parent, *state)
     if denied is not None:
@@ -80,7 +80,7 @@ def check_writable(root: Path, state_db: Path) -> None:
 
 @contextmanager
 def _lock(path: Path, what: str, command: str) -> Iterator[None]:
-    holder = path.with_name(path.name + ".holder")
+    holder = holder_file(path)
     with as_disk_error("lock", path):
         lock = FileLock(path)
     with lock:

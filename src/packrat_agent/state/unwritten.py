@@ -15,6 +15,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+from packrat_agent.state.lock_files import holder_file, lock_file
 from packrat_core.fs.locks import is_locked
 
 
@@ -22,7 +23,7 @@ class UnwrittenMark:
     """The lock of one agent, not set at first."""
 
     def __init__(self, state_db: Path) -> None:
-        self._file = _holder_file(state_db)
+        self._file = holder_file(lock_file(state_db))
         self._descriptor: int | None = None
 
     def set(self) -> None:
@@ -44,8 +45,4 @@ class UnwrittenMark:
 
 def is_unwritten(state_db: Path) -> bool:
     """Tell whether an agent at work on this host can't write its state database."""
-    return is_locked(_holder_file(state_db))
-
-
-def _holder_file(state_db: Path) -> Path:
-    return state_db.with_name(f"{state_db.name}.lock.holder")
+    return is_locked(holder_file(lock_file(state_db)))

@@ -7,6 +7,7 @@ import socket
 from dataclasses import dataclass
 from pathlib import Path
 
+from packrat_agent.state.lock_files import holder_file, lock_file
 from packrat_core.fs.open import read_regular
 
 _LOCK = re.compile(r"^\d+: (?:FLOCK|POSIX) +\S+ +WRITE +(\d+) [0-9a-f:]+:(\d+) ", re.MULTILINE)
@@ -29,9 +30,9 @@ def find_holder(state_db: Path) -> Holder | None:
         PermissionError: The directory is closed to this user.
     """
     # Taking the lock to try it would make an agent that starts in this moment give up.
-    lock = state_db.with_name(state_db.name + ".lock")
+    lock = lock_file(state_db)
     try:
-        said = json.loads(read_regular(lock.with_name(lock.name + ".holder"), _LONGEST_BYTES))
+        said = json.loads(read_regular(holder_file(lock), _LONGEST_BYTES))
         pid, host = int(said["pid"]), str(said["host"])[:100]
     except PermissionError:
         raise
