@@ -161,7 +161,7 @@ def test_a_running_agent_says_it_once_and_goes_on_by_itself(lab: Stage, tmp_path
             until_tried(watched)
             assert agent.log.count("waiting") == number_of_faults, agent.log
             assert_whole(lab, agent.log)
-            # What the log calls an error is no secret to monitoring, also where it can't be written down.
+            # What the log calls an error is known to monitoring, also where it can't be written down.
             assert "the agent can't work: " in lab.agent("check", "--disk-free", "0", expect=2).stdout
             switch.unlink()
             agent.until_logged("recovered", number_of_faults)

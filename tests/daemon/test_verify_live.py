@@ -1,4 +1,4 @@
-"""What a running agent replaces while `verify` reads is no fault; what is wrong with the tree is one all the same."""
+"""What a running agent replaces while `verify` reads is not a fault; what is wrong with the tree still is."""
 
 from collections.abc import Iterator
 from pathlib import Path

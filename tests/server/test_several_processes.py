@@ -214,7 +214,7 @@ def test_every_session_that_listens_is_told_of_a_change_after_it_can_be_seen(
     with world(tmp_path, url) as server, psycopg.connect(url, autocommit=True) as listening:
         listening.execute(f"LISTEN {CHANNEL}")
         server.auth("manager")
-        # A login is no change of what mirrors see.
+        # A login changes nothing of what mirrors see.
         assert list(listening.notifies(timeout=0)) == []
         before = listening.execute("SELECT max(id) FROM journal").fetchone()
         assert tag(server).status == 200

@@ -29,7 +29,7 @@ def looks_like(shown: str, printed: str) -> bool:
         found = [(match, may) for what, may in _PLACEHOLDERS if (match := re.match(what, rest))]
         match, may = found[0] if found else (re.match(r"\w+|.", rest, re.DOTALL), "")
         assert match is not None
-        # The width of a column is no part of what is said.
+        # The width of a column does not belong to what is said.
         pattern += may or (r"\s*" if match[0].isspace() else re.escape(match[0]))
         rest = rest[match.end() :]
     return re.search(pattern, printed) is not None

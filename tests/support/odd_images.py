@@ -330,7 +330,7 @@ def bad_images() -> dict[str, bytes]:
         "a zstd layer with zeros behind it": oci(zstd.compress(LAYER) + bytes(8), "+zstd"),
         "a classic gzip layer that ends early": classic(packed[:-9]),
         "a classic zstd layer": classic(zstd.compress(LAYER)),
-        "a diff_id that is no digest": oci(diff_id="sha256:short"),
+        "a diff_id that is not a digest": oci(diff_id="sha256:short"),
         "a diff_id that is not text": oci(diff_id=7),
         "more layers than diff_ids": layout(
             described(two_layers, MANIFEST), blobs=[config, LAYER, OTHER_LAYER, two_layers]
@@ -355,9 +355,9 @@ def bad_images() -> dict[str, bytes]:
         ),
         "a manifest that calls itself otherwise": layout({**top, "mediaType": f"{OCI}.index.v1+json"}, blobs=blobs),
         "an index and an image at once": layout(described(both, MANIFEST), blobs=[config, LAYER, both]),
-        "a subject that is no descriptor": oci(subject={"digest": "x"}),
+        "a subject that is not a descriptor": oci(subject={"digest": "x"}),
         "an index without images": layout(blobs=blobs),
-        "an index that is no JSON": _replace(oci(), "index.json", b"{"),
+        "an index that is not JSON": _replace(oci(), "index.json", b"{"),
         "two images": layout(
             {**top, "annotations": {"org.opencontainers.image.ref.name": "1"}},
             described(two, MANIFEST, annotations={"org.opencontainers.image.ref.name": "2"}),
@@ -366,7 +366,7 @@ def bad_images() -> dict[str, bytes]:
         "two classic images": _replace(
             classic(), "manifest.json", as_json([{"Config": "config.json", "Layers": ["a/layer.tar"]}] * 2)
         ),
-        "a manifest.json that is no JSON": _replace(classic(), "manifest.json", b"[{"),
+        "a manifest.json that is not JSON": _replace(classic(), "manifest.json", b"[{"),
         "an empty manifest.json": _replace(classic(), "manifest.json", b"[]"),
         "a classic configuration missing": classic(Config="nothing.json"),
         "a classic layer missing": classic(Layers=["b/layer.tar"]),

@@ -28,7 +28,7 @@ class Request:
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """The body, {} where it is no object."""
+        """The body, {} where it is not an object."""
         value = json.loads(self.body) if self.body else {}
         return value if isinstance(value, dict) else {}
 

@@ -264,7 +264,7 @@ def _write_json(top: Path, files: Sequence[StoredPackage], key: Key) -> None:
 
 
 def _write_state(server: OriginalServer, path: Path, signed: Mapping[tuple[str, int], str]) -> None:
-    """The database, version 2; its file is no WAL."""
+    """The database, version 2; its file is not a WAL."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with closing(sqlite3.connect(path)) as db, db:
         db.execute("CREATE TABLE control (key text, value text)")

@@ -15,7 +15,7 @@ def is_no_news(repo: Repo, packages: Collection[str], wanted: Wanted, last: Last
         repo: The repository.
         packages: The packages.
         wanted: What the server said, whose records are remembered already.
-        last: What the last sync left; None where that is no basis any more.
+        last: What the last sync left; None where nothing can be built on it.
         store: The state database.
     """
     touched = wanted.touched

@@ -21,5 +21,5 @@ async def read_server_date(packrat: PackratSettings) -> datetime | None:
         try:
             return parsedate_to_datetime(response.headers.get("Date", ""))
         except (ValueError, TypeError, OverflowError, IndexError):
-            # Whatever it makes of text that is no date.
+            # Whatever it makes of text that is not a date.
             return None

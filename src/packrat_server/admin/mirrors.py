@@ -121,7 +121,7 @@ def _note(connection: Connection, name: str, added: Iterable[str]) -> None:
 
 
 def _find_losses(connection: Connection, mirror: str, had: Sequence[str], repo_names: Sequence[str]) -> tuple[str, ...]:
-    """Say what clients of a mirror lose by other repositories; one without files is no loss.
+    """Say what clients of a mirror lose by other repositories; one without files costs them nothing.
 
     Args:
         connection: The transaction, after the change.

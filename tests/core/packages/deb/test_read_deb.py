@@ -42,7 +42,7 @@ def refusal(tmp_path: Path, data: bytes) -> str:
 
 
 def member(name: str, kind: bytes, target: str = "") -> tarfile.TarInfo:
-    """A tar member that is no file."""
+    """A tar member that is not a file."""
     info = tarfile.TarInfo(name)
     info.type, info.linkname = kind, target
     return info
@@ -125,7 +125,7 @@ BAD: dict[str, tuple[Callable[[], bytes], str]] = {
         "its third member is 'gpg', not the data archive",
     ),
     "data of an unknown compression": (lambda: ar(*MEMBERS[:2], ("data.tar.Z", b"x")), "'data.tar.Z'"),
-    "data that is no tar": (lambda: ar(*MEMBERS[:2], ("data.tarx", b"x")), "'data.tarx'"),
+    "data that is not a tar": (lambda: ar(*MEMBERS[:2], ("data.tarx", b"x")), "'data.tarx'"),
     "no data": (lambda: ar(*MEMBERS[:2]), "torn: it has no data archive"),
     "no data, but a signature": (lambda: ar(*MEMBERS[:2], ("_gpg", b"x")), "torn: it has no data archive"),
     "nothing but its format": (lambda: ar(DEBIAN_BINARY), "torn: nothing but debian-binary"),
@@ -197,7 +197,7 @@ BAD: dict[str, tuple[Callable[[], bytes], str]] = {
         f"its control archive has {CONTROL_ARCHIVE_LIMIT + 1} bytes, the limit is",
     ),
     "more members than anybody needs": (lambda: deb_of(bomb(header() * 10_001), "control.tar.gz"), "10000 members"),
-    "a tar size that is no number": (lambda: deb_of(header(b"0000000zzzz\0")), "tar header"),
+    "a tar size that is not a number": (lambda: deb_of(header(b"0000000zzzz\0")), "tar header"),
     "a negative tar size": (lambda: deb_of(header(b"\xff" * 12)), "tar header"),
     "a tar member that is cut off": (
         lambda: deb_of(tar(("control", CONTROL * 20))[:600]),

@@ -68,7 +68,7 @@ BAD = {
     "a package that is a path": (START.replace(b"x", b"../x", 1), "an unusable Package"),
     "a package over two lines": (START.replace(b"x\n", b"x\n y\n", 1), "an unusable Package"),
     "a version with a slash": (START.replace(b"1", b"1/2", 1), "an unusable Version"),
-    "a version that is no ASCII": (START.replace(b"1", "１".encode(), 1), "an unusable Version"),
+    "a version that is not ASCII": (START.replace(b"1", "１".encode(), 1), "an unusable Version"),
     "a continuation line at first": (b" x\n" + START, "begins with a continuation line"),
     "no colon": (START + b"Depends a\n", "a line that is not a field: b'Depends a'"),
     "a comment": (START + b"# Depends: a\n", "a line that is not a field"),
