@@ -9,6 +9,7 @@ from pathlib import Path
 
 from packrat_agent.config.settings import AGENT_DIR
 from packrat_agent.model.changes import Confirmed
+from packrat_agent.publish.server_data import is_server_data
 from packrat_agent.state.lock_files import holder_file, lock_file
 from packrat_agent.state.original import is_original
 from packrat_core.errors import Busy, ConfigError, DiskError, NotOurs
@@ -170,6 +171,7 @@ def refuse_unmanaged(root: Path, state_db: Path, keep: Sequence[Path]) -> None:
         NotOurs: with what was found, and what to do.
         DiskError: one of them can't be read.
     """
+    refuse_server_data(root)
     outer = _find_outer(root)
     if outer is not None:
         raise NotOurs(
@@ -186,6 +188,25 @@ def refuse_unmanaged(root: Path, state_db: Path, keep: Sequence[Path]) -> None:
     found = find_unmanaged(root, keep)
     if found:
         raise _not_ours(root, found)
+
+
+def refuse_server_data(root: Path) -> None:
+    """Refuse, also for a takeover, a root_dir that is the data directory of a packrat-server, or a new one inside it.
+
+    Raises:
+        NotOurs: a packrat-server keeps its data there.
+        DiskError: root_dir can't be read.
+    """
+    with as_disk_error("read", root):
+        inside = Path(os.path.realpath(root))
+        found = next((path for path in (inside, *inside.parents) if is_server_data(os.fspath(path))), None)
+        is_refused = found is not None and (found == inside or not _is_marked(root))
+    if is_refused:
+        where = "is" if found == inside else f"lies in {found},"
+        raise NotOurs(
+            f"root_dir {root} {where} the data directory of a packrat-server, and nothing was touched",
+            hint="set root_dir to a directory of the mirror's own, such as /var/www/repo",
+        )
 
 
 def find_unmanaged(root: Path, keep: Sequence[Path]) -> list[str]:

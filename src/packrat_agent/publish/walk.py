@@ -9,6 +9,7 @@ from operator import attrgetter
 from pathlib import Path
 
 from packrat_agent.config.settings import AGENT_DIR
+from packrat_agent.publish.server_data import is_server_data
 from packrat_core.fs.mounts import mounts_below
 
 _OPEN_DIRECTORY = 0o555
@@ -29,13 +30,15 @@ class Directories:
     """What a walk finds out about directories; all paths are relative to root_dir.
 
     empty: without any file below, deepest first. mounts: mount points, also of files, not entered. nested: each is the
-    root_dir of another agent of this user, not entered. closed: not everybody may look into them. locked: this user may
-    not look into them. deep: each lies in too many others, and is not entered.
+    root_dir of another agent of this user, not entered. server_data: each is the data directory of a packrat-server,
+    not entered. closed: not everybody may look into them. locked: this user may not look into them. deep: each lies in
+    too many others, and is not entered.
     """
 
     empty: list[str] = field(default_factory=list)
     mounts: list[str] = field(default_factory=list)
     nested: list[str] = field(default_factory=list)
+    server_data: list[str] = field(default_factory=list)
     closed: list[str] = field(default_factory=list)
     locked: list[str] = field(default_factory=list)
     deep: list[str] = field(default_factory=list)
@@ -153,6 +156,9 @@ def _enter(name: str, path: str, above: int, status: os.stat_result | None, visi
         return True
     if _is_root_dir(name, above):
         visit.found.nested.append(path)
+        return True
+    if is_server_data(name, above):
+        visit.found.server_data.append(path)
         return True
     if path.count("/") >= _DEEPEST:
         visit.found.deep.append(path)

@@ -109,6 +109,10 @@ def _look(context: MirrorContext, content: Slice, on_progress: OnProgress, *, re
         if not is_kept(path, kept):
             text = f"root_dir of another mirror; it is left alone: move it elsewhere, or remove its {AGENT_DIR}"
             log.warning("untracked", path=path, text=text)
+    for path in found.directories.server_data:
+        if not is_kept(path, kept):
+            text = "data directory of a packrat-server; it is left alone: move it elsewhere, clients may see it"
+            log.warning("untracked", path=path, text=text)
     return Look(is_first, found, began)
 
 

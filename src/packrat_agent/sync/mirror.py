@@ -13,7 +13,7 @@ from packrat_agent.formats.docker.layout import has_signature_api
 from packrat_agent.formats.interface import RenderSettings
 from packrat_agent.model.changes import Retention
 from packrat_agent.model.paths import kept_paths
-from packrat_agent.publish.claim import check_ownership, claim, find_unmanaged, refuse_unmanaged
+from packrat_agent.publish.claim import check_ownership, claim, find_unmanaged, refuse_server_data, refuse_unmanaged
 from packrat_agent.state.database import copy_database
 from packrat_agent.state.facts import TakeoverUnderWay
 from packrat_agent.state.original import find_original, is_original, read_original, set_original_aside
@@ -52,6 +52,7 @@ def ready(config: Config, command: str = "sync", *, adopt: bool = False) -> Iter
     """
     mirror = config.mirror
     keep = sorted(mirror.keep_files)
+    refuse_server_data(mirror.root_dir)
     if not adopt:
         refuse_unmanaged(mirror.root_dir, mirror.state_db, keep)
     with claim(mirror.root_dir, mirror.state_db, command) as staging:
@@ -78,9 +79,11 @@ def ready_for_dry_run(config: Config) -> Iterator[MirrorContext]:
     """Work on a copy of the state database, with a staging directory elsewhere, and lock nothing.
 
     Raises:
+        NotOurs: root_dir is the data directory of a packrat-server.
         DiskError: The state database can't be copied.
         SigningError: The signing key can't be used.
     """
+    refuse_server_data(config.mirror.root_dir)
     state_db = config.mirror.state_db
     with tempfile.TemporaryDirectory(prefix="packrat-agent-") as scratch:
         copy = Path(scratch) / "state.db"
