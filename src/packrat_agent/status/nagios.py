@@ -200,6 +200,9 @@ def _full_syncs(status: Status, limits: Limits) -> Iterator[Finding]:
     elif status.agent.started is not None:
         age_s = status.at - status.agent.started
         yield limits.pass_age_s.judge(age_s), f"no full sync has ended in {human_age(age_s)}"
+    elif limits.allow_stopped:
+        # A `sync` that ends before it works, such as for want of the key, leaves nothing else to judge by.
+        yield Level.WARNING, "no full sync has ended yet"
 
 
 def _repos(status: Status, limits: Limits) -> Iterator[Finding]:

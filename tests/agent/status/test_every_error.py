@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from packrat_agent.config.load import load
 from packrat_agent.model.entries import Refusal
 from packrat_agent.model.records import DistroVersion, PackageFile, Rejection, Repo, Wanted
-from packrat_agent.state.facts import Failure, RefusedConfig
+from packrat_agent.state.facts import Failure, LastFullSync, RefusedConfig
 from packrat_agent.state.store import Store
 from packrat_agent.status.nagios import Level, Limit, Limits, judge
 from packrat_agent.status.prometheus import render_metrics
@@ -60,6 +60,7 @@ def test_no_error_is_hidden_by_its_words_or_by_others(errors: Mapping[str, str])
         try:
             store.wanted.save_repos([REPO])
             store.wanted.remember_wanted("apt-dev", Wanted(frozenset({FILE.uri}), (FILE,), ()), None)
+            store.facts.write(LastFullSync(NOW - 1, NOW, 1.0, 0, 0, 0, 0, complete=True))
             limits = Limits(disk_percent=Limit(), allow_stopped=True)
             assert judge(read_status(config, now=NOW), limits).level is Level.OK
             for state, why in errors.items():

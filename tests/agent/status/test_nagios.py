@@ -123,6 +123,13 @@ def test_files_that_were_left_out_a_full_disk_and_a_stopped_agent_have_their_lev
     assert bench.verdict(allow_stopped=False)[0] is Level.CRITICAL
 
 
+def test_where_a_timer_starts_sync_no_full_sync_at_all_is_not_good(bench: Bench) -> None:
+    level, line = bench.verdict()
+    assert (level, "no full sync has ended yet" in line) == (Level.WARNING, True), line
+    bench.say_good()
+    assert bench.verdict()[0] is Level.OK
+
+
 def test_a_server_that_is_away_is_told_beside_whatever_else_is_wrong(bench: Bench) -> None:
     bench.say_good()
     assert "away" not in bench.verdict(refused=Limit(1))[1]
