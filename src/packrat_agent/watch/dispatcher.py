@@ -42,7 +42,7 @@ class Dispatcher:
         self._paused_until = 0.0
         self.queue = WorkQueue()
         self._workers = Workers(self.queue.wake)
-        self._heartbeat = Heartbeat(self._workers, outage)
+        self._heartbeat = Heartbeat(self._workers, outage, lambda: self.full_syncs.has_failed_look)
         self.checks = RecordChecks(context.store.record_reads, self.queue.wake)
         self.repos = MirrorRepos(context, self.queue, self._workers)
         self.full_syncs = FullSyncs(context, self.queue, self.repos, self.checks, on_progress)

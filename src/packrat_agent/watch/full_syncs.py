@@ -54,6 +54,8 @@ class FullSyncs:
         """The one under way; None between two of them, and until one could begin."""
         self.is_looking_first = False
         """Whether changes wait, since nothing is to be downloaded before the disk was looked at."""
+        self.has_failed_look = False
+        """Whether the last look at the disk that ended failed."""
 
     def __enter__(self) -> Self:
         self._look.__enter__()
@@ -160,9 +162,10 @@ class FullSyncs:
         try:
             seen = self._look.take()
         except DiskError:
-            self.current = None
+            self.current, self.has_failed_look = None, True
             asyncio.get_running_loop().call_later(_LOOK_AGAIN_S, self._make_due)
             raise
+        self.has_failed_look = False
         await full.note(seen)
 
     def _tell(self, full: FullSync) -> None:

@@ -1,6 +1,7 @@
 """Tells the server that the mirror is alive, and the operator that all is well again, once what could be done is."""
 
 import time
+from collections.abc import Callable
 
 from packrat_agent.upstream.client import Packrat
 from packrat_agent.watch.outage_log import OutageLog
@@ -13,9 +14,10 @@ _LONGEST_S = 30.0
 class Heartbeat:
     """One heartbeat after each time that something was done."""
 
-    def __init__(self, workers: Workers, outage: OutageLog) -> None:
+    def __init__(self, workers: Workers, outage: OutageLog, has_failed_look: Callable[[], bool]) -> None:
         self._workers = workers
         self._outage = outage
+        self._has_failed_look = has_failed_look
         self._told_finished = 0
         self._told_at = 0.0
 
@@ -37,6 +39,10 @@ class Heartbeat:
             PackratError: The server can't be told, or it can't be written down.
         """
         await server.heartbeat()
-        self._outage.note_health()
+        if self._has_failed_look():
+            # The server is well; whether the disk is, only the next look can tell, which may take hours.
+            self._outage.note_answer()
+        else:
+            self._outage.note_health()
         # To tell it counts as work, too.
         self._told_finished, self._told_at = self._workers.finished + 1, time.monotonic()

@@ -74,8 +74,7 @@ class OutageLog:
         Raises:
             DiskError: It can't be written down.
         """
-        self._store.facts.note_server(self._server_url, time.time())
-        self._away_since = None
+        self.note_answer()
         if not self.reason:
             return
         self._store.facts.drop(Failure)
@@ -84,6 +83,15 @@ class OutageLog:
         self.reason, self.failures = "", 0
         self._told.clear()
         log.info("recovered", server=self._server_url)
+
+    def note_answer(self) -> None:
+        """Note that the server answers, whatever else is wrong.
+
+        Raises:
+            DiskError: It can't be written down.
+        """
+        self._store.facts.note_server(self._server_url, time.time())
+        self._away_since = None
 
     def delay_s(self, asked_s: float = 0.0) -> float:
         """Say how long to wait before the next try: longer after each failure, and not less than was asked for."""
