@@ -3,7 +3,8 @@
 import os
 import signal
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 
@@ -76,8 +77,9 @@ def sync_command(config_path: Path, dry_run: bool, adopt: bool, accept_removals:
 
     rehearsal = _rehearse(config, confirmed) if adopt and not dry_run and finds_takeover(config) else None
     holding = ready_for_dry_run(config) if dry_run else ready(config, adopt=adopt)
+    figures = nullcontext() if dry_run else _figures_at_end(config)
     try:
-        with holding as context, show_progress(partial(read_totals, config)) as on_progress:
+        with figures, holding as context, show_progress(partial(read_totals, config)) as on_progress:
             summary = until_signalled(lambda: _sync(context, confirmed, on_progress, rehearsal))
     except Busy as busy:
         if busy.runner is None or dry_run or adopt:
@@ -101,6 +103,23 @@ def sync_command(config_path: Path, dry_run: bool, adopt: bool, accept_removals:
         raise summary.disk_error
     if not summary.complete:
         raise Incomplete("the full sync is done, but not everything could be published", hint="see above")
+
+
+@contextmanager
+def _figures_at_end(config: Config) -> Iterator[None]:
+    """Write metrics_file once this sync is over, also where it failed; another agent that is at work writes its own."""
+    mirror, is_ours = config.mirror, True
+    try:
+        yield
+    except Busy:
+        is_ours = False
+        raise
+    finally:
+        if is_ours and mirror.metrics_file is not None and os.path.exists(mirror.state_db):  # noqa: PTH110 as above
+            # It takes a while to import, and few mirrors have such a file.
+            from packrat_agent.status.prometheus import collect
+
+            collect(config)
 
 
 def _rehearse(config: Config, confirmed: Confirmed) -> Rehearsal:
