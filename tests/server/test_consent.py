@@ -333,6 +333,16 @@ def test_a_promotion_goes_through_the_chain(server: Server, tmp_path: Path) -> N
     assert "2 of 2 files refused" in done.stderr
 
 
+def test_a_mark_that_is_repeated_is_noted_and_changes_nothing(server: Server, tmp_path: Path) -> None:
+    name = upload(server, tmp_path, "marked", "--tag", "dev")
+    for do, undo, mark in (("fail", "unfail", "failed"), ("deprocate", "undeprocate", "deprocated")):
+        assert f"{name} (not {mark})\n" in called(server, undo, name).stdout
+        assert f"already {mark}" not in called(server, do, name, "--yes").stdout
+        assert f"{name} (already {mark})\n" in called(server, do, name, "--yes").stdout
+        assert f"not {mark}" not in called(server, undo, name).stdout
+    assert state(server, name) == (["dev"], False, False)
+
+
 def test_a_dry_run_of_a_tag_knows_the_rules(server: Server, tmp_path: Path) -> None:
     name = upload(server, tmp_path, "ruled", "--tag", "dev")
     for words, told in (

@@ -34,6 +34,7 @@ class FileChange:
         check: Says what else is to be noted of a change of this record; raises Rejected where a rule forbids it.
         losing: The tags whose repositories lose a file with this record; None for a change that takes nothing away.
         lost: What is lost in any case, also of a file that is in no repository: `is deleted for good`.
+        needless: Says why a record needs no change, such as `already failed`, or ''; None where `carry_out` says so.
     """
 
     described: str
@@ -41,6 +42,7 @@ class FileChange:
     check: Callable[[Uploader, Record], Awaitable[str]]
     losing: Callable[[Record], Sequence[str]] | None = None
     lost: str = ""
+    needless: Callable[[Record], str] | None = None
 
 
 def change_files(session: dict[str, Any], names: Sequence[str], change: FileChange, consent: Consent) -> None:
@@ -127,6 +129,10 @@ async def _change_all(uploader: Uploader, name: str, records: Records, change: F
                 await _show_dry_run(uploader, uri, record, name, change)
             else:
                 await change.carry_out(uploader, uri, name)
+                # Of a URI, no record was read.
+                note = change.needless(record) if change.needless is not None and record else ""
+                if note:
+                    report(uri, name, [note])
         except SessionEnded:
             raise
         except ServerRefused as error:

@@ -110,29 +110,34 @@ def _mark(action: str, mark: Mark, reason: str) -> FileChange:
     async def carry_out(uploader: Uploader, uri: str, _name: str) -> None:
         await uploader.act(uri, action, reason)
 
+    def needless(record: Record) -> str:
+        return f"already {mark}" if mark in state_of(record).marks else ""
+
     async def check(_uploader: Uploader, record: Record) -> str:
-        state = state_of(record)
-        if mark in state.marks:
-            return f"already {mark}"
-        check_mark(state, mark)
-        return ""
+        note = needless(record)
+        if not note:
+            check_mark(state_of(record), mark)
+        return note
 
     def losing(record: Record) -> Sequence[str]:
         state = state_of(record)
         # Deprocated files have left the repositories already, and a file with the other mark is refused.
         return () if state.marks else sorted(state.tags)
 
-    return FileChange(mark, carry_out, check, losing)
+    return FileChange(mark, carry_out, check, losing, needless=needless)
 
 
 def _unmark(action: str, mark: Mark, reason: str) -> FileChange:
     async def carry_out(uploader: Uploader, uri: str, _name: str) -> None:
         await uploader.act(uri, action, reason)
 
-    async def check(_uploader: Uploader, record: Record) -> str:
+    def needless(record: Record) -> str:
         return "" if mark in state_of(record).marks else f"not {mark}"
 
-    return FileChange(f"no longer {mark}", carry_out, check)
+    async def check(_uploader: Uploader, record: Record) -> str:
+        return needless(record)
+
+    return FileChange(f"no longer {mark}", carry_out, check, needless=needless)
 
 
 fail_command = _marking(
