@@ -12,10 +12,10 @@ from pathlib import Path
 
 import click
 
-from packrat_agent.cli import rotation_advice as advice
 from packrat_agent.cli.as_root import as_owner
 from packrat_agent.cli.key_status import read_noted
 from packrat_agent.cli.next_step import command_line
+from packrat_agent.cli.rotation_advice import RELOAD, Advice
 from packrat_agent.config.edit import change, save
 from packrat_agent.config.ini import read_text
 from packrat_agent.config.load import load
@@ -75,6 +75,7 @@ class _Rotation:
         self._section = section
         self._names = names
         self._noted = read_noted(config, section)
+        self._advice = Advice(section, config.source)
 
     def tell(self) -> None:
         """Say where the rotation stands, and what comes next."""
@@ -82,7 +83,7 @@ class _Rotation:
         phase = _phase(names)
         if phase is None:
             click.echo(f"[{self._section}] signs with {names.sign_key}; no rotation is under way")
-            click.echo(advice.HOW_TO_BEGIN)
+            click.echo(self._advice.how_to_begin())
             return
         is_noted = noted is not None and noted.phase == phase.value
         now = time.time()
@@ -92,9 +93,9 @@ class _Rotation:
                 click.echo(f"! {trouble}")
         else:
             click.echo(f"[{self._section}] phase {phase.value}: mirror.conf says so, and the agent has not read it yet")
-        click.echo(advice.WHAT_NEXT[phase])
+        click.echo(self._advice.what_next(phase))
         if not is_noted:
-            tell_next(advice.RELOAD)
+            tell_next(RELOAD)
 
     def begin(self, name: str) -> None:
         """Offer a new key to clients.
@@ -107,7 +108,7 @@ class _Rotation:
         if names.former_key is not None:
             raise ConfigError(
                 f"the last rotation of [{self._section}] is not over: {names.former_key} still signs beside the key",
-                hint="end it with `packrat-agent key rotate --finish`",
+                hint=f"end it with {self._advice.rotate('--finish')}",
             )
         present, new = self._find(names.sign_key), self._find(name)
         if new == present:
@@ -136,7 +137,7 @@ class _Rotation:
             return
         if names.next_key is None:
             raise ConfigError(
-                f"[{self._section}] offers no other key", hint="begin with `packrat-agent key rotate --begin KEY`"
+                f"[{self._section}] offers no other key", hint=f"begin with {self._advice.rotate('--begin', 'KEY')}"
             )
         new, noted = self._find(names.next_key), self._noted
         if noted is None or noted.phase != Phase.OFFERED or noted.next != new or noted.offered_at is None:
@@ -163,7 +164,7 @@ class _Rotation:
                 return
             raise ConfigError(
                 f"[{self._section}] has no gpg_former_key, so there is nothing to end",
-                hint="`packrat-agent key rotate` says where the rotation stands, and which step comes next",
+                hint=f"{self._advice.rotate()} says where the rotation stands, and which step comes next",
             )
         if noted is None or noted.phase != Phase.SWITCHED or noted.switched_at is None or noted.former is None:
             raise Held(
@@ -176,7 +177,7 @@ class _Rotation:
         values = {"gpg_former_key": None, "gpg_retired_keys": ", ".join(sorted(retired)) or None}
         self._apply(Phase.RETIRED if retired else None, values)
         if not retired:
-            click.echo(advice.ENDED)
+            click.echo(self._advice.ended())
 
     def forget(self) -> None:
         """Stop publishing retired keys.
@@ -211,7 +212,7 @@ class _Rotation:
         new = self._find(name)
         gone = dict.fromkeys(("gpg_next_key", "gpg_former_key", "gpg_retired_keys"))
         self._apply(None, {"gpg_sign_key": new, **gone})
-        click.echo(advice.WITHOUT_OVERLAP)
+        click.echo(self._advice.without_overlap())
 
     def _find(self, name: str) -> str:
         """Find the fingerprint that signs under a name, and try it."""
@@ -276,12 +277,12 @@ class _Rotation:
             ) from None
         click.echo(f"{path} is changed; the agent has not read it yet")
         if phase is not None:
-            click.echo(advice.WHAT_NEXT[phase])
+            click.echo(self._advice.what_next(phase))
         if phase is Phase.OFFERED:
             backup = command_line(path, "key", "backup", "FILE")
-            tell_next(f"{backup}, since the new key exists nowhere else; then {advice.RELOAD}")
+            tell_next(f"{backup}, since the new key exists nowhere else; then {RELOAD}")
         else:
-            tell_next(advice.RELOAD)
+            tell_next(RELOAD)
 
     def _tell_done(self, what: str) -> None:
         click.echo(f"nothing to do: {what}")
