@@ -37,9 +37,11 @@ def test_the_summary_counts_what_was_done(lab: Stage) -> None:
 
 def test_a_dry_run_says_what_would_be_done_and_touches_nothing(lab: Stage) -> None:
     lab.server.put_deb(FIRST)
-    said = lab.agent("sync", "--dry-run").stdout
+    done = lab.agent("sync", "--dry-run")
+    said = done.stdout
     assert "first_1_amd64.deb" in said
     assert "1 would be added" in said
+    assert done.stderr.endswith(" sync` does it\n")
     assert not lab.www.exists()
     assert not any((lab.directory / "state").iterdir())
     lab.agent("sync")

@@ -57,7 +57,9 @@ def test_a_dry_run_says_what_a_takeover_would_do_and_touches_nothing(made: Takeo
     deb = Deb("newest", "1", "amd64")
     made.server.put("newest", "1", deb.file_name, build_deb(deb), arch="x86_64")
     before = made.snapshot()
-    said = made.lab.agent("sync", "--dry-run").stdout.splitlines()
+    done = made.lab.agent("sync", "--dry-run")
+    said = done.stdout.splitlines()
+    assert done.stderr.endswith("sync --adopt` does it\n")
     assert made.snapshot() == before
     assert not made.downloads()
     kept = {line.removeprefix("= ") for line in said if line.startswith("= ")}

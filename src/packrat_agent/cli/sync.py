@@ -95,7 +95,9 @@ def sync_command(config_path: Path, dry_run: bool, adopt: bool, accept_removals:
     show_summary(summary, dry_run=dry_run)
     if dry_run:
         _hold_takeover(summary, confirmed)
-        tell_next(f"{command_line(config_path, 'sync', *(['--adopt'] if adopt else []))} does it")
+        # Without --adopt, a sync refuses what no packrat-agent made.
+        takes_over = adopt or finds_takeover(config)
+        tell_next(f"{command_line(config_path, 'sync', *(['--adopt'] if takes_over else []))} does it")
     elif is_first:
         serve, run = command_line(config_path, "site", "nginx"), command_line(config_path, "run")
         tell_next(f"{serve} (or apache) prints the site file that serves it, {run} follows the server from now on")
