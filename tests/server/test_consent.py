@@ -334,7 +334,7 @@ def test_a_promotion_goes_through_the_chain(server: Server, tmp_path: Path) -> N
 
 
 def test_a_mark_that_is_repeated_is_noted_and_changes_nothing(server: Server, tmp_path: Path) -> None:
-    name = upload(server, tmp_path, "marked", "--tag", "dev")
+    name = upload(server, tmp_path, "marked-again", "--tag", "dev")
     for do, undo, mark in (("fail", "unfail", "failed"), ("deprocate", "undeprocate", "deprocated")):
         assert f"{name} (not {mark})\n" in called(server, undo, name).stdout
         assert f"already {mark}" not in called(server, do, name, "--yes").stdout
