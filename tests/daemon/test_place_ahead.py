@@ -22,6 +22,7 @@ from packrat_agent.sync.download import Retries
 from packrat_agent.sync.full_sync import sync
 from packrat_agent.sync.job import Job
 from packrat_agent.sync.mirror import ready
+from packrat_agent.sync.plan_repo import Asked
 from packrat_agent.sync.repo_sync import sync_repo
 from packrat_agent.upstream.connection import connected
 from packrat_demo.build_deb import Deb, build_deb
@@ -272,7 +273,7 @@ def test_no_change_takes_over_what_is_left_before_that_is_planned(
     seen: list[bool] = []
     sync_asked = repo_sync._sync_asked
 
-    async def note(job: Job, asked: repo_sync._Asked, before: int) -> None:
+    async def note(job: Job, asked: Asked, before: int) -> None:
         seen.append("a" * 64 in job.turn.fetching)
         await sync_asked(job, asked, before)
         seen.append("a" * 64 in job.turn.fetching)
