@@ -157,8 +157,8 @@ def test_a_change_that_comes_between_is_published_at_once_and_nothing_is_lost(
                         assert not result.failed
                         return result
 
-                    mirror.store.wanted.save_repos([*(await server.view()).repos])
-                    [repo] = mirror.store.wanted.repos()
+                    mirror.store.repos.save([*(await server.view()).repos])
+                    [repo] = mirror.store.repos.all()
                     with original.holding("package2_") as second, original.holding("package4_") as third:
                         full = asyncio.ensure_future(run(Order(None, reread=True)))
                         await asyncio.to_thread(second.until_waiting, 1)
