@@ -45,7 +45,7 @@ async def _sync(mirror: MirrorContext, server: Packrat, packages: list[str], pos
         await sync(mirror, server, NOTHING_CONFIRMED, lambda what, files, size: None)
         memory.settle()
         return position
-    [repo] = mirror.store.wanted.repos()
+    [repo] = mirror.store.repos.all()
     changes = await server.changes(position, 0)
     order = Order(changes.repos.get(repo.name) or packages)
     await sync_repo(repo, order, server, mirror, lambda files, size: None)

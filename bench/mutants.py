@@ -30,6 +30,7 @@ TESTS: dict[str, tuple[str, ...]] = {
         "tests/agent/sync/test_shared_downloads.py",
         "tests/hostile/test_answers.py",
     ),
+    "packrat_agent/sync/partial_file.py": ("tests/agent/sync/test_download.py", "tests/hostile/test_answers.py"),
     "packrat_agent/publish/writer.py": (
         "tests/agent/publish/test_writer.py",
         "tests/agent/publish/test_pointers.py",

@@ -66,7 +66,7 @@ def test_signing(mirror: DocsMirror) -> None:
     root = mirror.root
     with page_walk(root, "signing.md", {"B2CAFB61": "root@example.com"}) as walk:
         # The page makes the key that the README's lines have made.
-        # -f: gpg-agent ends when its directory goes, and removes its sockets meanwhile.
+        # -f: gpg-agent ends when its directory goes, and removes its sockets at the same time.
         walk.type(f"systemctl stop packrat-agent; rm -rf {_STATE}/gnupg")
         walk.type(f"install -d -o packrat -g packrat -m 0700 {_STATE}/gnupg")
         assert "packrat" in walk.run("su -s", typed="whoami\n")

@@ -46,7 +46,7 @@ def test_a_kill_between_two_phases_loses_nothing(made: RotationStage) -> None:
         made.lab.agent("sync")
         assert made.faults() == []
         assert (signed_by(made), first_rpm(made)) == (({"old", "new"}, {"new"}), rpm)
-        # Back again: what the new key has signed meanwhile stays as well.
+        # Back again: what the new key has signed stays as well.
         made.set_phase("offered")
         made.lab.agent("sync")
         assert (signed_by(made), first_rpm(made)) == (({"old"}, {"old"}), rpm)

@@ -48,7 +48,7 @@ def with_agent(lab: Stage, work: Callable[[Agent], Awaitable[None]]) -> None:
             async with connected(mirror.config) as server:
                 position = (await server.changes(None, 0)).position
                 await sync(mirror, server, NOTHING_CONFIRMED, lambda what, files, size: None)
-                [repo] = mirror.store.wanted.repos()
+                [repo] = mirror.store.repos.all()
                 await work(Agent(mirror, server, repo, position))
 
     asyncio.run(run())

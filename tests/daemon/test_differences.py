@@ -28,7 +28,7 @@ from support.type_stage import TypeStage, type_stage
 
 
 async def change(mirror: MirrorContext, server: Packrat) -> SyncResult:
-    [repo] = mirror.store.wanted.repos()
+    [repo] = mirror.store.repos.all()
     result = await sync_repo(repo, Order(["one"]), server, mirror, lambda files, size: None)
     assert not result.failed
     return result
@@ -106,7 +106,7 @@ def test_a_change_adds_no_file_to_an_index_that_has_the_former_file_of_its_recor
                         assert not result.failed
 
                     await sync(mirror, server, NOTHING_CONFIRMED, lambda what, files, size: None)
-                    [repo] = mirror.store.wanted.repos()
+                    [repo] = mirror.store.repos.all()
                     await run(Order(["other"]))
                     # The server is rebuilt: the URI of the first file is that of another one.
                     second = put_deb(original, "second")

@@ -1,4 +1,4 @@
-"""Manners of the original server, and what apt gets meanwhile: late answers, names used again, few workers."""
+"""Manners of the original server, and what apt gets from the mirror: late answers, names used again, few workers."""
 
 import threading
 import urllib.request

@@ -22,6 +22,7 @@ from packrat_agent.sync.download import Retries
 from packrat_agent.sync.full_sync import sync
 from packrat_agent.sync.job import Job
 from packrat_agent.sync.mirror import ready
+from packrat_agent.sync.plan_repo import Asked
 from packrat_agent.sync.repo_sync import sync_repo
 from packrat_agent.upstream.connection import connected
 from packrat_demo.build_deb import Deb, build_deb
@@ -156,8 +157,8 @@ def test_a_change_that_comes_between_is_published_at_once_and_nothing_is_lost(
                         assert not result.failed
                         return result
 
-                    mirror.store.wanted.save_repos([*(await server.view()).repos])
-                    [repo] = mirror.store.wanted.repos()
+                    mirror.store.repos.save([*(await server.view()).repos])
+                    [repo] = mirror.store.repos.all()
                     with original.holding("package2_") as second, original.holding("package4_") as third:
                         full = asyncio.ensure_future(run(Order(None, reread=True)))
                         await asyncio.to_thread(second.until_waiting, 1)
@@ -272,7 +273,7 @@ def test_no_change_takes_over_what_is_left_before_that_is_planned(
     seen: list[bool] = []
     sync_asked = repo_sync._sync_asked
 
-    async def note(job: Job, asked: repo_sync._Asked, before: int) -> None:
+    async def note(job: Job, asked: Asked, before: int) -> None:
         seen.append("a" * 64 in job.turn.fetching)
         await sync_asked(job, asked, before)
         seen.append("a" * 64 in job.turn.fetching)

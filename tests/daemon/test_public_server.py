@@ -32,7 +32,7 @@ def test_many_changed_packages_are_synced_though_the_server_does_not_take_their_
         with ready(load(public.config)) as mirror:
             async with connected(mirror.config) as server:
                 await sync(mirror, server, NOTHING_CONFIRMED, lambda what, files, size: None)
-                [repo] = mirror.store.wanted.repos()
+                [repo] = mirror.store.repos.all()
                 await asyncio.to_thread(public.server.put_deb, Deb("second", "1", "all"))
                 changed = ["second", *(f"another-package-with-a-long-name-{number}" for number in range(400))]
                 assert server.login.can_name(changed[:40])

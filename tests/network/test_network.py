@@ -329,7 +329,7 @@ def test_no_socket_is_left_behind(tmp_path: Path, original: OriginalServer) -> N
     def sockets() -> int:
         found = 0
         for link in Path("/proc/self/fd").iterdir():
-            # The server's thread may close it meanwhile.
+            # The server's thread may close it first.
             with suppress(OSError):
                 found += "socket:" in str(link.readlink())
         return found

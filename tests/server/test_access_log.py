@@ -146,7 +146,7 @@ def test_a_file_that_can_not_be_made_stops_no_answer_and_is_made_later(server: W
     try:
         for number in (2, 3):
             whoami(server, log, number)
-        # No line is lost meanwhile.
+        # No line is lost in between.
         log.lines(3, moved)
     finally:
         path.rmdir()

@@ -138,7 +138,7 @@ def test_who_finds_less_than_the_notifier_knows_waits_until_that_is_read_anew(en
         notifier.compare(before, found)
         task = waiting(notifier, Waiter(frozenset({"one"}), None, found))
         await asyncio.sleep(0)
-        # It does not look again and again meanwhile.
+        # It does not look again and again while it waits.
         assert not task.done()
         assert await task is None
         assert notifier.newest_id == found

@@ -272,7 +272,7 @@ def test_a_change_that_somebody_else_made_meanwhile_is_not_undone(server: Server
         def ask(self, losses: object) -> None:
             assert losses
 
-    with pytest.raises(ConfigError, match="mirror race was changed by somebody else meanwhile, so nothing was changed"):
+    with pytest.raises(ConfigError, match="mirror race was changed by somebody else, so nothing was changed"):
         carry_out("mirror race", change, Agreeing(yes=False, dry_run=False))
     assert admin.set_mirror(engine, "race").after == {
         "repositories": "apt-dev, pypi-dev",

@@ -1,4 +1,4 @@
-"""`upload`, `tag`, `fail` and the like: they may be repeated, go through the whole list, and find files by name."""
+"""Commands such as `upload` and `tag`: they may be repeated, go through the whole list, and find files by name."""
 
 import os
 import subprocess

@@ -2,15 +2,17 @@
 
 import gzip
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
+from backports import zstd
 
 from packrat_agent.formats.docker.format import DockerFormat
 from packrat_core.errors import Refused
 from packrat_demo.build_image import Image, build_classic, build_oci, tar
 from packrat_server.inspect_file import Unrecognized, inspect_file
-from support.odd_images import bad_images, classic, misread_images, sound_images
+from support.odd_images import LAYER, as_pzstd_writes, bad_images, classic, misread_images, oci, sound_images
 
 TOOL_LIMIT_S = 120
 
@@ -56,6 +58,25 @@ def test_a_bad_archive_is_refused_at_upload_for_the_reason_that_the_agent_has(tm
         told = upload_refuses(path, kind)
         assert told is not None
         assert reason in told
+
+
+def podman_takes(path: Path, store: Path) -> bool:
+    # podman wants a short path for its state.
+    with tempfile.TemporaryDirectory(prefix="podman-") as run:
+        stores = ["--root", str(store), "--runroot", run, "--storage-driver", "vfs"]
+        command = ["podman", *stores, "pull", "--quiet", f"oci-archive:{path}"]
+        return not subprocess.run(command, capture_output=True, check=False, timeout=TOOL_LIMIT_S).returncode
+
+
+def test_a_layer_of_pzstd_is_refused_as_podman_does_and_for_this_reason(tmp_path: Path) -> None:
+    path = tmp_path / "web.tar"
+    path.write_bytes(oci(zstd.compress(LAYER), "+zstd"))
+    assert podman_takes(path, tmp_path / "store")
+    path.write_bytes(oci(as_pzstd_writes(LAYER), "+zstd"))
+    assert not podman_takes(path, tmp_path / "store")
+    for archive in (oci(as_pzstd_writes(LAYER), "+zstd"), classic(as_pzstd_writes(LAYER))):
+        path.write_bytes(archive)
+        assert "is compressed by pzstd" in (upload_refuses(path) or "")
 
 
 def test_what_clients_misread_is_refused_by_both(tmp_path: Path) -> None:

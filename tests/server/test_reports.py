@@ -192,7 +192,7 @@ def test_a_distribution_version_that_is_added_is_not_published_by_an_earlier_rep
     admin.save_repo(engine, admin.NewRepo("apt-dev", distro_versions=(*others, "bookworm")))
     engine.dispose()
     assert where(server)["lab", "apt-dev"] is False
-    # Such as one that was on its way meanwhile.
+    # Such as one that was on its way already.
     report(server, "lab", "apt-dev", before)
     assert where(server)["lab", "apt-dev"] is False
     report(server, "lab", "apt-dev", position(server))

@@ -1,4 +1,4 @@
-"""Who may upload may not thereby push to prod: roles, rights to single tags, and what a migrated user keeps."""
+"""The right to upload is no right to push to prod: roles, rights to single tags, and what a migrated user keeps."""
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime

@@ -5,6 +5,7 @@ import gzip
 import hashlib
 import io
 import json
+import struct
 import tarfile
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -128,6 +129,12 @@ def frames(data: bytes) -> bytes:
     half = len(data) // 2
     skipped = (0x184D2A50).to_bytes(4, "little") + (5).to_bytes(4, "little") + b"table"
     return zstd.compress(data[:half]) + zstd.compress(data[half:]) + skipped
+
+
+def as_pzstd_writes(data: bytes) -> bytes:
+    """A zstd frame after one that is to be skipped and says how long it is."""
+    packed = zstd.compress(data)
+    return (0x184D2A50).to_bytes(4, "little") + struct.pack("<II", 4, len(packed)) + packed
 
 
 def _described_in_full() -> bytes:
@@ -329,6 +336,8 @@ def bad_images() -> dict[str, bytes]:
         "a gzip layer with zeros behind it": oci(packed + bytes(512), "+gzip"),
         "a zstd layer with zeros behind it": oci(zstd.compress(LAYER) + bytes(8), "+zstd"),
         "a classic gzip layer that ends early": classic(packed[:-9]),
+        "a layer of pzstd": oci(as_pzstd_writes(LAYER), "+zstd"),
+        "a classic layer of pzstd": classic(as_pzstd_writes(LAYER)),
         "a classic zstd layer": classic(zstd.compress(LAYER)),
         "a diff_id that is not a digest": oci(diff_id="sha256:short"),
         "a diff_id that is not text": oci(diff_id=7),

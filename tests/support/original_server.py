@@ -280,7 +280,7 @@ class OriginalServer(Store):
         return found, {"Multi-Object": "True"}
 
     async def _work_on(self, records: int) -> None:
-        """Take the time that so many records cost, longer for each other request that is worked on meanwhile."""
+        """Take the time that so many records cost, longer for each other request that is worked on at the same time."""
         self._gets += 1
         self.gets_at_once = max(self.gets_at_once, self._gets)
         try:

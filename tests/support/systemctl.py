@@ -3,7 +3,7 @@
 
 It does what decides whether an agent can work there: drop-ins, User, Group, StateDirectory with owner and mode,
 ReadWritePaths that must exist, UMask, no capabilities, no environment but that of Environment and EnvironmentFile,
-Type=notify. It does not build the sandbox (ProtectSystem and the like); services without a unit in UNITS go to their
+Type=notify. It does not build the sandbox (such as ProtectSystem); services without a unit in UNITS go to their
 init script.
 
 Takes the command line of systemctl. It runs in a fresh root, with that root's Python.

@@ -128,7 +128,7 @@ def _portions(items: Iterable[Sequence[Item]]) -> Iterator[Sequence[Item]]:
     """Join what a walk gives to portions, each of which is looked at before the next item is found.
 
     A status from before a portion is read would be held against what is known after it, though files are published
-    meanwhile.
+    in between.
     """
     waiting: list[Item] = []
     for some in items:

@@ -52,7 +52,7 @@ class WrittenAhead:
         self._begun: dict[str, Future[os.stat_result]] = {}
 
     def begin(self, contents: Iterable[Content]) -> None:
-        """Begin to write and flush files, one after the other; the caller goes on meanwhile."""
+        """Begin to write and flush files, one after the other, while the caller goes on."""
         for content in contents:
             if content.digest not in self._begun:
                 self._begun[content.digest] = self._thread.submit(self._write, content)

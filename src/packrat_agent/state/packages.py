@@ -1,6 +1,5 @@
-"""Remembers which repositories and package files the server wants, and what was read of these files."""
+"""Remembers which package files the server wants, and what was read of them."""
 
-import json
 import sqlite3
 import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -8,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from packrat_agent.model.entries import Entry, Fragment, Refusal
-from packrat_agent.model.records import DistroVersion, PackageFile, Repo, Wanted
+from packrat_agent.model.records import PackageFile, Wanted
 from packrat_agent.state.database import Database
 from packrat_agent.state.file_rows import (
     FILE_COLUMN_COUNT,
@@ -23,7 +22,6 @@ from packrat_agent.state.file_rows import (
 from packrat_agent.state.file_state import FileState, Unreadable
 from packrat_agent.state.fragments import FragmentSource, read_products
 from packrat_agent.state.listing import missing_from
-from packrat_agent.state.revisions import Revisions
 
 _MANY = 500
 _PAGE = 5000
@@ -60,52 +58,10 @@ class IndexedFile:
 
 
 class WantedFiles:
-    """The repositories and their wanted files in the state database."""
+    """The wanted files of the repositories in the state database."""
 
-    def __init__(self, db: Database, revisions: Revisions) -> None:
+    def __init__(self, db: Database) -> None:
         self._db = db
-        self._revisions = revisions
-
-    def save_repos(self, repos: Sequence[Repo], staying: Collection[str] = ()) -> None:
-        """Remember the mirror's repositories, and forget those it no longer has with their wanted files.
-
-        `staying` names repositories that are left as they are.
-        """
-        with self._db.transaction() as db:
-            names = {repo.name for repo in repos}.union(staying)
-            for (name,) in db.execute("SELECT name FROM repos").fetchall():
-                if name not in names:
-                    self._revisions.advance(name)
-                    db.execute("DELETE FROM repos WHERE name = ?", (name,))
-                    db.execute("DELETE FROM rejections WHERE repo = ?", (name,))
-            for repo in repos:
-                distro_versions = json.dumps([[v.name, v.distro, v.version, v.file_type] for v in repo.distro_versions])
-                db.execute(
-                    "INSERT INTO repos (name, description, directory, kind, distro_versions, show_only_latest, tag) "
-                    "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET "
-                    "description = excluded.description, directory = excluded.directory, kind = excluded.kind, "
-                    "distro_versions = excluded.distro_versions, show_only_latest = excluded.show_only_latest, "
-                    "tag = excluded.tag",
-                    (
-                        *(repo.name, repo.description, repo.directory, repo.kind, distro_versions),
-                        *(repo.show_only_latest, repo.tag),
-                    ),
-                )
-
-    def repos(self) -> tuple[Repo, ...]:
-        """List the repositories as last asked."""
-        rows = self._db.rows(
-            "SELECT name, description, directory, kind, distro_versions, show_only_latest, tag FROM repos ORDER BY name"
-        )
-        return tuple(
-            Repo(
-                *(name, description, directory, kind),
-                tuple(DistroVersion(*v) for v in json.loads(versions)),
-                bool(latest),
-                tag,
-            )
-            for name, description, directory, kind, versions, latest, tag in rows
-        )
 
     def known(self, repo: str, some: Some | None) -> dict[str, PackageFile]:
         """Map the URIs of a repository's wanted files (all, or some) to what they are."""

@@ -21,6 +21,7 @@ from packrat_agent.state.published_names import PublishedNames
 from packrat_agent.state.record_reads import RecordReads
 from packrat_agent.state.rejections import Rejections
 from packrat_agent.state.removals import Removals
+from packrat_agent.state.repos import Repos
 from packrat_agent.state.revisions import Revisions
 from packrat_agent.state.scanned import ScannedFiles
 from packrat_agent.state.scratch import Scratch
@@ -35,7 +36,8 @@ class Store:
         self._db = Database(path)
         self._directory = path.parent
         self.revisions = Revisions()
-        self.wanted = WantedFiles(self._db, self.revisions)
+        self.repos = Repos(self._db, self.revisions)
+        self.wanted = WantedFiles(self._db)
         self.known_tags = KnownTags(self._db)
         self.fragments = Fragments(self._db)
         self.generations = Generations(self._db)

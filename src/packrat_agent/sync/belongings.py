@@ -33,7 +33,7 @@ _SIZE_LIMIT = 64 * 1024 * 1024
 
 def find_owners(store: Store, paths: Iterable[str]) -> Mapping[str, str]:
     """Map path → the package file that it belongs to, of those that belong to one; all relative to root_dir."""
-    repos = [(path_in_root(repo, ""), repo) for repo in store.wanted.repos() if repo.kind in FORMATS]
+    repos = [(path_in_root(repo, ""), repo) for repo in store.repos.all() if repo.kind in FORMATS]
     owners = {}
     for path in paths:
         for directory, repo in repos:
@@ -70,7 +70,7 @@ def take_for_withdrawn(context: MirrorContext, untracked: Iterable[str]) -> froz
     owners = find_owners(context.store, every)
     ours = live.known_of(owners.values())
     reasons = {path: f"belongs to {owner}" for path, owner in owners.items() if owner in ours}
-    repos = {path_in_root(repo, ""): repo for repo in context.store.wanted.repos()}
+    repos = {path_in_root(repo, ""): repo for repo in context.store.repos.all()}
     if context.store.facts.read(TakeoverUnderWay) is not None:
         reasons |= dict.fromkeys(_find_original_indexes(repos, every), "is an index of the original agent")
     taken: dict[str, list[StoredFile]] = {}

@@ -199,7 +199,7 @@ def _sign_and_publish(
         made: What was made.
         rendered: All publications of the repository.
         now: The time that they were rendered for.
-        ahead: The large files among their content that are being written meanwhile.
+        ahead: The large files among their content that are being written already.
     """
     repo, store, result = build.scope.repo, build.store, build.result
     held = tell_held({publication.name: publication.facts for publication in rendered})

@@ -133,7 +133,7 @@ def _removable(context: MirrorContext, seen: Look, summary: Summary) -> list[str
     if (stopped or summary.rejected) and context.store.facts.read(TakeoverUnderWay) is not None:
         # The directory of a repository whose record can't be used is not known yet.
         return []
-    below = tuple(path_in_root(repo, "") for repo in context.store.wanted.repos() if repo.name in stopped)
+    below = tuple(path_in_root(repo, "") for repo in context.store.repos.all() if repo.name in stopped)
     return [path for path in find_untracked(context, seen.found) if not path.startswith(below)]
 
 
@@ -187,7 +187,7 @@ def _collect_untracked(
 
 
 def _is_in_use(context: MirrorContext) -> Callable[[str], bool]:
-    repos = [repo for repo in context.store.wanted.repos() if context.turns.is_working(repo.name)]
+    repos = [repo for repo in context.store.repos.all() if context.turns.is_working(repo.name)]
     # A repository in root_dir itself has the empty directory.
     directories = tuple(f"{repo.directory}/" if repo.directory else "" for repo in repos)
     return lambda path: path.startswith(directories)
@@ -204,6 +204,6 @@ def _tidy_up(context: MirrorContext, seen: Look, is_whole: bool) -> dict[Fragmen
 
 def _sources(context: MirrorContext) -> set[FragmentSource]:
     """Say what makes the fragments of the repositories, with and without a key."""
-    repos = [(FORMATS[repo.kind], repo) for repo in context.store.wanted.repos() if repo.kind in FORMATS]
+    repos = [(FORMATS[repo.kind], repo) for repo in context.store.repos.all() if repo.kind in FORMATS]
     unsigned = {FragmentSource(form.kind, form.fragment_version) for form, _ in repos}
     return unsigned | {context.source_of(form, repo) for form, repo in repos}

@@ -344,7 +344,7 @@ def keep_repos(context: MirrorContext, view: MirrorView, confirmed: Confirmed) -
     roll_forward_all(context.store, context.root, context.kept)
     leaving = _find_leaving(context, view, confirmed)
     results = _tell_leaving(context, leaving)
-    context.store.wanted.save_repos(view.repos, view.unusable.union(left.repo for left in leaving))
+    context.store.repos.save(view.repos, view.unusable.union(left.repo for left in leaving))
     context.store.known_tags.note(view.repos)
     for left in leaving:
         context.store.facts.update_repo(left.repo, held=left.reason)

@@ -28,7 +28,7 @@ def keep_held_versions(view: MirrorView, store: Store, limits: RemovalLimits, *,
     """
     if accepted:
         return view
-    before = {repo.name: repo for repo in store.wanted.repos()}
+    before = {repo.name: repo for repo in store.repos.all()}
     kept = {
         repo.name: versions
         for repo in view.repos

@@ -40,7 +40,7 @@ def note_keys(context: MirrorContext, *, at_start: bool, is_published: bool = Fa
     Raises:
         DiskError: The state database can't be written.
     """
-    keys, facts, repos = context.keys, context.store.facts, context.store.wanted.repos()
+    keys, facts, repos = context.keys, context.store.facts, context.store.repos.all()
     published_at = time.time() if is_published else None
     in_use = KeyInUse(None)
     if keys.main is not None:

@@ -164,7 +164,7 @@ def hold_back_leaving(
     # A repository that was renamed on the server keeps its directory, so its clients lose nothing.
     taken = {repo.directory for repo in repos}
     named = {repo.name for repo in repos}.union(unusable)
-    left = [repo.name for repo in store.wanted.repos() if repo.name not in named and repo.directory not in taken]
+    left = [repo.name for repo in store.repos.all() if repo.name not in named and repo.directory not in taken]
     lost = sum(store.wanted.live_count(name) for name in left)
     live, gone = store.wanted.live_count(None), removals.gone(None, now)
     if lost and (not named or limits.are_exceeded(lost + gone, live + gone)):

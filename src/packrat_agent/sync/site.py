@@ -39,7 +39,7 @@ def keep_site(context: MirrorContext) -> None:
         DiskError: root_dir or the state database can't be written.
     """
     store = context.store
-    repos = store.wanted.repos()
+    repos = store.repos.all()
     publish_site(context)
     present = {repo.name for repo in repos} | {SITE.name}
     for name in store.live.published_repos() - present:
@@ -88,7 +88,7 @@ def publish_own_keys(context: MirrorContext) -> None:
         DiskError: root_dir or the state database can't be written.
     """
     roll_forward(SITE.name, context.store, context.root, context.kept)
-    repos = [repo for repo in context.store.wanted.repos() if repo.kind in FORMATS]
+    repos = [repo for repo in context.store.repos.all() if repo.kind in FORMATS]
     known = context.store.publications.identities(SITE.name)
     publications = list_further_files(OWN_KEYS, _own_keys(context, repos), context.kept)
     tree = declare_unsigned(SITE, publications, known)
@@ -109,7 +109,7 @@ def _own_keys(context: MirrorContext, repos: Sequence[Repo]) -> list[TreeFile]:
 
 def shown_repos(context: MirrorContext) -> list[Repo]:
     """List the repositories that the landing page shows, by name."""
-    return [repo for repo in sorted(context.store.wanted.repos(), key=lambda repo: repo.name) if repo.kind in FORMATS]
+    return [repo for repo in sorted(context.store.repos.all(), key=lambda repo: repo.name) if repo.kind in FORMATS]
 
 
 def introduce_repos(context: MirrorContext, packages: Mapping[str, int]) -> list[Introduction]:

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from packrat_agent.model.changes import Changes
-from packrat_agent.model.records import DistroVersion, MirrorView, PackageFile, Rejection, Repo, Wanted
+from packrat_agent.model.records import MirrorView, PackageFile, Repo, Wanted
 from packrat_agent.upstream.bundles import Bundles
 from packrat_agent.upstream.change_feed import BEGIN_S, SILENT_S, ChangeFeed
 from packrat_agent.upstream.login import Login, LoginState
@@ -25,21 +25,17 @@ from packrat_agent.upstream.package_files import (
     reject_uri,
 )
 from packrat_agent.upstream.read_changes import RECORDS, read_changes, read_names
+from packrat_agent.upstream.read_repos import read_repos
 from packrat_agent.upstream.records import (
-    DISTRO_VERSION,
     MIRROR,
     PACKAGE_FILE,
     REPO,
     REPOS_LIMIT,
     ROOT,
     Unusable,
-    find_overlaps,
     is_marked,
-    present,
-    read_distro_version,
     read_id,
     read_ids,
-    read_repo,
     read_text,
 )
 from packrat_agent.upstream.reports import Reports
@@ -161,7 +157,7 @@ class Packrat:
         if len(names) > REPOS_LIMIT:
             raise ServerBroken(f"the record of mirror {self._name} names more than {REPOS_LIMIT} repositories")
         self._repos = frozenset(names)
-        repos, rejected = await self._read_repos(names)
+        repos, rejected = await read_repos(self._get_many, names)
         try:
             description = read_text(record.get("description"), "description")
         except Unusable:
@@ -182,43 +178,6 @@ class Packrat:
                 raise self.login.explain(error) from None
             hint = "set psk in [packrat]" if self._psk is None else "check name and psk in [packrat]"
             raise ServerRefused(str(error), hint=hint) from None
-
-    async def _read_repos(self, names: Sequence[str]) -> tuple[list[Repo], list[Rejection]]:
-        """Read the records of repositories; one that can't be used is rejected, so that it does not stop the others."""
-        records = await self._asking(lambda: self._client.get_many(REPO, names))
-        distro_versions = await self._distro_versions(records)
-        repos: list[Repo] = []
-        rejected: list[Rejection] = []
-        for name in names:
-            uri = f"{REPO}:{name}:"
-            try:
-                repos.append(read_repo(name, present(records, uri), distro_versions))
-            except Unusable as error:
-                rejected.append(Rejection(uri, str(error)))
-        overlaps = find_overlaps(repos)
-        rejected += [Rejection(f"{REPO}:{name}:", reason) for name, reason in overlaps.items()]
-        return [repo for repo in repos if repo.name not in overlaps], rejected
-
-    async def _distro_versions(self, repos: Mapping[str, Mapping[str, Any]]) -> dict[str, DistroVersion]:
-        # Unusable distribution versions are left out here; `read_repo` then rejects the repositories that need them.
-        names: dict[str, None] = {}
-        for repo in repos.values():
-            listed = repo.get("distroversion_list")
-            for uri in listed if isinstance(listed, list) else ():
-                try:
-                    names[read_id(uri, DISTRO_VERSION)] = None
-                except Unusable:
-                    continue
-        if len(names) > REPOS_LIMIT:
-            raise ServerBroken(f"the repositories name more than {REPOS_LIMIT} distribution versions")
-        records = await self._asking(lambda: self._client.get_many(DISTRO_VERSION, list(names)))
-        found: dict[str, DistroVersion] = {}
-        for name in names:
-            try:
-                found[name] = read_distro_version(name, present(records, f"{DISTRO_VERSION}:{name}:"))
-            except Unusable:
-                continue
-        return found
 
     async def list_wanted(self, repo: Repo, packages: Collection[str] | None = None) -> list[str]:
         """Ask for the URIs of a repository's wanted files, of all packages or of some; the URIs are unchecked."""
@@ -315,7 +274,10 @@ class Packrat:
         )
 
     async def _get_records(self, ids: Sequence[str], *, bulk: bool) -> Mapping[str, Mapping[str, Any]]:
-        return await self._asking(lambda: self._client.get_many(PACKAGE_FILE, ids, bulk=bulk))
+        return await self._get_many(PACKAGE_FILE, ids, bulk=bulk)
+
+    async def _get_many(self, model: str, ids: Sequence[str], *, bulk: bool = False) -> Mapping[str, Mapping[str, Any]]:
+        return await self._asking(lambda: self._client.get_many(model, ids, bulk=bulk))
 
     @property
     def is_busy(self) -> bool:

@@ -289,7 +289,7 @@ def _is_closed(entry: "os.DirEntry[str]") -> bool:
     try:
         return entry.stat(follow_symlinks=False).st_mode & _OPEN_DIRECTORY != _OPEN_DIRECTORY
     except OSError:
-        # Removed meanwhile.
+        # Removed since it was listed.
         return False
 
 

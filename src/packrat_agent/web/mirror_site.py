@@ -40,6 +40,6 @@ def write_mirror_site(mirror: MirrorSettings, server: WebServer, host: str | Non
     """
     with tempfile.TemporaryDirectory(prefix="packrat-agent-") as scratch:
         store = Store(copy_database(mirror.state_db, Path(scratch) / "state.db"))
-        repos = store.wanted.repos()
+        repos = store.repos.all()
         store.close()
     return write_site(server, mirror.root_dir, site_of(mirror, host), repos, FORMATS)

@@ -80,7 +80,7 @@ class LineStream:
                 return line or None
             if len(self._data) > LISTING.size:
                 raise ServerBroken(f"{self._what} answered with a line of more than {LISTING.size} bytes")
-            # Two rounds of the loop: whatever has come to this machine is at hand then.
+            # After two rounds of the loop, whatever has come to this machine can be read.
             await asyncio.sleep(0)
             await asyncio.sleep(0)
             await self._read_more()

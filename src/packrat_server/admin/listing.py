@@ -1,4 +1,4 @@
-"""Lists what an administrator set up, as records for tables and JSON: tags, repositories, mirrors and the like.
+"""Lists what an administrator set up, as records for tables and JSON: such as tags, repositories and mirrors.
 
 The records have the options' words as keys; moments are text in ISO 8601, in UTC. Secrets are in none of them.
 """

@@ -135,7 +135,7 @@ def _change_as_agreed(what: str, change: Callable[[Decide], RecordChange], agree
     def compare(made: RecordChange) -> None:
         if (made.before, made.losses) != (agreed.before, agreed.losses):
             raise ConfigError(
-                f"{what} was changed by somebody else meanwhile, so nothing was changed",
+                f"{what} was changed by somebody else, so nothing was changed",
                 hint="look at it again, and repeat the command if it is still meant",
             )
 

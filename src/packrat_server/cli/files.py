@@ -1,4 +1,4 @@
-"""`packrat-server tag`, `fail` and the like: promote and mark package files, through the API.
+"""Commands such as `packrat-server tag` and `fail`: promote and mark package files, through the API.
 
 1. A command works through its whole list: a file that the server refuses is reported on stderr, the rest is done.
 2. Repeating a command that was carried out succeeds and changes nothing.

@@ -35,7 +35,7 @@ def test_each_line_is_one_that_can_be_shown(text: str) -> None:
 
 
 def test_more_than_a_pipe_holds_stops_nobody() -> None:
-    """The library holds the interpreter's lock meanwhile: nobody reads the pipe."""
+    """While the library writes, it holds the interpreter's lock, so nobody reads the pipe."""
     code = "import ctypes\nlibc = ctypes.PyDLL(None)\nfor _ in range(100): libc.write(2, b'x' * 65536 + b'\\n', 65537)"
     lines = run(code).splitlines()
     assert lines

@@ -71,7 +71,7 @@ class Tree:
 def a_tree(directory: Path) -> Iterator[Tree]:
     (directory / "root").mkdir()
     tree = Tree(directory / "root", Store(directory / "state.db"), Store(directory / "lost.db"))
-    tree.store.wanted.save_repos([Repo("yum-dev", "", "yum-dev", "yum", ())])
+    tree.store.repos.save([Repo("yum-dev", "", "yum-dev", "yum", ())])
     tree.want(SHA, OTHER)
     try:
         yield tree

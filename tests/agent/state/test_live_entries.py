@@ -40,7 +40,7 @@ def stored(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 def fill(directory: Path, top: str) -> tuple[Store, Repo]:
     store = Store(directory / "state.db")
     repo = Repo("apt-dev", "", top, "apt", VERSIONS)
-    store.wanted.save_repos([repo])
+    store.repos.save([repo])
     waiting = entry(5000, package="waiting")
     files = [each.file for each in (*ENTRIES, waiting)]
     store.wanted.remember_wanted(repo.name, Wanted([file.uri for file in files], tuple(files), ()), None)

@@ -22,7 +22,7 @@ def a_file(number: int, sha: str = "a") -> PackageFile:
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     store = Store(tmp_path / "state.db")
-    store.wanted.save_repos([Repo(name, "", name, "apt", ()) for name in (REPO, "other")])
+    store.repos.save([Repo(name, "", name, "apt", ()) for name in (REPO, "other")])
     store.record_reads.note(REPO, [a_file(1), a_file(2)], NOW)
     store.record_reads.note("other", [a_file(1)], NOW)
     return store
@@ -31,7 +31,7 @@ def store(tmp_path: Path) -> Store:
 @pytest.fixture(scope="module")
 def stored(tmp_path_factory: pytest.TempPathFactory) -> Store:
     store = Store(tmp_path_factory.mktemp("state") / "state.db")
-    store.wanted.save_repos([Repo(REPO, "", REPO, "apt", ())])
+    store.repos.save([Repo(REPO, "", REPO, "apt", ())])
     return store
 
 

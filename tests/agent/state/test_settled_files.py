@@ -30,7 +30,7 @@ URIS = [file.uri for file in FILES]
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
     made = Store(tmp_path / "state.db")
-    made.wanted.save_repos([REPO])
+    made.repos.save([REPO])
     made.wanted.remember_wanted(REPO.name, Wanted(URIS, FILES, ()), None)
     made.wanted.set_places(REPO.name, [(file.uri, f"apt-dev/pool/{file.file_name}") for file in FILES])
     yield made
@@ -87,7 +87,7 @@ def on_disk(number: int, sha256: str | None = None, inode: int = 1) -> tuple[Sto
 @pytest.fixture(params=["some signed", "all as they are"])
 def settled(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Store]:
     made = Store(tmp_path / "state.db")
-    made.wanted.save_repos([REPO])
+    made.repos.save([REPO])
     made.wanted.remember_wanted(REPO.name, Wanted([file.uri for file in FEW], FEW, ()), None)
     made.wanted.set_places(REPO.name, [(file.uri, f"apt-dev/pool/{file.file_name}") for file in FEW])
     fragments = {file.sha256: Fragment(b"", file.package, file.version, "all", size=1) for file in FEW}
@@ -172,7 +172,7 @@ def test_a_file_that_nobody_wants_is_noticed_where_all_is_settled(settled: Store
 
 def test_a_withdrawn_file_hides_no_other_one_that_nobody_wants(settled: Store) -> None:
     settled.live.adopt_withdrawn(REPO.name, [on_disk(8)[0]], 1.0)
-    settled.wanted.save_repos([REPO, replace(REPO, name="other", directory="other")])
+    settled.repos.save([REPO, replace(REPO, name="other", directory="other")])
     settled.live.adopt_withdrawn("other", [StoredFile("other/pool/9.deb", "9" * 64, 1, 1, 1)], 1.0)
     assert not settled.has_unwanted(REPO.name)
     assert settled.live.unplaced(REPO.name) == []

@@ -30,7 +30,7 @@ FEW = Retained.FEW_GENERATIONS
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     store = Store(tmp_path / "state" / "state.db")
-    store.wanted.save_repos([REPO])
+    store.repos.save([REPO])
     return store
 
 
@@ -77,11 +77,11 @@ def test_a_path_that_cannot_be_made_is_told(tmp_path: Path) -> None:
 
 def test_repos_come_back_and_those_that_left_are_forgotten(store: Store) -> None:
     other = Repo("other", "", "other", "apt", (), show_only_latest=False)
-    store.wanted.save_repos([REPO, other])
-    assert store.wanted.repos() == (REPO, other)
+    store.repos.save([REPO, other])
+    assert store.repos.all() == (REPO, other)
     remember(store, a_file(1))
-    store.wanted.save_repos([other])
-    assert store.wanted.repos() == (other,)
+    store.repos.save([other])
+    assert store.repos.all() == (other,)
     assert store.wanted.known(REPO.name, None) == {}
 
 
@@ -274,11 +274,11 @@ def test_flags_have_the_numbers_and_words_that_databases_hold() -> None:
 
 
 def test_a_repository_that_can_not_be_read_stays_and_one_that_left_takes_its_rejections_along(store: Store) -> None:
-    store.wanted.save_repos([REPO, replace(REPO, name="other")])
+    store.repos.save([REPO, replace(REPO, name="other")])
     for name in (REPO.name, "other"):
         store.rejections.note(name, [Rejection("/f/9", "odd")])
-    store.wanted.save_repos([], staying=["other"])
-    assert [repo.name for repo in store.wanted.repos()] == ["other"]
+    store.repos.save([], staying=["other"])
+    assert [repo.name for repo in store.repos.all()] == ["other"]
     assert store._db.rows("SELECT repo FROM rejections") == [("other",)]
 
 
@@ -376,5 +376,5 @@ def test_a_revision_advances_with_a_damaged_package_and_a_left_repository_but_no
     assert store.revisions.of(REPO.name) == 1
     store.live.drop_repo(REPO.name, 3.0)
     assert store.revisions.of(REPO.name) == 2
-    store.wanted.save_repos([])
+    store.repos.save([])
     assert (store.revisions.of(REPO.name), store.revisions.of("other")) == (3, 0)

@@ -39,7 +39,7 @@ class Bench:
         self._directory = directory
         self.configure("https://packrat.example.com")
         self.store = Store(self.config.mirror.state_db)
-        self.store.wanted.save_repos([Repo("apt-dev", "", "apt-dev", "apt", (DistroVersion("b", "d", "12", "deb"),))])
+        self.store.repos.save([Repo("apt-dev", "", "apt-dev", "apt", (DistroVersion("b", "d", "12", "deb"),))])
         files = tuple(package_file(number) for number in range(4))
         self.store.wanted.remember_wanted("apt-dev", Wanted(frozenset(f.uri for f in files), files, ()), None)
         self.store.wanted.refuse("apt-dev", [Refusal(files[2], "no control file")])

@@ -58,7 +58,7 @@ def test_no_error_is_hidden_by_its_words_or_by_others(errors: Mapping[str, str])
         config = load(write_mirror_conf(Path(directory), "https://packrat.example.com", name="prod"))
         store = Store(config.mirror.state_db)
         try:
-            store.wanted.save_repos([REPO])
+            store.repos.save([REPO])
             store.wanted.remember_wanted("apt-dev", Wanted(frozenset({FILE.uri}), (FILE,), ()), None)
             store.facts.write(LastFullSync(NOW - 1, NOW, 1.0, 0, 0, 0, 0, complete=True))
             limits = Limits(disk_percent=Limit(), allow_stopped=True)

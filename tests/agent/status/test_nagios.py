@@ -164,7 +164,7 @@ def test_a_server_that_was_away_when_a_timer_last_asked_is_a_warning(bench: Benc
 
 def _publish(store: Store, now: float, *files: tuple[str, int, int]) -> None:
     """Publish files of (path, size, inode)."""
-    repo = store.wanted.repos()[0]
+    repo = store.repos.all()[0]
     written = tuple(StoredFile(path, "a" * 64, size, 1, inode) for path, size, inode in files)
     intended = [LiveFile(path, "s", "a" * 64, size) for path, size, _ in files]
     store.live.begin(repo.name, intended)

@@ -33,7 +33,7 @@ def config(tmp_path: Path) -> Iterator[Config]:
     metrics = f"metrics_file: {tmp_path}/packrat.prom\nmetrics_listen: 9273\n"
     path = write_mirror_conf(tmp_path, name="prod", mirror=metrics)
     store = Store(tmp_path / "state/state.db")
-    store.wanted.save_repos([Repo('a "b"\\c', "", "a", "apt", ())])
+    store.repos.save([Repo('a "b"\\c', "", "a", "apt", ())])
     for fact in (
         Started(pid=1, host=None, at=1000, version="1"),
         ServerHealth(url=None, up=True, since=2000, reason=None),

@@ -60,7 +60,7 @@ def context(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MirrorContext]
     top: Path = tmp_path_factory.mktemp("mirror")
     (top / "state").mkdir()
     with ready(load(write_mirror_conf(top))) as made:
-        made.store.wanted.save_repos([REPO])
+        made.store.repos.save([REPO])
         yield made
 
 
@@ -103,7 +103,7 @@ def test_what_is_said_of_the_files_that_were_touched_is_a_list_of_all(
     found = []
     for name, about in (("apt-all", None), ("apt-touched", touched)):
         repo = replace(REPO, name=name, directory=name)
-        store.wanted.save_repos([REPO, repo], [name for name in ("apt-all", "apt-touched") if name != repo.name])
+        store.repos.save([REPO, repo], [name for name in ("apt-all", "apt-touched") if name != repo.name])
         store.wanted.remember_wanted(name, Wanted([], (), ()), None)
         files = [replace(file, yanked=of == "yanked") for file, of in zip(PACKAGE, before, strict=True) if of != "gone"]
         store.record_reads.note(name, [*files, a_file(100)], NOW)
@@ -131,7 +131,7 @@ def _unread(listing: Listing) -> set[str]:
 
 def test_what_is_told_of_one_package_takes_no_file_of_another(context: MirrorContext) -> None:
     repo = Repo("apt-told", "", "apt-told", "apt", ())
-    context.store.wanted.save_repos([REPO, repo])
+    context.store.repos.save([REPO, repo])
     context.store.record_reads.note(repo.name, [a_file(1), PACKAGE[2]], NOW)
     server = Packrat(CinpClient("http://localhost"), "lab", None)
     for uri, is_taken in ((PACKAGE[2].uri, True), (a_file(3).uri, True), (a_file(1).uri, False)):
@@ -149,7 +149,7 @@ def test_all_that_was_read_is_remembered_also_where_the_reading_breaks_off(
     context: MirrorContext, count: int, breaks_off: bool
 ) -> None:
     repo = Repo(f"apt-{count}-{breaks_off}", "", "apt-noted", "apt", ())
-    context.store.wanted.save_repos([REPO, repo])
+    context.store.repos.save([REPO, repo])
     files = [a_file(number) for number in range(count)]
     notes = _Notes(repo, NOW, context, nullcontext)
     with pytest.raises(ServerUnavailable) if breaks_off else nullcontext():
@@ -201,7 +201,7 @@ def _read_only(context: MirrorContext) -> Iterator[None]:
 
 def test_what_is_read_does_not_wait_for_the_end(context: MirrorContext) -> None:
     repo = Repo("apt-waiting", "", "apt-waiting", "apt", ())
-    context.store.wanted.save_repos([REPO, repo])
+    context.store.repos.save([REPO, repo])
 
     async def read() -> list[int]:
         known = []

@@ -30,7 +30,7 @@ ONE, TWO = (Repo(name, "", name, "apt", ()) for name in ("one", "two"))
 def context(tmp_path: Path) -> Iterator[MirrorContext]:
     (tmp_path / "state").mkdir()
     with ready(load(write_mirror_conf(tmp_path, mirror="grace_period: 0\nkeep_generations: 1\n"))) as made:
-        made.store.wanted.save_repos([ONE, TWO])
+        made.store.repos.save([ONE, TWO])
         yield made
 
 
@@ -94,7 +94,7 @@ def test_what_became_the_mirrors_own_after_the_look_stays(context: MirrorContext
 
 
 def test_a_repository_in_root_dir_itself_is_left_alone_too(context: MirrorContext) -> None:
-    context.store.wanted.save_repos([replace(ONE, directory="")])
+    context.store.repos.save([replace(ONE, directory="")])
     put(context, "untracked")
 
     async def test() -> None:

@@ -13,7 +13,8 @@ import pytest
 
 from packrat_agent.model.entries import Parts, Placement, Plan
 from packrat_agent.sync import local_copies
-from packrat_agent.sync.download import FLUSH_BYTES, Fetched, Retries, fetch
+from packrat_agent.sync.download import Fetched, Retries, fetch
+from packrat_agent.sync.partial_file import FLUSH_BYTES
 from packrat_agent.sync.shared_downloads import SharedDownloads
 from packrat_core.errors import DiskError, ServerUnavailable
 from support.bundle_server import REPO, Answer, placement

@@ -25,7 +25,7 @@ def store(tmp_path: Path) -> Store:
 
 def live(store: Store, counts: Mapping[DistroVersion, int], repo: Repo = REPO) -> list[str]:
     """Have so many live files of each version; gives their URIs."""
-    store.wanted.save_repos([repo])
+    store.repos.save([repo])
     files = tuple(
         PackageFile(f"/{version.name}/{n}", f"p{n}", version.name, "1", "deb", "all", "/x", f"p{n}.deb", f"{n:064x}")
         for version, count in counts.items()

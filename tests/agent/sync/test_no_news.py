@@ -36,7 +36,7 @@ LIVE, YANKED, WAITING, UNKNOWN = (a_file(number) for number in range(4))
 def context(tmp_path: Path) -> Iterator[MirrorContext]:
     (tmp_path / "state").mkdir()
     with ready(load(write_mirror_conf(tmp_path))) as made:
-        made.store.wanted.save_repos([REPO])
+        made.store.repos.save([REPO])
         live = [LIVE, replace(YANKED, yanked=True)]
         made.store.record_reads.note(REPO.name, [*live, WAITING], NOW)
         fragment = Fragment(b"", "hello", "1", "all", (), size=1)

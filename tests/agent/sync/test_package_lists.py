@@ -38,7 +38,7 @@ class Mirror:
         self.context = context
         self.entries: dict[str, Entry] = {}
         self.number = 0
-        context.store.wanted.save_repos([REPO])
+        context.store.repos.save([REPO])
 
     def change(self, new: Sequence[str], gone: Sequence[str] = ()) -> None:
         """Have other packages in the index, and publish it and the page."""
@@ -120,7 +120,7 @@ def test_a_list_goes_with_its_repository(tmp_path: Path) -> None:
     with mirror(tmp_path) as made:
         made.change(["one"])
         publish_site(made.context)
-        made.context.store.wanted.save_repos([replace(REPO, name="other", directory="other")])
+        made.context.store.repos.save([replace(REPO, name="other", directory="other")])
         publish_site(made.context)
         # Shards stay for the grace period, and nothing leads to them.
         assert "index.json" not in made.shards()
@@ -133,7 +133,7 @@ def test_repositories_that_swap_their_directories_swap_their_lists(tmp_path: Pat
         store, context = made.context.store, made.context
         for one, other in (("one", "two"), ("two", "one")):
             repos = [replace(REPO, name="a", directory=one), replace(REPO, name="b", directory=other)]
-            store.wanted.save_repos(repos)
+            store.repos.save(repos)
             for repo in repos:
                 listed = entry(f"of-{repo.name}")
                 store.wanted.remember_wanted(repo.name, Wanted([listed.file.uri], (listed.file,), ()), None)

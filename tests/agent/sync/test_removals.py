@@ -46,7 +46,7 @@ def store(tmp_path: Path) -> Store:
 def live(store: Store, files: dict[str, int]) -> list[Repo]:
     """Make repositories with so many live files each."""
     repos = [a_repo(name) for name in files]
-    store.wanted.save_repos(repos)
+    store.repos.save(repos)
     for repo in repos:
         wanted = offer(repo, range(files[repo.name]))
         store.wanted.remember_wanted(repo.name, wanted, None)
@@ -264,7 +264,7 @@ def test_repositories_that_leave_one_after_the_other_count_together(store: Store
     repos = live(store, {f"r{number}": 10 for number in range(10)})
     for count in (9, 8, 7, 6, 5):
         assert not hold_back_leaving(repos[:count], (), store, LATER, accepted=False)
-        store.wanted.save_repos(repos[:count])
+        store.repos.save(repos[:count])
     [leaving] = hold_back_leaving(repos[:4], (), store, LATER, accepted=False)
     assert leaving.repo == "r4"
     assert not hold_back_leaving(repos[:4], (), store, AT_ONCE, accepted=False), "it was said again"

@@ -26,7 +26,7 @@ NEW = replace(OLD, name="new")
 def context(tmp_path: Path) -> Iterator[MirrorContext]:
     (tmp_path / "state").mkdir()
     with ready(load(write_mirror_conf(tmp_path, mirror="grace_period: 0\n"))) as made:
-        made.store.wanted.save_repos([OLD])
+        made.store.repos.save([OLD])
         yield made
 
 

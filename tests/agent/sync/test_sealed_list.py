@@ -118,7 +118,7 @@ def test_a_list_without_an_end_is_not_read_to_it(tmp_path: Path) -> None:
 
 def fill(store: Store, source: FragmentSource) -> None:
     """Have a repository that wants a package file, whose backup stands in root_dir."""
-    store.wanted.save_repos([Repo("yum-dev", "", "yum-dev", "yum", ())])
+    store.repos.save([Repo("yum-dev", "", "yum-dev", "yum", ())])
     file = PackageFile("/f/1", "hello", "rhel9", "1", "rpm", "x86_64", "/files/x.rpm", "x.rpm", SHA)
     store.wanted.remember_wanted("yum-dev", Wanted(frozenset({file.uri}), (file,), ()), None)
     store.fragments.save(source, {SHA: SIGNED})

@@ -21,10 +21,10 @@ from support.mirror_conf import write_mirror_conf
 def test_the_list_of_images_goes_with_the_last_registry(tmp_path: Path) -> None:
     (tmp_path / "state").mkdir()
     with ready(load(write_mirror_conf(tmp_path, mirror=f"keep_file: {tmp_path}/www/index.html\n"))) as context:
-        context.store.wanted.save_repos([Repo("images", "", "images", "docker", ())])
+        context.store.repos.save([Repo("images", "", "images", "docker", ())])
         publish_site(context)
         assert (context.root / HOST_CATALOG).is_file()
-        context.store.wanted.save_repos([])
+        context.store.repos.save([])
         publish_site(context)
         assert not (context.root / HOST_CATALOG).exists()
 
@@ -34,7 +34,7 @@ def test_what_the_disk_cut_off_of_the_site_is_complete_before_a_key_is_published
     key = SigningKey("A" * 40, "A" * 40, "Own", "ed25519", 255, None, datetime.now(UTC), None, None)
     keys = SigningKeys(None, {"repo apt": PreparedKey(key, PublicKey(b"armored", b"binary"))})
     with ready(load(write_mirror_conf(tmp_path))) as context:
-        context.store.wanted.save_repos([Repo("apt", "", "apt", "apt", ())])
+        context.store.repos.save([Repo("apt", "", "apt", "apt", ())])
         page = ReadyPublication("site", "id", (), (TreeFile("index.html", Content.of(b"page")),), {})
         context.store.intents.begin(intend(UnsignedTree(SITE, (page,), ("site",)), ()))
         with staging_pointers(context.root, SITE) as directory:

@@ -154,7 +154,7 @@ def test_the_mirrors_own_record_is_taken_once() -> None:
 
 
 def test_a_wait_that_is_cancelled_when_something_comes_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    # No burst ends by itself meanwhile, however long this process rests.
+    # No burst ends by itself in this time, however long this process rests.
     monkeypatch.setattr(work_queue, "_QUIET_S", 60.0)
     monkeypatch.setattr(work_queue, "_LONGEST_BURST_S", 60.0)
 

@@ -2,7 +2,7 @@
 
 - apt rejects a Release dated in the future or older than the one it has, so the date only rises.
 - apt asks its user before it accepts another Origin, Label or Codename. So a change of them waits until the operator
-  confirms it; meanwhile, packages are published under the old ones.
+  confirms it; until then, packages are published under the old ones.
 - So that no repository can be served in place of another, Release names its repository: in Label, which clients hold it
   to, and in the field Repository, which only `verify` reads. Suites that were published before it did so stay as they
   are.

@@ -1,7 +1,7 @@
 """Remembers by which names the manifests of an image are signed, and in which order.
 
 A client asks for a manifest by a tag, and for the signatures of this manifest a little later. If the tag moved
-meanwhile, it still needs the signature of that tag. The rules:
+in between, it still needs the signature of that tag. The rules:
 
 1. A name that left a manifest stays signed for as long as withdrawn files stay.
 2. A name keeps its place among the signatures of its manifest, since clients read these one after the other.

@@ -160,7 +160,7 @@ def _mtime_ns(path: Path) -> int:
 
 
 def _read(path: Path) -> bytes | None:
-    """Read a sample; None if it is gone by now, too large to compare, or no file but a pipe or the like."""
+    """Read a sample; None if it is gone by now, too large to compare, or not a regular file."""
     try:
         return read_regular(path.resolve(strict=True), _SAMPLE_LIMIT)
     except (OSError, RuntimeError):

@@ -23,6 +23,11 @@ from packrat_core.packages.parts import naming
 _MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 """First bytes of a compressed layer → its compression; registries allow only these two."""
 _MAGIC_BYTES = 4
+_SKIPPABLE = b"\x2a\x4d\x18"
+"""How a zstd frame without content goes on after its first byte, which is 0x50 to 0x5f.
+
+Source: RFC 8878, section 3.1.2.
+"""
 
 
 def check_payload(file: BinaryIO) -> None:
@@ -93,6 +98,7 @@ def _check_layout(archive: ImageArchive, image: LayoutImage) -> None:
         plain[digest] = inside
     for digest, diff_id in sorted(image.diff_ids):
         if digest in plain and plain[digest] != diff_id:
+            _refuse_skippable(archive, archive.find(blob_name(digest)), digest)
             raise Refused(f"the bytes of its layer {digest} are not those that its configuration names: {diff_id}")
 
 
@@ -110,6 +116,7 @@ def _check_classic(archive: ImageArchive, image: ClassicImage) -> None:
             _refuse_zstd(archive, member, layer)
             plain[member.offset] = _read_to_end(archive, member, unpack=True)[1]
         if plain[member.offset] != layer.diff_id:
+            _refuse_skippable(archive, member, layer.name[:120])
             raise Refused(f"the bytes of its layer {layer.name[:120]} are not those that its configuration names")
 
 
@@ -117,6 +124,13 @@ def _refuse_zstd(archive: ImageArchive, member: TarMember, layer: ClassicLayer) 
     # Its manifest would be of Docker's schema 2, which has no type for layers in zstd.
     if find_compression(archive, member) == "zstd":
         raise Refused(f"its layer {layer.name[:120]} is compressed as zstd; save it as an OCI archive")
+
+
+def _refuse_skippable(archive: ImageArchive, member: TarMember, layer: str) -> None:
+    # podman knows zstd by the first bytes of a frame with content, and can't unpack a layer that begins otherwise.
+    start = archive.open(member).read(_MAGIC_BYTES)
+    if start[1:] == _SKIPPABLE and start[0] & 0xF0 == 0x50:
+        raise Refused(f"its layer {layer} is compressed by pzstd, which podman can't unpack; use zstd")
 
 
 def _read_to_end(archive: ImageArchive, member: TarMember, *, unpack: bool) -> tuple[str, str]:

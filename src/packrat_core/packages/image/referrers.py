@@ -1,4 +1,4 @@
-"""Describes artifacts (signatures, bills of materials and the like) for the list of what refers to an image.
+"""Describes artifacts (signatures, bills of materials and others) for the list of what refers to an image.
 
 Source: OCI Distribution Specification 1.1, "Listing Referrers" and "Referrers Tag Schema".
 """

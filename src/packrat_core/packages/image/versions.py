@@ -2,7 +2,7 @@
 
 - `sha256-<hex>.sig`, `.att`, `.sbom` and `sha256-<hex>` belong to the manifest with that digest and are not versions.
 - `stable`, `main` and `3f2a9c1` (a commit) are not versions either, as nothing shows which is newer.
-- `1.2-rc1`, `-beta`, `-dev` and the like are pre-releases of 1.2.
+- Suffixes such as `1.2-rc1`, `-beta` and `-dev` make pre-releases of 1.2.
 - `1.2-alpine` is a variant of 1.2, as new as 1.2 itself.
 
 Source: semver.org, "Precedence"; cosign, "Signature storage"; OCI Distribution Specification 1.1, "Referrers Tag
@@ -57,14 +57,14 @@ def read_version(tag: str) -> TagVersion | None:
 
 
 def belongs_to_digest(tag: str) -> bool:
-    """Return whether a tag names a signature, attestation or the like, which belongs to a manifest."""
+    """Return whether a tag names a signature, attestation or other artifact, which belongs to a manifest."""
     return tag.startswith("sha") and _BELONGS_TO_DIGEST.fullmatch(tag) is not None
 
 
 def latest_of(tags: Collection[str]) -> str | None:
     """Return the tag that `latest` stands for: the highest release, else the highest pre-release, else the last name.
 
-    None if all tags are of signatures and the like.
+    None if all tags are of signatures and other artifacts.
     """
     versions = {tag: read_version(tag) for tag in tags if not belongs_to_digest(tag)}
 
@@ -82,8 +82,8 @@ def latest_of(tags: Collection[str]) -> str | None:
 def version_order(tag: str) -> Order:
     """Return the sort key of a tag, from low to high versions.
 
-    Numbers are compared as numbers. `1.0-rc1`, `1.0-beta` and the like come before `1.0`; other suffixes come after it,
-    and further numbers after these.
+    Numbers are compared as numbers. Pre-releases such as `1.0-rc1` and `1.0-beta` come before `1.0`; other suffixes
+    come after it, and further numbers after these.
     """
     parts = []
     for part in _PARTS.findall(re.sub(r"^[vV](?=\d)", "", tag)):

@@ -42,7 +42,7 @@ def entry(name: str, data: bytes, directory: Path, created: str = "2026-11-22T11
     path = directory / name
     path.write_bytes(data)
     fragment = replace(FORM.read(path, directory), size=1000 + len(name))
-    # Hashes of what is compressed depend on the zlib at hand.
+    # Hashes of what is compressed depend on the version of zlib.
     digest = f"{len(name):064x}"
     file = PackageFile("/f/1", fragment.name, "pypi", fragment.version, "python", "all", f"/files/{name}", name, digest)
     file = replace(file, created=created)
