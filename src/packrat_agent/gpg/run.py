@@ -107,19 +107,24 @@ def run_gpgv(keys: bytes, signed: bytes, detached: bytes | None, output_limit: i
         return _run(command, b"", output_limit or 0)
 
 
-def run_gpgv_on(keyring: Path, *files: str, data: bytes, passed: Sequence[int] = ()) -> GpgResult:
-    """Verify signatures by a file of public keys; what they sign is not given.
+def run_gpgv_on(
+    keyring: Path, *files: str, data: bytes, passed: Sequence[int] = (), output_limit: int | None = None
+) -> GpgResult:
+    """Verify signatures by a file of public keys.
 
     Args:
         keyring: The file.
         files: The signature and what it signs, as gpgv names files; none for a message on stdin.
         data: What gpgv reads from stdin.
         passed: File descriptors that gpgv inherits; `-&N` names one as a file.
+        output_limit: How many bytes of what is signed to give; None for none of it.
 
     Raises:
         SigningError: gpgv can't be started, or takes too long.
     """
-    return _run(["gpgv", "--enable-special-filenames", "--keyring", str(keyring), "--", *files], data, 0, passed)
+    output = () if output_limit is None else ("--output", "-")
+    options = ("--enable-special-filenames", "--keyring", str(keyring), *output, "--", *files)
+    return _run(["gpgv", *options], data, output_limit or 0, passed)
 
 
 def file_of(data: bytes) -> IO[bytes]:

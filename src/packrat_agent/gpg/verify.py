@@ -93,6 +93,8 @@ def message_verifies(keys: Sequence[SigningKey], data: bytes, message: bytes, *,
         return _is_proven(keys, message) or _is_of(
             keys, run_gpg(keys[0].home, *_WITHOUT_TRUST, "--verify", data=message)
         )
+    if not is_text and _is_proven(keys, message, says=data):
+        return True
     verified = run_gpg(keys[0].home, *_WITHOUT_TRUST, "--output", "-", "--verify", data=message)
     if not _is_of(keys, verified):
         return False
@@ -118,7 +120,9 @@ def holds_as_it_is(message: bytes, data: bytes) -> bool:
     )
 
 
-def _is_proven(keys: Sequence[SigningKey], data: bytes, *files: str, passed: Sequence[int] = ()) -> bool:
+def _is_proven(
+    keys: Sequence[SigningKey], data: bytes, *files: str, passed: Sequence[int] = (), says: bytes | None = None
+) -> bool:
     """Tell whether gpgv finds the signatures to be of these keys and of no other; it starts in half the time of gpg.
 
     If not, gpg decides: it finds keys that stand elsewhere, and the caller may want its reasons.
@@ -128,15 +132,19 @@ def _is_proven(keys: Sequence[SigningKey], data: bytes, *files: str, passed: Seq
         data: What gpgv reads from stdin.
         files: The signature and what it signs, as gpgv names files; none for a message on stdin.
         passed: File descriptors that gpgv inherits.
+        says: What a message has to hold; None where that is known otherwise.
     """
     home = keys[0].home
     # Where keyboxd keeps the keys, the file is what they were at some time before.
     if home is None or (home / _KEYBOXD).exists() or not (home / _KEYRING).is_file():
         return False
+    # With one byte more, so that a longer message is another one.
+    limit = None if says is None else len(says) + 1
     try:
-        return _is_of(keys, run_gpgv_on(home / _KEYRING, *files, data=data, passed=passed))
+        verified = run_gpgv_on(home / _KEYRING, *files, data=data, passed=passed, output_limit=limit)
     except SigningError:
         return False
+    return _is_of(keys, verified) and (says is None or verified.output == says)
 
 
 def _verify(key: SigningKey, data: bytes, signature: bytes) -> GpgResult:

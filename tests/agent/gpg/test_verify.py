@@ -56,14 +56,14 @@ def _verdicts(signers: Sequence[SigningKey], made: Mapping[SignatureForm, bytes]
         verifies_by_all(signers, data, made[SignatureForm.BINARY]),
         verifies_by_all(signers, data, made[SignatureForm.ARMOR]),
         message_verifies(signers, data, clear, is_text=True),
+        message_verifies(signers, data, made[SignatureForm.OPAQUE], is_text=False),
     ]
 
 
 def test_gpgv_and_gpg_alone_give_the_same_verdict(key: Key, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     signer = find_key(key.fingerprint, key.home, None, datetime.now(UTC))
     other = replace(signer, fingerprint="A" * 40)
-    forms = (SignatureForm.BINARY, SignatureForm.ARMOR, SignatureForm.CLEAR)
-    made = {form: make_signature(signer, b"data\n", form) for form in forms}
+    made = {form: make_signature(signer, b"data\n", form) for form in SignatureForm}
     cases = [((signer,), b"data\n"), ((signer,), b"Data\n"), ((other,), b"data\n"), ((signer, other), b"data\n")]
     usual = [_verdicts(signers, made, data) for signers, data in cases]
     with monkeypatch.context() as patched:
@@ -73,7 +73,15 @@ def test_gpgv_and_gpg_alone_give_the_same_verdict(key: Key, tmp_path: Path, monk
         # Nothing else is asked where gpgv has found the signature good.
         _put_in_path(tmp_path / "no-gpg", patched, gpg="exit 2")
         assert [_verdicts(signers, made, data) for signers, data in cases] == usual
-    assert usual == [[True] * 3, [False] * 3, [False] * 3, [False] * 3]
+    assert usual == [[True] * 4, [False] * 4, [False] * 4, [False] * 4]
+
+
+def test_a_message_that_says_more_or_less_is_another_one(key: Key) -> None:
+    signer = find_key(key.fingerprint, key.home, None, datetime.now(UTC))
+    message = make_signature(signer, b"data", SignatureForm.OPAQUE)
+    assert message_verifies((signer,), b"data", message, is_text=False)
+    for said in (b"dat", b"da", b"data\n", b""):
+        assert not message_verifies((signer,), said, message, is_text=False)
 
 
 def test_without_gpgv_gpg_verifies(key: Key, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
