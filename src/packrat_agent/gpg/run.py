@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import IO
 
 from packrat_core.errors import SigningError
+from packrat_core.fs.atomic import write_all
 from packrat_core.fs.open import open_given
 from packrat_core.fs.ownership import first_unusable
 
@@ -106,6 +107,38 @@ def run_gpgv(keys: bytes, signed: bytes, detached: bytes | None, output_limit: i
         return _run(command, b"", output_limit or 0)
 
 
+def run_gpgv_on(
+    keyring: Path, *files: str, data: bytes, passed: Sequence[int] = (), output_limit: int | None = None
+) -> GpgResult:
+    """Verify signatures by a file of public keys.
+
+    Args:
+        keyring: The file.
+        files: The signature and what it signs, as gpgv names files; none for a message on stdin.
+        data: What gpgv reads from stdin.
+        passed: File descriptors that gpgv inherits; `-&N` names one as a file.
+        output_limit: How many bytes of what is signed to give; None for none of it.
+
+    Raises:
+        SigningError: gpgv can't be started, or takes too long.
+    """
+    output = () if output_limit is None else ("--output", "-")
+    options = ("--enable-special-filenames", "--keyring", str(keyring), *output, "--", *files)
+    return _run(["gpgv", *options], data, output_limit or 0, passed)
+
+
+def file_of(data: bytes) -> IO[bytes]:
+    """Give a file in memory with these bytes, for gpg to read or to go on writing; a new file on disk takes longer."""
+    file = open(os.memfd_create("packrat-gpg"), "w+b", buffering=0)  # noqa: PTH123, SIM115 for the caller to close
+    try:
+        write_all(file.fileno(), data)
+        file.seek(0)
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
 def read_home(home: Path | None) -> Path:
     """Name the directory of a keyring, also that of this user's own."""
     if home is not None:
@@ -151,9 +184,8 @@ def _environment() -> dict[str, str]:
 
 def _run(command: Sequence[str], data: bytes, limit: int, passed: Sequence[int] = ()) -> GpgResult:
     with ExitStack() as opened:
-        stdin, messages, status = (opened.enter_context(tempfile.TemporaryFile()) for _ in range(3))
-        stdin.write(data)
-        stdin.seek(0)
+        stdin = opened.enter_context(file_of(data))
+        messages, status = (opened.enter_context(file_of(b"")) for _ in range(2))
         try:
             process = subprocess.Popen(
                 [command[0], "--status-fd", str(status.fileno()), *command[1:]],

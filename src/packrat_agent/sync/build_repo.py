@@ -139,6 +139,8 @@ def _render_beside_flush(build: Build, made: Made) -> tuple[Sequence[Publication
     """Render while the staged package files reach the disk: nobody else should wait for that when it is published."""
     staging = build.context.staging
     staged = [f"{staging}/{sha256}" for sha256 in sorted({package.sha256 for package in made.packages})]
+    if not staged:
+        return _render(build, made)
     with ThreadPoolExecutor(1) as beside:
         flushed = beside.submit(flush_files, staged)
         rendered = _render(build, made)

@@ -1,6 +1,7 @@
 """gpg that hangs or writes without end, as a broken wrapper in PATH does: it is ended, and the error says why."""
 
 import os
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -75,6 +76,13 @@ def test_a_gpg_that_writes_without_end_is_ended(programs: Path, monkeypatch: pyt
     _write_program(programs, "gpg", "exec cat /dev/zero >&2")
     with pytest.raises(SigningError, match="gpg wrote more than 1048576 bytes of messages"):
         run_gpg(None, "--list-keys")
+
+
+def test_to_sign_takes_no_room_for_temporary_files(key: Key, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    signer = find_key(key.fingerprint, key.home, None, datetime.now(UTC))
+    for form in SignatureForm:
+        assert make_signature(signer, b"data\n" * 100_000, form)
 
 
 def test_an_output_of_just_the_limit_is_whole(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,13 +1,20 @@
 """A signature is verified by the key alone, whatever state the rest of the keyring is in."""
 
 import os
+import shutil
 import subprocess
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
 
 from packrat_agent.gpg.keyring import find_key
 from packrat_agent.gpg.signatures import make_signature
-from packrat_agent.gpg.verify import message_verifies, verifies
+from packrat_agent.gpg.signing_key import SigningKey
+from packrat_agent.gpg.verify import message_verifies, verifies, verifies_by_all
 from packrat_agent.model.tree import SignatureForm
 from support.keys import Key
 
@@ -33,3 +40,75 @@ def test_verifying_waits_for_no_check_of_the_web_of_trust(key: Key) -> None:
             assert all(done.result(_WITHIN_S) for done in verified)
         finally:
             lock.unlink()
+
+
+def _put_in_path(programs: Path, monkeypatch: pytest.MonkeyPatch, **scripts: str) -> None:
+    programs.mkdir()
+    for name, script in scripts.items():
+        (programs / name).write_text(f"#!/bin/sh\n{script}\n")
+        (programs / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+
+
+def _verdicts(signers: Sequence[SigningKey], made: Mapping[SignatureForm, bytes], data: bytes) -> list[bool]:
+    clear = made[SignatureForm.CLEAR].replace(b"data\n", data, 1)
+    return [
+        verifies_by_all(signers, data, made[SignatureForm.BINARY]),
+        verifies_by_all(signers, data, made[SignatureForm.ARMOR]),
+        message_verifies(signers, data, clear, is_text=True),
+        message_verifies(signers, data, made[SignatureForm.OPAQUE], is_text=False),
+    ]
+
+
+def test_gpgv_and_gpg_alone_give_the_same_verdict(key: Key, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    signer = find_key(key.fingerprint, key.home, None, datetime.now(UTC))
+    other = replace(signer, fingerprint="A" * 40)
+    made = {form: make_signature(signer, b"data\n", form) for form in SignatureForm}
+    cases = [((signer,), b"data\n"), ((signer,), b"Data\n"), ((other,), b"data\n"), ((signer, other), b"data\n")]
+    usual = [_verdicts(signers, made, data) for signers, data in cases]
+    with monkeypatch.context() as patched:
+        _put_in_path(tmp_path / "no-gpgv", patched, gpgv="exit 2")
+        assert [_verdicts(signers, made, data) for signers, data in cases] == usual
+    with monkeypatch.context() as patched:
+        # Nothing else is asked where gpgv has found the signature good.
+        _put_in_path(tmp_path / "no-gpg", patched, gpg="exit 2")
+        assert [_verdicts(signers, made, data) for signers, data in cases] == usual
+    assert usual == [[True] * 4, [False] * 4, [False] * 4, [False] * 4]
+
+
+def test_a_message_that_says_more_or_less_is_another_one(key: Key) -> None:
+    signer = find_key(key.fingerprint, key.home, None, datetime.now(UTC))
+    message = make_signature(signer, b"data", SignatureForm.OPAQUE)
+    assert message_verifies((signer,), b"data", message, is_text=False)
+    for said in (b"dat", b"da", b"data\n", b""):
+        assert not message_verifies((signer,), said, message, is_text=False)
+
+
+def test_without_gpgv_gpg_verifies(key: Key, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    signer = find_key(key.fingerprint, key.home, None, datetime.now(UTC))
+    signature = make_signature(signer, b"data", SignatureForm.BINARY)
+    gpg = shutil.which("gpg")
+    assert gpg is not None
+    (tmp_path / "gpg").symlink_to(gpg)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert verifies(signer, b"data", signature)
+    assert not verifies(signer, b"Data", signature)
+
+
+def test_the_word_of_gpgv_counts_for_the_keys_of_gpg_only(
+    key: Key, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signer = find_key(key.fingerprint, key.home, None, datetime.now(UTC))
+    asked = tmp_path / "asked"
+    _put_in_path(tmp_path / "programs", monkeypatch, gpgv=f"touch {asked}")
+    assert not verifies(signer, b"data", b"no signature")
+    assert asked.exists()
+    asked.unlink()
+    # GnuPG with keyboxd keeps the keys there.
+    (key.home / "public-keys.d").mkdir()
+    try:
+        assert not verifies(signer, b"data", b"no signature")
+        assert not verifies(replace(signer, home=None), b"data", b"no signature")
+        assert not asked.exists()
+    finally:
+        (key.home / "public-keys.d").rmdir()
