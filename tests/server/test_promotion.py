@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from packrat_core.errors import Refused, ServerRefused
 from packrat_core.packages.deb.control import check_file_name
 from packrat_demo.build_deb import Deb, build_deb
+from packrat_server.api.schema import MODELS
 from packrat_server.cli import main as cli
 from packrat_server.client.refusals import explain
 from packrat_server.promotion.retention import delete_surplus
@@ -365,3 +366,15 @@ def test_file_names_in_use_are_told(server: World) -> None:
 
     assert in_use("used_1_all.deb") is True
     assert in_use("unused_1_all.deb") is False
+
+
+@pytest.mark.parametrize("action", [one.name for one in MODELS[PACKAGE_FILE].actions.values() if not one.static])
+@pytest.mark.parametrize(
+    "arguments", [{"tag": "/api/v2/Attrib/Tag:dev:"}, {"tag": "/api/v2/Attrib/Tag:none:"}, {"tag": 7}, {}]
+)
+def test_that_a_file_does_not_exist_is_told_before_anything_else(
+    server: World, action: str, arguments: dict[str, Any]
+) -> None:
+    answer = server.call("CALL", f"{PACKAGE_FILE}:999999:({action})", arguments, "manager")
+    assert answer.status == 404
+    assert answer.value == {"model_path": PACKAGE_FILE, "object_id": "999999"}

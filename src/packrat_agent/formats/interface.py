@@ -109,8 +109,9 @@ class RenderRequest:
         memo: a cache that the format fills in one render and uses in the next; often empty. The result never depends
             on it.
         scratch: where `memo` keeps what is too large for memory.
-        kept: indexes that changes have left; one that says the same as `standing` is used as it is. Only where there
-            are no other entries.
+        kept: what changes have left in `memo`, where all is decided again. An index in it that says the same as
+            `standing` is used as it is; those are there only where there are no other entries. Anything else is
+            compared with what is rendered.
         standing: more entries of the repository, which are not held in memory; only for formats that keep their index.
     """
 

@@ -1,11 +1,11 @@
 """The index files of a repository: rendered, signed, and published."""
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from functools import cached_property
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, overload
 
 from packrat_agent.model.records import Repo
 
@@ -139,30 +139,56 @@ class PendingFile:
         return tuple(zip(self.signs, signers, strict=True))
 
 
-F = TypeVar("F", bound=TreeFile | TreeLink | PendingFile)
-
-
 @dataclass(frozen=True, slots=True)
 class Since:
     """How a publication differs from an earlier one; every other file stands as that one left it.
 
-    identity: that of the earlier publication. changed: the paths of files that are new or have other bytes.
-    gone_content, gone_pointers: the paths that are named no more, the pointer that was published last first.
+    identity: that of the earlier publication. gone_content, gone_pointers: the paths that are named no more, the
+    pointer that was published last first. content, pointers: the files that are new or have other bytes. places: where
+    each of these pointers stands among all, counted from 1.
     """
 
     identity: str
-    changed: frozenset[str]
     gone_content: tuple[str, ...]
     gone_pointers: tuple[str, ...]
-
-
-def find_looked_at(files: Sequence[F], since: Since | None) -> Sequence[F]:
-    """Give those files of a publication that may differ from what stands there."""
-    # An image with 2,000 tags has 6,000 files, and a change of a tag comes by here several times.
-    return files if since is None else [file for file in files if file.path in since.changed]
+    content: tuple[TreeFile | TreeLink | PendingFile, ...] = field(default=(), compare=False)
+    pointers: tuple[TreeFile | TreeLink | PendingFile, ...] = field(default=(), compare=False)
+    places: tuple[int, ...] = field(default=(), compare=False)
 
 
 F_co = TypeVar("F_co", covariant=True)
+
+
+class LateFiles(Sequence[F_co]):
+    """Files that are listed when somebody asks for all: of the 6,000 of an image, a change of a tag looks at a few."""
+
+    def __init__(self, make: Callable[[], tuple[F_co, ...]]) -> None:
+        """Take what lists them."""
+        self._make = make
+
+    @cached_property
+    def _files(self) -> tuple[F_co, ...]:
+        return self._make()
+
+    @overload
+    def __getitem__(self, at: int) -> F_co: ...
+    @overload
+    def __getitem__(self, at: slice) -> tuple[F_co, ...]: ...
+    def __getitem__(self, at: int | slice) -> F_co | tuple[F_co, ...]:
+        """Give one file, or some."""
+        return self._files[at]
+
+    def __len__(self) -> int:
+        """Count them."""
+        return len(self._files)
+
+    def __eq__(self, other: object) -> bool:
+        """Tell whether other files are the same, in the same order."""
+        return isinstance(other, Sequence) and self._files == tuple(other)
+
+    def __hash__(self) -> int:
+        """Hash them as a tuple."""
+        return hash(self._files)
 
 
 # No slots: an alias sets __orig_class__ on what it makes, which a frozen class with slots refuses with a TypeError.
@@ -174,14 +200,14 @@ class _Publication(Generic[F_co]):
     `content` may appear in any order; then `pointers` are replaced one by one, in this order. `facts` are remembered
     with the publication and handed to the next `render`. `former` are paths of pointers that earlier versions of the
     agent wrote: what stands there is withdrawn like content; any other pointer that is left out is removed at once.
-    `since` spares the files that stand already, where the publication of that identity is live; None: all are looked
-    at.
+    `since` tells the files that differ, where the publication of that identity is live; None: all are looked at. What
+    is ready with `since` has these files alone.
     """
 
     name: str
     identity: str
-    content: tuple[F_co, ...]
-    pointers: tuple[F_co, ...]
+    content: Sequence[F_co]
+    pointers: Sequence[F_co]
     facts: Mapping[str, str] = field(default_factory=dict)
     former: tuple[str, ...] = ()
     since: Since | None = field(default=None, compare=False)

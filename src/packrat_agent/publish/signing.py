@@ -20,10 +20,10 @@ from packrat_agent.model.tree import (
     SignatureForm,
     SignedTree,
     Signer,
+    Since,
     TreeFile,
     TreeLink,
     UnsignedTree,
-    find_looked_at,
 )
 
 log = structlog.get_logger()
@@ -106,7 +106,7 @@ def declare_unsigned(repo: Repo, rendered: Sequence[Publication], live: Mapping[
 def _changed(
     repo: Repo, rendered: Sequence[Publication], signers: Signers | None, live: Mapping[str, str]
 ) -> list[Publication]:
-    """Choose the publications that differ, each with `since` only if that publication is live."""
+    """Choose the publications that differ, each with `since` and what differs alone if that publication is live."""
     # A Python repository has a publication for each of its projects, which may be many thousands.
     changed, where = [], _place_and_signers(repo, signers)
     for publication in rendered:
@@ -114,7 +114,10 @@ def _changed(
         if known == _identify(publication.identity, where):
             continue
         is_base_live = since is not None and known == _identify(since.identity, where)
-        changed.append(publication if is_base_live else replace(publication, since=None))
+        if since is not None and is_base_live:
+            changed.append(replace(publication, content=since.content, pointers=since.pointers))
+        else:
+            changed.append(replace(publication, since=None))
     return changed
 
 
@@ -124,8 +127,7 @@ def _names(publications: Sequence[Publication]) -> tuple[str, ...]:
 
 def _pending(publication: Publication) -> list[PendingFile]:
     """List the files that wait for the key."""
-    groups = (find_looked_at(group, publication.since) for group in (publication.content, publication.pointers))
-    return [file for group in groups for file in group if isinstance(file, PendingFile)]
+    return [file for file in (*publication.content, *publication.pointers) if isinstance(file, PendingFile)]
 
 
 def _ready(
@@ -133,19 +135,27 @@ def _ready(
 ) -> ReadyPublication:
     by_hash = [
         TreeFile(f"{file.by_hash_dir}/{made[file.path].content.digest}", made[file.path].content)
-        for file in find_looked_at(publication.pointers, publication.since)
+        for file in publication.pointers
         if isinstance(file, PendingFile) and file.by_hash_dir and file.path in made
     ]
-    content = find_looked_at(publication.content, publication.since)
     return ReadyPublication(
         publication.name,
         publication_identity(repo, publication.identity, signers),
-        (*_with_signatures(content, made), *by_hash),
+        (*_with_signatures(publication.content, made), *by_hash),
         _with_signatures(publication.pointers, made),
         publication.facts,
         publication.former,
-        publication.since,
+        _since(publication, made),
     )
+
+
+def _since(publication: Publication, made: Mapping[str, TreeFile]) -> Since | None:
+    """Tell of what differs only what the files of the publication do not tell, without those that are left out."""
+    if publication.since is None:
+        return None
+    placed = zip(publication.pointers, publication.since.places, strict=True)
+    places = tuple(place for file, place in placed if not isinstance(file, PendingFile) or file.path in made)
+    return replace(publication.since, content=(), pointers=(), places=places)
 
 
 def _with_signatures(

@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from itertools import groupby
+from itertools import groupby, repeat
 from pathlib import Path
 
 from packrat_agent.model.dates import rising
@@ -24,7 +24,6 @@ from packrat_agent.model.tree import (
     Retained,
     TreeFile,
     TreeLink,
-    find_looked_at,
 )
 from packrat_agent.publish.directories import OpenDirectories
 from packrat_agent.publish.pointers import show_pointers, staged_name, staging_pointers
@@ -62,22 +61,17 @@ def intend(
     # In the order of their paths the state database writes them in half the time.
     files = sorted(packages, key=lambda package: package.path)
     for publication in tree.publications:
-        changed = publication.since.changed if publication.since is not None else None
-        for group, is_pointer in ((publication.content, False), (publication.pointers, True)):
-            for rank, file in enumerate(group, start=1):
-                if changed is not None and file.path not in changed:
-                    continue
+        content, shown = publication.content, publication.pointers
+        places = publication.since.places if publication.since is not None else range(1, len(shown) + 1)
+        for group, ranks in ((content, repeat(0, len(content))), (shown, places)):
+            for file, rank in zip(group, ranks, strict=True):
                 path = path_in_root(tree.repo, file.path)
                 if isinstance(file, TreeLink):
                     digest, size = link_digest(file.target), len(file.target)
-                    files.append(
-                        LiveFile(path, publication.name, digest, size, rank * is_pointer, retained=Retained.AS_PACKAGE)
-                    )
+                    files.append(LiveFile(path, publication.name, digest, size, rank, retained=Retained.AS_PACKAGE))
                     continue
-                content = file.content
-                files.append(
-                    LiveFile(path, publication.name, content.digest, content.size, rank * is_pointer, file.retained)
-                )
+                digest, size = file.content.digest, file.content.size
+                files.append(LiveFile(path, publication.name, digest, size, rank, file.retained))
     named = tuple(replace(publication, content=(), pointers=()) for publication in tree.publications)
     leaving = tuple(path for path in _leaving(tree, pointers or {}) if not is_kept(path, kept))
     return Intent(tree.repo, named, tree.publication_names, tuple(files), leaving, tuple(withdrawn))
@@ -143,7 +137,7 @@ def _make_ready(work: "_Work", tree: ReadyTree, packages: Sequence[LiveFile]) ->
     # 3. All new pointers, beside the tree.
     with staging_pointers(work.root, tree.repo) as directory:
         for publication in tree.publications:
-            for pointer in find_looked_at(publication.pointers, publication.since):
+            for pointer in publication.pointers:
                 _stage_pointer(work, pointer, directory)
         done("pointers-staged")
         flush_files(work.unflushed)

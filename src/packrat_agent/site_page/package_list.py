@@ -214,8 +214,7 @@ def publish_list(repo: Repo, now: Cut, before: Sequence[Shard] | None, index: st
     since = None
     if before is not None:
         gone = tuple(f"{directory}/{sha256}.json" for sha256 in sorted(known.difference(named)))
-        changed = frozenset(file.path for file in (*content, pointer))
-        since = Since(list_identity(repo, before), changed, gone, ())
+        since = Since(list_identity(repo, before), gone, (), content, (pointer,), (1,))
     rows = [[shard.first, shard.sha256, shard.size, shard.packages] for shard in now.shards]
     facts = {_OF: index, _SHARDS: json.dumps(rows, separators=(",", ":"))}
     return Publication(list_name(repo), list_identity(repo, now.shards), content, (pointer,), facts, since=since)

@@ -103,4 +103,4 @@ def _read_since(written: Sequence[Any] | None = None) -> Since | None:
     if written is None:
         return None
     identity, gone_content, gone_pointers = written
-    return Since(identity, frozenset(), tuple(gone_content), tuple(gone_pointers))
+    return Since(identity, tuple(gone_content), tuple(gone_pointers))

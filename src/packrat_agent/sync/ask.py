@@ -58,16 +58,14 @@ async def ask_wanted(
     """
     if order.packages is not None and not order.packages:
         return Wanted(frozenset(), (), ())
-    asked_at = time.time()
-    yanked: Collection[str] | None = frozenset() if FORMATS[repo.kind].has_yanked else None
-    marks = server.has_kept and yanked is not None
-    told = await _take_told(repo, order, server, context)
-    list_files = partial(_list, repo, order, server, context, told)
-    listing = await list_files(Which.KEPT if marks else Which.WANTED)
-    # In this order a file that is deprecated, or no longer, between the two answers is in the first all the same.
-    yanked = await list_files(Which.DEPRECATED) if marks else yanked
-    touched = told.touched if told else None
-    compared = await in_thread(_compare, _Answer(listing, yanked, touched), repo, order, context, asked_at)
+    asked_at, told = time.time(), server.told.take(repo.name, order.packages)
+    compared = None
+    if told is not None:
+        compared = await in_thread(_compare_told, told, repo, order, context, asked_at, marks=_marks(repo, server))
+    if compared is None:
+        told, answer = None, await _list_all(repo, order, server, context)
+        compared = await in_thread(_compare, answer, repo, order, context, asked_at)
+    listing, yanked = compared.answer.listing, compared.answer.yanked
     files, notes = list(compared.files), _Notes(repo, told.asked_at if told else asked_at, context, alone)
     work.read(listing.unread_count, compared.new)
 
@@ -86,7 +84,7 @@ async def ask_wanted(
         unread = Unread(listing.unread_count, listing.portions(RECORDS_AT_ONCE, unread=True))
         await server.read_unread(unread, compared.rejected, remember, turn, told)
     rejected = compared.rejected.all()
-    return Wanted(listing, _mark(files, yanked), rejected, yanked, compared.names_all_known, touched)
+    return Wanted(listing, _mark(files, yanked), rejected, yanked, compared.names_all_known, compared.answer.touched)
 
 
 def _mark(files: Sequence[PackageFile], yanked: Collection[str] | None) -> tuple[PackageFile, ...]:
@@ -163,41 +161,29 @@ async def _note(repo: Repo, read: Sequence[PackageFile], asked_at: float, contex
         return await in_thread(store.record_reads.note, repo.name, read, asked_at)
 
 
-async def _take_told(repo: Repo, order: Order, server: Packrat, context: MirrorContext) -> ToldFiles | None:
-    """Take what the server said of the files when it told the change, unless it has become doubtful since."""
-    told, reads = server.told.take(repo.name, order.packages), context.store.record_reads
-
-    def is_usable(told: ToldFiles) -> bool:
-        if not reads.is_trusted(told.asked_at):
-            return False
-        # What is told of one package takes no file of another.
-        return told.touched is None or reads.packages_of(repo.name, told.touched) <= frozenset(order.packages or ())
-
-    return told if told is not None and await in_thread(is_usable, told) else None
+def _marks(repo: Repo, server: Packrat) -> bool | None:
+    """Tell whether the server lists which files of a repository are yanked; None where its clients know none."""
+    return server.has_kept if FORMATS[repo.kind].has_yanked else None
 
 
-def _told_uris(told: ToldFiles, which: Which) -> Sequence[str]:
-    match which:
-        case Which.WANTED:
-            return tuple(told.wanted)
-        case Which.DEPRECATED:
-            return tuple(told.deprecated)
-        case Which.KEPT:
-            return (*told.wanted, *told.deprecated)
+async def _list_all(repo: Repo, order: Order, server: Packrat, context: MirrorContext) -> "_Answer":
+    marks = _marks(repo, server)
+    list_files = partial(_list, repo, order, server, context)
+    listing = await list_files(Which.KEPT if marks else Which.WANTED)
+    # In this order a file that is deprecated, or no longer, between the two answers is in the first all the same.
+    return _Answer(listing, await list_files(Which.DEPRECATED) if marks else _none_yanked(marks), None)
 
 
-async def _list(
-    repo: Repo, order: Order, server: Packrat, context: MirrorContext, told: ToldFiles | None, which: Which
-) -> Listing:
-    listing = context.store.new_listing()
-    if told is not None:
-        await in_thread(listing.add, _told_uris(told, which))
-    else:
-        expected = 0
-        if which is not Which.DEPRECATED:
-            expected = await in_thread(context.store.wanted.count, repo.name, order.packages)
-        sink = Sink(listing.clear, lambda uris: in_thread(listing.add, uris), expected)
-        await server.list_wanted_into(sink, repo, order.packages, which)
+def _none_yanked(marks: bool | None) -> Collection[str] | None:
+    return None if marks is None else frozenset()
+
+
+async def _list(repo: Repo, order: Order, server: Packrat, context: MirrorContext, which: Which) -> Listing:
+    listing, expected = context.store.new_listing(), 0
+    if which is not Which.DEPRECATED:
+        expected = await in_thread(context.store.wanted.count, repo.name, order.packages)
+    sink = Sink(listing.clear, lambda uris: in_thread(listing.add, uris), expected)
+    await server.list_wanted_into(sink, repo, order.packages, which)
     return listing
 
 
@@ -209,6 +195,7 @@ class _Compared:
     are not known. files: The trusted records, in a dry run. rehearsed: Those that a rehearsal has read.
     """
 
+    answer: "_Answer"
     names_all_known: bool
     new: int
     rejected: Rejected
@@ -223,6 +210,31 @@ class _Answer:
     listing: Listing
     yanked: Collection[str] | None
     touched: frozenset[str] | None
+
+
+def _compare_told(
+    told: ToldFiles, repo: Repo, order: Order, context: MirrorContext, asked_at: float, *, marks: bool | None
+) -> _Compared | None:
+    """Compare what the server said of the files when it told the change, unless it has become doubtful since.
+
+    Args:
+        told: What it said.
+        repo: The repository.
+        order: Of which packages.
+        context: The mirror.
+        asked_at: When the sync began to ask.
+        marks: Whether the server lists which files are yanked; None where clients of the repository know none.
+    """
+    reads = context.store.record_reads
+    if not reads.is_trusted(told.asked_at):
+        return None
+    # What is told of one package takes no file of another.
+    if told.touched is not None and not reads.packages_of(repo.name, told.touched) <= frozenset(order.packages or ()):
+        return None
+    listing = context.store.new_listing()
+    listing.add((*told.wanted, *told.deprecated) if marks else tuple(told.wanted))
+    answer = _Answer(listing, frozenset(told.deprecated) if marks else _none_yanked(marks), told.touched)
+    return _compare(answer, repo, order, context, asked_at)
 
 
 def _compare(answer: _Answer, repo: Repo, order: Order, context: MirrorContext, asked_at: float) -> _Compared:
@@ -265,4 +277,4 @@ def _compare(answer: _Answer, repo: Repo, order: Order, context: MirrorContext, 
     is_any_gone = known_count < store.wanted.count(repo.name, some)
     if is_change or is_any_gone or store.wanted.are_marks_other(repo.name, some, answer.yanked):
         store.facts.note_behind(repo.name, order.heard_at or asked_at)
-    return _Compared(order.packages is None and not is_any_gone, new, rejected, files, rehearsed)
+    return _Compared(answer, order.packages is None and not is_any_gone, new, rejected, files, rehearsed)

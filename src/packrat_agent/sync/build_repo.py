@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import Any
 
 import structlog
 
@@ -15,7 +16,6 @@ from packrat_agent.formats.interface import (
     MOMENT,
     Change,
     Format,
-    KeptIndex,
     RenderRequest,
     Treatment,
     tell_ahead,
@@ -168,15 +168,17 @@ def _render(build: Build, made: Made) -> tuple[Sequence[Publication], datetime]:
         kept=kept,
     )
     tree = build.form.render(request)
-    for name in kept.keys() & scope.memo.keys():
+    for name in kept.keys() & scope.memo.keys() if build.form.keeps_index else ():
         if kept[name] is not scope.memo[name]:
             log.warning("differs", repo=scope.repo.name, index=name, text="the index was rebuilt")
     return tree, now
 
 
-def _find_kept(build: Build) -> Mapping[str, KeptIndex]:
-    """Give the indexes that the changes before have left, where a full sync finds nothing to do."""
-    if not build.form.keeps_index or build.scope.looked_at != frozenset() or build.plan.withdraw:
+def _find_kept(build: Build) -> Mapping[str, Any]:
+    """Give what the changes before have left to a full sync; the indexes, where it finds nothing to do."""
+    if build.scope.packages is not None:
+        return {}
+    if build.form.keeps_index and (build.scope.looked_at != frozenset() or build.plan.withdraw):
         return {}
     last = build.context.last_renders.look(build.basis)
     return last.memo if last is not None else {}

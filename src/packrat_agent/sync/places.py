@@ -3,9 +3,22 @@
 from collections.abc import Collection, Iterable
 
 from packrat_agent.formats.interface import Format
+from packrat_agent.formats.table import FORMATS
 from packrat_agent.model.paths import is_kept, path_in_root
 from packrat_agent.model.records import PackageFile, Repo
 from packrat_core.errors import Refused
+
+
+def why_unbuilt(repo: Repo, kept: Collection[str]) -> str | None:
+    """Say why a repository is not built at all; None if it is.
+
+    kept: what the operator keeps below root_dir.
+    """
+    if repo.kind not in FORMATS:
+        return f"this packrat-agent builds no repositories of type {repo.kind}"
+    if is_kept(repo.directory, kept):
+        return f"its directory {repo.directory} is kept by keep_file; give it another one on the server"
+    return None
 
 
 def place_of(repo: Repo, form: Format, file: PackageFile, kept: Collection[str]) -> str:

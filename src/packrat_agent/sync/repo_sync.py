@@ -13,8 +13,7 @@ import structlog
 
 from packrat_agent.formats.table import FORMATS
 from packrat_agent.model.entries import Placement, Plan
-from packrat_agent.model.paths import is_kept
-from packrat_agent.model.records import Repo
+from packrat_agent.model.records import Repo, Wanted
 from packrat_agent.sync.account_for import account_for
 from packrat_agent.sync.ask import ask_wanted
 from packrat_agent.sync.build_repo import Build, build_repo
@@ -24,6 +23,7 @@ from packrat_agent.sync.dry_run import tell_plan
 from packrat_agent.sync.job import Job
 from packrat_agent.sync.no_news import is_no_news
 from packrat_agent.sync.place_ahead import place_ahead
+from packrat_agent.sync.places import why_unbuilt
 from packrat_agent.sync.plan_repo import (
     Asked,
     Planned,
@@ -67,7 +67,7 @@ async def sync_repo(
         on_progress(files, size)
 
     form = FORMATS.get(repo.kind)
-    result.held = _why_held(repo, context)
+    result.held = why_unbuilt(repo, context.kept)
     if form is None or result.held is not None:
         return result
     sync = Job(repo, form, order, server, context, context.turns.of(repo.name), result, work, count)
@@ -92,11 +92,12 @@ async def _sync_change(sync: Job) -> None:
         try:
             # 1. Ask.
             moment = told.moment
-            asked = await _ask(sync, is_alone=True)
-            if not turn.is_unfinished and await in_thread(_is_no_news, sync, asked):
+            wanted = await _ask_wanted(sync, is_alone=True)
+            if not turn.is_unfinished and await in_thread(_is_no_news, sync, wanted):
                 sync.result.unaffected = True
                 told.settle(sync.repo.name, packages, moment)
                 return
+            asked = await _account_for(sync, wanted)
             async with _working(sync) as share:
                 # 2. Remember. 3. Reconcile.
                 planned = leave_to_full_sync(await in_thread(make_plan, sync, asked), sync)
@@ -158,14 +159,21 @@ async def _sync_asked(sync: Job, asked: Asked, before: int) -> None:
 
 
 async def _ask(sync: Job, *, is_alone: bool) -> Asked:
+    return await _account_for(sync, await _ask_wanted(sync, is_alone=is_alone))
+
+
+async def _ask_wanted(sync: Job, *, is_alone: bool) -> Wanted:
     alone = nullcontext if is_alone else lambda: sync.turn.lock
-    wanted = await ask_wanted(sync.repo, sync.order, sync.server, sync.context, sync.work, alone)
+    return await ask_wanted(sync.repo, sync.order, sync.server, sync.context, sync.work, alone)
+
+
+async def _account_for(sync: Job, wanted: Wanted) -> Asked:
     return Asked(wanted, await account_for(sync.repo, sync.order, wanted, sync.server, sync.context))
 
 
-def _is_no_news(sync: Job, asked: Asked) -> bool:
+def _is_no_news(sync: Job, wanted: Wanted) -> bool:
     last, packages = sync.context.last_renders.look(basis_of(sync)), sync.order.packages
-    return packages is not None and is_no_news(sync.repo, packages, asked.wanted, last, sync.context.store)
+    return packages is not None and is_no_news(sync.repo, packages, wanted, last, sync.context.store)
 
 
 @asynccontextmanager
@@ -220,11 +228,3 @@ def _to_build(planned: Planned, fetched: Fetched, share: Share, sync: Job) -> Bu
         own,
         sync.result,
     )
-
-
-def _why_held(repo: Repo, context: MirrorContext) -> str | None:
-    if repo.kind not in FORMATS:
-        return f"this packrat-agent builds no repositories of type {repo.kind}"
-    if is_kept(repo.directory, context.kept):
-        return f"its directory {repo.directory} is kept by keep_file; give it another one on the server"
-    return None

@@ -6,10 +6,7 @@ A poll of the original API names the packages that change while it waits; what c
 """
 
 import asyncio
-from datetime import UTC, datetime
 from typing import Any
-
-from sqlalchemy import update
 
 from packrat_server.api.call import Call, read
 from packrat_server.api.change_batch import ChangeBatch, Waiter
@@ -19,7 +16,7 @@ from packrat_server.api.in_thread import run_to_end
 from packrat_server.api.messages import CinpError, JsonText
 from packrat_server.store.database import writing
 from packrat_server.store.journal import newest, read_names, read_newest
-from packrat_server.store.tables import mirrors
+from packrat_server.store.reports import note_alive
 
 _POLL_S = (10, 240)
 _CHANGES_S = (0, 240)
@@ -27,14 +24,12 @@ _CHANGES_S = (0, 240)
 
 async def heartbeat(call: Call) -> None:
     """Note that a mirror is alive."""
-    now = datetime.now(UTC)
-    # Nobody waits for a heartbeat, so this wakes nobody.
-    change = update(mirrors).where(mirrors.c.name == call.id).values(last_heartbeat=now, updated=now)
 
     def work() -> None:
         with writing(call.context.engine) as connection:
-            connection.execute(change)
+            note_alive(connection, call.id or "")
 
+    # Nobody waits for a heartbeat, so this wakes nobody.
     await run_to_end(work)
 
 

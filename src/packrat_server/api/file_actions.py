@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, bindparam, select
 
 from packrat_server.accounts.rights import may_tag
 from packrat_server.api.call import Call, read, write
@@ -17,6 +17,10 @@ from packrat_server.promotion.promote import mark_file, tag_file, unmark_file, u
 from packrat_server.promotion.rules import Mark, Rejected
 from packrat_server.promotion.uploads import distro_version_options, find_upload, inspect_upload
 from packrat_server.store.tables import package_file_tags, package_files, required_tags, tags
+
+# Built once: to build one takes longer than to run it.
+_TAG = select(tags.c.name).where(tags.c.name == bindparam("name"))
+_FILE = select(package_files.c.id).where(package_files.c.id == bindparam("file"))
 
 
 async def tag_map(call: Call) -> dict[str, Any]:
@@ -39,9 +43,10 @@ async def tag(call: Call) -> None:
     name, change_control_id = call.arguments["tag"], call.arguments["change_control_id"]
 
     def change(connection: Connection) -> None:
+        file_id = _file_id(connection, call)
         _need_tag(connection, name)
         _need_right(call, [name])
-        tag_file(connection, _file_id(connection, call), name, change_control_id, call.author)
+        tag_file(connection, file_id, name, change_control_id, call.author)
 
     await _promote(call, change)
 
@@ -50,9 +55,10 @@ async def untag(call: Call) -> None:
     """Take a tag off a file."""
 
     def change(connection: Connection) -> None:
+        file_id = _file_id(connection, call)
         _need_tag(connection, call.arguments["tag"])
         _need_right(call, [call.arguments["tag"]])
-        untag_file(connection, _file_id(connection, call), call.arguments["tag"], call.author)
+        untag_file(connection, file_id, call.arguments["tag"], call.author)
 
     await _promote(call, change)
 
@@ -65,14 +71,14 @@ async def _promote(call: Call, change: Callable[[Connection], None]) -> None:
 
 
 def _need_tag(connection: Connection, name: str) -> None:
-    if connection.execute(select(tags.c.name).where(tags.c.name == name)).first() is None:
+    if connection.execute(_TAG, {"name": name}).first() is None:
         raise object_not_found("tag", "Attrib/Tag", name)
 
 
 def _file_id(connection: Connection, call: Call) -> int:
     file_id = parse_id(call.id or "")
     if file_id is not None:
-        found = connection.execute(select(package_files.c.id).where(package_files.c.id == file_id)).scalar()
+        found = connection.execute(_FILE, {"file": file_id}).scalar()
         if found is not None:
             return int(found)
     raise CinpError(404, {"model_path": f"{ROOT}Package/PackageFile", "object_id": call.id or ""})

@@ -1,10 +1,9 @@
 """Actions on what mirrors have published: a mirror reports it, users ask where a file is."""
 
 import re
-from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, update
+from sqlalchemy import Connection
 
 from packrat_server.api.call import Call, read
 from packrat_server.api.description import uri
@@ -13,8 +12,7 @@ from packrat_server.api.messages import CinpError
 from packrat_server.api.values import read_id
 from packrat_server.promotion.whereabouts import find_whereabouts
 from packrat_server.store.database import writing
-from packrat_server.store.reports import Report, save_reports
-from packrat_server.store.tables import mirrors
+from packrat_server.store.reports import Report, note_alive, save_reports
 from packrat_server.store.text import write_moment
 
 _LIMIT = 500
@@ -28,11 +26,11 @@ async def report(call: Call) -> None:
     if len(published) > _LIMIT:
         raise CinpError(400, {"published": f'Invalid Value "more than {_LIMIT} repositories at once"'})
     reports = [_read(entry) for entry in published]
-    mirror, now = call.id or "", datetime.now(UTC)
+    mirror = call.id or ""
 
     def work() -> None:
         with writing(call.context.engine) as connection:
-            connection.execute(update(mirrors).where(mirrors.c.name == mirror).values(last_heartbeat=now, updated=now))
+            note_alive(connection, mirror)
             save_reports(connection, mirror, reports)
 
     # Nobody waits for it, so this wakes nobody.

@@ -198,10 +198,17 @@ async def _call(request: CinpRequest, call: Call) -> CinpResponse:
     if request.ids is None:
         raise CinpError(400, "Non-Static Actions should be passed ids")
     many = request.many
+    finds_itself = _finds_itself(request, call.caller)
     # Nothing is done where one of the objects does not exist or is hidden from the caller.
-    if not _is_own_mirror(request, call.caller):
+    if not finds_itself and not _is_own_mirror(request, call.caller):
         await run_to_end(_read, request, model, call.caller, call.context)
-    arguments = read_arguments(action.parameters, request.data)
+    try:
+        arguments = read_arguments(action.parameters, request.data)
+    except CinpError:
+        # That there is no such object is told first.
+        if finds_itself:
+            await run_to_end(_read, request, model, call.caller, call.context)
+        raise
     call = replace(call, arguments=arguments, can_stream=call.can_stream and not many)
     values = await asyncio.gather(*(run(replace(call, id=object_id)) for object_id in request.ids))
     if not many and isinstance(values[0], CinpResponse):
@@ -216,6 +223,15 @@ def _is_own_mirror(request: CinpRequest, caller: Caller) -> bool:
     """Whether a mirror calls an action of its own record, which is there as long as its session."""
     own = caller.role == Role.MIRROR and request.ids == (caller.name,)
     return own and request.model is not None and _short(request.model.path) == "Repo/Mirror"
+
+
+def _finds_itself(request: CinpRequest, caller: Caller) -> bool:
+    """Whether the action is one on a single package file, which looks for the file before anything else.
+
+    Users see all package files, so nobody else has to look.
+    """
+    one = request.ids is not None and len(request.ids) == 1 and caller.role != Role.MIRROR
+    return one and request.model is not None and _short(request.model.path) == "Package/PackageFile"
 
 
 def _create(request: CinpRequest, model: Model, call: Call) -> CinpResponse:

@@ -6,12 +6,28 @@ Each function checks the rules (rules.py), and writes the change and its event i
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
 
 from packrat_server.promotion.rules import MARKING, MARKS, FileState, Mark, TagRule, check_mark, check_tag, check_untag
 from packrat_server.store.events import Author, add_event, file_event
 from packrat_server.store.journal import note_file
 from packrat_server.store.tables import package_file_tags, package_files, required_tags, tags
+
+# Built once: to build one takes longer than to run it.
+_FILE = select(package_files).where(package_files.c.id == bindparam("file"))
+_TAGS = select(package_file_tags.c.tag).where(package_file_tags.c.package_file == bindparam("file"))
+_REQUIRED = (
+    select(required_tags.c.required).where(required_tags.c.tag == bindparam("name")).order_by(required_tags.c.required)
+)
+_DEPENDENT = (
+    select(required_tags.c.tag).where(required_tags.c.required == bindparam("name")).order_by(required_tags.c.tag)
+)
+_NEEDS_CHANGE_CONTROL = select(tags.c.change_control_required).where(tags.c.name == bindparam("name"))
+_TAG = insert(package_file_tags)
+_UNTAG = delete(package_file_tags).where(
+    package_file_tags.c.package_file == bindparam("file"), package_file_tags.c.tag == bindparam("name")
+)
+_SET_UPDATED = update(package_files).where(package_files.c.id == bindparam("file")).values(updated=bindparam("now"))
 
 
 def tag_file(connection: Connection, file_id: int, tag: str, change_control_id: str | None, author: Author) -> None:
@@ -31,11 +47,8 @@ def tag_file(connection: Connection, file_id: int, tag: str, change_control_id: 
     state = _read_state(connection, row)
     check_tag(state, _read_rule(connection, tag), change_control_id)
     given = change_control_id or None
-    connection.execute(
-        insert(package_file_tags).values(
-            package_file=file_id, tag=tag, by=author.name, at=datetime.now(UTC), change_control_id=given
-        )
-    )
+    tagged = {"package_file": file_id, "tag": tag, "by": author.name, "at": datetime.now(UTC)}
+    connection.execute(_TAG, {**tagged, "change_control_id": given})
     _set_updated(connection, file_id)
     before, after = _tags(state.tags), _tags(state.tags | {tag})
     add_event(connection, author, file_event("tag", row, before, after, given or ""))
@@ -54,9 +67,7 @@ def untag_file(connection: Connection, file_id: int, tag: str, author: Author) -
     Raises:
         Rejected: The file does not have it, or has another tag that requires it.
     """
-    dependents = connection.execute(
-        select(required_tags.c.tag).where(required_tags.c.required == tag).order_by(required_tags.c.tag)
-    ).scalars()
+    dependents = connection.execute(_DEPENDENT, {"name": tag}).scalars()
     # Read to the end before a rule may refuse: the refusal would keep the open cursor, and with it SQLite keeps the old
     # view of the database on this connection, for the requests that get the connection next.
     dependent_tags = dependents.all()
@@ -64,9 +75,7 @@ def untag_file(connection: Connection, file_id: int, tag: str, author: Author) -
     state = _read_state(connection, row)
     check_untag(state, tag, dependent_tags)
     note_file(connection, file_id, [tag])
-    connection.execute(
-        delete(package_file_tags).where(package_file_tags.c.package_file == file_id, package_file_tags.c.tag == tag)
-    )
+    connection.execute(_UNTAG, {"file": file_id, "name": tag})
     _set_updated(connection, file_id)
     add_event(connection, author, file_event("untag", row, _tags(state.tags), _tags(state.tags - {tag})))
 
@@ -106,21 +115,19 @@ def unmark_file(connection: Connection, file_id: int, mark: Mark, author: Author
 
 
 def _read_file(connection: Connection, file_id: int) -> Row[Any]:
-    return connection.execute(select(package_files).where(package_files.c.id == file_id)).one()
+    return connection.execute(_FILE, {"file": file_id}).one()
 
 
 def _read_state(connection: Connection, row: Row[Any]) -> FileState:
-    names = connection.execute(select(package_file_tags.c.tag).where(package_file_tags.c.package_file == row.id))
+    names = connection.execute(_TAGS, {"file": row.id})
     return FileState(
         tuple(mark for mark in MARKS if getattr(row, f"{mark}_at") is not None), frozenset(names.scalars().all())
     )
 
 
 def _read_rule(connection: Connection, tag: str) -> TagRule:
-    required = connection.execute(
-        select(required_tags.c.required).where(required_tags.c.tag == tag).order_by(required_tags.c.required)
-    ).scalars()
-    needs_change_control = connection.execute(select(tags.c.change_control_required).where(tags.c.name == tag)).scalar()
+    required = connection.execute(_REQUIRED, {"name": tag}).scalars()
+    needs_change_control = connection.execute(_NEEDS_CHANGE_CONTROL, {"name": tag}).scalar()
     return TagRule(tag, tuple(required.all()), bool(needs_change_control))
 
 
@@ -140,4 +147,4 @@ def _tags(names: frozenset[str]) -> dict[str, list[str]]:
 
 
 def _set_updated(connection: Connection, file_id: int) -> None:
-    connection.execute(update(package_files).where(package_files.c.id == file_id).values(updated=datetime.now(UTC)))
+    connection.execute(_SET_UPDATED, {"file": file_id, "now": datetime.now(UTC)})

@@ -19,7 +19,7 @@ import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, bindparam, delete, func, insert, or_, select
+from sqlalchemy import BindParameter, Connection, bindparam, delete, func, insert, or_, select
 
 from packrat_server.store.tables import (
     journal,
@@ -32,7 +32,8 @@ from packrat_server.store.tables import (
 
 _KEPT_ROWS = 200_000
 _ROWS_AT_ONCE = 1000
-# Built once: it is run for every change.
+_NAMES: BindParameter[str] = bindparam("names", expanding=True)
+# Built once: they are run for every change, and to build one takes longer than to run it.
 _ENTRIES = (
     select(journal.c.id, journal.c.mark, journal.c.repo, journal.c.package, journal.c.mirror, journal.c.file)
     .where(journal.c.id > bindparam("after"))
@@ -45,6 +46,26 @@ _TOUCHED = (
     .where(journal.c.repo == bindparam("repo"), journal.c.id > bindparam("after"))
     .limit(bindparam("count"))
 )
+_TAGS_OF_FILE = select(package_file_tags.c.tag).where(package_file_tags.c.package_file == bindparam("file"))
+_CONCERNED = (
+    select(repos.c.name, package_files.c.package)
+    .join(repo_distro_versions, repo_distro_versions.c.repo == repos.c.name)
+    .join(package_files, package_files.c.distro_version == repo_distro_versions.c.distro_version)
+    .where(package_files.c.id == bindparam("file"), repos.c.tag.in_(_NAMES))
+    .order_by(repos.c.name)
+)
+_NEWEST_ID = select(func.max(journal.c.id))
+_NEWEST = select(journal.c.id, journal.c.mark).order_by(journal.c.id.desc()).limit(1)
+_MARK = select(journal.c.mark).where(journal.c.id == bindparam("entry"))
+_REPOS_OF_MIRROR = select(mirror_repos.c.repo).where(mirror_repos.c.mirror == bindparam("mirror"))
+_CHANGED = (
+    # A mirror that was away for long would read many rows for each package that changes often.
+    select(journal.c.repo, journal.c.package, journal.c.mirror)
+    .distinct()
+    .where(journal.c.id > bindparam("after"))
+    .where(or_(journal.c.repo.in_(_NAMES), journal.c.mirror == bindparam("mirror")))
+)
+_APPEND = insert(journal)
 
 Touched = Mapping[str, Collection[int] | None]
 """Names of packages that changed → the ids of their files that did, which may be deleted by now; None: any of them."""
@@ -102,17 +123,9 @@ def note_file(connection: Connection, package_file: int, tags: Iterable[str] | N
         tags: Only repositories of these tags are concerned; by default those of all tags that the file has.
     """
     if tags is None:
-        tags = connection.execute(
-            select(package_file_tags.c.tag).where(package_file_tags.c.package_file == package_file)
-        ).scalars()
-    concerned = (
-        select(repos.c.name, package_files.c.package)
-        .join(repo_distro_versions, repo_distro_versions.c.repo == repos.c.name)
-        .join(package_files, package_files.c.distro_version == repo_distro_versions.c.distro_version)
-        .where(package_files.c.id == package_file, repos.c.tag.in_(list(tags)))
-        .order_by(repos.c.name)
-    )
-    rows = [{"repo": row.name, "package": row.package, "file": package_file} for row in connection.execute(concerned)]
+        tags = connection.execute(_TAGS_OF_FILE, {"file": package_file}).scalars()
+    concerned = connection.execute(_CONCERNED, {"file": package_file, "names": list(tags)})
+    rows = [{"repo": row.name, "package": row.package, "file": package_file} for row in concerned]
     _append(connection, rows)
 
 
@@ -129,7 +142,7 @@ def note_mirror(connection: Connection, mirror: str) -> None:
 
 def newest(connection: Connection) -> int:
     """The id of the last change, 0 where nothing ever changed."""
-    return connection.execute(select(func.max(journal.c.id))).scalar() or 0
+    return connection.execute(_NEWEST_ID).scalar() or 0
 
 
 def begin(connection: Connection) -> None:
@@ -139,7 +152,7 @@ def begin(connection: Connection) -> None:
 
 def read_newest(connection: Connection) -> Position:
     """The present position."""
-    row = connection.execute(select(journal.c.id, journal.c.mark).order_by(journal.c.id.desc()).limit(1)).one()
+    row = connection.execute(_NEWEST).one()
     return Position(row.id, row.mark)
 
 
@@ -160,18 +173,12 @@ def read_since(connection: Connection, mirror: str, position: str) -> ChangesSin
     Returns:
         The changes; where the position is not known, everything may have changed.
     """
-    names = connection.execute(select(mirror_repos.c.repo).where(mirror_repos.c.mirror == mirror)).scalars().all()
+    names = connection.execute(_REPOS_OF_MIRROR, {"mirror": mirror}).scalars().all()
     present, all_repos = read_newest(connection), frozenset(names)
     after = find_entry(connection, position)
     if after is None:
         return ChangesSince(present, all_repos, dict.fromkeys(names), True, None)
-    rows = connection.execute(
-        # A mirror that was away for long would read many rows for each package that changes often.
-        select(journal.c.repo, journal.c.package, journal.c.mirror)
-        .distinct()
-        .where(journal.c.id > after)
-        .where(or_(journal.c.repo.in_(names), journal.c.mirror == mirror))
-    )
+    rows = connection.execute(_CHANGED, {"after": after, "names": names, "mirror": mirror}).all()
     changed: dict[str, set[str] | None] = {}
     mirror_changed = False
     for repo, package, _mirror in rows:
@@ -233,7 +240,7 @@ def find_entry(connection: Connection, position: str) -> int | None:
     number, _, mark = position.partition("-")
     if not number.isascii() or not number.isdigit() or len(number) > 15:
         return None
-    row = connection.execute(select(journal.c.mark).where(journal.c.id == int(number))).first()
+    row = connection.execute(_MARK, {"entry": int(number)}).first()
     return int(number) if row is not None and row.mark == mark else None
 
 
@@ -244,5 +251,7 @@ def _append(connection: Connection, entries: Sequence[Mapping[str, str | int]]) 
     for start in range(0, len(rows), _ROWS_AT_ONCE):
         some = rows[start : start + _ROWS_AT_ONCE]
         # A list of parameters would be a statement, and so a notification, for each row.
-        statement = insert(journal).values(some[0] if len(some) == 1 else some)
-        connection.execute(statement)
+        if len(some) == 1:
+            connection.execute(_APPEND, some[0])
+        else:
+            connection.execute(_APPEND.values(some))

@@ -11,10 +11,22 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
 from packrat_server.store.journal import find_entry, newest, note_repo
-from packrat_server.store.tables import journal, mirror_reports, mirror_repos
+from packrat_server.store.tables import journal, mirror_reports, mirror_repos, mirrors
+
+# Built once: to build one takes longer than to run it.
+_REPOS = select(mirror_repos.c.repo).where(mirror_repos.c.mirror == bindparam("of_mirror"))
+_OF_REPO = (mirror_reports.c.mirror == bindparam("of_mirror"), mirror_reports.c.repo == bindparam("of_repo"))
+_KNOWN = select(mirror_reports.c.entry).where(*_OF_REPO)
+_FORGET = delete(mirror_reports).where(*_OF_REPO)
+_SAVE = insert(mirror_reports)
+_ALIVE = (
+    update(mirrors)
+    .where(mirrors.c.name == bindparam("of_mirror"))
+    .values(last_heartbeat=bindparam("now"), updated=bindparam("now"))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +57,11 @@ class Publication:
     reported_at: datetime | None
 
 
+def note_alive(connection: Connection, mirror: str) -> None:
+    """Note that a mirror is alive."""
+    connection.execute(_ALIVE, {"of_mirror": mirror, "now": datetime.now(UTC)})
+
+
 def save_reports(connection: Connection, mirror: str, reports: Iterable[Report]) -> None:
     """Keep reports of a mirror; those of repositories that it does not have, or of positions that are unknown or older
     than what is known already, are left out.
@@ -54,14 +71,13 @@ def save_reports(connection: Connection, mirror: str, reports: Iterable[Report])
         mirror: The name of the mirror.
         reports: What it says.
     """
-    own = set(connection.execute(select(mirror_repos.c.repo).where(mirror_repos.c.mirror == mirror)).scalars())
+    own = set(connection.execute(_REPOS, {"of_mirror": mirror}).scalars())
     now = datetime.now(UTC)
     for report in reports:
         entry = find_entry(connection, report.position)
         if report.repo not in own or entry is None:
             continue
-        where = (mirror_reports.c.mirror == mirror, mirror_reports.c.repo == report.repo)
-        known = connection.execute(select(mirror_reports.c.entry).where(*where)).scalar()
+        known = connection.execute(_KNOWN, {"of_mirror": mirror, "of_repo": report.repo}).scalar()
         if known is None or entry >= known:
             _replace(connection, mirror, report, entry, now)
 
@@ -88,10 +104,9 @@ def expect_reports(connection: Connection, repo: str, mirrors: Iterable[str] | N
 
 
 def _replace(connection: Connection, mirror: str, report: Report, entry: int, at: datetime) -> None:
-    where = (mirror_reports.c.mirror == mirror, mirror_reports.c.repo == report.repo)
-    connection.execute(delete(mirror_reports).where(*where))
+    connection.execute(_FORGET, {"of_mirror": mirror, "of_repo": report.repo})
     values = {"mirror": mirror, "repo": report.repo, "position": report.position, "entry": entry}
-    connection.execute(insert(mirror_reports).values(**values, digest=report.digest, at=at))
+    connection.execute(_SAVE, {**values, "digest": report.digest, "at": at})
 
 
 def read_reports(connection: Connection, mirror: str) -> list[dict[str, Any]]:

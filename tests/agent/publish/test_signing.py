@@ -14,7 +14,7 @@ from packrat_agent.gpg.run import run_gpg
 from packrat_agent.gpg.signers import Signers
 from packrat_agent.gpg.verdict import read_verdict
 from packrat_agent.model.records import Repo
-from packrat_agent.model.tree import Content, PendingFile, Publication, Retained, SignatureForm, TreeFile
+from packrat_agent.model.tree import Content, PendingFile, Publication, Retained, SignatureForm, Since, TreeFile
 from packrat_agent.publish.signing import declare_unsigned, publication_identity, sign_tree
 from support.keys import Key
 
@@ -79,6 +79,19 @@ def test_what_is_published_already_is_not_signed_again(signer: Signers) -> None:
 def test_without_a_key_nothing_that_waits_for_it_is_published() -> None:
     (publication,) = declare_unsigned(REPO, RENDERED, {}).publications
     assert (publication.content, publication.pointers) == ((), POINTERS[:1])
+
+
+def test_where_the_publication_of_before_is_live_only_what_differs_is_published() -> None:
+    since = Since("before", ("gone",), (), PENDING[:1], (*POINTERS[1:], *POINTERS[:1]), (2, 7))
+    rendered = (Publication("s", "identity", PENDING, POINTERS, since=since),)
+    live = {"s": publication_identity(REPO, "before", None)}
+    (publication,) = declare_unsigned(REPO, rendered, live).publications
+    # The place of a pointer that is left out for lack of a key goes with it.
+    assert (publication.content, publication.pointers) == ((), POINTERS[:1])
+    assert publication.since is not None
+    assert publication.since.places == (7,)
+    (whole,) = declare_unsigned(REPO, rendered, {"s": "another"}).publications
+    assert whole.since is None
 
 
 def test_one_detached_signature_serves_both_forms(

@@ -29,7 +29,7 @@ _PUBLICATIONS = st.builds(
     st.dictionaries(_TEXT, _TEXT, max_size=3),
     # What changed, and what earlier versions published, is in the lists of files.
     st.just(()),
-    st.none() | st.builds(Since, _TEXT, st.just(frozenset()), _TEXTS, _TEXTS),
+    st.none() | st.builds(Since, _TEXT, _TEXTS, _TEXTS),
 )
 _INTENTS = st.builds(
     Intent,

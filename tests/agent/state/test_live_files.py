@@ -134,7 +134,7 @@ def test_what_is_distrusted_is_a_new_revision(store: Store) -> None:
 def test_of_a_publication_that_tells_its_difference_all_else_stays(store: Store) -> None:
     new = LiveFile("apt-dev/index3", "s", "c" * 64, 1)
     store.live.begin("apt-dev", [new])
-    since = Since("apt-dev 2.0", frozenset({"index3"}), ("index2",), ("index2.pointer",))
+    since = Since("apt-dev 2.0", ("index2",), ("index2.pointer",))
     tree = UnsignedTree(APT, (ReadyPublication("s", "apt-dev 3.0", (), (), {}, since=since),), ("s",))
     at = StoredFile(new.path, new.sha256, 1, 1, 1)
     store.live.finish(tree, [new], [at], 3.0, removed=["apt-dev/index2.pointer"])

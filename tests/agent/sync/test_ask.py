@@ -19,7 +19,7 @@ from packrat_agent.model.records import PackageFile, Repo, Wanted
 from packrat_agent.state.facts import FactsRead
 from packrat_agent.state.file_rows import about as about_files
 from packrat_agent.state.listing import Listing
-from packrat_agent.sync.ask import _Answer, _compare, _Notes, _take_told
+from packrat_agent.sync.ask import _Answer, _compare, _compare_told, _Notes
 from packrat_agent.sync.context import MirrorContext, Order
 from packrat_agent.sync.mirror import ready
 from packrat_agent.upstream.client import Packrat
@@ -138,8 +138,10 @@ def test_what_is_told_of_one_package_takes_no_file_of_another(context: MirrorCon
         told = {"hello": {"wanted": {}, "deprocated": {}, "touched": [uri]}}
         moment = server.told.moment
         server.told.hear({repo.name: {"hello"}}, {f"/api/v2/Repo/Repo:{repo.name}:": told}, NOW + 5)
-        taken = asyncio.run(_take_told(repo, Order(["hello"]), server, context))
-        assert (taken is not None) is is_taken
+        taken, order = server.told.take(repo.name, ["hello"]), Order(["hello"])
+        assert taken is not None
+        compared = _compare_told(taken, repo, order, context, NOW + 6, marks=None)
+        assert (compared is not None) is is_taken
         server.told.settle(repo.name, ["hello"], moment + 1)
 
 

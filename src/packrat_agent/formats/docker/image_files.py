@@ -15,6 +15,9 @@ from packrat_agent.model.tree import Content, PendingFile, Signer, TreeFile, Tre
 
 File = TreeFile | TreeLink | PendingFile
 
+FILES_OF_TAG = 2
+"""Each tag has so many pointers."""
+
 
 @dataclass(frozen=True, slots=True)
 class TagFiles:

@@ -6,26 +6,26 @@ touches are looked at, and the manifests to which they lead, or led; the publica
 Source: OCI Distribution Specification 1.1, "Pulling manifests" and "Listing Referrers".
 """
 
-import hashlib
-import json
-from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from itertools import chain
 from typing import Any
 
-from packrat_agent.formats.docker.htaccess import Named, write_htaccess
-from packrat_agent.formats.docker.image_files import File, ManifestFiles
+from packrat_agent.formats.docker.image_files import ManifestFiles, TagFiles
+from packrat_agent.formats.docker.image_publication import (
+    EARLIER_LIMIT,
+    SIGNED,
+    ImageFiles,
+    compare,
+    list_others,
+    publish_image,
+)
 from packrat_agent.formats.docker.image_tags import Tags
 from packrat_agent.formats.docker.signed_names import SignedNames, next_expiry, read_names, update_names, write_names
 from packrat_agent.model.entries import Entry
-from packrat_agent.model.tree import Content, Publication, Signer, Since, TreeFile
+from packrat_agent.model.tree import Content, Publication, Signer, TreeFile
 from packrat_core.packages.image.referrers import write_referrers
 
-_EARLIER_LIMIT = 200
-"""Number of withdrawn manifests whose types Apache still knows: their files stay on disk for a while."""
-_SIGNED = "signed"
-"""Name of the fact that holds by which names the manifests are signed."""
 _SLOTS = "slots"
 """Name of the fact that holds how many signatures each name has, where it is more than one."""
 _SLOT_COUNTS = ("1", "2")
@@ -61,38 +61,22 @@ class _History:
     def read(cls, facts: Mapping[str, str]) -> "_History":
         """Read the facts of a publication."""
         manifests, earlier = (_split(facts.get(name, "")) for name in (_MANIFESTS, _EARLIER))
-        return cls(manifests, earlier, read_names(facts.get(_SIGNED, "")))
+        return cls(manifests, earlier, read_names(facts.get(SIGNED, "")))
 
 
 @dataclass(frozen=True, slots=True)
 class _Manifest:
-    """A manifest that tags lead to: the file name ending of its type, and the references by which clients get it."""
+    """A manifest that tags lead to.
+
+    Attributes:
+        end: the file name ending of its type.
+        references: those by which clients get it.
+        tags: those whose archives have it.
+    """
 
     end: str
     references: Sequence[str]
-
-
-@dataclass(frozen=True, slots=True)
-class _Files:
-    """All that is published of an image.
-
-    Attributes:
-        tags: what leads from tags to manifests.
-        manifests: digest → the files of each manifest, by digest.
-        referrers: subject → the list of what refers to it, by subject.
-        others: the rules for Apache, and the list of the tags.
-    """
-
-    tags: Tags
-    manifests: Mapping[str, ManifestFiles]
-    referrers: Mapping[str, TreeFile]
-    others: tuple[TreeFile, TreeFile]
-
-    def single(self) -> Iterator[TreeFile]:
-        """Give the pointers that are of no single tag or manifest, in the order of publishing."""
-        # First the rules, so that Apache knows the type of a manifest before the manifest appears.
-        rules, tags = self.others
-        return chain((rules,), self.referrers.values(), (tags,))
+    tags: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +96,7 @@ class ImageIndex:
     facts: Mapping[str, str]
     made_s: int
     named: Mapping[str, _Manifest]
-    files: _Files
+    files: ImageFiles
     history: _History
     publication: Publication
     good_until: float | None
@@ -154,7 +138,7 @@ def render_image(
     base = last if last is not None and last.is_base(naming, facts, now_s) else None
     digests = _digests_of(before, tags, changed) if base is not None else None
     history = base.history if base is not None else _History.read(facts)
-    named = _name_manifests(tags, base.named if base is not None else {}, digests)
+    named = _name_manifests(tags, base.named if base is not None else {}, digests, changed)
     signed: SignedNames = {}
     if naming.scope is not None:
         current = {digest: manifest.references for digest, manifest in named.items()}
@@ -164,19 +148,47 @@ def render_image(
     earlier = _earlier(history, named, history.manifests if digests is None else sorted(digests))
     known = last.files.referrers if last is not None else {}
     referrers = _list_referrers(image, tags, known, _subjects_of(before, tags, changed))
-    files = _Files(tags, manifests, referrers, _other_pointers(image, tags, manifests, earlier))
+    files = ImageFiles(tags, manifests, referrers, list_others(image, tags, manifests, earlier))
     remembered = _remember(manifests, earlier)
     # An unsigned publication remembers no names.
     if naming.scope is not None:
-        remembered[_SIGNED] = write_names(signed)
+        remembered[SIGNED] = write_names(signed)
         if len(signers) > 1:
             remembered[_SLOTS] = str(len(signers))
-    since = _compare(files, last, changed, digests) if last is not None else None
-    publication = _publish(image, files, remembered, since)
-    if last is not None and (publication.identity, remembered) == (last.publication.identity, last.publication.facts):
-        publication = last.publication
-    history = _History({digest: made.end for digest, made in named.items()}, earlier, signed)
+    publication = publish_image(image, files, remembered)
+    if last is not None:
+        publication = _tell_difference(publication, files, last, changed, digests)
+    history = _History(_list_ends(named, history.manifests, digests), earlier, signed)
     return ImageIndex(naming, facts, now_s, named, files, history, publication, next_expiry(signed, naming.kept_s))
+
+
+def _tell_difference(
+    publication: Publication, files: ImageFiles, last: ImageIndex, changed: Set[str], digests: Set[str] | None
+) -> Publication:
+    """Add to a publication how it differs from the last one, which is taken again where it says the same.
+
+    Args:
+        publication: The publication.
+        files: What is published.
+        last: The last render.
+        changed: The tags that may differ.
+        digests: The manifests that may differ; None: any.
+    """
+    before = last.publication
+    if (publication.identity, publication.facts) == (before.identity, before.facts):
+        return before
+    return replace(publication, since=compare(files, last.files, before.identity, changed, digests))
+
+
+def _list_ends(named: Mapping[str, _Manifest], known: Mapping[str, str], digests: Set[str] | None) -> Mapping[str, str]:
+    """Map each manifest to its file name ending; known: the same of the last render, where `digests` may differ."""
+    if digests is None:
+        return {digest: made.end for digest, made in named.items()}
+    ends = {**known, **{digest: named[digest].end for digest in digests if digest in named}}
+    for digest in digests:
+        if digest not in named:
+            del ends[digest]
+    return ends
 
 
 def _remember(manifests: Mapping[str, ManifestFiles], earlier: Mapping[str, str]) -> dict[str, str]:
@@ -209,40 +221,51 @@ def _with_slots(signers: tuple[Signer, ...], facts: Mapping[str, str]) -> tuple[
     return signers + signers[-1:] * (slots - len(signers))
 
 
-def _name_manifests(tags: Tags, known: Mapping[str, _Manifest], digests: Set[str] | None) -> Mapping[str, _Manifest]:
+def _name_manifests(
+    tags: Tags, known: Mapping[str, _Manifest], digests: Set[str] | None, changed: Set[str]
+) -> Mapping[str, _Manifest]:
     """Map the digest of each manifest, in their order, to what tags say of it.
 
     Args:
         tags: The tags.
         known: The same of the last render.
         digests: The manifests that may be new or gone, or that other tags lead to; None: any.
+        changed: The tags that lead elsewhere than at the last render.
     """
-    ends: dict[str, str] = {}
-    references: dict[str, list[str]] = {}
-    for tag, made in tags.files.items():
-        if digests is not None and digests.isdisjoint(made.digests):
-            continue
-        for digest, end in made.body.manifests:
-            ends[digest] = end
-            references.setdefault(digest, []).append(f":{tag}")
-        for digest, end in made.body.artifacts:
-            ends[digest] = end
-            references.setdefault(digest, [])
-    # No tag leads to an artifact, so it is signed by its digest.
-    looked_at = {
-        digest: _Manifest(end, references[digest] or [f"@{digest}"])
-        for digest, end in ends.items()
-        if digests is None or digest in digests
-    }
     if digests is None:
+        looked_at = _read_manifests(tags.files.items())
         return {digest: looked_at[digest] for digest in sorted(looked_at)}
-    named = {**known, **looked_at}
-    for digest in digests - looked_at.keys():
-        named.pop(digest, None)
-    if looked_at.keys() <= known.keys():
+    leading = {*changed, *chain.from_iterable(known[digest].tags for digest in digests if digest in known)}
+    looked_at = _read_manifests((tag, made) for tag, made in tags.files.items() if tag in leading)
+    named = dict(known)
+    for digest in digests:
+        if digest in looked_at:
+            named[digest] = looked_at[digest]
+        else:
+            named.pop(digest, None)
+    if looked_at.keys() & digests <= known.keys():
         return named
     # Nearly in order already, which is sorted fast.
     return {digest: named[digest] for digest in sorted(named)}
+
+
+def _read_manifests(leading: Iterable[tuple[str, TagFiles]]) -> dict[str, _Manifest]:
+    """Map the digests of the manifests of some tags, in the order of these, to what the tags say of them."""
+    ends: dict[str, str] = {}
+    references: dict[str, list[str]] = {}
+    tags: dict[str, list[str]] = {}
+    for tag, made in leading:
+        for digest, end in made.body.manifests:
+            ends[digest] = end
+            references.setdefault(digest, []).append(f":{tag}")
+            tags.setdefault(digest, []).append(tag)
+        for digest, end in made.body.artifacts:
+            ends[digest] = end
+            tags.setdefault(digest, []).append(tag)
+    # No tag leads to an artifact, so it is signed by its digest.
+    return {
+        digest: _Manifest(end, references.get(digest) or [f"@{digest}"], tags[digest]) for digest, end in ends.items()
+    }
 
 
 def _manifest_files(
@@ -256,24 +279,23 @@ def _manifest_files(
     signers = _with_slots(last.naming.signers, last.publication.facts) if last is not None else ()
     known = last.files.manifests if last is not None and replace(last.naming, signers=signers) == naming else {}
     public_name = f"{naming.scope}/{image}" if naming.scope is not None else None
-    made = {}
-    for digest, manifest in named.items():
-        files = known.get(digest)
-        if files is not None and digests is not None and digest not in digests:
-            made[digest] = files
+    made = dict(known) if digests is not None else {}
+    for digest in named if digests is None else digests:
+        if digest not in named:
+            made.pop(digest, None)
             continue
-        references = tuple(signed.get(digest, ()))
+        references, files = tuple(signed.get(digest, ())), known.get(digest)
         if files is None or files.references != references:
             files = ManifestFiles.of(
                 image,
-                (digest, manifest.end),
+                (digest, named[digest].end),
                 references,
                 public_name,
                 signers=naming.signers,
                 listed=naming.signature_api,
             )
         made[digest] = files
-    return made
+    return made if made.keys() == known.keys() else {digest: made[digest] for digest in named}
 
 
 def _list_referrers(
@@ -294,71 +316,6 @@ def _list_referrers(
     return {subject: listed[subject] for subject in sorted(listed)}
 
 
-def _other_pointers(
-    image: str, tags: Tags, manifests: Mapping[str, ManifestFiles], earlier: Mapping[str, str]
-) -> tuple[TreeFile, TreeFile]:
-    """Write the rules for Apache, and the list of the tags."""
-    of_manifests = {digest: made.htaccess for digest, made in manifests.items()}
-    of_manifests.update((digest, _write_rule(digest, end)) for digest, end in earlier.items())
-    rules = [
-        *[made.htaccess for made in tags.files.values()],
-        *[of_manifests[digest] for digest in sorted(of_manifests)],
-    ]
-    listed = json.dumps({"name": image, "tags": sorted(tags.files)}).encode() + b"\n"
-    return (
-        TreeFile(f"v2/{image}/manifests/.htaccess", Content.of(b"".join(rules))),
-        TreeFile(f"v2/{image}/tags/list", Content.of(listed)),
-    )
-
-
-@lru_cache(_EARLIER_LIMIT)
-def _write_rule(digest: str, end: str) -> bytes:
-    return write_htaccess([Named(digest, end, digest)])
-
-
-def _publish(image: str, files: _Files, facts: Mapping[str, str], since: Since | None) -> Publication:
-    tags, manifests = files.tags.files.values(), files.manifests.values()
-    # The names of a tree by an agent that did not remember them yet are published once more, to be remembered.
-    digest = hashlib.sha256(f"2 {_SIGNED if _SIGNED in facts else ''}".encode())
-    digest.update(b"".join([*[made.digest for made in manifests], *[made.digest for made in tags]]))
-    for file in files.single():
-        digest.update(f"{file.path} {file.content.digest}\0".encode())
-    rules, *rest = files.single()
-    content = tuple(chain.from_iterable([made.files for made in manifests]))
-    pointers = (rules, *chain.from_iterable([made.files for made in tags]), *rest)
-    return Publication(image, digest.hexdigest(), content, pointers, facts, since=since)
-
-
-def _compare(files: _Files, last: ImageIndex, changed: Set[str], digests: Set[str] | None) -> Since:
-    """Tell which files differ from those of the last render.
-
-    Args:
-        files: Those of this one.
-        last: The last render.
-        changed: The tags that may differ.
-        digests: The manifests that may differ; None: any.
-    """
-    tags, tags_before = files.tags.files, last.files.tags.files
-    manifests, manifests_before = files.manifests, last.files.manifests
-    others, others_before = ({file.path: file for file in some.single()} for some in (files, last.files))
-    paths = {path for path, file in others.items() if others_before.get(path) != file}
-    paths.update(_paths(tags[tag].files for tag in changed if tag in tags))
-    gone = _paths(made.files for tag, made in tags_before.items() if tag not in tags)
-    gone += [path for path in others_before if path not in others]
-    gone_content: set[str] = set()
-    for digest in manifests_before.keys() | manifests.keys() if digests is None else digests:
-        before, now = manifests_before.get(digest), manifests.get(digest)
-        if before is not now:
-            of_now = frozenset(_paths([now.files] if now else ()))
-            paths |= of_now
-            gone_content.update(path for path in _paths([before.files] if before else ()) if path not in of_now)
-    return Since(last.publication.identity, frozenset(paths), tuple(sorted(gone_content)), tuple(reversed(gone)))
-
-
-def _paths(groups: Iterable[Sequence[File]]) -> list[str]:
-    return [file.path for files in groups for file in files]
-
-
 def _earlier(before: _History, present: Container[str], looked_at: Iterable[str]) -> dict[str, str]:
     """Return digest → file name ending of the manifests that left the image, the most recent last.
 
@@ -366,7 +323,7 @@ def _earlier(before: _History, present: Container[str], looked_at: Iterable[str]
     """
     known = chain(before.earlier.items(), ((digest, before.manifests.get(digest)) for digest in looked_at))
     gone = {digest: end for digest, end in known if end is not None and digest not in present}
-    return dict(list(gone.items())[-_EARLIER_LIMIT:])
+    return dict(list(gone.items())[-EARLIER_LIMIT:])
 
 
 def _split(text: str) -> dict[str, str]:

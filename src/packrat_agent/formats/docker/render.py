@@ -63,8 +63,28 @@ def render_images(request: RenderRequest) -> tuple[Publication, ...]:
             index = render_image(name, last.images.tags(name), naming, facts, now_s, index, touched.get(name, ()))
         indexes[name] = index
     last.indexes = indexes
+    if change is None and _LAST in request.kept:
+        _tell_what_differs(request.repo, last, request.kept[_LAST], now_s)
     catalog = _render_catalog(request.settings, scope, list(indexes))
     return (*(index.publication for index in indexes.values()), catalog)
+
+
+def _tell_what_differs(repo: Repo, made: _LastRender, kept: _LastRender, now_s: int) -> None:
+    """Compare what changes have left with what was made from nothing, which is published.
+
+    Args:
+        repo: The repository.
+        made: What was made from nothing.
+        kept: What changes have left.
+        now_s: The date of the render, in epoch seconds.
+    """
+    for name, index in made.indexes.items():
+        known = kept.indexes.get(name)
+        if known is None or not known.still_holds(index.naming, index.facts, now_s):
+            continue
+        is_same = known.publication.identity == index.publication.identity
+        if not is_same and kept.images.tags(name) == made.images.tags(name):
+            log.warning("differs", repo=repo.name, index=name, text="the index was rebuilt")
 
 
 def render_host(registries: Mapping[str, Iterable[str]], *, signature_api: bool) -> list[TreeFile]:

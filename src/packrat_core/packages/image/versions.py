@@ -61,6 +61,12 @@ def belongs_to_digest(tag: str) -> bool:
     return tag.startswith("sha") and _BELONGS_TO_DIGEST.fullmatch(tag) is not None
 
 
+def is_release(tag: str) -> bool:
+    """Return whether a tag is a version that comes before all pre-releases and other names as what `latest` is."""
+    version = read_version(tag)
+    return version is not None and not version.line and version.pre_release is None
+
+
 def latest_of(tags: Collection[str]) -> str | None:
     """Return the tag that `latest` stands for: the highest release, else the highest pre-release, else the last name.
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from packrat_agent.formats.docker.format import DockerFormat
 from packrat_agent.formats.docker.layout import has_signature_api, public_host
@@ -128,6 +129,22 @@ def test_an_image_that_is_as_it_was_is_not_rendered_again(tmp_path: Path) -> Non
     first = DockerFormat().render(replace(request(entries), memo=memo))
     again = DockerFormat().render(replace(request(entries[:2]), memo=memo))
     assert publication(again, "web") is publication(first, "web")
+
+
+def test_what_changes_have_left_is_compared_with_what_is_made_from_nothing(tmp_path: Path) -> None:
+    entries, memo = some(tmp_path), dict[str, Any]()
+    DockerFormat().render(replace(request(entries), memo=memo))
+    with capture_logs() as logged:
+        DockerFormat().render(replace(request(entries), kept=memo))
+        DockerFormat().render(replace(request(entries[1:]), kept=memo))
+    assert logged == []
+    [last] = memo.values()
+    kept = last.indexes["web"]
+    last.indexes["web"] = replace(kept, publication=replace(kept.publication, identity="another"))
+    with capture_logs() as logged:
+        tree = DockerFormat().render(replace(request(entries), kept=memo))
+    assert [(event["event"], event["index"]) for event in logged] == [("differs", "web")]
+    assert tree == DockerFormat().render(request(entries))
 
 
 def test_an_empty_repository_is_a_registry_without_images() -> None:
