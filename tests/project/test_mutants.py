@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from bench.mutant_tests import MUTATED, NOT_MUTATED, TESTS, find_tests, mutated_modules
 from bench.mutant_trials import Copy, Mutant, Verdict
-from bench.mutants import TESTS, draw_sample, find_tests, load, save
+from bench.mutants import draw_sample, load, save
 from bench.mutate import apply, find_mutations
 
 _TOP = Path(__file__).parents[2]
@@ -68,11 +69,24 @@ def test_docstrings_and_what_stands_outside_functions_are_left() -> None:
     assert not [mutation for mutation in find_mutations(_SOURCE) if "Judge" in mutation.what or mutation.line == 1]
 
 
-def test_each_module_of_the_table_is_there_and_so_are_its_tests() -> None:
-    for module, tests in TESTS.items():
-        assert (_TOP / "src" / module).exists(), module
+def test_each_row_names_modules_and_tests_that_are_there() -> None:
+    modules = set(mutated_modules())
+    for place, tests in TESTS.items():
+        assert any(module.startswith(place) for module in modules), place
         for name in tests:
             assert (_TOP / name).exists(), name
+
+
+def test_each_module_that_is_mutated_has_tests() -> None:
+    assert not [module for module in mutated_modules() if not find_tests(module)]
+
+
+def test_each_folder_of_the_source_is_mutated_or_said_not_to_be() -> None:
+    src = _TOP / "src"
+    folders = {f"{file.parent.relative_to(src)}/" for file in src.glob("packrat_*/*/__init__.py")}
+    assert {place for place in (*MUTATED, *NOT_MUTATED) if place.endswith("/")} == folders
+    assert not set(MUTATED) & set(NOT_MUTATED)
+    assert all((src / place).exists() for place in MUTATED)
 
 
 def test_a_seed_draws_the_same_sample_each_time() -> None:
@@ -81,9 +95,12 @@ def test_a_seed_draws_the_same_sample_each_time() -> None:
     assert len(set(draw_sample(1, 300))) == 300
 
 
-def test_the_tests_of_a_module_are_those_of_its_own_row_and_then_of_its_folders() -> None:
-    module = "packrat_core/packages/deb/relations.py"
-    assert find_tests(module) == tuple(dict.fromkeys((*TESTS[module], *TESTS["packrat_core/packages/deb/"])))
+def test_the_closest_tests_stand_where_the_module_stands_and_then_come_those_of_its_rows() -> None:
+    own = "tests/core/packages/deb/test_relations.py"
+    rows = [tests for place, tests in TESTS.items() if "packrat_core/packages/deb/relations.py".startswith(place)]
+    expected = tuple(dict.fromkeys((own, *(name for tests in rows for name in tests))))
+    assert find_tests("packrat_core/packages/deb/relations.py") == expected
+    assert find_tests("packrat_core/packages/deb/control.py")[0] == "tests/core/packages/deb/test_read_deb.py"
 
 
 def test_a_later_run_takes_over_the_verdicts_on_what_is_still_in_the_sample(tmp_path: Path) -> None:
