@@ -65,6 +65,28 @@ def test_a_mutation_changes_what_it_says_and_nothing_else(what: str, line: str) 
     assert different == line
 
 
+@pytest.mark.parametrize(
+    ("query", "changed"),
+    [
+        ("SELECT a FROM t WHERE b = ?", ["SELECT a FROM t WHERE b != ?"]),
+        ("DELETE FROM t WHERE at <= ? OR NOT EXISTS (SELECT 1)", ["at < ?", "OR EXISTS (SELECT 1)"]),
+        ("AND a IS NOT NULL AND b IN (?)", ["a IS NULL", "IS NOT NULL OR b", "b NOT IN (?)"]),
+        ("INSERT OR IGNORE INTO t VALUES (?)", []),
+        ("INSERT INTO t VALUES (?) ON CONFLICT DO UPDATE SET a = excluded.a", []),
+        ("UPDATE t SET a = ?, b = 1 WHERE c > ?", ["WHERE c >= ?"]),
+        ("SELECT a FROM t WHERE b BETWEEN ? AND ?", []),
+        ("the agent = the one that runs AND mirrors", []),
+    ],
+)
+def test_the_conditions_of_a_query_are_turned_around(query: str, changed: list[str]) -> None:
+    source = f"QUERY = {query!r}\n"
+    after = [apply(source, mutation) for mutation in find_mutations(source)]
+    assert len(after) == len(changed)
+    for new, part in zip(after, changed, strict=True):
+        assert part in new
+        assert new != source
+
+
 def test_docstrings_and_what_stands_outside_functions_are_left() -> None:
     assert not [mutation for mutation in find_mutations(_SOURCE) if "Judge" in mutation.what or mutation.line == 1]
 
