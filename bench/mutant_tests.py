@@ -159,6 +159,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "packrat_agent/gpg/public_keys.py": ("tests/agent/gpg/test_key_files.py",),
     "packrat_agent/gpg/rotation.py": ("tests/agent/gpg/test_signers.py",),
     "packrat_agent/gpg/rpm_signature_header.py": ("tests/agent/gpg/test_rpmsign.py",),
+    "packrat_agent/gpg/verify.py": ("tests/agent/gpg/test_clear_message.py", "tests/agent/gpg/test_verdict.py"),
     "packrat_agent/gpg/": (
         "tests/agent/gpg/test_keyring.py",
         "tests/agent/gpg/test_verify.py",

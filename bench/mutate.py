@@ -28,6 +28,7 @@ _SWAPPED: dict[type[ast.cmpop], type[ast.cmpop]] = {
 
 _SWAPPED_IN_SQL = {
     "=": "!=",
+    "<>": "=",
     "!=": "=",
     "<": "<=",
     "<=": "<",
@@ -42,7 +43,7 @@ _SWAPPED_IN_SQL = {
     "IS NOT NULL": "IS NULL",
 }
 _SQL_OPERATOR = re.compile(
-    r"(?<= )(?:[<>!]?=|[<>]|AND|(?:NOT )?IN|IS (?:NOT )?NULL)(?=[ ,)]|$)|(?<= )(?:NOT )?EXISTS(?= \()"
+    r"(?<= )(?:[<>!]?=|<>|[<>]|AND|(?:NOT )?IN|IS (?:NOT )?NULL)(?=[ ,)]|$)|(?<= )(?:NOT )?EXISTS(?= \()"
 )
 _SQL_PLACE = re.compile(r"\b(?:SET|WHERE|AND|OR|ON|HAVING|WHEN|BETWEEN)\b")
 _SQL_BEGIN = re.compile(r"(?:SELECT|INSERT|UPDATE|DELETE|WITH|WHERE|AND|FROM|JOIN)\b")

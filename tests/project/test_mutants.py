@@ -75,6 +75,7 @@ def test_a_mutation_changes_what_it_says_and_nothing_else(what: str, line: str) 
         ("INSERT INTO t VALUES (?) ON CONFLICT DO UPDATE SET a = excluded.a", []),
         ("UPDATE t SET a = ?, b = 1 WHERE c > ?", ["WHERE c >= ?"]),
         ("SELECT a FROM t WHERE b BETWEEN ? AND ?", []),
+        ("SELECT a FROM t WHERE b <> 0", ["b = 0"]),
         ("the agent = the one that runs AND mirrors", []),
     ],
 )
