@@ -127,7 +127,9 @@ def _offers_of(node: ast.AST) -> Iterator[_Offer]:
         # Twice negated has the truth of the operand, as a bool, as before.
         yield node, f"drop not in `{ast.unparse(node)}`", lambda: _negate_operand(node)
     elif isinstance(node, ast.Return) and node.value is not None and not _is_none(node.value):
-        yield node, f"`{_shown(node)}` → return None", lambda: setattr(node, "value", ast.Constant(None))
+        # What is false is as false as None.
+        other = (isinstance(node.value, ast.Constant) and node.value.value is False) or None
+        yield node, f"`{_shown(node)}` → return {other}", lambda: setattr(node, "value", ast.Constant(other))
     yield from _dropped_statements(node)
 
 

@@ -56,6 +56,7 @@ def changed(what: str) -> str:
         ("3 → 4", "if size > 4 and names[0] in 'ab':"),
         ("0 → -1", "if size > 3 and names[-1] in 'ab':"),
         ("`return True` → return None", "return None"),
+        ("`return False` → return True", "return True"),
     ],
 )
 def test_a_mutation_changes_what_it_says_and_nothing_else(what: str, line: str) -> None:

@@ -38,7 +38,7 @@ def look(top: Path) -> dict[str, str]:
         for name in (*directories, *files):
             path = Path(directory, name)
             kind = "link" if path.is_symlink() else "directory" if path.is_dir() else "file"
-            found[str(path.relative_to(top))] = kind
+            found[str(path.relative_to(top))] = f"{kind}, {path.lstat().st_mode:o}"
     return found
 
 
@@ -74,6 +74,25 @@ def test_what_was_there_is_not_new(tmp_path: Path) -> None:
         assert not way.is_new
         way.enter("old/new")
         assert not way.is_new
+
+
+def test_from_one_to_the_next_only_the_last_name_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+    open_one = os.open
+
+    def note(path: str, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
+        opened.append(path)
+        return open_one(path, flags, mode, dir_fd=dir_fd)
+
+    with OpenDirectories(tmp_path) as way:
+        way.enter("a/b/first")
+        monkeypatch.setattr(os, "open", note)
+        way.enter("a/b/second")
+        way.find(["a", "b", "first"])
+        way.enter("a/b/first")
+        assert opened == ["second", "first"]
+        way.find(["a", "b"])
+        assert opened == ["second", "first"]
 
 
 def test_a_link_that_takes_the_place_of_a_directory_meanwhile_is_not_followed(tmp_path: Path) -> None:
