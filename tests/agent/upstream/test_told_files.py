@@ -302,6 +302,15 @@ def test_what_was_heard_while_a_sync_went_on_is_not_settled_by_it() -> None:
     assert numbers_of(packages.take("apt-dev", {"hello"})) == (set(), set(), {2})
 
 
+def test_what_was_forgotten_while_a_sync_went_on_is_not_settled_by_it() -> None:
+    packages = heard(touched(1))
+    moment = packages.moment
+    packages.clear()
+    packages.settle("apt-dev", {"hello"}, moment)
+    packages.hear({"apt-dev": {"hello"}}, touched(2), 7.0)
+    assert packages.take("apt-dev", {"hello"}) is None
+
+
 @pytest.mark.parametrize("names", [["hello"], None])
 def test_what_nobody_doubts_is_settled_any_number_of_times(names: Any) -> None:
     packages = heard(touched(1))
