@@ -182,8 +182,10 @@ TESTS: dict[str, tuple[str, ...]] = {
     "packrat_agent/state/file_state.py": ("tests/agent/state/test_settled_files.py",),
     "packrat_agent/state/fragments.py": ("tests/agent/state/test_take_over.py",),
     "packrat_agent/state/generations.py": ("tests/agent/state/test_retention.py",),
-    "packrat_agent/state/lock_files.py": ("tests/agent/status/test_lock_holder.py",),
-    "packrat_agent/state/publications.py": ("tests/agent/state/test_intents.py",),
+    "packrat_agent/state/lock_files.py": (
+        "tests/agent/state/test_unwritten.py",
+        "tests/agent/status/test_lock_holder.py",
+    ),
     "packrat_agent/state/published.py": ("tests/agent/state/test_live_files.py",),
     "packrat_agent/state/removals.py": ("tests/agent/sync/test_removals.py",),
     "packrat_agent/state/settled.py": ("tests/agent/state/test_settled_files.py",),
