@@ -22,10 +22,10 @@ def store(tmp_path: Path) -> Iterator[Store]:
     made.close()
 
 
-def note(publications: Publications, repo: str, name: str, number: int) -> None:
+def note(publications: Publications, repo: str, name: str, number: int, *, leaves_indexes: bool = True) -> None:
     facts = {"number": str(number), f"only {repo} {name}": "yes"}
     publication = ReadyPublication(name, f"{repo} {name}", (), (), facts)
-    publications.note(repo, publication, number, float(number), leaves_indexes=True)
+    publications.note(repo, publication, number, float(number), leaves_indexes=leaves_indexes)
 
 
 def look(publications: Publications) -> dict[tuple[str, str], tuple[str, int | None, str, int]]:
@@ -72,6 +72,20 @@ def test_a_later_generation_takes_the_place_of_the_former(store: Store) -> None:
     note(store.publications, "yum", "x", 7)
     assert look(store.publications) == EXPECTED | {("yum", "x"): ("yum x", 7, "7", 8)}
     assert store.publications.published_at("yum") == 7.0
+
+
+def test_of_a_generation_that_leaves_indexes_on_disk_it_is_known_when_it_was_replaced(store: Store) -> None:
+    sql = "SELECT repo, publication, generation, replaced_at FROM generations ORDER BY repo, publication, generation"
+    known = [(repo, name, number - 1, float(number)) for number, (repo, name) in enumerate(_PLACES, 1)]
+    assert store._db.rows(sql) == known
+    note(store.publications, "yum", "y", 6, leaves_indexes=False)
+    assert store._db.rows(sql) == known
+    note(store.publications, "yum", "y", 7)
+    assert store._db.rows(sql) == [*known, ("yum", "y", 6, 7.0)]
+    store.publications.drop("apt", "x")
+    assert store._db.rows(sql) == [*known[1:], ("yum", "y", 6, 7.0)]
+    store.publications.drop("yum")
+    assert store._db.rows(sql) == known[1:2]
 
 
 def test_those_that_ended_are_known_and_not_present(store: Store) -> None:
