@@ -128,8 +128,8 @@ def _offers_of(node: ast.AST) -> Iterator[_Offer]:
         yield node, f"drop not in `{ast.unparse(node)}`", lambda: _negate_operand(node)
     elif isinstance(node, ast.Return) and node.value is not None and not _is_none(node.value):
         # What is false is as false as None.
-        other = (isinstance(node.value, ast.Constant) and node.value.value is False) or None
-        yield node, f"`{_shown(node)}` → return {other}", lambda: setattr(node, "value", ast.Constant(other))
+        value = True if isinstance(node.value, ast.Constant) and node.value.value is False else None
+        yield node, f"`{_shown(node)}` → return {value}", lambda: setattr(node, "value", ast.Constant(value))
     yield from _dropped_statements(node)
 
 
