@@ -31,22 +31,6 @@ MUTATED: tuple[str, ...] = (
 )
 """Folders and modules that decide what is believed, published, removed or given away."""
 
-NOT_MUTATED: tuple[str, ...] = (
-    "packrat_agent/cli/",
-    "packrat_agent/config/",
-    "packrat_agent/setup/",
-    "packrat_agent/site_page/",
-    "packrat_agent/status/",
-    "packrat_agent/verify/",
-    "packrat_agent/watch/",
-    "packrat_core/aio/",
-    "packrat_server/admin/",
-    "packrat_server/cli/",
-    "packrat_server/client/",
-    "packrat_server/serving/",
-)
-"""Folders whose tests run whole programs for the most part, or that say what others decide."""
-
 TESTS: dict[str, tuple[str, ...]] = {
     "packrat_core/archives/ar.py": ("tests/core/packages/deb/test_read_deb.py",),
     "packrat_core/archives/plain_stream.py": ("tests/core/archives/test_compressed_stream.py",),
