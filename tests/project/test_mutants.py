@@ -26,6 +26,7 @@ _NOT_MUTATED = (
     "packrat_server/serving/",
 )
 """Folders whose tests run whole programs for the most part, or that say what others decide."""
+_SOME = "packrat_core/packages/deb/"
 _LOOP = """\
 def count(most: int) -> int:
     at = 0
@@ -129,9 +130,11 @@ def test_each_folder_of_the_source_is_mutated_or_said_not_to_be() -> None:
 
 
 def test_a_seed_draws_the_same_sample_each_time() -> None:
-    assert draw_sample(1, 20) == draw_sample(1, 20)
-    assert draw_sample(1, 20) != draw_sample(2, 20)
-    assert len(set(draw_sample(1, 300))) == 300
+    drawn = draw_sample(1, 20, _SOME)
+    assert drawn == draw_sample(1, 20, _SOME)
+    assert drawn != draw_sample(2, 20, _SOME)
+    assert all(mutant.module.startswith(_SOME) for mutant in drawn)
+    assert len(set(draw_sample(1, 300, _SOME))) == 300
 
 
 def test_the_closest_tests_stand_where_the_module_stands_and_then_come_those_of_its_rows() -> None:
@@ -143,7 +146,7 @@ def test_the_closest_tests_stand_where_the_module_stands_and_then_come_those_of_
 
 
 def test_a_later_run_takes_over_the_verdicts_on_what_is_still_in_the_sample(tmp_path: Path) -> None:
-    first, second, third = draw_sample(1, 3)
+    first, second, third = draw_sample(1, 3, _SOME)
     file = tmp_path / "results" / "verdicts.json"
     verdicts = [Verdict(first, "killed", 1.5, "FAILED tests/test_x.py::test_y"), Verdict(second, "survived", 2.0, "")]
     save(file, 1, verdicts)
