@@ -38,8 +38,12 @@ def look(top: Path) -> dict[str, str]:
         for name in (*directories, *files):
             path = Path(directory, name)
             kind = "link" if path.is_symlink() else "directory" if path.is_dir() else "file"
-            found[str(path.relative_to(top))] = f"{kind}, {path.lstat().st_mode:o}"
+            found[str(path.relative_to(top))] = kind
     return found
+
+
+def modes(top: Path) -> dict[str, int]:
+    return {path: (top / path).lstat().st_mode for path in look(top)}
 
 
 @given(st.dictionaries(PATHS, PLANTED, max_size=4), st.lists(PATHS, min_size=1, max_size=8))
@@ -61,6 +65,7 @@ def test_they_are_made_as_one_by_one(planted: dict[str, str], entered: list[str]
                 assert way.is_new or was_there
         assert open_below(Path(scratch)) == []
         assert look(one) == look(many)
+        assert modes(one) == modes(many)
         assert not list(outside.iterdir())
 
 
