@@ -1,13 +1,15 @@
 """Makes single changes to a module that a good test suite notices.
 
 A mutation is one change of one expression or statement: a condition negated, a comparison or `and`/`or` swapped, a
-constant moved by one, a `not` dropped, a statement or a `raise` removed, a returned value replaced by None.
+constant moved by one, a `not` dropped, a statement or a `raise` removed, a returned value replaced by None. In a query,
+a condition is turned around, or `AND` becomes `OR`.
 
     for mutation in find_mutations(source):
         changed = apply(source, mutation)
 """
 
 import ast
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -23,6 +25,29 @@ _SWAPPED: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.Is: ast.IsNot,
     ast.IsNot: ast.Is,
 }
+
+_SWAPPED_IN_SQL = {
+    "=": "!=",
+    "<>": "=",
+    "!=": "=",
+    "<": "<=",
+    "<=": "<",
+    ">": ">=",
+    ">=": ">",
+    "AND": "OR",
+    "IN": "NOT IN",
+    "NOT IN": "IN",
+    "EXISTS": "NOT EXISTS",
+    "NOT EXISTS": "EXISTS",
+    "IS NULL": "IS NOT NULL",
+    "IS NOT NULL": "IS NULL",
+}
+_SQL_OPERATOR = re.compile(
+    r"(?<= )(?:[<>!]?=|<>|[<>]|AND|(?:NOT )?IN|IS (?:NOT )?NULL)(?=[ ,)]|$)|(?<= )(?:NOT )?EXISTS(?= \()"
+)
+_SQL_PLACE = re.compile(r"\b(?:SET|WHERE|AND|OR|ON|HAVING|WHEN|BETWEEN)\b")
+_SQL_BEGIN = re.compile(r"(?:SELECT|INSERT|UPDATE|DELETE|WITH|WHERE|AND|FROM|JOIN)\b")
+_NO_CONDITION = ("", "SET", "BETWEEN")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +93,9 @@ def _changes_of(tree: ast.Module) -> Iterator[_Change]:
 def _visit(node: ast.AST, function: str, found: list[_Change]) -> None:
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         function = f"{function}.{node.name}".lstrip(".")
+    # Outside functions stand imports, constants and the fields of values, which mypy and the linters hold; and queries.
+    found += [_Change(at.lineno, function, what, make) for at, what, make in _changed_queries(node)]
     if function:
-        # Outside functions stand imports, constants and the fields of values, which mypy and the linters hold.
         found += [_Change(at.lineno, function, what, make) for at, what, make in _offers_of(node)]
     for name, value in ast.iter_fields(node):
         if name in ("annotation", "returns", "decorator_list", "type_params", "bases", "keywords_of_class"):
@@ -101,8 +127,24 @@ def _offers_of(node: ast.AST) -> Iterator[_Offer]:
         # Twice negated has the truth of the operand, as a bool, as before.
         yield node, f"drop not in `{ast.unparse(node)}`", lambda: _negate_operand(node)
     elif isinstance(node, ast.Return) and node.value is not None and not _is_none(node.value):
-        yield node, f"`{_shown(node)}` → return None", lambda: setattr(node, "value", ast.Constant(None))
+        # What is false is as false as None.
+        value = True if isinstance(node.value, ast.Constant) and node.value.value is False else None
+        yield node, f"`{_shown(node)}` → return {value}", lambda: setattr(node, "value", ast.Constant(value))
     yield from _dropped_statements(node)
+
+
+def _changed_queries(node: ast.AST) -> Iterator[_Offer]:
+    """The changes of a text that is a query, or a part of one."""
+    if not (isinstance(node, ast.Constant) and isinstance(node.value, str) and _SQL_BEGIN.match(node.value.strip())):
+        return
+    for found in _SQL_OPERATOR.finditer(node.value):
+        places = _SQL_PLACE.findall(node.value, 0, found.start())
+        if (places or [""])[-1] in _NO_CONDITION:
+            continue
+        swapped = _SWAPPED_IN_SQL[found[0]]
+        changed = node.value[: found.start()] + swapped + node.value[found.end() :]
+        shown = node.value[max(0, found.start() - 20) : found.end() + 10].strip()
+        yield node, f"{found[0]} → {swapped} in `{shown}`", lambda changed=changed: setattr(node, "value", changed)  # type: ignore[misc]
 
 
 def _dropped_statements(node: ast.AST) -> Iterator[_Offer]:

@@ -179,16 +179,14 @@ def read_since(connection: Connection, mirror: str, position: str) -> ChangesSin
     if after is None:
         return ChangesSince(present, all_repos, dict.fromkeys(names), True, None)
     rows = connection.execute(_CHANGED, {"after": after, "names": names, "mirror": mirror}).all()
-    changed: dict[str, set[str] | None] = {}
+    changed: dict[str, set[str]] = {}
     mirror_changed = False
     for repo, package, _mirror in rows:
         if repo is None:
             mirror_changed = True
         else:
-            names_of_repo = changed.setdefault(repo, set())
-            if names_of_repo is not None:
-                names_of_repo.add(package)
-    return ChangesSince(present, all_repos, changed, mirror_changed, after)
+            changed.setdefault(repo, set()).add(package)
+    return ChangesSince(present, all_repos, {**changed}, mirror_changed, after)
 
 
 def read_touched(connection: Connection, repo: str, after: int, limit: int) -> Touched | None:

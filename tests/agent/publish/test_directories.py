@@ -42,6 +42,10 @@ def look(top: Path) -> dict[str, str]:
     return found
 
 
+def modes(top: Path) -> dict[str, int]:
+    return {path: (top / path).lstat().st_mode for path in look(top)}
+
+
 @given(st.dictionaries(PATHS, PLANTED, max_size=4), st.lists(PATHS, min_size=1, max_size=8))
 def test_they_are_made_as_one_by_one(planted: dict[str, str], entered: list[str]) -> None:
     with TemporaryDirectory() as scratch:
@@ -61,6 +65,7 @@ def test_they_are_made_as_one_by_one(planted: dict[str, str], entered: list[str]
                 assert way.is_new or was_there
         assert open_below(Path(scratch)) == []
         assert look(one) == look(many)
+        assert modes(one) == modes(many)
         assert not list(outside.iterdir())
 
 
@@ -74,6 +79,25 @@ def test_what_was_there_is_not_new(tmp_path: Path) -> None:
         assert not way.is_new
         way.enter("old/new")
         assert not way.is_new
+
+
+def test_from_one_to_the_next_only_the_last_name_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+    open_one = os.open
+
+    def note(path: str, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
+        opened.append(path)
+        return open_one(path, flags, mode, dir_fd=dir_fd)
+
+    with OpenDirectories(tmp_path) as way:
+        way.enter("a/b/first")
+        monkeypatch.setattr(os, "open", note)
+        way.enter("a/b/second")
+        way.find(["a", "b", "first"])
+        way.enter("a/b/first")
+        assert opened == ["second", "first"]
+        way.find(["a", "b"])
+        assert opened == ["second", "first"]
 
 
 def test_a_link_that_takes_the_place_of_a_directory_meanwhile_is_not_followed(tmp_path: Path) -> None:

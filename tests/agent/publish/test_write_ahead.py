@@ -2,8 +2,10 @@
 
 import hashlib
 import os
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, wait
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -172,6 +174,31 @@ def test_nothing_is_left_of_what_nobody_takes(root: Path) -> None:
     with pytest.raises(ValueError, match="no signature"), writing_ahead(staging_of(root)) as ahead:
         ahead.begin([Content.of(LARGE), Content.of(LARGE * 2), Content.of(LARGE * 3)])
         raise ValueError("no signature")
+    assert list(staging_of(root).iterdir()) == []
+
+
+def test_at_the_end_nothing_is_begun_any_more(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, is_waiting, written = threading.Event(), threading.Event(), list[str]()
+
+    def slowly() -> Iterator[bytes]:
+        begun.set()
+        is_waiting.wait(60)
+        written.append("first")
+        yield LARGE
+
+    def at_once() -> Iterator[bytes]:
+        written.append("second")
+        yield LARGE
+
+    def note_and_wait(futures: Iterable[Future[os.stat_result]]) -> None:
+        is_waiting.set()
+        wait(futures)
+
+    monkeypatch.setattr(write_ahead, "wait", note_and_wait)
+    with writing_ahead(staging_of(root)) as ahead:
+        ahead.begin([Content.known(parts(), len(LARGE), digest) for parts, digest in ((slowly, "a"), (at_once, "b"))])
+        assert begun.wait(60)
+    assert written == ["first"]
     assert list(staging_of(root).iterdir()) == []
 
 

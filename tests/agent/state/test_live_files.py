@@ -151,6 +151,17 @@ def test_names_are_looked_up_when_they_are_asked_for(store: Store) -> None:
     assert dict(names) == store.published_names.find("apt-dev")
 
 
+def test_a_name_that_is_known_is_not_counted_again_and_keeps_what_it_has(store: Store) -> None:
+    names = store.published_names
+    before = names.count()
+    assert before == len(dict(names.in_order()))
+    assert names.add([("apt-dev/pool1", "9" * 64), ("z/new", "9" * 64), ("z/new", "8" * 64)]) == 1
+    assert names.count() == before + 1
+    assert names.find("apt-dev")["apt-dev/pool1"] == "1" * 64
+    assert names.find("z") == {"z/new": "9" * 64}
+    assert names.find("none") == {}
+
+
 @given(st.sets(st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1), max_size=20))
 def test_names_come_in_the_order_of_their_paths(names: set[str]) -> None:
     with TemporaryDirectory() as directory, closing(Store(Path(directory) / "state.db")) as store:

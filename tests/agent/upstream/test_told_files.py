@@ -1,5 +1,6 @@
 """Records that come with `changes` are taken once, and only where they are what was expected."""
 
+import asyncio
 import copy
 import time
 from collections.abc import Callable
@@ -75,11 +76,14 @@ def test_what_was_told_before_a_change_does_not_hold_after_it(names: Any, record
     assert packages.take("apt-dev", {"hello"}) is None
 
 
-@pytest.mark.parametrize(("later_s", "is_kept"), [(59.0, True), (61.0, False)])
+@pytest.mark.parametrize(("later_s", "is_kept"), [(0.0, True), (59.9, True), (60.0, False)])
 def test_what_was_told_long_ago_is_asked_for(later_s: float, is_kept: bool) -> None:
     now = [1000.0]
     packages = heard(told(hello=HELLO), clock=lambda: now[0])
     now[0] += later_s
+    # Nor is it kept until then.
+    packages.hear({"apt-dev": {"other"}}, told(other=OTHER), 8.0)
+    assert bool([key for key in packages._told if key[1] == "hello"]) == is_kept
     assert (packages.take("apt-dev", {"hello"}) is not None) == is_kept
 
 
@@ -112,6 +116,27 @@ def test_what_has_another_shape_is_asked_for(damage: Any) -> None:
     assert heard(told(hello=said)).take("apt-dev", {"hello"}) is None
 
 
+@pytest.mark.parametrize("kind", ["wanted", "deprocated", "touched"])
+@pytest.mark.parametrize("number", [100, 101])
+def test_a_hundred_files_of_a_package_are_taken(kind: str, number: int) -> None:
+    said: dict[str, Any] = {"wanted": {}, "deprocated": {}, kind: files(*range(number))}
+    if kind == "touched":
+        said[kind] = list(said[kind])
+    assert (heard(told(hello=said)).take("apt-dev", {"hello"}) is not None) is (number == 100)
+
+
+@pytest.mark.parametrize("length", [1000, 1001])
+def test_a_text_of_a_thousand_letters_is_taken(length: int) -> None:
+    said = {"wanted": {f"{FILES}:1:": record(version="1" * length)}, "deprocated": {}}
+    assert (heard(told(hello=said)).take("apt-dev", {"hello"}) is not None) is (length == 1000)
+
+
+def test_whoever_asks_gets_the_records_by_their_uris_and_none_of_what_was_not_told() -> None:
+    taken = heard(told(hello=HELLO)).take("apt-dev", {"hello"})
+    assert taken is not None
+    assert asyncio.run(taken.get_records(["2", "3", "1"], bulk=True)) == files(2, 1)
+
+
 def test_of_a_record_nothing_is_remembered_that_nobody_reads() -> None:
     said = {"wanted": {f"{FILES}:1:": record(version="1", justification="x" * 1000_000)}, "deprocated": {}}
     taken = heard(told(hello=said)).take("apt-dev", {"hello"})
@@ -136,7 +161,7 @@ def test_what_is_remembered_has_a_bound() -> None:
     packages = ToldPackages()
     for number in range(1000):
         packages.hear({"apt-dev": {f"p{number}"}}, told(**{f"p{number}": OTHER}), 7.0)
-    assert sum(packages.take("apt-dev", {f"p{number}"}) is not None for number in range(1000)) <= 200
+    assert sum(packages.take("apt-dev", {f"p{number}"}) is not None for number in range(1000)) == 200
 
 
 JSON = st.recursive(
@@ -194,6 +219,15 @@ def test_answers_put_together_say_of_each_file_what_the_last_one_said(answers: l
         known |= answer
     wanted, deprecated = ({n for n, of in known.items() if of == kind} for kind in ("wanted", "deprecated"))
     assert numbers_of(packages.take("apt-dev", {"hello"})) == (wanted, deprecated, set(known))
+
+
+def test_answers_that_touched_a_hundred_files_are_put_together() -> None:
+    packages = heard(touched(*range(60)))
+    packages.hear({"apt-dev": {"hello"}}, touched(*range(50, 100)), 5.0)
+    assert numbers_of(packages.take("apt-dev", {"hello"})) == (set(), set(), set(range(100)))
+    packages = heard(touched(*range(60)))
+    packages.hear({"apt-dev": {"hello"}}, touched(*range(50, 101)), 5.0)
+    assert packages.take("apt-dev", {"hello"}) is None
 
 
 def test_too_many_files_and_files_beside_whole_packages_are_asked_for() -> None:
@@ -266,6 +300,23 @@ def test_what_was_heard_while_a_sync_went_on_is_not_settled_by_it() -> None:
     packages.hear({"apt-dev": {"hello"}}, touched(2), 7.0)
     packages.settle("apt-dev", {"hello"}, moment)
     assert numbers_of(packages.take("apt-dev", {"hello"})) == (set(), set(), {2})
+
+
+def test_what_was_forgotten_while_a_sync_went_on_is_not_settled_by_it() -> None:
+    packages = heard(touched(1))
+    moment = packages.moment
+    packages.clear()
+    packages.settle("apt-dev", {"hello"}, moment)
+    packages.hear({"apt-dev": {"hello"}}, touched(2), 7.0)
+    assert packages.take("apt-dev", {"hello"}) is None
+
+
+@pytest.mark.parametrize("names", [["hello"], None])
+def test_what_nobody_doubts_is_settled_any_number_of_times(names: Any) -> None:
+    packages = heard(touched(1))
+    for _ in range(2):
+        packages.settle("apt-dev", names, packages.moment)
+    assert numbers_of(packages.take("apt-dev", {"hello"})) == (set(), set(), {1})
 
 
 def test_of_a_server_that_names_packages_without_end_little_is_remembered() -> None:

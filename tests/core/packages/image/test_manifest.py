@@ -1,6 +1,7 @@
 """Manifests: what clients could read as something else is refused, and what is written can be read."""
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -35,6 +36,72 @@ def test_a_list_has_a_limit() -> None:
     assert len(read_list([{}] * DESCRIPTORS_LIMIT, "list of layers")) == DESCRIPTORS_LIMIT
     with pytest.raises(Refused, match=f"its list of layers has {DESCRIPTORS_LIMIT + 1} items, the limit is"):
         read_list([{}] * (DESCRIPTORS_LIMIT + 1), "list of layers")
+
+
+def image_with(place: str, descriptor: object) -> bytes:
+    """An image or index with a descriptor in a place of it."""
+    if place == "manifests":
+        return index_of(manifests=[descriptor])
+    return as_json({**json.loads(WEB), place: [descriptor] if place == "layers" else descriptor})
+
+
+_DIGEST = digest(b"layer")
+_NO_DIGESTS: tuple[object, ...] = (
+    *("", "sha256:", _DIGEST[:-1], f"{_DIGEST}0", _DIGEST.upper(), f" {_DIGEST}", f"{_DIGEST}\n", f"sha512:{'0' * 64}"),
+    *(f"sha256:{path:0<64}" for path in ("../../../etc/", "/", "a/../")),
+    *(None, 5, [_DIGEST]),
+)
+_NO_SIZES: tuple[object, ...] = (-1, True, 1.0, "1", None, [])
+_WRONG: list[tuple[str, object, str]] = [
+    *(("digest", wrong, "which is not a SHA-256") for wrong in _NO_DIGESTS),
+    *(("size", wrong, f"has the size {wrong!r} for") for wrong in _NO_SIZES),
+    ("mediaType", 5, "has no media type for"),
+]
+
+
+@pytest.mark.parametrize("place", ["config", "layers", "manifests", "subject"])
+@pytest.mark.parametrize(("key", "wrong", "said"), _WRONG)
+def test_a_descriptor_that_is_wrong_is_refused_wherever_it_stands(
+    place: str, key: str, wrong: object, said: str
+) -> None:
+    sound: dict[str, object] = {"mediaType": "x", "size": 0, "digest": _DIGEST}
+    assert read_manifest(image_with(place, sound), "").is_index is (place == "manifests")
+    with pytest.raises(Refused, match=re.escape(said)):
+        read_manifest(image_with(place, {**sound, key: wrong}), "")
+
+
+@pytest.mark.parametrize("place", ["config", "layers", "manifests", "subject"])
+@pytest.mark.parametrize("wrong", ["", _DIGEST, 5, [], True])
+def test_what_is_no_descriptor_is_refused(place: str, wrong: object) -> None:
+    with pytest.raises(Refused, match="has no descriptor"):
+        read_manifest(image_with(place, wrong), "")
+
+
+@pytest.mark.parametrize("version", [None, 1, 3, "2", True, [2]])
+@pytest.mark.parametrize("data", [index_of(), WEB])
+def test_another_schema_version_is_refused(data: bytes, version: object) -> None:
+    with pytest.raises(Refused, match="not of schema version 2"):
+        read_manifest(as_json({**json.loads(data), "schemaVersion": version}), "")
+
+
+@pytest.mark.parametrize(
+    ("says", "called", "said"),
+    [
+        ("text/html", "", "is of type 'text/html'"),
+        ("", "", "is of type ''"),
+        (None, "text/html", "is of type 'text/html'"),
+        (5, INDEX, "is of type 5"),
+        ([INDEX], INDEX, "is of type ["),
+        (MANIFEST, INDEX, f"calls itself {MANIFEST}, and is called {INDEX}"),
+    ],
+)
+def test_another_type_is_refused(says: object, called: str, said: str) -> None:
+    with pytest.raises(Refused, match=re.escape(said)):
+        read_manifest(as_json({**json.loads(WEB), "mediaType": says}), called)
+
+
+def test_a_type_that_it_leaves_out_is_that_of_its_descriptor() -> None:
+    assert read_manifest(as_json({**json.loads(WEB), "mediaType": None}), MANIFEST) == read_manifest(WEB, "")
 
 
 def test_what_is_written_names_its_configuration_and_layers() -> None:
