@@ -1,8 +1,9 @@
 """Checks the list of files in the header of an rpm: what rpm can't read or create there, no client can install.
 
-1. With the names of the files stand their directories, sizes, modes, owners and groups.
-2. What is told of each file is told as often as there are files.
-3. rpm writes a file beside the place where it belongs, under a longer name, and renames it.
+1. The header names an operating system, without which rpm reads no package.
+2. With the names of the files stand their directories, sizes, modes, owners and groups.
+3. What is told of each file is told as often as there are files.
+4. rpm writes a file beside the place where it belongs, under a longer name, and renames it.
 
     check_files(walk(file).header)
 
@@ -26,6 +27,7 @@ from packrat_core.packages.rpm.tags import (
     FILE_SIZES,
     FILE_TIMES,
     FILE_USERS,
+    OS,
 )
 
 _NEEDED = (DIR_INDEXES, DIR_NAMES, FILE_MODES, FILE_USERS, FILE_GROUPS)
@@ -45,6 +47,8 @@ def check_files(header: Header) -> None:
     Raises:
         Refused: rpm can't read it, or can't create one of the files.
     """
+    if OS not in header.items:
+        raise Refused("its header is broken: it names no operating system, without which rpm can't read it")
     files = header.items.get(BASE_NAMES)
     if files is None:
         return

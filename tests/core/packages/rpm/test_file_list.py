@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from packrat_core.errors import Refused
+from packrat_core.packages.rpm.file_list import check_files
 from packrat_core.packages.rpm.header import walk
 from packrat_core.packages.rpm.inspect import identify
 from packrat_core.packages.rpm.rules import check_header
@@ -73,6 +74,7 @@ def refusal(path: Path) -> str | None:
             header = walk(file).header
         identify(header)
         check_header(header)
+        check_files(header)
     except Refused as error:
         return str(error)
     return None
@@ -93,11 +95,12 @@ TAKEN = {
 }
 BROKEN = "its header is broken"
 REFUSED = {
+    "no directories": (named("/opt/f"), without(1118), f"{BROKEN}: a file stands in a directory that is not listed"),
     "no operating system": (named("/opt/f"), without(OS), f"{BROKEN}: it names no operating system"),
     "no sizes": (named("/opt/f"), without(SIZES), f"{BROKEN}: it has names of files, but not their sizes"),
     **{
         f"no tag {tag}": (named("/opt/f"), without(tag), f"{BROKEN}: it has names of files, but not tag {tag}")
-        for tag in (MODES, 1039, 1040, 1116, 1118)
+        for tag in (MODES, 1039, 1040, 1116)
     },
     **{
         f"one value of tag {tag}": (named("/a", "/b"), cut(tag), f"{BROKEN}: it has 2 files, and 1 values of tag {tag}")
