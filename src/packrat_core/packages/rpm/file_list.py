@@ -29,6 +29,7 @@ from packrat_core.packages.rpm.tags import (
     FILE_USERS,
     OS,
 )
+from packrat_core.text import count_of
 
 _NEEDED = (DIR_INDEXES, DIR_NAMES, FILE_MODES, FILE_USERS, FILE_GROUPS)
 _OF_EACH_FILE = (
@@ -60,7 +61,8 @@ def check_files(header: Header) -> None:
     for tag in _OF_EACH_FILE:
         item = header.items.get(tag)
         if item is not None and item.number != files.number:
-            raise Refused(f"its header is broken: it has {files.number} files, and {item.number} values of tag {tag}")
+            told = f"{count_of(files.number, 'file')}, and {count_of(item.number, 'value')} of tag {tag}"
+            raise Refused(f"its header is broken: it has {told}")
     _check_names(header)
 
 

@@ -103,7 +103,7 @@ REFUSED = {
         for tag in (MODES, 1039, 1040, 1116)
     },
     **{
-        f"one value of tag {tag}": (named("/a", "/b"), cut(tag), f"{BROKEN}: it has 2 files, and 1 values of tag {tag}")
+        f"one value of tag {tag}": (named("/a", "/b"), cut(tag), f"{BROKEN}: it has 2 files, and 1 value of tag {tag}")
         for tag in (SIZES, MODES, 1033, 1034, FLAGS, 1039, 1040, 1096)
     },
     "a longer name": (named("/opt/" + "a" * 247), nothing, "it has a file with a name of 247 bytes, 'aaa"),
