@@ -26,6 +26,7 @@ from packrat_core.packages.python.file_names import check_ending, is_outdated, s
 from packrat_core.packages.python.inspect import Kind, NoDistribution, check_file_name, read_distribution
 from packrat_core.packages.python.payload import check_payload as check_python
 from packrat_core.packages.rpm import architectures as rpm
+from packrat_core.packages.rpm.file_list import check_files as check_rpm_files
 from packrat_core.packages.rpm.header import walk
 from packrat_core.packages.rpm.inspect import identify, is_source
 from packrat_core.packages.rpm.payload import check_payload as check_rpm
@@ -134,6 +135,7 @@ def inspect_rpm(path: Path) -> Inspected:
             raise Unrecognized("Source rpms are not supported")
         facts = identify(header)
         check_header(header)
+        check_rpm_files(header)
     except Refused as error:
         raise Unrecognized(f"unusable rpm: {error}") from None
     if not rpm.is_known(facts.arch):

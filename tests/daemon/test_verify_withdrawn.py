@@ -50,13 +50,25 @@ def move_a_repository(lab: Stage) -> None:
     change(lab, "apt-dev", ("trixie",), "elsewhere")
 
 
+def change_a_type(lab: Stage) -> None:
+    """What was an apt repository until now is still beside the Python index."""
+    engine = open_database(lab.server.data)
+    names = [f"{kind}-dev" for kind in REPOS]
+    admin.save_mirror(engine, "lab", [name for name in names if name != "apt-dev"], "Lab", lab.psk)
+    admin.remove_repo(engine, "apt-dev")
+    repo = admin.NewRepo("apt-dev", "pypi", "dev", ("pypi",), directory="elsewhere", show_only_latest=False)
+    admin.save_repo(engine, repo)
+    admin.save_mirror(engine, "lab", names, "Lab", lab.psk)
+    engine.dispose()
+
+
 def take_off_repositories(lab: Stage) -> None:
     engine = open_database(lab.server.data)
     admin.save_mirror(engine, "lab", ["json-dev"], "Lab", lab.psk)
     engine.dispose()
 
 
-WITHDRAWALS = (take_off_versions, take_off_all_packages, move_a_repository, take_off_repositories)
+WITHDRAWALS = (take_off_versions, take_off_all_packages, move_a_repository, change_a_type, take_off_repositories)
 
 
 def test_what_a_withdrawal_leaves_is_sound(mirror: Stage) -> None:
@@ -67,6 +79,7 @@ def test_what_a_withdrawal_leaves_is_sound(mirror: Stage) -> None:
         mirror.agent("sync", "--accept-removals")
         assert faults_of(mirror.www) == {}, withdraw.__name__
     # All of it is still there.
+    assert {"dists", "simple"} < {path.name for path in (mirror.www / "elsewhere").iterdir()}
     assert {path.name for path in (mirror.www / "apt-dev/dists").iterdir()} == {"bookworm", "trixie"}
     assert (mirror.www / "yum-dev/sles/main/15/repodata").is_dir()
     assert {f"{kind}-dev" for kind in REPOS} < {path.name for path in mirror.www.iterdir()}

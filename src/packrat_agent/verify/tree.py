@@ -66,9 +66,10 @@ AUDITORS: Mapping[str, tuple[Recognize, Auditor]] = {
     "pypi": (is_pypi, _audit_pypi),
     "yum": (is_yum, _audit_yum),
 }
-"""Type → (how to recognize a directory of it, how to audit it). The first type that fits a directory counts.
+"""Type → (how to recognize a directory of it, how to audit it). All types that fit a directory count.
 
-`json` comes first because only its repositories have packages at their top, whose names may look like another type.
+`json` comes first, and counts alone, because only its repositories have packages at their top, whose names may look
+like another type.
 """
 
 
@@ -237,7 +238,9 @@ def _repositories(subject: Subject, directory: str, depth: int, faults: list[Fau
         return
     # Repositories are never nested, so don't look for others inside one.
     if kinds:
-        yield kinds[0], directory
+        # A repository that was of another type keeps what it was until the grace period is over.
+        for kind in kinds[:1] if kinds[0] == "json" else kinds:
+            yield kind, directory
     elif depth < _DEPTH:
         for entry in entries:
             if entry.is_dir(follow_symlinks=False) and not entry.name.startswith("."):

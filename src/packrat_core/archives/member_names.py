@@ -11,6 +11,11 @@ import unicodedata
 from packrat_core.archives.limits import NAME_LIMIT, DirectoryNames
 from packrat_core.errors import Refused
 
+FILE_NAME_BYTES = 255
+"""The longest name that Linux, macOS and Windows create."""
+
+_ESCAPED = re.compile(r"\\x[0-9a-f]{2}")
+
 
 def check_name(name: str) -> None:
     """Check that a member is written inside the directory that the archive is unpacked into.
@@ -41,6 +46,11 @@ def normalize_name(name: str) -> str:
     if "//" in name or "./" in name or name[-1] in "/.":
         return posixpath.normpath(name)
     return name
+
+
+def longest_part(name: str) -> int:
+    """Return the bytes of the longest part of a name; each byte that is not UTF-8 stands there as four characters."""
+    return max(len(part.encode()) for part in _ESCAPED.sub("?", name).split("/"))
 
 
 class MetadataNames:

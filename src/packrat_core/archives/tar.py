@@ -12,12 +12,12 @@ Source: POSIX.1-2017 pax and ustar; GNU tar manual, "Basic Tar Format".
 """
 
 import posixpath
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
 from packrat_core.archives.limits import MEMBERS_LIMIT, NAME_LIMIT, DirectoryNames, check_count
-from packrat_core.archives.member_names import normalize_name, resolve_link
+from packrat_core.archives.member_names import FILE_NAME_BYTES, longest_part, normalize_name, resolve_link
 from packrat_core.archives.tar_header import BLOCK, TarHeader, parse_header, parse_pax, parse_pax_size
 from packrat_core.archives.tar_source import Source
 from packrat_core.errors import Refused
@@ -93,9 +93,25 @@ class TarLimits:
 class TarReader:
     """The members of a tar archive, in order."""
 
-    def __init__(self, source: Source, limits: TarLimits | None = None, *, may_be_empty: bool = False) -> None:
+    def __init__(
+        self,
+        source: Source,
+        limits: TarLimits | None = None,
+        *,
+        may_be_empty: bool = False,
+        unreadable: Mapping[bytes, str] | None = None,
+    ) -> None:
+        """Read from the beginning of an archive.
+
+        Args:
+            source: The archive.
+            limits: What it may have at most.
+            may_be_empty: Take an archive without members.
+            unreadable: Kinds of headers that a client of this archive can't read, each with the reason to refuse it.
+        """
         self._source = source
         self._may_be_empty = may_be_empty
+        self._unreadable = unreadable or {}
         self._limits = limits or TarLimits()
         self._extended: dict[bytes, bytes] = {}
         self._offset = 0
@@ -110,6 +126,8 @@ class TarReader:
         """
         count = 0
         while (header := self._next_header()) is not None:
+            if header.kind in self._unreadable:
+                raise Refused(self._unreadable[header.kind])
             is_extended = header.kind in _EXTENDED
             if is_extended:
                 self._extend(header)
@@ -261,18 +279,23 @@ class UnpackedNames:
         # With each path all those above it are in here, and never one that is in _links.
         self._ways: set[str] = set()
         self._names = DirectoryNames()
-        # Only the hashes of file names, since a name may be long.
+        # Only the hashes of names, since a name may be long.
         self._files: set[int] = set()
+        self._directories: set[int] = set()
 
     def add(self, member: TarMember) -> None:
         """Check the next member.
 
         Raises:
-            Refused: It is a device, leads out of the archive or through a symbolic link, or is a hard link to a file
-                that the archive does not have before it.
+            Refused: It is a device, leads out of the archive or through a symbolic link, is a hard link to a file
+                that the archive does not have before it, stands below a file or in the place of a directory, or has a
+                name that no file system creates.
         """
         refuse_unsafe(member)
+        if len(member.name) > FILE_NAME_BYTES // 4 and longest_part(member.name) > FILE_NAME_BYTES:
+            raise Refused(f"its member {member.name[:80]!r} has a name of more than {FILE_NAME_BYTES} bytes")
         self._pass(member, posixpath.dirname(member.name))
+        self._enter(member)
         is_symbolic = member.kind is TarKind.SYMBOLIC_LINK
         if member.target:
             # `link/..` is not where the link stands.
@@ -289,6 +312,19 @@ class UnpackedNames:
             if member.name in self._ways:
                 raise Refused(f"its link {member.name[:80]!r} stands on the way of other members")
             self._links.add(member.name)
+
+    def _enter(self, member: TarMember) -> None:
+        """Note the directories that a member stands in; none of them may be a file, and it may be none of them."""
+        directory = posixpath.dirname(member.name)
+        while directory and hash(directory) not in self._directories:
+            if hash(directory) in self._files:
+                raise Refused(f"its file {directory[:80]!r} stands on the way to {member.name[:80]!r}")
+            self._directories.add(hash(directory))
+            directory = posixpath.dirname(directory)
+        if member.kind is TarKind.DIRECTORY:
+            self._directories.add(hash(member.name))
+        elif hash(member.name) in self._directories:
+            raise Refused(f"its member {member.name[:80]!r} stands where it has a directory")
 
     def _pass(self, member: TarMember, way: str) -> None:
         """Note that a member leads through a path, and all those above it that are not noted yet."""

@@ -53,6 +53,16 @@ MEMBERS: dict[str, list[Member]] = {
     "a hard link out": [("h", HARD, "../../x")],
     "a hard link to nothing": [("h", HARD, "missing")],
     "a named pipe": [("p", PIPE, "")],
+    "the longest name": [("a" * 255, FILE, "x"), ("b" * 255 + "/" + "é" * 127, FILE, "x")],
+    "a longer name": [("a" * 256, FILE, "x")],
+    "a longer name of a directory": [("a" * 256 + "/x", FILE, "x")],
+    "a longer name in bytes": [("é" * 128, FILE, "x")],
+    "a file on the way": [("a", FILE, "x"), ("a/b/c", FILE, "x")],
+    "a file in place of a directory": [("a/b/c", FILE, "x"), ("a", FILE, "x")],
+    "a file in place of a directory further down": [("a/b/c", FILE, "x"), ("a/b", FILE, "x")],
+    "a directory twice": [("d", DIR, ""), ("d/f", FILE, "x"), ("d", DIR, "")],
+    "a file twice": [("a", FILE, "x"), ("a", FILE, "x")],
+    "a file whose hard link comes between": [("a", FILE, "x"), ("h", HARD, "a"), ("a", FILE, "x")],
 }
 STRICTER = {
     # Not every client needs it, and it stops those that read it.

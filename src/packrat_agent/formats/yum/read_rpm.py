@@ -13,6 +13,7 @@ from pathlib import Path
 
 from packrat_agent.model.entries import Fragment
 from packrat_core.errors import ConfigError, Refused
+from packrat_core.packages.rpm.file_list import check_files
 from packrat_core.packages.rpm.header import I18N, STRING, STRINGS, Header, RpmFile, walk
 from packrat_core.packages.rpm.inspect import identify
 from packrat_core.packages.rpm.payload import check_digests
@@ -54,6 +55,7 @@ def read_rpm(path: Path) -> Fragment:
         rpm = walk(file)
     facts = identify(rpm.header)
     check_header(rpm.header)
+    check_files(rpm.header)
     check_digests(rpm)
     primary, filelists, other = _dump(rpm)
     body = b"\0".join((primary, filelists, other))

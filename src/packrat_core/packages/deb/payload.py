@@ -2,22 +2,84 @@
 
 It is stricter than dpkg: only zeros may follow a compressed stream or a tar archive, a tar archive must have an end
 mark, and its names must stay inside the directory that it is unpacked into.
+
+1. dpkg reads the data archive itself, in the formats ustar, v7 and GNU's: `dpkg-deb --extract` lets tar do it, which
+   reads more.
+2. dpkg writes each member of the data archive beside the place where it belongs, under a longer name.
+3. The control archive holds files alone, with names that are not too long.
+4. Each line of `conffiles` and `triggers` ends with a newline; one of `conffiles` is an absolute path.
+
+Source: dpkg's tarfn.c, archives.c, unpack.c and trigger.c; deb-conffiles(5), deb-triggers(5).
 """
 
 from typing import BinaryIO
 
-from packrat_core.archives.tar import TarReader
+from packrat_core.archives.member_names import FILE_NAME_BYTES, longest_part
+from packrat_core.archives.tar import TarKind, TarMember, TarReader
+from packrat_core.errors import Refused
 from packrat_core.packages.deb.control import find_archives, open_archive
 from packrat_core.packages.parts import naming
+
+_PAX = "it has pax headers, which dpkg can't read; write it in GNU's format of tar (in Python, tarfile.GNU_FORMAT)"
+_UNREADABLE = {
+    b"x": _PAX,
+    b"g": _PAX,
+    b"7": "it has a contiguous file, which dpkg can't read; write it as a plain file",
+}
+_DATA_NAME_BYTES = FILE_NAME_BYTES - len(".dpkg-new")
+_CONTROL_NAME_BYTES = 100
+
+_LINES_LIMIT = 1024 * 1024
+_CONFFILE_BYTES = 996
+"""Bytes of a line in conffiles, without its newline."""
+_REMOVED = b"remove-on-upgrade "
+_SHOWN_LIMIT = 60
 
 
 def check_payload(file: BinaryIO) -> None:
     """Decompress the control and data archives to the end and read all their members.
 
     Raises:
-        Refused: an archive is torn, damaged or a decompression bomb.
+        Refused: an archive is torn, damaged, a decompression bomb, or has what dpkg can't unpack.
     """
-    for member, part in zip(find_archives(file), ("its control archive", "its data archive"), strict=True):
-        with naming(part):
-            for _ in TarReader(open_archive(file, member), may_be_empty=True):
-                pass
+    control, data = find_archives(file)
+    with naming("its control archive"):
+        reader = TarReader(open_archive(file, control), may_be_empty=True)
+        for member in reader:
+            _check_control_member(reader, member)
+    with naming("its data archive"):
+        for member in TarReader(open_archive(file, data), may_be_empty=True, unreadable=_UNREADABLE):
+            _check_name(member.name, _DATA_NAME_BYTES)
+
+
+def _check_control_member(reader: TarReader, member: TarMember) -> None:
+    if member.kind is TarKind.DIRECTORY:
+        if member.name != ".":
+            raise Refused(f"it has a directory {member.name[:_SHOWN_LIMIT]!r}, at which dpkg ends")
+        return
+    _check_name(member.name, _CONTROL_NAME_BYTES)
+    if member.name in ("conffiles", "triggers") and member.is_file:
+        _check_lines(member.name, reader.read(_LINES_LIMIT))
+
+
+def _check_name(name: str, limit: int) -> None:
+    # Fast path for nearly all names; an archive may have 200,000 of them.
+    if len(name) <= limit and name.isascii() and "\n" not in name:
+        return
+    if "\n" in name:
+        raise Refused(f"it has a newline in the name {name[:_SHOWN_LIMIT]!r}, which dpkg does not allow")
+    longest = longest_part(name)
+    if longest > limit:
+        raise Refused(f"it has a name of {longest} bytes, {name[:_SHOWN_LIMIT]!r}; dpkg can't create more than {limit}")
+
+
+def _check_lines(name: str, content: bytes) -> None:
+    if content and not content.endswith(b"\n"):
+        raise Refused(f"its {name} does not end with a newline, without which dpkg can't read the last line")
+    if name != "conffiles":
+        return
+    for line in content.split(b"\n"):
+        path = line.removeprefix(_REMOVED)
+        if len(line) > _CONFFILE_BYTES or (line.strip() and not path.startswith(b"/")):
+            shown = line[:_SHOWN_LIMIT].decode("utf-8", "backslashreplace")
+            raise Refused(f"its conffiles has the line {shown!r}, which is no absolute path of less than 1000 bytes")

@@ -1,6 +1,6 @@
 """Turns the control file of a package into its stanza in Packages.
 
-Source: deb-control(5), Debian policy 5.1.
+Source: deb-control(5), deb-version(7), Debian policy 5.1.
 """
 
 import re
@@ -18,7 +18,15 @@ It is tried at the beginnings of lines alone: at each letter of a line of megaby
 """
 
 _NAME = re.compile(rb"[A-Za-z0-9][A-Za-z0-9+._-]*")
-_VERSION = re.compile(rb"[A-Za-z0-9.+:~_-]+")
+_VERSION = re.compile(
+    # Only behind an epoch may the rest have a colon, and the revision begins at the last dash.
+    rb"[0-9]{1,9}:[0-9](?:[A-Za-z0-9.+:~]*|[A-Za-z0-9.+:~-]*-[A-Za-z0-9.+~]+)"
+    rb"|[0-9](?:[A-Za-z0-9.+~]*|[A-Za-z0-9.+~-]*-[A-Za-z0-9.+~]+)"
+)
+"""Matches what dpkg takes for a version: it installs no package with another, though apt offers it.
+
+Epochs of ten digits are refused beyond that: dpkg takes a few of them.
+"""
 _ARCHITECTURE = re.compile(rb"[a-z0-9][a-z0-9-]*")
 
 CONTROL_FILE_LIMIT = 4 * 1024 * 1024
@@ -52,7 +60,7 @@ def read_stanza(control: bytes) -> Stanza:
 
     Raises:
         Refused: the file could mislead a client, having a second paragraph, a field twice, a NUL byte or no
-            architecture; or apt can't read a field.
+            architecture; apt can't read a field; or dpkg can't read the version.
     """
     if b"\0" in control:
         raise Refused("its control file contains a NUL byte")

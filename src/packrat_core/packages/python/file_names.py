@@ -21,6 +21,9 @@ SDIST_ENDINGS = (".tar.gz", ".zip")
 _OUTDATED = re.compile(
     r".+(?P<ending>\.(?:egg|exe|msi|tar|tgz|tbz|tbz2|txz|tlz|tar\.(?:bz2|xz|lz|lzma|zst|Z)))", re.IGNORECASE
 )
+_WHEEL = re.compile(r"[^-]+-[^-]+(-[0-9][!-,.-~]*)?(-[A-Za-z0-9_.]+){3}\.whl")
+"""Matches the name of a wheel whose tags clients read; packaging takes nearly all letters there."""
+
 _ARCHIVE = "is not published in a Python index; build the source distribution again, as .tar.gz"
 _ADVICE = {
     ".egg": "is an egg, which pip and uv can't install; build a wheel",
@@ -61,7 +64,10 @@ def parse_file_name(file_name: str, project: str) -> tuple[str, Version]:
     """
     try:
         if file_name.endswith(".whl"):
-            return parse_wheel_filename(file_name)[:2]
+            found = parse_wheel_filename(file_name)[:2]
+            if not _WHEEL.fullmatch(file_name):
+                raise InvalidWheelFilename(f"clients can't read the tags or the build number in {file_name[:200]!r}")
+            return found
         spelled, version = split_sdist_name(file_name, project)
         return normalize(spelled), version
     except (InvalidWheelFilename, InvalidSdistFilename, InvalidVersion, ValueError) as error:

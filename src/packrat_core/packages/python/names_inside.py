@@ -9,12 +9,10 @@ import re
 from collections.abc import Iterable, Sequence
 
 from packrat_core.archives.limits import DirectoryNames
-from packrat_core.archives.member_names import MetadataNames, normalize_name
+from packrat_core.archives.member_names import FILE_NAME_BYTES, MetadataNames, normalize_name
 from packrat_core.archives.zip_directory import ZipMember
 from packrat_core.errors import Refused
 
-_FILE_NAME_BYTES = 255
-"""The longest name that Linux, macOS and Windows create."""
 _USUAL_MEMBERS = 500
 """So few members, with names so short, have too few directories for `DirectoryNames` to refuse."""
 _IN_METADATA = re.compile(r"([^/]+/PKG-INFO|[^/]+\.dist-info(/.*)?)")
@@ -52,7 +50,7 @@ def are_names_usual(members: Sequence[ZipMember]) -> bool:
             directory = directory.rpartition("/")[0]
     # All names differ, also where case doesn't count, and no file has that of a directory.
     different = set(joined.lower().split("\n")).union(map(str.lower, directories))
-    return len(different) == len(names) + 1 + len(directories) and max(map(len, names), default=0) <= _FILE_NAME_BYTES
+    return len(different) == len(names) + 1 + len(directories) and max(map(len, names), default=0) <= FILE_NAME_BYTES
 
 
 def refuse_doubles(members: Iterable[ZipMember]) -> None:
@@ -66,8 +64,8 @@ def refuse_doubles(members: Iterable[ZipMember]) -> None:
         name = normalize_name(member.name)
         if name in seen:
             raise Refused(f"it has two members called {name[:80]!r}")
-        if max(map(len, member.raw_name.split(b"/"))) > _FILE_NAME_BYTES:
-            raise Refused(f"its member {name[:80]!r} has a name of more than {_FILE_NAME_BYTES} bytes")
+        if max(map(len, member.raw_name.split(b"/"))) > FILE_NAME_BYTES:
+            raise Refused(f"its member {name[:80]!r} has a name of more than {FILE_NAME_BYTES} bytes")
         seen.add(name)
         names.add(member.name)
 

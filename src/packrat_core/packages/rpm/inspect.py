@@ -8,7 +8,8 @@ from packrat_core.packages.rpm.header import Header
 from packrat_core.packages.rpm.tags import ARCH, EPOCH, NAME, RELEASE, SOURCE_PACKAGE, SOURCE_RPM, VERSION
 
 _WORD = re.compile(rb"[A-Za-z0-9_][A-Za-z0-9._+~^-]*")
-_VERSION_WORD = re.compile(rb"[!#-%(-,.0-;=?-~]+")
+_VERSION_WORD = re.compile(rb"[!#-%(-,.0-9;=?-~]+")
+"""Without a colon: dnf takes what stands before it for an epoch, and aborts when it shows the package."""
 _ARCH_WORD = re.compile(rb"[a-z0-9_]+")
 
 

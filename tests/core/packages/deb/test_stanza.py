@@ -1,5 +1,7 @@
 """The control file as it gets into Packages: kept byte by byte, or refused where it could mislead a client."""
 
+import subprocess
+
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -86,6 +88,43 @@ def test_what_could_mislead_a_client_is_refused_with_its_reason(name: str) -> No
         read_stanza(control)
     assert told in str(caught.value)
     assert len(str(caught.value)) < 300
+
+
+def is_version(version: str) -> bool:
+    """Whether a package of this version is taken."""
+    try:
+        read_stanza(START.replace(b"1", version.encode(), 1))
+    except Refused as refused:
+        assert "an unusable Version" in str(refused)
+        return False
+    return True
+
+
+VERSIONS = st.lists(st.sampled_from(["0", "1", "a", "v", ".", "+", "~", "-", "-", ":", "_", "12"]), max_size=7).map(
+    "".join
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(VERSIONS)
+@example("v1.0")
+@example("1.0-")
+@example("1--1")
+@example("1:2:3-4")
+@example("1-1:2")
+@example("1:")
+@example("999999999:1")
+@example("2147483648:1")
+def test_a_version_is_one_to_dpkg(version: str) -> None:
+    command = ["dpkg", "--validate-version", version]
+    by_dpkg = subprocess.run(command, capture_output=True, check=False, timeout=60).returncode == 0
+    assert is_version(version) is by_dpkg
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("unit", ["-", "-a", "a", ":", "1"])
+def test_a_long_version_costs_no_more_than_its_length(unit: str) -> None:
+    assert not is_version("1:1" + unit * 1_000_000 + "_")
 
 
 @pytest.mark.timeout(60)

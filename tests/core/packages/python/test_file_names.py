@@ -1,8 +1,15 @@
 """What the name of a file says of the Python distribution in it."""
 
+import subprocess
+from pathlib import Path
+
 import pytest
 
-from packrat_core.packages.python.file_names import is_outdated
+from packrat_core.errors import Refused
+from packrat_core.packages.python.file_names import is_outdated, parse_file_name
+from packrat_demo.build_wheel import Python, build_wheel
+
+_UV = Path(__file__).parents[4] / ".cache/clients/bin/uv"
 
 
 @pytest.mark.parametrize(
@@ -21,3 +28,37 @@ from packrat_core.packages.python.file_names import is_outdated
 )
 def test_outdated_kinds_are_known_by_ending_and_version(name: str, expected: bool) -> None:
     assert is_outdated(name) is expected
+
+
+def is_named(file_name: str) -> bool:
+    """Whether a wheel of the project `tool` may be called so."""
+    try:
+        parse_file_name(file_name, "tool")
+    except Refused as refused:
+        assert str(refused).startswith("its file name can't be used: ")
+        return False
+    return True
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("tool-1.0-py3-none-any.whl", True),
+        ("tool-1.0-py2.py3-none-any.whl", True),
+        ("tool-1.0-7-py3-none-any.whl", True),
+        ("tool-1.0-7_x.1-py3-none-any.whl", True),
+        # As a browser calls a second download.
+        ("tool-1.0-py3-none-any (1).whl", False),
+        ("tool-1.0-py3-none-any,any.whl", False),
+        ("tool-1.0-py3-none+x-any.whl", False),
+        ("tool-1.0-pÿ3.py3-none-any.whl", False),
+        ("tool-1.0-7 x-py3-none-any.whl", False),
+    ],
+)
+def test_a_wheel_has_a_name_that_uv_reads(name: str, expected: bool, tmp_path: Path) -> None:
+    assert is_named(name) is expected
+    file = tmp_path / name
+    file.write_bytes(build_wheel(Python("tool", "1.0")))
+    options = ["--offline", "--no-index", "--no-deps", "--no-cache", "--target", str(tmp_path / "out")]
+    done = subprocess.run([_UV, "pip", "install", *options, str(file)], capture_output=True, check=False, timeout=60)
+    assert (done.returncode == 0) is expected, done.stderr

@@ -1,0 +1,119 @@
+"""What dpkg can't unpack or install is refused at upload, and nothing else; the real dpkg is the judge."""
+
+import io
+import os
+import subprocess
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from packrat_core.errors import Refused
+from packrat_core.packages.deb.payload import check_payload
+from support.apt_packages import ar
+
+CONTROL = b"Package: x\nVersion: 1\nArchitecture: all\nMaintainer: M <m@example.com>\nDescription: x\n"
+FILE, DIRECTORY = tarfile.REGTYPE, tarfile.DIRTYPE
+Member = tuple[str, bytes, bytes]
+"""Name, kind and content."""
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="dpkg installs as root only")
+
+
+def archive(*members: Member, pax: dict[str, str] | None = None) -> bytes:
+    """A tar archive in GNU's format; in that of pax, where `pax` has records for each member."""
+    output = io.BytesIO()
+    form = tarfile.GNU_FORMAT if pax is None else tarfile.PAX_FORMAT
+    with tarfile.open(fileobj=output, mode="w", format=form) as tar:
+        for name, kind, content in members:
+            info = tarfile.TarInfo(name)
+            info.type, info.size, info.pax_headers = kind, len(content), pax or {}
+            info.mode = 0o755 if kind == DIRECTORY else 0o644
+            info.linkname = "x" if kind == tarfile.SYMTYPE else ""
+            tar.addfile(info, io.BytesIO(content))
+    return output.getvalue()
+
+
+def deb(data: bytes, *beside: Member) -> bytes:
+    """A package with a data archive, and with files beside its control file."""
+    control = archive(("./", DIRECTORY, b""), ("./control", FILE, CONTROL), *beside)
+    return ar(("debian-binary", b"2.0\n"), ("control.tar", control), ("data.tar", data))
+
+
+def holding(name: str, kind: bytes = FILE, content: bytes = b"x") -> bytes:
+    return deb(archive((name, kind, content if kind == FILE else b"")))
+
+
+def beside(name: str, content: bytes, kind: bytes = FILE) -> bytes:
+    return deb(archive(("./", DIRECTORY, b"")), (name, kind, content))
+
+
+def is_installed(package: bytes, root: Path) -> bool:
+    """Whether dpkg installs it in a root of its own."""
+    for name in ("info", "updates", "triggers"):
+        (root / "var/lib/dpkg" / name).mkdir(parents=True)
+    for name in ("status", "available"):
+        (root / "var/lib/dpkg" / name).touch()
+    path = root / "x.deb"
+    path.write_bytes(package)
+    command = ["dpkg", f"--root={root}", "--log=/dev/null", "--install", str(path)]
+    return subprocess.run(command, capture_output=True, check=False, timeout=60).returncode == 0
+
+
+def refusal(package: bytes) -> str | None:
+    try:
+        check_payload(io.BytesIO(package))
+    except Refused as error:
+        return str(error)
+    return None
+
+
+TAKEN = {
+    "nothing": deb(archive()),
+    "a file": holding("./x"),
+    "the longest name of a file": holding("./" + "a" * 246),
+    "the longest name in bytes": holding("./" + "é" * 123),
+    "names that are not UTF-8": holding("./" + "\udce9" * 200),
+    "a long path": deb(archive(*(("./" + "/".join(["a" * 200] * depth), DIRECTORY, b"") for depth in range(1, 6)))),
+    "the longest name beside control": beside("./" + "a" * 100, b"x"),
+    "conffiles": beside("./conffiles", b"/x\n\n \n/y z\nremove-on-upgrade /z\n"),
+    "no conffiles": beside("./conffiles", b""),
+    "the longest path of a conffile": beside("./conffiles", b"/" + b"a" * 100 + b"/" + b"b" * 140 + b"\n"),
+    "triggers": beside("./triggers", b"interest-noawait /x\n"),
+    "a script": beside("./shlibs", b"x 1 x"),
+}
+REFUSED = {
+    "pax": (deb(archive(("./x", FILE, b""), pax={"mtime": "1.5"})), "its data archive has pax headers, which dpkg"),
+    "a long name of pax": (deb(archive(("./" + "a" * 150, FILE, b""), pax={})), "its data archive has pax headers"),
+    "a contiguous file": (holding("./x", tarfile.CONTTYPE), "its data archive has a contiguous file"),
+    "a longer name of a file": (holding("./" + "a" * 247), "has a name of 247 bytes, 'aaa"),
+    "a longer name of a directory": (holding("./" + "a" * 247, DIRECTORY), "has a name of 247 bytes"),
+    "a longer name of a link": (holding("./" + "a" * 247, tarfile.SYMTYPE), "has a name of 247 bytes"),
+    "a longer name in bytes": (holding("./" + "é" * 124), "has a name of 248 bytes"),
+    "a newline in a name": (holding("./a\nb"), r"has a newline in the name 'a\nb'"),
+    "a directory beside control": (beside("./d", b"", DIRECTORY), "its control archive has a directory 'd'"),
+    "a longer name beside control": (beside("./" + "a" * 101, b"x"), "its control archive has a name of 101 bytes"),
+    "conffiles without an end": (beside("./conffiles", b"/x\n/y"), "its conffiles does not end with a newline"),
+    "conffiles that are relative": (beside("./conffiles", b"/x\netc/y\n"), "its conffiles has the line 'etc/y'"),
+    "conffiles behind a blank": (beside("./conffiles", b" /x\n"), "its conffiles has the line ' /x'"),
+    "conffiles with another flag": (beside("./conffiles", b"obsolete /x\n"), "the line 'obsolete /x'"),
+    "conffiles with a flag alone": (beside("./conffiles", b"remove-on-upgrade \n"), "the line 'remove-on-upgrade '"),
+    "a conffile that is too long": (beside("./conffiles", b"/" + b"a/" * 498 + b"\n"), "no absolute path of less"),
+    "triggers without an end": (beside("./triggers", b"interest /x"), "its triggers does not end with a newline"),
+}
+
+
+@pytest.mark.parametrize("name", TAKEN)
+def test_what_dpkg_installs_is_taken(name: str, tmp_path: Path) -> None:
+    assert refusal(TAKEN[name]) is None
+    assert is_installed(TAKEN[name], tmp_path)
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_dpkg_cannot_install_is_refused(name: str, tmp_path: Path) -> None:
+    package, told = REFUSED[name]
+    reason = refusal(package)
+    assert reason is not None
+    assert told in reason
+    assert reason.isprintable()
+    assert not is_installed(package, tmp_path)

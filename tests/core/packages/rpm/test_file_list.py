@@ -1,0 +1,134 @@
+"""What rpm can't read or create of the files of a package is refused, and nothing else; the real rpm is the judge."""
+
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from packrat_core.errors import Refused
+from packrat_core.packages.rpm.file_list import check_files
+from packrat_core.packages.rpm.header import walk
+from packrat_core.packages.rpm.inspect import identify
+from packrat_core.packages.rpm.rules import check_header
+from packrat_demo import build_rpm
+from packrat_demo.build_rpm import Rpm, Tags
+from packrat_demo.build_rpm import build_rpm as build
+
+FILES = (("/opt/f", b"x"), ("/opt/g", b"y"))
+SIZES, MODES, FLAGS, OS, OTHER = 1028, 1030, 1037, 1021, 1097
+Change = Callable[[Tags], object]
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="rpm installs as root only")
+
+
+def without(tag: int) -> Change:
+    return lambda tags: tags.pop(tag, None)
+
+
+def cut(tag: int) -> Change:
+    """Leave one value of a tag."""
+
+    def change(tags: Tags) -> None:
+        kind, value = tags[tag]
+        assert isinstance(value, tuple)
+        tags[tag] = (kind, value[:1])
+
+    return change
+
+
+def ghost(tags: Tags) -> None:
+    tags[FLAGS] = (4, (64,))
+
+
+def nothing(_: Tags) -> None:
+    pass
+
+
+def write(path: Path, rpm: Rpm, change: Change, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Write a package with another header."""
+    plain = build_rpm.write_header
+
+    def changed(tags: Tags, region: int) -> bytes:
+        tags = dict(tags)
+        if OS in tags:
+            change(tags)
+        return plain(tags, region)
+
+    monkeypatch.setattr(build_rpm, "write_header", changed)
+    path.write_bytes(build(rpm))
+    return path
+
+
+def is_installed(path: Path, root: Path) -> bool:
+    """Whether rpm installs it in a root of its own."""
+    (root / "var/lib/rpm").mkdir(parents=True)
+    command = ["rpm", "--root", str(root), "-i", "--nodeps", "--ignorearch", "--ignoreos", str(path)]
+    return subprocess.run(command, capture_output=True, check=False, timeout=60).returncode == 0
+
+
+def refusal(path: Path) -> str | None:
+    try:
+        with path.open("rb") as file:
+            header = walk(file).header
+        identify(header)
+        check_header(header)
+        check_files(header)
+    except Refused as error:
+        return str(error)
+    return None
+
+
+def named(*names: str) -> Rpm:
+    return Rpm("x", "1", "noarch", files=tuple((name, b"x") for name in names))
+
+
+TAKEN = {
+    "two files": (named("/opt/f", "/opt/g"), nothing),
+    "no file": (named(), nothing),
+    "no word on languages": (named("/opt/f"), without(OTHER)),
+    "the longest name": (named("/opt/" + "a" * 246), nothing),
+    "the longest name of a directory": (named("/opt/" + "a" * 255 + "/x"), nothing),
+    "a long path": (named("/opt" + ("/" + "a" * 200) * 5 + "/x"), nothing),
+    "a long name of a ghost": (named("/opt/" + "a" * 300), ghost),
+}
+BROKEN = "its header is broken"
+REFUSED = {
+    "no directories": (named("/opt/f"), without(1118), f"{BROKEN}: a file stands in a directory that is not listed"),
+    "no operating system": (named("/opt/f"), without(OS), f"{BROKEN}: it names no operating system"),
+    "no sizes": (named("/opt/f"), without(SIZES), f"{BROKEN}: it has names of files, but not their sizes"),
+    **{
+        f"no tag {tag}": (named("/opt/f"), without(tag), f"{BROKEN}: it has names of files, but not tag {tag}")
+        for tag in (MODES, 1039, 1040, 1116)
+    },
+    **{
+        f"one value of tag {tag}": (named("/a", "/b"), cut(tag), f"{BROKEN}: it has 2 files, and 1 value of tag {tag}")
+        for tag in (SIZES, MODES, 1033, 1034, FLAGS, 1039, 1040, 1096)
+    },
+    "a longer name": (named("/opt/" + "a" * 247), nothing, "it has a file with a name of 247 bytes, 'aaa"),
+    "a longer name of a directory": (named("/opt/" + "a" * 256 + "/x"), nothing, "a name of 256 bytes"),
+}
+
+
+@pytest.mark.parametrize("name", TAKEN)
+def test_what_rpm_installs_is_taken(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path / "x.rpm", *TAKEN[name], monkeypatch)
+    assert refusal(path) is None
+    assert is_installed(path, tmp_path / "root")
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_rpm_cannot_install_is_refused(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rpm, change, told = REFUSED[name]
+    path = write(tmp_path / "x.rpm", rpm, change, monkeypatch)
+    assert told in str(refusal(path))
+    assert not is_installed(path, tmp_path / "root")
+
+
+@pytest.mark.parametrize(("version", "release"), [("1:1", "1"), ("a:1", "1"), ("1", "2:1"), ("1:", "1")])
+def test_a_colon_in_a_version_is_refused(version: str, release: str, tmp_path: Path) -> None:
+    """`dnf repoquery --info` aborts where the epoch that it finds before the colon is not the package's."""
+    path = tmp_path / "x.rpm"
+    path.write_bytes(build(Rpm("x", version, "noarch", release)))
+    assert "an unusable " in str(refusal(path))
