@@ -24,7 +24,7 @@ def a_file(number: int) -> PackageFile:
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
     made = Store(tmp_path / "state.db")
-    made.wanted.save_repos([ONE, TWO])
+    made.repos.save([ONE, TWO])
     for repo, known, live in ((ONE, range(4), range(4)), (TWO, range(2, 6), range(4, 6))):
         files = [a_file(number) for number in known]
         made.wanted.remember_wanted(repo.name, Wanted(frozenset(file.uri for file in files), tuple(files), ()), None)
