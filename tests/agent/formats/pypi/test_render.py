@@ -1,14 +1,21 @@
 """What the pypi type renders is the tree that a person can read beside this file."""
 
+import hashlib
+import json
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from packrat_agent.formats.interface import RenderRequest, RenderSettings
+from packrat_agent.formats.pypi import render as render_module
 from packrat_agent.formats.pypi.format import PypiFormat
+from packrat_agent.formats.pypi.pages import IndexedFile, Page, _file_json, write_project
 from packrat_agent.model.entries import Entry
 from packrat_agent.model.records import DistroVersion, PackageFile, Repo
 from packrat_agent.model.tree import Publication, TreeFile, TreeLink
@@ -23,19 +30,14 @@ SECOND = Python("zope-thing", "1.1.dev1", (), "")
 LOCAL = Python("other", "2!1.0+local.1", (), ">=3.11")
 
 
-class Chunks:
-    """Keeps chunks, and counts those that had to be made."""
-
-    def __init__(self) -> None:
-        self.kept: dict[tuple[str, str], bytes] = {}
-        self.made = 0
+class NoChunks:
+    """Keeps nothing, and nothing is asked of it."""
 
     def get(self, coding: str, digest: str) -> bytes | None:
-        return self.kept.get((coding, digest))
+        raise AssertionError
 
     def put(self, coding: str, digest: str, chunk: bytes) -> None:
-        self.kept[coding, digest] = chunk
-        self.made += 1
+        raise AssertionError
 
 
 def entry(name: str, data: bytes, directory: Path, created: str = "2026-11-22T11:20:20.264145Z") -> Entry:
@@ -60,9 +62,9 @@ def entries(tmp_path: Path) -> list[Entry]:
     ]
 
 
-def render(entries: list[Entry], chunks: Chunks | None = None) -> tuple[Publication, ...]:
+def render(entries: list[Entry]) -> tuple[Publication, ...]:
     settings = RenderSettings("", signed=False)
-    return FORM.render(RenderRequest(REPO, entries, settings, datetime.now(UTC), chunks or Chunks()))
+    return FORM.render(RenderRequest(REPO, entries, settings, datetime.now(UTC), NoChunks()))
 
 
 def pages(publications: tuple[Publication, ...]) -> dict[str, bytes]:
@@ -87,14 +89,59 @@ def test_the_root_comes_last_and_an_empty_repository_has_one(entries: list[Entry
     assert [publication.name for publication in render([])] == ["simple/"]
 
 
-def test_only_the_project_that_changed_is_written_anew(entries: list[Entry], tmp_path: Path) -> None:
-    chunks = Chunks()
-    before = {publication.name: publication.identity for publication in render(entries, chunks)}
-    assert chunks.made == 2
+def test_only_the_project_that_changed_has_another_identity(entries: list[Entry], tmp_path: Path) -> None:
+    before = {publication.name: publication.identity for publication in render(entries)}
     newer = replace(LOCAL, version="2!1.1")
-    after = render([*entries, entry(newer.wheel_name, build_wheel(newer), tmp_path)], chunks)
-    assert chunks.made == 3
+    after = render([*entries, entry(newer.wheel_name, build_wheel(newer), tmp_path)])
     assert [publication.name for publication in after if before[publication.name] != publication.identity] == ["other"]
+
+
+def test_a_page_is_written_once_when_it_is_asked_for(entries: list[Entry], monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[str] = []
+
+    def write(project: str, found: Iterable[tuple[str, Entry]]) -> Page:
+        written.append(project)
+        return write_project(project, found)
+
+    monkeypatch.setattr(render_module, "write_project", write)
+    other, thing, _ = render(entries)
+    assert not written
+    [json_page, html_page] = other.pointers
+    assert isinstance(json_page, TreeFile)
+    assert isinstance(html_page, TreeFile)
+    assert len(bytes(html_page.content)) == html_page.content.size
+    assert json_page.content.digest == hashlib.sha256(bytes(json_page.content)).hexdigest()
+    assert written == ["other"]
+    pages((thing,))
+    assert written == ["other", "zope-thing"]
+
+
+def as_json(file: IndexedFile) -> dict[str, Any]:
+    value: dict[str, Any] = {
+        "filename": file.name,
+        "url": file.url,
+        "hashes": {"sha256": file.sha256},
+        "size": file.size,
+        "yanked": file.yanked,
+    }
+    if file.requires_python:
+        value["requires-python"] = file.requires_python
+    if file.metadata is not None:
+        value["core-metadata"] = {"sha256": file.metadata}
+    if file.created:
+        value["upload-time"] = file.created
+    return value
+
+
+@given(
+    st.builds(
+        IndexedFile,
+        *(st.text(), st.text(), st.just("1.0"), st.text(), st.integers(0)),
+        *(st.text(), st.none() | st.text(), st.text(), st.booleans()),
+    )
+)
+def test_a_file_is_listed_as_the_json_module_would_write_it(file: IndexedFile) -> None:
+    assert _file_json(file) == json.dumps(as_json(file), sort_keys=True)
 
 
 def test_a_file_for_two_distribution_versions_is_listed_once(entries: list[Entry]) -> None:
