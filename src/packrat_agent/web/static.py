@@ -23,6 +23,7 @@ from packrat_agent.web.caching import ASK_AGAIN, choose_caching
 from packrat_agent.web.listing import HEADERS, write_listing
 from packrat_agent.web.negotiate import TYPES, choose_index
 from packrat_agent.web.registry import answer_registry, is_registry_path
+from packrat_core.aio.connection_bounds import connection_limit
 from packrat_core.aio.serve_http import serving_http
 from packrat_core.errors import ConfigError
 from packrat_core.fs.disk_errors import as_disk_error
@@ -33,6 +34,7 @@ from packrat_core.listen import show_url
 
 log = structlog.get_logger()
 
+CONNECTIONS_LIMIT = 1024
 _CHUNK_BYTES = 256 * 1024
 _RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 _TYPES = {
@@ -100,7 +102,7 @@ async def serving(root: Path, host: str, port: int) -> AsyncIterator[int]:
         raise ConfigError(f"{root} is not a directory", hint="`packrat-agent sync` makes and fills root_dir")
     application = web.Application()
     application.router.add_route("*", "/{path:.*}", _Files(root.resolve()).answer)
-    async with serving_http(application, host, port, "--listen") as bound:
+    async with serving_http(application, host, port, "--listen", connection_limit(CONNECTIONS_LIMIT)) as bound:
         yield bound
 
 
