@@ -18,6 +18,7 @@ from packrat_agent.publish.gc import collect_garbage, remove_directories, remove
 from packrat_agent.state.facts import TakeoverUnderWay
 from packrat_agent.state.fragment_backup import tidy, write_missing
 from packrat_agent.state.fragments import FragmentSource
+from packrat_agent.state.store import Store
 from packrat_agent.sync.belongings import owned_last, take_for_withdrawn, without_needed
 from packrat_agent.sync.context import MirrorContext, Summary
 from packrat_agent.sync.disk_look import Look, find_untracked
@@ -79,7 +80,7 @@ async def collect(context: MirrorContext, seen: Look, summary: Summary) -> list[
     """
     publishing, store = context.turns.publishing, context.store
     check_mounted(context.root)
-    expired = await in_thread(store.generations.expired, time.time(), context.retention)
+    expired = await in_thread(_find_expired, context)
     removed: list[str] = []
     told = _Told()
     find_left = partial(_find_left, context, summary.stopped_by_disk)
@@ -115,11 +116,22 @@ def remove_old_indexes(repo: str, context: MirrorContext) -> None:
         DiskError: root_dir or the state database can't be written.
     """
     store = context.store
-    expired = store.generations.expired_indexes(repo, time.time(), context.retention)
+    now = _follow_clock(store)
+    expired = store.generations.expired_indexes(repo, now, context.retention)
     expired = without_needed(store, expired)
     collect_garbage(context.root, expired, context.kept)
     store.live.forget(expired)
     done("indexes-collected")
+
+
+def _find_expired(context: MirrorContext) -> list[str]:
+    return context.store.generations.expired(_follow_clock(context.store), context.retention)
+
+
+def _follow_clock(store: Store) -> float:
+    now = time.time()
+    store.generations.follow_clock(now, store.removals.clock, store.facts)
+    return now
 
 
 def _seal(context: MirrorContext, summary: Summary) -> None:
