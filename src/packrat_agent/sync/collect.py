@@ -119,8 +119,10 @@ def remove_old_indexes(repo: str, context: MirrorContext) -> None:
     now = _follow_clock(store)
     expired = store.generations.expired_indexes(repo, now, context.retention)
     expired = without_needed(store, expired)
-    collect_garbage(context.root, expired, context.kept)
-    store.live.forget(expired)
+    # What this user may not remove stops no sync; the full sync tells of it.
+    denied: set[str] = set()
+    collect_garbage(context.root, expired, context.kept, denied.add)
+    store.live.forget([path for path in expired if path not in denied])
     done("indexes-collected")
 
 

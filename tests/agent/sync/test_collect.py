@@ -1,7 +1,9 @@
 """Garbage collection beside syncs: what a sync relies on stays until it is over; what was taken back stays for good."""
 
 import asyncio
+import errno
 import hashlib
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -12,8 +14,10 @@ from types import SimpleNamespace
 import pytest
 from structlog.testing import capture_logs
 
+from agent.state.test_retention import publish
 from packrat_agent.config.load import load
 from packrat_agent.gpg.signing_key import SigningKey
+from packrat_agent.model.changes import Retention
 from packrat_agent.model.entries import StoredFile
 from packrat_agent.model.records import Repo
 from packrat_agent.model.tree import UnsignedTree
@@ -109,6 +113,30 @@ def test_what_became_the_mirrors_own_after_the_look_stays(context: MirrorContext
     assert asyncio.run(collect(context, seen, Summary())) == []
     assert (context.root / "one/pool/back").exists()
     assert (context.root / "one/pool/new").exists()
+
+
+def test_an_old_index_that_may_not_be_removed_stops_no_sync(
+    context: MirrorContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hasty, taken = replace(context, retention=Retention(0, 0, 0)), context.root / "one/taken"
+    for number, names in enumerate((["taken", "old"], ["new"]), 1):
+        for name in names:
+            put(context, f"one/{name}")
+        publish(context.store, float(number), names, repo=ONE)
+
+    def unlink(path: str, *, dir_fd: int | None = None) -> None:
+        if path == taken.name:
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        os.remove(path, dir_fd=dir_fd)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("packrat_agent.publish.gc.os.unlink", unlink)
+        remove_old_indexes(ONE.name, hasty)
+    assert (taken.exists(), (context.root / "one/old").exists()) == (True, False)
+    # It is still known, and goes as soon as it may.
+    remove_old_indexes(ONE.name, hasty)
+    assert not taken.exists()
+    assert (context.root / "one/new").exists()
 
 
 def test_a_repository_in_root_dir_itself_is_left_alone_too(context: MirrorContext) -> None:
