@@ -53,7 +53,8 @@ def test_a_directory_that_another_user_took_stops_its_own_repository_alone(tmp_p
         taken = mirror.www / "apt-dev/pool/good"
         (taken / "good_1_all.deb").write_text("bad")
         os.chown(taken, ANOTHER, ANOTHER)
-        (mirror.www / "untracked").write_text("stays as long as the disk refuses something")
+        for untracked in ("untracked", "apt-1/pool/untracked", "apt-dev/pool/untracked"):
+            (mirror.www / untracked).write_text("stays where the disk refuses something")
         mirror.evil.add("2", Deb("more", "1", "all"))
         ended = mirror.sync()
         # The exit code and the last line are those of a disk that fails.
@@ -61,12 +62,14 @@ def test_a_directory_that_another_user_took_stops_its_own_repository_alone(tmp_p
         assert f"packrat-agent: can't publish {taken}/good_1_all.deb: Permission denied" in ended.said
         published = [name for name in names if (mirror.www / name / "pool/more/more_1_all.deb").exists()]
         assert published == names
-        assert (mirror.www / "untracked").exists()
+        assert not (mirror.www / "untracked").exists()
+        assert not (mirror.www / "apt-1/pool/untracked").exists()
+        assert (mirror.www / "apt-dev/pool/untracked").exists()
         os.chown(taken, 0, 0)
         assert mirror.sync().code == 0
         assert (mirror.www / "apt-dev/pool/more/more_1_all.deb").exists()
         assert (taken / "good_1_all.deb").read_bytes() == mirror.evil.contents["/files/good_1_all.deb"]
-        assert not (mirror.www / "untracked").exists()
+        assert not (mirror.www / "apt-dev/pool/untracked").exists()
 
 
 @only_root

@@ -13,12 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import event
 
+from packrat_core.addresses import name_network
 from packrat_core.errors import ConfigError
 from packrat_server import admin
 from packrat_server.accounts.login_delays import DELAY_LIMIT_S, FORGOTTEN_S, FREE_FAILURES, Attempt, LoginDelays
 from packrat_server.accounts.login_queue import LoginQueue, QueueFull
 from packrat_server.accounts.sessions import InvalidLogin, check_secret
-from packrat_server.api.addresses import TrustedProxies, name_network
+from packrat_server.api.addresses import TrustedProxies
 from packrat_server.store.database import open_database
 from support.world import SECRETS, Answer, World, world
 

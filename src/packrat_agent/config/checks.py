@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from shlex import quote
 
@@ -120,6 +120,7 @@ def warn(config: Config) -> tuple[str, ...]:
             )
     else:
         found.append("psk is not set: the agent asks the server anonymously")
+    found += _warn_of_writers(config)
     metrics = config.mirror.metrics_file
     if metrics is not None and not _mode(metrics.parent, stat.S_ISDIR):
         found.append(
@@ -133,6 +134,22 @@ def warn(config: Config) -> tuple[str, ...]:
         if not path.is_relative_to(root)
     ]
     return tuple(found)
+
+
+def _warn_of_writers(config: Config) -> Iterator[str]:
+    """Warn of what others may write to, though the agent believes all that stands there."""
+    home, state_db = config.mirror.gnupg_home, config.mirror.state_db
+    if home is not None and _has_mode(home, stat.S_IWGRP | stat.S_IWOTH):
+        yield f"others can write to gnupg_home {home}, and exchange the keys there; `chmod 0700 {quote(str(home))}`"
+    for path in (state_db, state_db.parent):
+        # In a directory such as /tmp, only the owner of a file may take it away.
+        if _has_mode(path, stat.S_IWOTH) and not _has_mode(path, stat.S_ISVTX):
+            yield (
+                f"everyone can write to {path}, and the agent believes what the state database says; "
+                f"`chmod o-w {quote(str(path))}`"
+            )
+    if not config.packrat.psk and _has_mode(config.source, stat.S_IWOTH):
+        yield f"everyone can write to {config.source}; `chmod o-w {quote(str(config.source))}`"
 
 
 def _lies_in(path: Path, directory: Path) -> bool:
@@ -149,7 +166,12 @@ def _mode(path: Path, is_kind: Callable[[int], bool]) -> bool:
 
 
 def _is_open_to_all(path: Path) -> bool:
+    return _has_mode(path, stat.S_IROTH | stat.S_IWOTH)
+
+
+def _has_mode(path: Path, bits: int) -> bool:
+    """Tell whether something stands there with any of these bits, as far as this user can see."""
     try:
-        return bool(path.stat().st_mode & (stat.S_IROTH | stat.S_IWOTH))
+        return bool(path.stat().st_mode & bits)
     except OSError:
         return False

@@ -15,6 +15,7 @@ the last name is looked up, in the descriptor of the directory above it:
 
 import errno
 import os
+import stat
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -25,6 +26,7 @@ from packrat_core.fs.disk_errors import as_disk_error
 from packrat_core.fs.links import split_path
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+_OPEN_MODE = 0o755
 _NO_DIRECTORY = (errno.ENOTDIR, errno.ELOOP)
 """What opening a file or a link in the place of a directory gives."""
 
@@ -112,6 +114,9 @@ class OpenDirectories:
         if seen.st_dev != self._seen[0].st_dev:
             os.close(descriptor)
             raise OSError(errno.EXDEV, "is another filesystem", "/".join((str(self._root), *self._names, name)))
+        if is_made and seen.st_mode & _OPEN_MODE != _OPEN_MODE:
+            # A default ACL above takes the place of the mode that it was made with.
+            os.fchmod(descriptor, stat.S_IMODE(seen.st_mode) | _OPEN_MODE)
         self._open.append(descriptor)
         self._seen.append(seen)
         self._names.append(name)
@@ -136,7 +141,7 @@ def _open_or_make(name: str, above: int, *, is_above_new: bool) -> tuple[int, bo
     """
     if is_above_new:
         with suppress(FileExistsError):
-            os.mkdir(name, 0o755, dir_fd=above)
+            os.mkdir(name, _OPEN_MODE, dir_fd=above)
             return os.open(name, _DIRECTORY, dir_fd=above), True
     try:
         return os.open(name, _DIRECTORY, dir_fd=above), False
@@ -146,5 +151,5 @@ def _open_or_make(name: str, above: int, *, is_above_new: bool) -> tuple[int, bo
         if error.errno not in _NO_DIRECTORY:
             raise
         os.unlink(name, dir_fd=above)
-    os.mkdir(name, 0o755, dir_fd=above)
+    os.mkdir(name, _OPEN_MODE, dir_fd=above)
     return os.open(name, _DIRECTORY, dir_fd=above), True

@@ -163,6 +163,15 @@ class SteadyTime(Fact):
 
 
 @dataclass(frozen=True, slots=True)
+class RetentionTime(Fact):
+    """When it was last looked which files go, by the steady clock and by the time of day; seconds."""
+
+    NAME = "retention_time"
+    at: float | None
+    wall: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class TrustedRecords(Fact):
     """From when on records of package files are trusted, and which server they are of."""
 

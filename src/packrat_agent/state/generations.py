@@ -1,12 +1,16 @@
 """Remembers the earlier generations of each publication, and says which files no client can still want.
 
-The rules are in state/retention.py. Indexes come before the package files that they name.
+The rules are in state/retention.py. Indexes come before the package files that they name. Periods are those of the time
+of day, since it goes on while the machine is off. Where it jumps while the machine runs, `follow_clock` moves what was
+noted by as much: a clock that is a year ahead for a minute takes nothing away from clients.
 """
 
 from packrat_agent.model.changes import Retention
 from packrat_agent.model.tree import Retained
 from packrat_agent.state.database import Database
+from packrat_agent.state.facts import Facts, RetentionTime
 from packrat_agent.state.retention import Generation, choose_generations
+from packrat_agent.state.steady_clock import SteadyClock
 
 _NAMED = (
     "EXISTS (SELECT 1 FROM generations p WHERE p.repo = f.repo AND p.publication = f.publication AND p.on_disk "
@@ -25,6 +29,8 @@ _EXPIRED_INDEXES = (
     f"WHEN f.retained = {Retained.AS_INDEX:d} THEN NOT {_NAMED} "
     f"ELSE f.withdrawn_at <= :withdrawn_before AND NOT {_NAMED} END ORDER BY path"
 )
+_JUMP_S = 60.0
+"""A larger difference between the two clocks is a jump; a smaller one may come of how time is kept."""
 _EXPIRED_PACKAGES = (
     "SELECT path FROM live_files f WHERE f.publication = '' AND f.withdrawn_at <= :withdrawn_before AND NOT EXISTS "
     # The generations that were replaced by those which withdrew it are the last that named it. While they are known,
@@ -64,6 +70,26 @@ class Generations:
                 "AND withdrawn_at IS NOT NULL",
                 values,
             )
+
+    def follow_clock(self, now: float, clock: SteadyClock, facts: Facts) -> None:
+        """Move the times at which files were withdrawn as the time of day has jumped since the last call.
+
+        Args:
+            now: The time of day.
+            clock: The clock that does not jump.
+            facts: Have the last call.
+        """
+        with self._db.transaction() as db:
+            known, at = facts.read(RetentionTime), clock.now()
+            facts.write(RetentionTime(at, now))
+            if known is None or known.at is None or known.wall is None:
+                return
+            jump_s = (now - known.wall) - (at - known.at)
+            if abs(jump_s) > _JUMP_S:
+                db.execute(
+                    "UPDATE live_files SET withdrawn_at = withdrawn_at + ? WHERE withdrawn_at IS NOT NULL", [jump_s]
+                )
+                db.execute("UPDATE generations SET replaced_at = replaced_at + ?", [jump_s])
 
     def expired(self, now: float, rule: Retention) -> list[str]:
         """List all files that no client can still want."""

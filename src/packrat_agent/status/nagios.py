@@ -15,6 +15,8 @@ from packrat_core.text import count_of, human_age, human_size, printable
 _NAMED = 3
 _FULL_SYNCS_MISSED = (3, 10)
 _DAY_S = 86400
+_AHEAD_S = 60
+"""What is dated further ahead was noted by a clock that was wrong, and nobody knows how old it is."""
 _LONGEST_LINE = 2000
 _LONGEST_REASON = 400
 _AWAY = "the packrat server has been away for"
@@ -182,6 +184,8 @@ def _server(status: Status, limits: Limits) -> Iterator[Finding]:
     if server.up is False and (status.agent.state is not AgentState.STOPPED or limits.allow_stopped):
         away_s = max(0.0, status.at - (server.since or status.at))
         yield limits.away_s.judge(away_s), f"{_AWAY} {human_age(away_s)}{_why_away(status)}"
+        if server.since is not None and server.since - status.at > _AHEAD_S:
+            yield Level.WARNING, "the packrat server is away, and since when is dated ahead of this host's clock"
     if server.login_refused:
         yield Level.WARNING, f"the mirror is read without a login: {server.login_refused}"
     if server.plain_http is not None and not limits.allow_plain_http:
@@ -194,6 +198,8 @@ def _full_syncs(status: Status, limits: Limits) -> Iterator[Finding]:
         # The longer full syncs take, the less often they come, so the time that this one took does not count.
         age_s = status.at - last.ended - (last.seconds or 0)
         yield limits.pass_age_s.judge(age_s), f"the last full sync ended {human_age(status.at - last.ended)} ago"
+        if last.ended - status.at > _AHEAD_S:
+            yield Level.WARNING, "the last full sync is dated ahead of this host's clock: when it ended is not known"
         took_s = last.seconds or 0
         text = f"a full sync took {human_age(took_s)}, longer than full_sync_interval: raise that"
         yield limits.pass_s.judge(took_s), text

@@ -26,6 +26,9 @@ from packrat_core.listen import parse_listen
 
 log = structlog.get_logger()
 
+_CONNECTIONS_LIMIT = 32
+"""The agent needs its descriptors for other things."""
+
 _complaints: dict[Path, str] = {}
 
 
@@ -71,7 +74,7 @@ async def serving_metrics(config: Config) -> AsyncIterator[int | None]:
 
     application = web.Application()
     application.router.add_get("/metrics", answer)
-    async with serving_http(application, host, port, "metrics_listen") as bound:
+    async with serving_http(application, host, port, "metrics_listen", _CONNECTIONS_LIMIT) as bound:
         yield bound
 
 

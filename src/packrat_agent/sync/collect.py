@@ -1,11 +1,13 @@
 """Garbage collection at the end of a full sync, in portions, between which repositories are published.
 
 A repository whose sync is under way is left out: what it found in place when it planned must still be there when it
-publishes. Its garbage is collected by the next full sync.
+publishes. Its garbage is collected by the next full sync. So is that of a repository which the disk refuses what it has
+to do: its garbage may be what is still in use.
 """
 
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from functools import partial
 
 import structlog
 
@@ -16,6 +18,7 @@ from packrat_agent.publish.gc import collect_garbage, remove_directories, remove
 from packrat_agent.state.facts import TakeoverUnderWay
 from packrat_agent.state.fragment_backup import tidy, write_missing
 from packrat_agent.state.fragments import FragmentSource
+from packrat_agent.state.store import Store
 from packrat_agent.sync.belongings import owned_last, take_for_withdrawn, without_needed
 from packrat_agent.sync.context import MirrorContext, Summary
 from packrat_agent.sync.disk_look import Look, find_untracked
@@ -25,6 +28,8 @@ from packrat_core.errors import SigningError
 from packrat_core.failpoints import done
 
 log = structlog.get_logger()
+
+_FindLeft = Callable[[], Callable[[str], bool]]
 
 _PORTION = 1000
 _TOLD_LIMIT = 1000
@@ -75,13 +80,14 @@ async def collect(context: MirrorContext, seen: Look, summary: Summary) -> list[
     """
     publishing, store = context.turns.publishing, context.store
     check_mounted(context.root)
-    expired = await in_thread(store.generations.expired, time.time(), context.retention)
+    expired = await in_thread(_find_expired, context)
     removed: list[str] = []
     told = _Told()
+    find_left = partial(_find_left, context, summary.stopped_by_disk)
     for expired_files in await in_thread(owned_last, store, expired):
         for portion in _portions(expired_files):
             async with publishing:
-                removed += await in_thread(_collect_withdrawn, context, portion, told)
+                removed += await in_thread(_collect_withdrawn, context, portion, find_left, told)
     done("garbage-noted")
     async with publishing:
         untracked = await in_thread(_removable, context, seen, summary)
@@ -89,7 +95,7 @@ async def collect(context: MirrorContext, seen: Look, summary: Summary) -> list[
     for untracked_files in await in_thread(owned_last, store, untracked):
         for portion in _portions(untracked_files):
             async with publishing:
-                removed += await in_thread(_collect_untracked, context, portion, deep, told)
+                removed += await in_thread(_collect_untracked, context, portion, deep, find_left, told)
     told.end()
     async with publishing:
         missing = await in_thread(_tidy_up, context, seen, summary.is_whole)
@@ -110,11 +116,24 @@ def remove_old_indexes(repo: str, context: MirrorContext) -> None:
         DiskError: root_dir or the state database can't be written.
     """
     store = context.store
-    expired = store.generations.expired_indexes(repo, time.time(), context.retention)
+    now = _follow_clock(store)
+    expired = store.generations.expired_indexes(repo, now, context.retention)
     expired = without_needed(store, expired)
-    collect_garbage(context.root, expired, context.kept)
-    store.live.forget(expired)
+    # What this user may not remove stops no sync; the full sync tells of it.
+    denied: set[str] = set()
+    collect_garbage(context.root, expired, context.kept, denied.add)
+    store.live.forget([path for path in expired if path not in denied])
     done("indexes-collected")
+
+
+def _find_expired(context: MirrorContext) -> list[str]:
+    return context.store.generations.expired(_follow_clock(context.store), context.retention)
+
+
+def _follow_clock(store: Store) -> float:
+    now = time.time()
+    store.generations.follow_clock(now, store.removals.clock, store.facts)
+    return now
 
 
 def _seal(context: MirrorContext, summary: Summary) -> None:
@@ -141,17 +160,18 @@ def _portions(paths: Sequence[str]) -> Iterator[Sequence[str]]:
     return (paths[start : start + _PORTION] for start in range(0, len(paths), _PORTION))
 
 
-def _collect_withdrawn(context: MirrorContext, paths: Iterable[str], told: _Told) -> list[str]:
+def _collect_withdrawn(context: MirrorContext, paths: Iterable[str], find_left: _FindLeft, told: _Told) -> list[str]:
     """Remove withdrawn files, unless a repository has taken one back or may do so.
 
     Args:
         context: The mirror.
         paths: The files.
+        find_left: Gives what tells of a path whether it is left alone now.
         told: Is told of those that this user may not remove; the next full sync tries them again.
     """
-    store, is_in_use = context.store, _is_in_use(context)
+    store, is_left = context.store, find_left()
     withdrawn = store.live.withdrawn_of(paths)
-    expired = [path for path in paths if path in withdrawn and not is_in_use(path)]
+    expired = [path for path in paths if path in withdrawn and not is_left(path)]
     expired = without_needed(store, expired)
     denied: set[str] = set()
     gone = collect_garbage(context.root, expired, context.kept, denied.add)
@@ -163,7 +183,11 @@ def _collect_withdrawn(context: MirrorContext, paths: Iterable[str], told: _Told
 
 
 def _collect_untracked(
-    context: MirrorContext, paths: Iterable[str], directories: Collection[str], told: _Told
+    context: MirrorContext,
+    paths: Iterable[str],
+    directories: Collection[str],
+    find_left: _FindLeft,
+    told: _Told,
 ) -> list[str]:
     """Remove untracked files, and those of the directories that are among the paths with all that they hold.
 
@@ -171,10 +195,11 @@ def _collect_untracked(
         context: The mirror.
         paths: The files and directories.
         directories: Those that are directories, perhaps with others.
+        find_left: As that of `_collect_withdrawn`.
         told: Is told of each.
     """
-    ours, is_in_use = context.store.live.known_of(paths), _is_in_use(context)
-    untracked = [path for path in paths if path not in ours and not is_in_use(path)]
+    ours, is_left = context.store.live.known_of(paths), find_left()
+    untracked = [path for path in paths if path not in ours and not is_left(path)]
     belonging = take_for_withdrawn(context, untracked)
     untracked = [path for path in untracked if path not in belonging]
     whole = [path for path in untracked if path in directories]
@@ -186,8 +211,9 @@ def _collect_untracked(
     return gone
 
 
-def _is_in_use(context: MirrorContext) -> Callable[[str], bool]:
-    repos = [repo for repo in context.store.repos.all() if context.turns.is_working(repo.name)]
+def _find_left(context: MirrorContext, stopped: Collection[str]) -> Callable[[str], bool]:
+    """Give what tells of a path whether it is left alone: it is of a repository that is at work now, or was stopped."""
+    repos = [repo for repo in context.store.repos.all() if repo.name in stopped or context.turns.is_working(repo.name)]
     # A repository in root_dir itself has the empty directory.
     directories = tuple(f"{repo.directory}/" if repo.directory else "" for repo in repos)
     return lambda path: path.startswith(directories)

@@ -178,7 +178,8 @@ class Summary:
 
     `collected` names what was removed from disk, `errors` maps a repository to why its sync stopped (or the sealed list
     to why it could not be rebuilt), `rejected` names the mirror's own records that can't be used. `disk_error`: the
-    first one that stopped a repository alone. `unremembered`: the state database knew nothing of a tree with files.
+    first one that stopped a repository alone; `stopped_by_disk` names all repositories that one stopped.
+    `unremembered`: the state database knew nothing of a tree with files.
     Of a takeover, a dry run has lines in `losses` on what clients would lose, in `changes` on what they would have to
     accept by hand, and in `notes` on what the operator has to do besides.
     """
@@ -187,6 +188,7 @@ class Summary:
     collected: list[str] = field(default_factory=list)
     errors: dict[str, str] = field(default_factory=dict)
     disk_error: DiskError | None = None
+    stopped_by_disk: set[str] = field(default_factory=set)
     rejected: list[str] = field(default_factory=list)
     losses: list[str] = field(default_factory=list)
     changes: list[str] = field(default_factory=list)
@@ -199,6 +201,7 @@ class Summary:
         self.errors[repo] = str(error)
         if isinstance(error, DiskError):
             self.disk_error = self.disk_error or error
+            self.stopped_by_disk.add(repo)
 
     @property
     def is_whole(self) -> bool:

@@ -234,9 +234,7 @@ class FullSync:
         assert self._seen is not None
         async with self._context.turns.publishing:
             await in_thread(keep_site, self._context)
-        # Where the disk refuses a repository what it has to do, its garbage may be what is still in use.
-        if self.summary.disk_error is None:
-            self.summary.collected = await collect(self._context, self._seen, self.summary)
+        self.summary.collected = await collect(self._context, self._seen, self.summary)
         await server.heartbeat()
         self.summary.seconds = time.monotonic() - self._started
         await in_thread(_note_full_sync, self._context, self._seen, self.summary)

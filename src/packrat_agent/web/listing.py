@@ -1,11 +1,10 @@
 """Writes the listing of a directory, in the look of the landing page; it has no script."""
 
+import os
 import stat
 from collections.abc import Iterable
-from contextlib import suppress
 from datetime import UTC, datetime
 from html import escape
-from pathlib import Path
 from urllib.parse import quote, unquote_to_bytes
 
 from packrat_agent.site_page.look import HEAD, LISTING_POLICY
@@ -18,28 +17,28 @@ _HEADS = "".join(f'<th scope="col">{head}</th>' for head in ("Name", "Last chang
 _UP = '<tr><th scope="row" class="mono"><a href="../">../</a></th><td></td><td></td></tr>'
 
 
-def write_listing(listed: Iterable[tuple[str, Path]], raw: str) -> str:
-    """Write the page: directories first.
+def write_listing(listed: Iterable[tuple[str, os.stat_result]], raw: str, more: int = 0) -> str:
+    """Write the page.
 
     Args:
-        listed: The names to show, and the files or directories that they lead to.
+        listed: The names to show in their order, each with what it leads to.
         raw: The directory's path as it came in the request.
+        more: Number of the names that are not shown.
     """
     rows = []
-    for name, target in sorted(listed, key=lambda entry: (not entry[1].is_dir(), entry[0])):
-        with suppress(OSError):
-            status = target.stat()
-            end = "/" if stat.S_ISDIR(status.st_mode) else ""
-            size = "" if end else str(status.st_size)
-            moment = datetime.fromtimestamp(mtime_s(status), UTC).strftime("%Y-%m-%d %H:%M")
-            rows.append(
-                f'<tr><th scope="row" class="mono"><a href="./{quote(name, safe="+~@=,")}{end}">{escape(name)}{end}</a>'
-                f'</th><td data-label="Last changed">{moment}</td><td data-label="Bytes" class="size">{size}</td></tr>'
-            )
+    for name, status in listed:
+        end = "/" if stat.S_ISDIR(status.st_mode) else ""
+        size = "" if end else str(status.st_size)
+        moment = datetime.fromtimestamp(mtime_s(status), UTC).strftime("%Y-%m-%d %H:%M")
+        rows.append(
+            f'<tr><th scope="row" class="mono"><a href="./{quote(name, safe="+~@=,")}{end}">{escape(name)}{end}</a>'
+            f'</th><td data-label="Last changed">{moment}</td><td data-label="Bytes" class="size">{size}</td></tr>'
+        )
+    note = f"{more} more are not shown. " if more else ""
     shown = escape(unquote_to_bytes(raw).decode("utf-8", "replace"))
     up = _UP if raw.strip("/") else ""
     return (
         f'<!DOCTYPE html>\n<html lang="en"><head>{HEAD}<title>{shown}</title></head><body><main><h1>{shown}</h1>'
         f'<table class="stacked listing"><thead><tr>{_HEADS}</tr></thead><tbody>{up}{"".join(rows)}</tbody></table>'
-        '<p class="note">Times are in UTC.</p></main></body></html>\n'
+        f'<p class="note">{note}Times are in UTC.</p></main></body></html>\n'
     )

@@ -7,6 +7,7 @@ Source: RFC 9110 (conditional and range requests).
 import asyncio
 import os
 import re
+import stat
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from packrat_agent.web.caching import ASK_AGAIN, choose_caching
 from packrat_agent.web.listing import HEADERS, write_listing
 from packrat_agent.web.negotiate import TYPES, choose_index
 from packrat_agent.web.registry import answer_registry, is_registry_path
+from packrat_core.aio.connection_bounds import connection_limit
 from packrat_core.aio.serve_http import serving_http
 from packrat_core.errors import ConfigError
 from packrat_core.fs.disk_errors import as_disk_error
@@ -33,6 +35,11 @@ from packrat_core.listen import show_url
 
 log = structlog.get_logger()
 
+CONNECTIONS_LIMIT = 1024
+LISTED_LIMIT = 10_000
+"""Names in a listing: who may write to a directory can make millions of them."""
+_LISTINGS_AT_ONCE = 2
+"""Few, since a large one takes a thread for a while, and others have files to send."""
 _CHUNK_BYTES = 256 * 1024
 _RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 _TYPES = {
@@ -100,7 +107,7 @@ async def serving(root: Path, host: str, port: int) -> AsyncIterator[int]:
         raise ConfigError(f"{root} is not a directory", hint="`packrat-agent sync` makes and fills root_dir")
     application = web.Application()
     application.router.add_route("*", "/{path:.*}", _Files(root.resolve()).answer)
-    async with serving_http(application, host, port, "--listen") as bound:
+    async with serving_http(application, host, port, "--listen", connection_limit(CONNECTIONS_LIMIT)) as bound:
         yield bound
 
 
@@ -109,6 +116,7 @@ class _Files:
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self._listing = asyncio.Semaphore(_LISTINGS_AT_ONCE)
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """Answer one request."""
@@ -137,7 +145,8 @@ class _Files:
                 raise web.HTTPMovedPermanently(f"./{raw.rpartition('/')[2]}/", headers=_ASK_AGAIN)
             index = await asyncio.to_thread(self._choose_index, path, request.headers.get("Accept", ""))
             if index is None:
-                listing = await asyncio.to_thread(self._list, path, raw)
+                async with self._listing:
+                    listing = await asyncio.to_thread(self._list, path, raw)
                 return web.Response(text=listing, content_type="text/html", charset="utf-8", headers=_LISTING)
             return await self._send(request, index[0], {**_ASK_AGAIN, **index[1]})
         if raw.endswith("/"):
@@ -179,8 +188,22 @@ class _Files:
     def _list(self, directory: Path, raw: str) -> str:
         with os.scandir(directory) as entries:
             # Others can't be shown, and those that are not UTF-8 have no address.
-            names = [entry.name for entry in entries if not entry.name.startswith(".") and entry.name.isprintable()]
-        return write_listing(((name, target) for name in names if (target := self._inside(directory / name))), raw)
+            shown = [entry for entry in entries if not entry.name.startswith(".") and entry.name.isprintable()]
+        shown.sort(key=lambda entry: (not _is_directory(entry), entry.name))
+        listed = ((entry.name, self._look(directory, entry)) for entry in shown[:LISTED_LIMIT])
+        known = ((name, status) for name, status in listed if status is not None)
+        return write_listing(known, raw, max(0, len(shown) - LISTED_LIMIT))
+
+    def _look(self, directory: Path, entry: os.DirEntry[str]) -> os.stat_result | None:
+        """Look at what a name of a directory leads to; None if nobody may see that."""
+        try:
+            if entry.is_symlink():
+                target = self._inside(directory / entry.name)
+                return None if target is None else target.stat()
+            status = entry.stat(follow_symlinks=False)
+        except OSError:
+            return None
+        return status if stat.S_ISDIR(status.st_mode) or stat.S_ISREG(status.st_mode) else None
 
     def _open(self, path: Path) -> BinaryIO:
         """Open a file that was found; what somebody has put in its way since is not followed."""
@@ -211,6 +234,13 @@ class _Files:
                 with suppress(ConnectionError):
                     await _copy(file, part, response)
             return response
+
+
+def _is_directory(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 async def _copy(file: BinaryIO, part: _Part, response: web.StreamResponse) -> None:

@@ -1,5 +1,6 @@
-"""Serves an aiohttp application."""
+"""Serves an aiohttp application, to a bounded number of clients that may be slow."""
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -7,14 +8,20 @@ from contextlib import asynccontextmanager
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
+from packrat_core.aio.limited_connections import OpenConnections, telling_connections
 from packrat_core.aio.malformed import log_malformed
 from packrat_core.listen import open_listeners
 
 _STOP_S = 2.0
+_ACCEPTED_AT_ONCE = 16
+"""Connections that are accepted before those accepted earlier are counted; few, so that they fit into the limit."""
+_QUEUED_CONNECTIONS = 1024
 
 
 @asynccontextmanager
-async def serving_http(application: web.Application, host: str, port: int, setting: str) -> AsyncIterator[int]:
+async def serving_http(
+    application: web.Application, host: str, port: int, setting: str, connections_limit: int
+) -> AsyncIterator[int]:
     """Serve while the context lasts.
 
     Args:
@@ -22,6 +29,7 @@ async def serving_http(application: web.Application, host: str, port: int, setti
         host: A name or an address.
         port: The port; 0 for any free one.
         setting: The option or key that chooses the address, for the message.
+        connections_limit: The number of connections that are open at a time.
 
     Yields:
         The port.
@@ -32,15 +40,25 @@ async def serving_http(application: web.Application, host: str, port: int, setti
     # A logger that no one else gets, so that what aiohttp says as a client is not touched.
     logger = logging.Logger(__name__)
     logger.addHandler(_ServerLog())
+    connections = OpenConnections(connections_limit)
+    application.middlewares.append(telling_connections)
     runner = web.AppRunner(application, access_log=None, logger=logger, shutdown_timeout=_STOP_S)
     await runner.setup()
+    assert runner.server is not None
+    servers = []
     try:
+        loop = asyncio.get_running_loop()
+        protocol = connections.protocol(runner.server, logger)
         listeners = open_listeners(host, port, setting)
         for listener in listeners:
-            await web.SockSite(runner, listener).start()
+            servers.append(await loop.create_server(protocol, sock=listener, backlog=_ACCEPTED_AT_ONCE))
+            # asyncio has set the length of the queue to the number of connections that are accepted at a time.
+            listener.listen(_QUEUED_CONNECTIONS)
         bound: int = listeners[0].getsockname()[1]
         yield bound
     finally:
+        for server in servers:
+            server.close()
         await runner.cleanup()
 
 

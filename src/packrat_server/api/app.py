@@ -15,10 +15,11 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
+from packrat_core.addresses import name_network
 from packrat_core.errors import PackratError
 from packrat_server.accounts.sessions import ANONYMOUS, Caller
 from packrat_server.api.access_log import Access
-from packrat_server.api.addresses import Peer, name_network
+from packrat_server.api.addresses import Peer
 from packrat_server.api.body_limits import is_large, limit_of, read_body
 from packrat_server.api.call import Call
 from packrat_server.api.context import ServerContext

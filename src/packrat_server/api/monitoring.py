@@ -15,8 +15,8 @@ from sqlalchemy import Connection, func, select
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
+from packrat_core.addresses import name_network
 from packrat_core.errors import PackratError
-from packrat_server.api.addresses import name_network
 from packrat_server.api.context import ServerContext
 from packrat_server.api.in_thread import run_to_end
 from packrat_server.api.messages import CinpError

@@ -11,14 +11,9 @@
 """
 
 import asyncio
-import fcntl
 import functools
 import logging
-import resource
-import struct
-import termios
 from collections.abc import Callable
-from contextlib import suppress
 from enum import StrEnum
 from typing import Any
 
@@ -27,8 +22,10 @@ import structlog
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from packrat_core.addresses import name_network
+from packrat_core.aio.connection_bounds import count_unread
 from packrat_core.aio.malformed import log_malformed
-from packrat_server.api.addresses import Peer, TrustedProxies, name_network
+from packrat_server.api.addresses import Peer, TrustedProxies
 
 log = structlog.get_logger()
 
@@ -42,11 +39,8 @@ DROP_BYTES = 16 * 1024 * 1024
 STALLED_S = 60.0
 
 CONNECTIONS_LIMIT = 4096
-OTHER_DESCRIPTORS = 256
-"""Descriptors for the database, the log, listeners, and connections that were accepted a moment ago."""
 _SWEEP_S = 1.0
 _REPLACED_PART = 16
-_INT = struct.Struct("i")
 _SERIOUS = logging.getLogger("uvicorn.error.serious")
 """What uvicorn warns of are malformed requests, which are logged here, and upgrades to WebSocket, which do no harm."""
 _SERIOUS.setLevel(logging.ERROR)
@@ -60,19 +54,6 @@ class Phase(StrEnum):
     ANSWER = "answer"
     DROP = "drop"
     IDLE = "idle"
-
-
-def connection_limit() -> int:
-    """Raise the number of descriptors as far as the system allows, and give how many connections that suffices for.
-
-    A connection may need two, one for the socket and one for the file that is sent or received.
-    """
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = 2 * CONNECTIONS_LIMIT + OTHER_DESCRIPTORS
-    if soft < wanted:
-        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    return max(16, min(CONNECTIONS_LIMIT, (soft - OTHER_DESCRIPTORS) // 2))
 
 
 class OpenConnections:
@@ -243,21 +224,7 @@ class LimitedConnection(H11Protocol):
 
     def _is_stalled(self, passed_s: float) -> bool:
         """Whether the client reads nothing of the answer."""
-        unread = self._count_unread()
+        unread = count_unread(self.transport)
         self._stalled_s = self._stalled_s + passed_s if unread and unread == self._unread else 0.0
         self._unread = unread
         return self._stalled_s >= STALLED_S
-
-    def _count_unread(self) -> int:
-        """Count the bytes that the client has not received yet.
-
-        What waits here may stay as it is for minutes: the system takes more of it only when it has sent a third of the
-        megabytes that it holds itself, and a mirror with a `download_rate_limit` takes a few kilobytes a second.
-        """
-        unread = self.transport.get_write_buffer_size()
-        if not unread:
-            return 0
-        held = bytearray(_INT.size)
-        with suppress(OSError):
-            fcntl.ioctl(self.transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, held)
-        return int(unread + _INT.unpack(held)[0])

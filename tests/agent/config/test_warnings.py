@@ -71,6 +71,30 @@ def test_a_passphrase_that_everyone_can_read_is_warned_of(conf: Path, tmp_path: 
     )
 
 
+def test_what_others_may_write_to_though_the_agent_believes_it_is_warned_of(conf: Path, tmp_path: Path) -> None:
+    home, state = tmp_path / "gnu pg", tmp_path / "state"
+    for directory in (home, state):
+        directory.mkdir()
+    database = state / "state.db"
+    database.touch()
+    mirror = {"gnupg_home": str(home), "state_db": str(database)}
+    conf = written(conf, {"host": "localhost", "psk": ""}, mirror)
+
+    def told(path: Path, mode: int) -> bool:
+        before = path.stat().st_mode
+        path.chmod(mode)
+        found = [text for text in warn(load(conf)) if "can write to" in text]
+        path.chmod(before)
+        assert all(str(path) in text and "`chmod " in text for text in found)
+        assert len(found) <= 1
+        return bool(found)
+
+    for path, mode in ((home, 0o770), (home, 0o702), (state, 0o777), (database, 0o646), (conf, 0o646)):
+        assert told(path, mode), (path, oct(mode))
+    for path, mode in ((home, 0o755), (state, 0o775), (state, 0o1777), (database, 0o664), (conf, 0o664)):
+        assert not told(path, mode), (path, oct(mode))
+
+
 def test_a_keep_file_outside_root_dir_is_warned_of(conf: Path) -> None:
     conf = written(conf, {"host": "localhost"}, {"keep_file": "/srv/mirror/wwww/a"})
     conf.chmod(0o600)

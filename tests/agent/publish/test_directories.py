@@ -1,6 +1,7 @@
 """Directories are made and entered as `ensure_directory` makes them, or only found; no link is followed on the way."""
 
 import os
+import struct
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -177,3 +178,16 @@ def test_another_filesystem_is_not_entered(tmp_path: Path) -> None:
             way.find(["a", "disk"])
         assert os.fstat(way.enter("a")).st_ino == (tmp_path / "a").stat().st_ino
     assert open_below(tmp_path) == []
+
+
+def test_a_default_acl_closes_no_directory_to_clients(tmp_path: Path) -> None:
+    # Owner, group and others (1, 4, 0x20): only the owner may do anything.
+    entries = b"".join(struct.pack("<HHI", tag, bits, 0xFFFFFFFF) for tag, bits in ((1, 7), (4, 0), (0x20, 0)))
+    try:
+        os.setxattr(tmp_path, "system.posix_acl_default", struct.pack("<I", 2) + entries)
+    except OSError as error:
+        pytest.skip(f"this filesystem has no ACLs: {error}")
+    with OpenDirectories(tmp_path) as directories:
+        directories.enter("apt-dev/pool")
+    for made in ("apt-dev", "apt-dev/pool"):
+        assert (tmp_path / made).stat().st_mode & 0o777 == 0o755

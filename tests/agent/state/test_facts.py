@@ -18,6 +18,7 @@ from packrat_agent.state.facts import (
     LoginRefusal,
     RefusedConfig,
     RepoHealth,
+    RetentionTime,
     ScanProgress,
     ScanRound,
     SealedList,
@@ -29,7 +30,7 @@ from packrat_agent.state.facts import (
 )
 from packrat_agent.state.store import Store
 
-# As version 0.1.0 wrote them; `records`, `scan_round`, `sealed` and `steady_time` came later.
+# As version 0.1.0 wrote them; `records`, `scan_round`, `sealed`, `steady_time` and `retention_time` came later.
 OLD: dict[str, tuple[dict[str, object], Fact]] = {
     "started": ({"pid": 7, "host": "h", "at": 1.5, "version": "0.1.0"}, Started(7, "h", 1.5, "0.1.0")),
     "server": (
@@ -58,6 +59,7 @@ OLD: dict[str, tuple[dict[str, object], Fact]] = {
         {"at": 1.5, "boot": "b", "running": 2.5, "wall": 3.5},
         SteadyTime(1.5, "b", 2.5, 3.5),
     ),
+    "retention_time": ({"at": 1.5, "wall": 2.5}, RetentionTime(1.5, 2.5)),
     "key": ({"fingerprint": "A", "algorithm": "rsa", "bits": 4096, "expires": None}, KeyInUse("A", "rsa", 4096, None)),
 }
 

@@ -4,6 +4,7 @@ import sqlite3
 from importlib import resources
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import example, given, settings
@@ -13,7 +14,9 @@ from packrat_agent.model.changes import Retention
 from packrat_agent.model.entries import StoredFile
 from packrat_agent.model.records import Repo
 from packrat_agent.model.tree import LiveFile, ReadyPublication, Retained, UnsignedTree
+from packrat_agent.state.facts import SteadyTime
 from packrat_agent.state.retention import Generation, choose_generations
+from packrat_agent.state.steady_clock import SteadyClock
 from packrat_agent.state.store import Store
 from support.remembered import remembered_files
 
@@ -201,6 +204,40 @@ def test_a_clock_that_stood_in_the_future_keeps_nothing_for_ever(store: Store) -
     publish(store, 5e9 + 1, ["index2"], ("apt-dev/pool/x",))
     assert collect_garbage(store, 1000.0, Retention(10, 10, 0)) == []
     assert collect_garbage(store, 1011.0, Retention(10, 10, 0)) == ["apt-dev/index1", "apt-dev/pool/x"]
+
+
+YEAR_S = 365 * DAY_S
+
+
+@pytest.mark.parametrize("boots", [False, True], ids=["it runs", "it starts anew"])
+@pytest.mark.parametrize("jump_s", [YEAR_S, -YEAR_S, 6 * HOUR_S, -6 * HOUR_S])
+def test_a_clock_that_jumps_neither_ends_a_period_early_nor_stretches_it(
+    store: Store, jump_s: float, boots: bool
+) -> None:
+    rule, machine = Retention(HOUR_S, 4 * HOUR_S, 0), SimpleNamespace(boot="a", running=1000.0, wall=1.8e9)
+    clock = SteadyClock(store.facts, lambda: SteadyTime(None, machine.boot, machine.running, machine.wall))
+
+    def collect_after(seconds: float) -> list[str]:
+        machine.running += seconds
+        machine.wall += seconds
+        store.generations.follow_clock(machine.wall, clock, store.facts)
+        return collect_garbage(store, machine.wall, rule)
+
+    first = [LiveFile("apt-dev/index1", "s", "a" * 64, 1), LiveFile("apt-dev/pool/x", "", "b" * 64, 1)]
+    publish_files(store, machine.wall, first)
+    assert collect_after(1.0) == []
+    publish(store, machine.wall, ["index2"], ("apt-dev/pool/x",))
+    assert collect_after(HOUR_S) == []
+    machine.wall += jump_s
+    assert collect_after(HOUR_S) == []
+    # Somebody sets it right.
+    machine.wall -= jump_s
+    if boots:
+        machine.boot, machine.running = "b", 5.0
+    # While the machine was off, nothing but the time of day says for how long.
+    assert collect_after(HOUR_S) == ([] if not boots or jump_s > 0 else ["apt-dev/index1", "apt-dev/pool/x"])
+    if not boots:
+        assert collect_after(1.1 * HOUR_S) == ["apt-dev/index1", "apt-dev/pool/x"]
 
 
 def test_a_link_to_package_files_and_a_former_directory_stay_as_long_as_package_files(store: Store) -> None:

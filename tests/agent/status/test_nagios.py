@@ -30,6 +30,8 @@ def test_all_good_is_ok(bench: Bench) -> None:
     [
         ("server", {"up": False, "since": _NOW - 301, "reason": "refused"}, Level.WARNING, "away for 5 min: refused"),
         ("server", {"up": False, "since": _NOW - 3601}, Level.CRITICAL, "away for 60 min"),
+        ("server", {"up": False, "since": _NOW + 59}, Level.OK, "away for a moment,"),
+        ("server", {"up": False, "since": _NOW + 61}, Level.WARNING, "since when is dated ahead of this host's clock"),
         ("server", {"up": False, "since": _NOW - 299}, Level.OK, "away for a moment,"),
         ("server", {"up": False, "since": _NOW - 9, "reason": "no psk"}, Level.OK, "away for a moment: no psk,"),
         ("login", {"refused": "400", "since": _NOW - 9}, Level.WARNING, "the mirror is read without a login: 400"),
@@ -37,6 +39,8 @@ def test_all_good_is_ok(bench: Bench) -> None:
         ("full_pass", {"ended": _NOW - 2651, "seconds": 50}, Level.OK, "last full sync"),
         ("full_pass", {"ended": _NOW - 2751, "seconds": 50}, Level.WARNING, "the last full sync ended 46 min ago"),
         ("full_pass", {"ended": _NOW - 9051, "seconds": 50}, Level.CRITICAL, "the last full sync ended 3 h ago"),
+        ("full_pass", {"ended": _NOW + 59, "seconds": 50}, Level.OK, "last full sync"),
+        ("full_pass", {"ended": _NOW + 61, "seconds": 50}, Level.WARNING, "the last full sync is dated ahead of"),
         ("full_pass", {}, Level.WARNING, "no full sync has ended in 83 min"),
         ("full_pass", {"ended": _NOW - 9, "seconds": 900}, Level.OK, "last full sync"),
         ("full_pass", {"ended": _NOW - 9, "seconds": 901}, Level.WARNING, "15 min, longer than full_sync_interval"),

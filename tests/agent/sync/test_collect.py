@@ -1,22 +1,28 @@
 """Garbage collection beside syncs: what a sync relies on stays until it is over; what was taken back stays for good."""
 
 import asyncio
+import errno
 import hashlib
+import os
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from structlog.testing import capture_logs
 
+from agent.state.test_retention import publish
 from packrat_agent.config.load import load
 from packrat_agent.gpg.signing_key import SigningKey
+from packrat_agent.model.changes import Retention
 from packrat_agent.model.entries import StoredFile
 from packrat_agent.model.records import Repo
 from packrat_agent.model.tree import UnsignedTree
 from packrat_agent.sync import collect as collecting
-from packrat_agent.sync.collect import collect
+from packrat_agent.sync.collect import collect, remove_old_indexes
 from packrat_agent.sync.context import MirrorContext, Summary
 from packrat_agent.sync.disk_look import look
 from packrat_agent.sync.mirror import ready
@@ -43,11 +49,27 @@ def put(context: MirrorContext, path: str) -> StoredFile:
     return StoredFile(path, sha256, status.st_size, status.st_mtime_ns, status.st_ino)
 
 
-def withdraw(context: MirrorContext, repo: Repo, path: str) -> None:
+def withdraw(context: MirrorContext, repo: Repo, path: str, now: float = 2.0) -> None:
     """Put a package file there that no index names any more."""
     file = put(context, path)
     context.store.live.adopt(repo.name, [(file, file.sha256)], 1.0)
-    context.store.live.finish(UnsignedTree(repo, (), ()), (), (), 2.0, withdrawn=[path])
+    context.store.live.finish(UnsignedTree(repo, (), ()), (), (), now, withdrawn=[path])
+
+
+def test_a_clock_that_jumps_ahead_for_a_moment_takes_nothing_away(
+    context: MirrorContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patient = replace(context, retention=replace(context.retention, packages_s=3600.0))
+    put(context, "one/pool/old")
+    asyncio.run(collect(patient, look(context, lambda files, size: None), Summary()))
+    withdraw(context, ONE, "one/pool/old", time.time())
+    ahead = time.time() + 365 * 86400
+    with monkeypatch.context() as patched:
+        patched.setattr(collecting, "time", SimpleNamespace(time=lambda: ahead))
+        remove_old_indexes("one", patient)
+        assert asyncio.run(collect(patient, look(context, lambda files, size: None), Summary())) == []
+    assert asyncio.run(collect(patient, look(context, lambda files, size: None), Summary())) == []
+    assert (context.root / "one/pool/old").exists()
 
 
 def test_garbage_of_a_repository_that_is_synced_stays_until_the_next_time(context: MirrorContext) -> None:
@@ -91,6 +113,30 @@ def test_what_became_the_mirrors_own_after_the_look_stays(context: MirrorContext
     assert asyncio.run(collect(context, seen, Summary())) == []
     assert (context.root / "one/pool/back").exists()
     assert (context.root / "one/pool/new").exists()
+
+
+def test_an_old_index_that_may_not_be_removed_stops_no_sync(
+    context: MirrorContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hasty, taken = replace(context, retention=Retention(0, 0, 0)), context.root / "one/taken"
+    for number, names in enumerate((["taken", "old"], ["new"]), 1):
+        for name in names:
+            put(context, f"one/{name}")
+        publish(context.store, float(number), names, repo=ONE)
+
+    def unlink(path: str, *, dir_fd: int | None = None) -> None:
+        if path == taken.name:
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        os.remove(path, dir_fd=dir_fd)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("packrat_agent.publish.gc.os.unlink", unlink)
+        remove_old_indexes(ONE.name, hasty)
+    assert (taken.exists(), (context.root / "one/old").exists()) == (True, False)
+    # It is still known, and goes as soon as it may.
+    remove_old_indexes(ONE.name, hasty)
+    assert not taken.exists()
+    assert (context.root / "one/new").exists()
 
 
 def test_a_repository_in_root_dir_itself_is_left_alone_too(context: MirrorContext) -> None:

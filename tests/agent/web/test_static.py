@@ -66,6 +66,25 @@ def test_a_range_is_sent_alone(site: Site, asked: str, start: int, end: int) -> 
     assert answer.headers["content-length"] == str(end - start)
 
 
+def test_a_listing_has_a_bounded_number_of_names(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(static, "LISTED_LIMIT", 5)
+    many = site.root / "many"
+    for name in ("z", "y"):
+        (many / name).mkdir(parents=True)
+    for number in range(5):
+        (many / f"file-{number}").touch()
+    os.mkfifo(many / "a-pipe")
+    (many / "b-link").symlink_to(site.root.parent / "outside")
+    (many / "c-link").symlink_to("file-4")
+    shown = site.ask("/many/").body.decode()
+    # Directories first; a pipe, and a link that leads out, count as names and are not shown.
+    assert re.findall(r'href="\./([^"]+)"', shown) == ["y/", "z/", "c-link"]
+    assert "5 more are not shown." in shown
+    (many / "b-link").unlink()
+    assert "4 more are not shown." in site.ask("/many/").body.decode()
+    assert "not shown" not in site.ask("/apt-dev/").body.decode()
+
+
 @pytest.mark.parametrize("asked", ["bytes=1024-", "bytes=9999999999-99999999999", "bytes=-0"])
 def test_a_range_beyond_the_file_is_416(site: Site, asked: str) -> None:
     answer = site.ask(FILE, Range=asked)

@@ -1,0 +1,160 @@
+"""Keeps connections to an aiohttp server within limits of time and number, as slow or many clients keep others out.
+
+1. The head of a request must arrive within HEAD_S. What follows it is no part of any request that is answered here, so
+   a body counts as the head of the next one.
+2. Between two requests a connection may stay open for IDLE_S.
+3. An answer of which the client reads nothing for STALLED_S is given up.
+4. As many connections are open as the limit says. The next one takes the place of another one: of those that wait for
+   their client, if there are any, of the address that has the most, the oldest. Where all are being answered, the
+   address that has the most makes room for others, and gets no further one itself.
+
+Usage:
+
+    connections = OpenConnections(limit)
+    application.middlewares.append(telling_connections)
+    await loop.create_server(connections.protocol(runner.server, logger), sock=listener)
+"""
+
+import asyncio
+import functools
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from packrat_core.addresses import name_network
+from packrat_core.aio.connection_bounds import count_unread
+
+log = structlog.get_logger()
+
+HEAD_S = 10.0
+IDLE_S = 75.0
+STALLED_S = 60.0
+_SWEEP_S = 1.0
+
+
+class OpenConnections:
+    """All connections of one server."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._open: dict[LimitedConnection, None] = {}
+        self._is_sweeping = False
+        self._is_logged = False
+
+    def protocol(self, server: web.Server, logger: logging.Logger) -> Callable[[], asyncio.Protocol]:
+        """Give what the event loop makes a connection's protocol of."""
+        loop = asyncio.get_running_loop()
+        return functools.partial(LimitedConnection, self, server, loop=loop, access_log=None, logger=logger)
+
+    def add(self, connection: "LimitedConnection") -> None:
+        """Note a new connection, and end one if there are too many."""
+        self._open[connection] = None
+        if len(self._open) > self._limit:
+            self._log_once()
+            replaced = self._find_replaceable(connection)
+            self.remove(replaced)
+            replaced.end()
+        if not self._is_sweeping:
+            self._is_sweeping = True
+            asyncio.get_running_loop().call_later(_SWEEP_S, self._sweep)
+
+    def remove(self, connection: "LimitedConnection") -> None:
+        """Note that a connection has ended."""
+        self._open.pop(connection, None)
+
+    def _find_replaceable(self, newest: "LimitedConnection") -> "LimitedConnection":
+        waiting = [connection for connection in self._open if connection.is_waiting and connection is not newest]
+        by_network: dict[str, list[LimitedConnection]] = {}
+        for connection in waiting or self._open:
+            by_network.setdefault(connection.network, []).append(connection)
+        # `max` takes the first of several that are equal, so the one with the oldest connection.
+        crowd = max(by_network.values(), key=len)
+        # Who has the most connections of all does not get one more by breaking off what it is being sent.
+        return newest if newest in crowd else crowd[0]
+
+    def _sweep(self) -> None:
+        for connection in list(self._open):
+            connection.count(_SWEEP_S)
+        self._is_sweeping = bool(self._open)
+        if self._is_sweeping:
+            asyncio.get_running_loop().call_later(_SWEEP_S, self._sweep)
+        if len(self._open) < self._limit // 2:
+            self._is_logged = False
+
+    def _log_once(self) -> None:
+        if not self._is_logged:
+            self._is_logged = True
+            log.warning("crowded", reason="too many connections; the oldest idle ones are closed", limit=self._limit)
+
+
+@web.middleware
+async def telling_connections(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Tell a connection when a request of it is being answered."""
+    connection = request.protocol
+    assert isinstance(connection, LimitedConnection)
+    connection.begin()
+    try:
+        return await handler(request)
+    finally:
+        connection.finish()
+
+
+class LimitedConnection(web.RequestHandler):
+    """One connection, which must keep to the limits."""
+
+    def __init__(self, connections: OpenConnections, server: web.Server, **more: Any) -> None:
+        super().__init__(server, **more)
+        self.network = ""
+        self.is_waiting = True
+        """Whether it is the client's turn."""
+        self._connections = connections
+        # Who connects has something to ask.
+        self._has_head_begun = True
+        self._waited_s = 0.0
+        self._unread = 0
+        self._stalled_s = 0.0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin."""
+        super().connection_made(transport)
+        peer = transport.get_extra_info("peername")
+        self.network = name_network(peer[0]) if peer else ""
+        self._connections.add(self)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """End."""
+        self._connections.remove(self)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Read."""
+        if self.is_waiting and data and not self._has_head_begun:
+            self._has_head_begun, self._waited_s = True, 0.0
+        super().data_received(data)
+
+    def begin(self) -> None:
+        """Note that a request is being answered."""
+        self.is_waiting = self._has_head_begun = False
+
+    def finish(self) -> None:
+        """Note that it was answered, but perhaps not sent."""
+        self.is_waiting, self._waited_s = True, 0.0
+
+    def end(self) -> None:
+        """Close the connection at once, whatever is under way."""
+        if isinstance(self.transport, asyncio.WriteTransport):
+            self.transport.abort()
+
+    def count(self, passed_s: float) -> None:
+        """Count time that has passed, and end the connection if it has waited for too long."""
+        unread = count_unread(self.transport) if self.transport is not None else 0
+        self._stalled_s = self._stalled_s + passed_s if unread and unread == self._unread else 0.0
+        self._unread = unread
+        if self.is_waiting and not unread:
+            self._waited_s += passed_s
+        if self._stalled_s >= STALLED_S or self._waited_s >= (HEAD_S if self._has_head_begun else IDLE_S):
+            self.end()
