@@ -202,7 +202,9 @@ def test_a_refused_change_does_not_stop_the_list(server: Server, tmp_path: Path,
     assert told.err[2].startswith("packrat-server: 2 of 4 files refused, 2 done")
     assert [getattr(rows(server, deb.name)[0], column) is None for deb in debs] == [False, True, False]
     again = run(server, action, debs[0].name, debs[2].name)
-    assert (again.code, again.out, again.err) == (0, [], [])
+    state = f"already {action.removesuffix('e')}ed"
+    noted = [f"/api/v2/Package/PackageFile:{rows(server, deb.name)[0].id}: {deb.name} ({state})" for deb in debs[::2]]
+    assert (again.code, again.out, again.err) == (0, noted, [])
 
 
 def test_one_file_that_is_refused_is_told_in_one_line(server: Server) -> None:
