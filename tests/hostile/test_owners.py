@@ -94,3 +94,22 @@ def test_what_may_not_be_removed_keeps_no_other_garbage(tmp_path: Path) -> None:
         os.chown(taken, 0, 0)
         assert mirror.sync().code == 0
         assert not taken.exists()
+
+
+def test_what_looks_like_the_data_of_a_packrat_server_hides_no_damaged_file(tmp_path: Path) -> None:
+    with victim(tmp_path) as mirror:
+        assert mirror.sync().code == 0
+        repo = mirror.www / "apt-dev"
+        for name in ("files", "incoming"):
+            (repo / name).mkdir()
+        (repo / "database").touch()
+        package = repo / "pool/good/good_1_all.deb"
+        status, good = package.stat(), package.read_bytes()
+        package.chmod(0o644)
+        package.write_bytes(good[:-1] + b"x")
+        os.utime(package, ns=(status.st_atime_ns, status.st_mtime_ns))
+        ended = mirror.sync()
+        assert 'path=apt-dev text="data directory of a packrat-server' in ended.said
+        assert "damaged path=apt-dev/pool/good/good_1_all.deb" in ended.said
+        assert package.read_bytes() == good
+        assert "damaged" not in mirror.sync().said

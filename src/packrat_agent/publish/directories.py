@@ -115,8 +115,13 @@ class OpenDirectories:
             os.close(descriptor)
             raise OSError(errno.EXDEV, "is another filesystem", "/".join((str(self._root), *self._names, name)))
         if is_made and seen.st_mode & _OPEN_MODE != _OPEN_MODE:
-            # A default ACL above takes the place of the mode that it was made with.
-            os.fchmod(descriptor, stat.S_IMODE(seen.st_mode) | _OPEN_MODE)
+            try:
+                # A default ACL above takes the place of the mode that it was made with.
+                os.fchmod(descriptor, stat.S_IMODE(seen.st_mode) | _OPEN_MODE)
+            except OSError:
+                # Somebody has put their own there in its place.
+                os.close(descriptor)
+                raise
         self._open.append(descriptor)
         self._seen.append(seen)
         self._names.append(name)

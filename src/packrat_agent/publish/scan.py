@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 from packrat_agent.model.entries import StoredFile
@@ -106,7 +107,8 @@ def scan(request: ScanRequest) -> Scan:
     found = Scan()
     visited: set[int] = set()
     with as_disk_error("read", request.root):
-        for portion in _portions(walk(request.root, found.directories, request.unlock)):
+        walked = walk(request.root, found.directories, request.unlock)
+        for portion in _portions(chain(walked, _remembered_in_others(request, found.directories))):
             rows, before = request.memory.rows([path for path, _ in portion]), len(found.damaged)
             found.untold = 0
             changed = _leave_out_unchanged(portion, rows, request.content, found)
@@ -122,6 +124,30 @@ def scan(request: ScanRequest) -> Scan:
     found.closed += found.directories.closed
     _find_missing(request.memory, visited, request.root, found)
     return found
+
+
+def _remembered_in_others(request: ScanRequest, directories: Directories) -> Iterator[Sequence[Item]]:
+    """Give the remembered files in directories that a walk leaves alone, as those of a packrat-server.
+
+    Who may write to a directory of ours can make it look like one. It begins once the walk is over.
+
+    Args:
+        request: What is scanned.
+        directories: What the walk found out.
+    """
+    tops = tuple(f"{path}/" for path in (*directories.server_data, *directories.nested))
+    for portion in request.memory.paths() if tops else ():
+        found: list[Item] = []
+        for path in portion:
+            if not path.startswith(tops):
+                continue
+            directory, _, name = path.rpartition("/")
+            # What is not there is told of later, with all that is missing.
+            with suppress(OSError), open_directory(request.root, directory) as parent:
+                status = os.stat(name, dir_fd=parent, follow_symlinks=False)
+                if not stat.S_ISDIR(status.st_mode):
+                    found.append((path, status))
+        yield found
 
 
 def _portions(items: Iterable[Sequence[Item]]) -> Iterator[Sequence[Item]]:

@@ -164,11 +164,18 @@ class SteadyTime(Fact):
 
 @dataclass(frozen=True, slots=True)
 class RetentionTime(Fact):
-    """When it was last looked which files go, by the steady clock and by the time of day; seconds."""
+    """When it was last looked which files go, by the steady clock and by the time of day; seconds.
+
+    boot: Names the run of the machine. since: The time of day from which on times are surely of this run. ahead: By how
+    much the time of day has jumped ahead in this run, less what it came back.
+    """
 
     NAME = "retention_time"
     at: float | None
     wall: float | None
+    boot: str | None
+    since: float | None
+    ahead: float | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,12 @@ of day, since it goes on while the machine is off. Where it jumps while the mach
 noted by as much: a clock that is a year ahead for a minute takes nothing away from clients.
 """
 
+import sqlite3
+
 from packrat_agent.model.changes import Retention
 from packrat_agent.model.tree import Retained
 from packrat_agent.state.database import Database
-from packrat_agent.state.facts import Facts, RetentionTime
+from packrat_agent.state.facts import Facts, RetentionTime, SteadyTime
 from packrat_agent.state.retention import Generation, choose_generations
 from packrat_agent.state.steady_clock import SteadyClock
 
@@ -74,22 +76,37 @@ class Generations:
     def follow_clock(self, now: float, clock: SteadyClock, facts: Facts) -> None:
         """Move the times at which files were withdrawn as the time of day has jumped since the last call.
 
+        Where it jumps back further than it was seen to jump ahead, it may have been ahead since the machine started, by
+        a clock without battery or of another time zone. What was noted before that is right then, and stays.
+
         Args:
             now: The time of day.
             clock: The clock that does not jump.
             facts: Have the last call.
         """
         with self._db.transaction() as db:
-            known, at = facts.read(RetentionTime), clock.now()
-            facts.write(RetentionTime(at, now))
-            if known is None or known.at is None or known.wall is None:
-                return
-            jump_s = (now - known.wall) - (at - known.at)
-            if abs(jump_s) > _JUMP_S:
-                db.execute(
-                    "UPDATE live_files SET withdrawn_at = withdrawn_at + ? WHERE withdrawn_at IS NOT NULL", [jump_s]
-                )
-                db.execute("UPDATE generations SET replaced_at = replaced_at + ?", [jump_s])
+            known, at, steady = facts.read(RetentionTime), clock.now(), facts.read(SteadyTime)
+            boot = steady.boot if steady is not None else None
+            passed_s, jump_s, is_same_run = 0.0, 0.0, False
+            since, ahead_s = now, 0.0
+            if known is not None and known.at is not None and known.wall is not None:
+                passed_s = at - known.at
+                jump_s = (now - known.wall) - passed_s
+                is_same_run = bool(boot) and boot == known.boot
+                if is_same_run:
+                    since, ahead_s = known.since or now, known.ahead or 0.0
+            if jump_s > _JUMP_S:
+                _move(db, "", {"all_s": jump_s})
+                since, ahead_s = since + jump_s, ahead_s + jump_s
+            elif jump_s < -_JUMP_S and is_same_run:
+                back_s = min(-jump_s, ahead_s)
+                rest_s = -jump_s - back_s
+                # What was noted since it jumped back is right already, and looks no older than the last call.
+                where = "AND {column} NOT BETWEEN :began AND :now"
+                values = {"all_s": -back_s, "rest_s": -rest_s, "since": since, "began": now - passed_s, "now": now}
+                _move(db, where, values)
+                since, ahead_s = now if rest_s else since - back_s, ahead_s - back_s
+            facts.write(RetentionTime(at, now, boot, since, ahead_s))
 
     def expired(self, now: float, rule: Retention) -> list[str]:
         """List all files that no client can still want."""
@@ -139,3 +156,18 @@ class Generations:
         with self._db.transaction() as db:
             db.execute("UPDATE live_files SET withdrawn_at = ? WHERE withdrawn_at > ?", (now, now))
             db.execute("UPDATE generations SET replaced_at = ? WHERE replaced_at > ?", (now, now))
+
+
+def _move(db: sqlite3.Connection, where: str, values: dict[str, float]) -> None:
+    """Move all times by `all_s` seconds, and those from `since` on by `rest_s` more.
+
+    Args:
+        db: The state database.
+        where: What holds for the times that are moved; {column} stands for the time.
+        values: Those above, and what `where` has.
+    """
+    values = {"rest_s": 0.0, "since": 0.0, **values}
+    for table, column in (("live_files", "withdrawn_at"), ("generations", "replaced_at")):
+        by = f":all_s + CASE WHEN {column} >= :since THEN :rest_s ELSE 0 END"
+        found = f"{column} IS NOT NULL {where.format(column=column)}"
+        db.execute(f"UPDATE {table} SET {column} = {column} + {by} WHERE {found}", values)

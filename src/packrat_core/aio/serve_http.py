@@ -70,5 +70,8 @@ class _ServerLog(logging.Handler):
         error = record.exc_info[1] if record.exc_info else None
         if isinstance(error, HttpProcessingError):
             log_malformed(str(record.args[0]) if isinstance(record.args, tuple) and record.args else None)
-        elif (library := logging.getLogger("aiohttp.server")).isEnabledFor(record.levelno):
+            return
+        # That a client is gone before it was answered is no fault of anybody's.
+        library = logging.getLogger("aiohttp.server")
+        if not isinstance(error, ConnectionError) and library.isEnabledFor(record.levelno):
             library.handle(record)

@@ -1,5 +1,6 @@
 """Directories are made and entered as `ensure_directory` makes them, or only found; no link is followed on the way."""
 
+import errno
 import os
 import struct
 from pathlib import Path
@@ -191,3 +192,14 @@ def test_a_default_acl_closes_no_directory_to_clients(tmp_path: Path) -> None:
         directories.enter("apt-dev/pool")
     for made in ("apt-dev", "apt-dev/pool"):
         assert (tmp_path / made).stat().st_mode & 0o777 == 0o755
+
+
+def test_a_directory_that_may_not_be_opened_up_is_closed_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_descriptor: int, _mode: int) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "fchmod", refuse)
+    monkeypatch.setattr("packrat_agent.publish.directories._OPEN_MODE", 0o2755)
+    with OpenDirectories(tmp_path) as way, pytest.raises(DiskError, match="apt-dev"):
+        way.enter("apt-dev")
+    assert open_below(tmp_path) == []

@@ -59,7 +59,10 @@ OLD: dict[str, tuple[dict[str, object], Fact]] = {
         {"at": 1.5, "boot": "b", "running": 2.5, "wall": 3.5},
         SteadyTime(1.5, "b", 2.5, 3.5),
     ),
-    "retention_time": ({"at": 1.5, "wall": 2.5}, RetentionTime(1.5, 2.5)),
+    "retention_time": (
+        {"at": 1.5, "wall": 2.5, "boot": "b", "since": 3.5, "ahead": 4.5},
+        RetentionTime(1.5, 2.5, "b", 3.5, 4.5),
+    ),
     "key": ({"fingerprint": "A", "algorithm": "rsa", "bits": 4096, "expires": None}, KeyInUse("A", "rsa", 4096, None)),
 }
 

@@ -240,6 +240,74 @@ def test_a_clock_that_jumps_neither_ends_a_period_early_nor_stretches_it(
         assert collect_after(1.1 * HOUR_S) == ["apt-dev/index1", "apt-dev/pool/x"]
 
 
+class Machine:
+    """A machine with an agent that looks after its files."""
+
+    def __init__(self, store: Store) -> None:
+        self.store, self.boot, self.running, self.wall = store, "a", 1000.0, 1.8e9
+        self.clock = SteadyClock(store.facts, lambda: SteadyTime(None, self.boot, self.running, self.wall))
+
+    def wait(self, seconds: float) -> None:
+        self.running += seconds
+        self.wall += seconds
+
+    def collect(self) -> list[str]:
+        self.store.generations.follow_clock(self.wall, self.clock, self.store.facts)
+        return collect_garbage(self.store, self.wall, Retention(HOUR_S, 4 * HOUR_S, 0))
+
+
+@pytest.fixture
+def machine(store: Store) -> Machine:
+    machine = Machine(store)
+    publish_files(
+        store, machine.wall, [LiveFile("apt-dev/index1", "s", "a" * 64, 1), LiveFile("apt-dev/pool/x", "", "b" * 64, 1)]
+    )
+    assert machine.collect() == []
+    machine.wait(60.0)
+    return machine
+
+
+@pytest.mark.parametrize("was_ahead", [False, True])
+def test_what_is_withdrawn_just_after_the_clock_jumped_back_stays(machine: Machine, was_ahead: bool) -> None:
+    if was_ahead:
+        machine.wall += 8 * HOUR_S
+        assert machine.collect() == []
+    machine.wall -= 8 * HOUR_S
+    machine.wait(30.0)
+    publish(machine.store, machine.wall, ["index2"], ("apt-dev/pool/x",))
+    machine.wait(1.0)
+    assert machine.collect() == []
+    machine.wait(0.9 * HOUR_S)
+    assert machine.collect() == []
+    machine.wait(4 * HOUR_S)
+    assert machine.collect() == ["apt-dev/index1", "apt-dev/pool/x"]
+
+
+def test_a_clock_that_was_ahead_when_the_machine_started_takes_nothing_away(machine: Machine) -> None:
+    publish(machine.store, machine.wall, ["index2"], ("apt-dev/pool/x",))
+    assert machine.collect() == []
+    # As where the clock of the machine is of a time zone, until it is set over the network.
+    machine.boot, machine.running, machine.wall = "b", 20.0, machine.wall + 8 * HOUR_S + 120.0
+    machine.store.generations.follow_clock(machine.wall, machine.clock, machine.store.facts)
+    machine.wait(120.0)
+    machine.wall -= 8 * HOUR_S
+    assert machine.collect() == []
+    machine.wait(0.9 * HOUR_S)
+    assert machine.collect() == []
+    machine.wait(4 * HOUR_S)
+    assert machine.collect() == ["apt-dev/index1", "apt-dev/pool/x"]
+
+
+def test_clocks_that_go_to_and_fro_keep_nothing_for_ever(machine: Machine) -> None:
+    publish(machine.store, machine.wall, ["index2"], ("apt-dev/pool/x",))
+    for turn in range(1, 8):
+        machine.wait(0.5 * HOUR_S)
+        machine.wall += (-6 if turn % 2 else 6) * HOUR_S
+        assert machine.collect() == []
+    machine.wait(0.6 * HOUR_S)
+    assert machine.collect() == ["apt-dev/index1", "apt-dev/pool/x"]
+
+
 def test_a_link_to_package_files_and_a_former_directory_stay_as_long_as_package_files(store: Store) -> None:
     link = LiveFile("apt-dev/generations/1/x86_64", "s", "a" * 64, 9, retained=Retained.AS_PACKAGE)
     publish_files(store, 1.0, [link, LiveFile("apt-dev/repodata/1", "s", "a" * 64, 1)])

@@ -173,6 +173,16 @@ def test_who_is_being_answered_is_not_broken_off_by_the_same_address(small: Site
             assert all(received > SIZE for received in pool.map(read_to_end, first))
 
 
+def test_clients_that_go_before_the_answer_fill_no_log(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    for _ in range(10):
+        with connected(site.port) as connection:
+            connection.sendall(GET.replace(b"/large", FILE.encode()))
+            connection.shutdown(socket.SHUT_WR)
+            read_to_end(connection)
+    assert site.ask(FILE).body == DATA
+    assert [record for record in caplog.records if record.name != "asyncio"] == []
+
+
 def test_descriptors_that_are_used_up(site: Site) -> None:
     command = [
         sys.executable,
