@@ -129,7 +129,7 @@ def run_gpgv_on(
 
 def file_of(data: bytes) -> IO[bytes]:
     """Give a file in memory with these bytes, for gpg to read or to go on writing; a new file on disk takes longer."""
-    file = open(os.memfd_create("packrat-gpg"), "w+b", buffering=0)  # noqa: PTH123, SIM115 for the caller to close
+    file = _new_file()
     try:
         write_all(file.fileno(), data)
         file.seek(0)
@@ -137,6 +137,14 @@ def file_of(data: bytes) -> IO[bytes]:
         file.close()
         raise
     return file
+
+
+def _new_file() -> IO[bytes]:
+    try:
+        return open(os.memfd_create("packrat-gpg"), "w+b", buffering=0)  # noqa: PTH123 a descriptor is no path
+    except OSError:
+        # The kernel, or the sandbox around this process, gives none.
+        return tempfile.TemporaryFile(buffering=0)
 
 
 def read_home(home: Path | None) -> Path:

@@ -1,5 +1,6 @@
 """gpg that hangs or writes without end, as a broken wrapper in PATH does: it is ended, and the error says why."""
 
+import errno
 import os
 import tempfile
 import threading
@@ -80,6 +81,16 @@ def test_a_gpg_that_writes_without_end_is_ended(programs: Path, monkeypatch: pyt
 
 def test_to_sign_takes_no_room_for_temporary_files(key: Key, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    signer = find_key(key.fingerprint, key.home, None, datetime.now(UTC))
+    for form in SignatureForm:
+        assert make_signature(signer, b"data\n" * 100_000, form)
+
+
+def test_without_files_in_memory_gpg_is_given_files_on_disk(key: Key, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_name: str) -> int:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    monkeypatch.setattr(os, "memfd_create", refuse)
     signer = find_key(key.fingerprint, key.home, None, datetime.now(UTC))
     for form in SignatureForm:
         assert make_signature(signer, b"data\n" * 100_000, form)

@@ -39,7 +39,11 @@ def key_of(ring: Keyring, fingerprint: str, primary: str = "") -> SigningKey:
     )
 
 
-def test_verifying_waits_for_no_check_of_the_web_of_trust(key: Key) -> None:
+def test_verifying_waits_for_no_check_of_the_web_of_trust(
+    key: Key, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # It knows of no trust.
+    _put_in_path(tmp_path / "no-gpgv", monkeypatch, gpgv="exit 2")
     signer = find_key(key.fingerprint, key.home, None, datetime.now(UTC))
     detached = make_signature(signer, b"data", SignatureForm.BINARY)
     message = make_signature(signer, b"data", SignatureForm.OPAQUE)
