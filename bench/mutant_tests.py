@@ -85,6 +85,7 @@ TESTS: dict[str, tuple[str, ...]] = {
         "tests/core/packages/test_payload_differential.py",
         "tests/core/packages/rpm/test_digests.py",
     ),
+    "packrat_core/packages/rpm/rules.py": ("tests/core/packages/rpm/test_file_list.py",),
     "packrat_core/packages/rpm/signatures.py": ("tests/clients/test_rpm_signatures.py",),
     "packrat_core/packages/rpm/versions.py": ("tests/server/test_latest.py",),
     "packrat_core/packages/rpm/": (
@@ -184,7 +185,12 @@ TESTS: dict[str, tuple[str, ...]] = {
     "packrat_agent/sync/account_for.py": ("tests/agent/sync/test_ask.py",),
     "packrat_agent/sync/belongings.py": ("tests/crash/test_belongings.py",),
     "packrat_agent/sync/build_repo.py": ("tests/daemon/test_change_syncs.py",),
+    "packrat_agent/sync/commit.py": ("tests/agent/sync/test_package_lists.py",),
+    "packrat_agent/sync/dry_run.py": ("tests/daemon/test_sync.py", "tests/agent/sync/test_ask.py"),
+    "packrat_agent/sync/noted_sync.py": ("tests/agent/sync/test_no_news.py",),
+    "packrat_agent/sync/partial_file.py": ("tests/agent/sync/test_download.py",),
     "packrat_agent/sync/place_ahead.py": ("tests/daemon/test_place_ahead.py",),
+    "packrat_agent/sync/plan_repo.py": ("tests/daemon/test_place_ahead.py", "tests/agent/sync/test_no_news.py"),
     "packrat_agent/sync/reconcile_portions.py": ("tests/agent/sync/test_reconcile.py",),
     "packrat_agent/sync/takeover.py": ("tests/daemon/test_takeover.py",),
     "packrat_agent/sync/": (

@@ -50,14 +50,16 @@ def move_a_repository(lab: Stage) -> None:
     change(lab, "apt-dev", ("trixie",), "elsewhere")
 
 
-def change_a_type(lab: Stage) -> None:
-    """What was an apt repository until now is still beside the Python index."""
+def change_types(lab: Stage) -> None:
+    """What was a repository of another type until now is still beside the new indexes."""
     engine = open_database(lab.server.data)
     names = [f"{kind}-dev" for kind in REPOS]
-    admin.save_mirror(engine, "lab", [name for name in names if name != "apt-dev"], "Lab", lab.psk)
-    admin.remove_repo(engine, "apt-dev")
-    repo = admin.NewRepo("apt-dev", "pypi", "dev", ("pypi",), directory="elsewhere", show_only_latest=False)
-    admin.save_repo(engine, repo)
+    changes = {"apt-dev": ("pypi", "elsewhere"), "pypi-dev": ("apt", None), "docker-dev": ("apt", None)}
+    admin.save_mirror(engine, "lab", [name for name in names if name not in changes], "Lab", lab.psk)
+    for name, (kind, directory) in changes.items():
+        admin.remove_repo(engine, name)
+        repo = admin.NewRepo(name, kind, "dev", REPOS[kind], directory=directory, show_only_latest=False)
+        admin.save_repo(engine, repo)
     admin.save_mirror(engine, "lab", names, "Lab", lab.psk)
     engine.dispose()
 
@@ -68,7 +70,7 @@ def take_off_repositories(lab: Stage) -> None:
     engine.dispose()
 
 
-WITHDRAWALS = (take_off_versions, take_off_all_packages, move_a_repository, change_a_type, take_off_repositories)
+WITHDRAWALS = (take_off_versions, take_off_all_packages, move_a_repository, change_types, take_off_repositories)
 
 
 def test_what_a_withdrawal_leaves_is_sound(mirror: Stage) -> None:
@@ -79,6 +81,7 @@ def test_what_a_withdrawal_leaves_is_sound(mirror: Stage) -> None:
         mirror.agent("sync", "--accept-removals")
         assert faults_of(mirror.www) == {}, withdraw.__name__
     # All of it is still there.
+    assert (mirror.www / "docker-dev/v2").is_dir()
     assert {"dists", "simple"} < {path.name for path in (mirror.www / "elsewhere").iterdir()}
     assert {path.name for path in (mirror.www / "apt-dev/dists").iterdir()} == {"bookworm", "trixie"}
     assert (mirror.www / "yum-dev/sles/main/15/repodata").is_dir()

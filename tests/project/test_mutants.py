@@ -26,6 +26,7 @@ _NOT_MUTATED = (
     "packrat_server/serving/",
 )
 """Folders whose tests run whole programs for the most part, or that say what others decide."""
+_TESTS_OF_SYNC = sorted(_TOP.glob("tests/agent/sync/test_*.py"))
 _SOME = "packrat_core/packages/deb/"
 _LOOP = """\
 def count(most: int) -> int:
@@ -143,6 +144,13 @@ def test_the_closest_tests_stand_where_the_module_stands_and_then_come_those_of_
     expected = tuple(dict.fromkeys((own, *(name for tests in rows for name in tests))))
     assert find_tests("packrat_core/packages/deb/relations.py") == expected
     assert find_tests("packrat_core/packages/deb/control.py")[0] == "tests/core/packages/deb/test_read_deb.py"
+
+
+def test_the_only_tests_that_use_a_module_of_the_sync_are_asked_for_it() -> None:
+    for module in (name for name in mutated_modules() if name.startswith("packrat_agent/sync/")):
+        line = f"from {module.removesuffix('.py').replace('/', '.')} import "
+        users = [path for path in _TESTS_OF_SYNC if line in path.read_text()]
+        assert len(users) != 1 or str(users[0].relative_to(_TOP)) in find_tests(module), module
 
 
 def test_a_later_run_takes_over_the_verdicts_on_what_is_still_in_the_sample(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from packrat_agent.config.settings import Config
 from packrat_agent.status.progress import show_progress
 from packrat_agent.status.reading import read_status
 from packrat_agent.status.table import list_troubles
-from packrat_agent.verify.findings import Audit, Warned
+from packrat_agent.verify.findings import Audit, Fault, Warned
 from packrat_agent.verify.repo_keys import GivenKeys, read_repo_keys
 from packrat_agent.verify.tree import verify_tree
 from packrat_core.cli import GivenFile
@@ -106,11 +106,17 @@ def verify_command(
             click.echo(f"clients: {', '.join(visits.driven) or 'none'}{_left_out(visits)}")
     if audit.faults:
         is_elsewhere = root is not None and not audit.repositories
-        hint = "a full sync of its agent repairs them (`packrat-agent sync`)"
-        raise Unsound(
-            f"{count_of(len(audit.faults), 'fault')} in {top}",
-            hint="give the top of a mirror with --root" if is_elsewhere else hint,
-        )
+        hint = "give the top of a mirror with --root" if is_elsewhere else advise(audit.faults)
+        raise Unsound(f"{count_of(len(audit.faults), 'fault')} in {top}", hint=hint)
+
+
+def advise(faults: Sequence[Fault]) -> str:
+    """Say what to do about faults of a tree."""
+    advice = "a full sync of its agent repairs them (`packrat-agent sync`)"
+    if not any(fault.is_for_server for fault in faults):
+        return advice
+    at_server = "take packages that would be refused at upload off the server, or upload them built again"
+    return at_server if all(fault.is_for_server for fault in faults) else f"{advice}; {at_server}"
 
 
 def _known_troubles(config: Config) -> Iterator[Warned]:

@@ -22,6 +22,7 @@ from packrat_agent.verify.findings import (
     pointer,
     read_index,
     read_pointer,
+    refused,
     told,
 )
 from packrat_agent.verify.names import TAG
@@ -185,7 +186,7 @@ def _find_wrong_config(subject: Subject, path: str, manifest: Manifest) -> str |
     except OSError as error:
         return told(error)
     except Refused as error:
-        return f"would be refused at upload: {error}"
+        return refused(error)
     return None
 
 

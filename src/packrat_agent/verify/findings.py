@@ -15,8 +15,10 @@ from typing import Any, BinaryIO
 
 from packrat_agent.verify.armor import find_armor_fault, find_signature_fault
 from packrat_agent.verify.signatures import Judge, Keyring, is_well_signed
+from packrat_core.errors import Refused
 from packrat_core.fs.open import read_regular
 
+_REFUSED = "would be refused at upload"
 _INDEX_LIMIT = 1024 * 1024 * 1024
 _JSON_LIMIT = 256 * 1024 * 1024
 _CLEAR_SIGNED = re.compile(
@@ -56,6 +58,11 @@ class Fault:
 
     path: str
     what: str
+
+    @property
+    def is_for_server(self) -> bool:
+        """Whether no sync repairs it: the package is as the server gives it out."""
+        return self.what.startswith(_REFUSED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,6 +285,11 @@ def check_clear_signed(
 def is_plain(path: str) -> bool:
     """Return whether a path is relative, printable and free of `.` and `..` components."""
     return all(part not in ("", ".", "..") and part.isprintable() for part in path.split("/"))
+
+
+def refused(error: Refused) -> str:
+    """Return what is wrong with a package that today's rules refuse; an earlier version may have published it."""
+    return f"{_REFUSED}: {error}"
 
 
 def told(error: OSError) -> str:

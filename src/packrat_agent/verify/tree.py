@@ -20,6 +20,7 @@ from packrat_agent.verify.recognize import is_apt, is_docker, is_files, is_pypi,
 from packrat_agent.verify.repo_keys import GivenKeys, RepoKeys, read_repo_keys
 from packrat_agent.verify.settle import settle
 from packrat_agent.verify.site import audit_site, read_offered
+from packrat_agent.verify.withdrawn import is_withdrawn_type
 from packrat_core.errors import ConfigError
 from packrat_core.fs.disk_errors import as_disk_error
 
@@ -238,13 +239,25 @@ def _repositories(subject: Subject, directory: str, depth: int, faults: list[Fau
         return
     # Repositories are never nested, so don't look for others inside one.
     if kinds:
-        # A repository that was of another type keeps what it was until the grace period is over.
-        for kind in kinds[:1] if kinds[0] == "json" else kinds:
+        for kind in _of_now(subject.top, kinds, directory):
             yield kind, directory
     elif depth < _DEPTH:
         for entry in entries:
             if entry.is_dir(follow_symlinks=False) and not entry.name.startswith("."):
                 yield from _repositories(subject, f"{directory}/{entry.name}".lstrip("/"), depth + 1, faults)
+
+
+def _of_now(top: Path, kinds: Sequence[str], directory: str) -> Sequence[str]:
+    """Leave out the types that a repository is no longer of; until the grace period is over, it keeps their files.
+
+    Args:
+        top: Top of the tree.
+        kinds: The types that fit its directory.
+        directory: The directory, relative to the top.
+    """
+    if kinds[0] == "json":
+        return kinds[:1]
+    return [kind for kind in kinds if not is_withdrawn_type(top, kind, directory)] or kinds
 
 
 def _look_around(top: Path, named: Mapping[str, Named]) -> tuple[tuple[str, ...], list[Fault]]:

@@ -1,4 +1,4 @@
-"""Tells a suite or distribution version that was withdrawn from one that is broken.
+"""Tells a suite, distribution version or former type of a repository that was withdrawn from one that is broken.
 
 When one leaves its repository, its pointers go at once, so no client comes to it any more. What the pointers named
 stays for the grace period, for clients that read them just before. So a directory without any pointer is sound, unless
@@ -9,6 +9,11 @@ import os
 from pathlib import Path
 
 _BY_HASH = "by-hash"
+_TYPE_POINTERS = {
+    "docker": ("v2/_catalog", "v2/index.html", "v2/*/tags/list"),
+    "pypi": ("simple/index.*", "simple/*/index.*"),
+}
+"""Patterns of the pointers of those types whose auditors expect some in each repository."""
 _YUM_POINTERS = ("repodata/repomd.xml", "repodata/repomd.xml.asc", "repodata/repomd.xml.key", "mirrorlist", "metalink")
 
 
@@ -47,3 +52,15 @@ def is_withdrawn_version(top: Path, place: str) -> bool:
     """
     directory = top / place
     return not any(os.path.lexists(directory / name) for name in _YUM_POINTERS) and not any(directory.glob("*.repo"))
+
+
+def is_withdrawn_type(top: Path, kind: str, directory: str) -> bool:
+    """Return whether a repository has no pointer of a type that it may have been of; False if that type needs none.
+
+    Args:
+        top: Top of the tree.
+        kind: The type.
+        directory: Directory of the repository, relative to the top.
+    """
+    patterns = _TYPE_POINTERS.get(kind, ())
+    return bool(patterns) and not any(any((top / directory).glob(pattern)) for pattern in patterns)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from packrat_agent.verify.debs import find_wrong_deb
+from packrat_agent.verify.findings import Fault
 from packrat_demo.build_deb import Deb, build_deb
 
 DEB = Deb("hello", "1:2.0-1", "amd64")
@@ -37,6 +38,8 @@ def test_what_the_upload_refuses_is_a_fault(tmp_path: Path, data: bytes) -> None
     told = wrong(tmp_path, data)
     assert told is not None
     assert told.startswith("would be refused at upload: ")
+    # A sync would only publish it again.
+    assert Fault("pool/hello.deb", told).is_for_server
 
 
 @pytest.mark.parametrize(

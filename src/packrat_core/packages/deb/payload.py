@@ -6,8 +6,10 @@ mark, and its names must stay inside the directory that it is unpacked into.
 1. dpkg reads the data archive itself, in the formats ustar, v7 and GNU's: `dpkg-deb --extract` lets tar do it, which
    reads more.
 2. dpkg writes each member of the data archive beside the place where it belongs, under a longer name.
-3. The control archive holds files alone, with names that are not too long.
-4. Each line of `conffiles` and `triggers` ends with a newline; one of `conffiles` is an absolute path.
+3. The control archive holds files alone, with names that are not too long; dpkg takes no files from it with a dot in
+   their names, but unpacks them.
+4. Each line of `conffiles` and `triggers` ends with a newline; one of `conffiles` is not too long. Only dpkg 1.20.6 and
+   later demand an absolute path there, and that of Ubuntu 20.04 is older.
 
 Source: dpkg's tarfn.c, archives.c, unpack.c and trigger.c; deb-conffiles(5), deb-triggers(5).
 """
@@ -32,7 +34,6 @@ _CONTROL_NAME_BYTES = 100
 _LINES_LIMIT = 1024 * 1024
 _CONFFILE_BYTES = 996
 """Bytes of a line in conffiles, without its newline."""
-_REMOVED = b"remove-on-upgrade "
 _SHOWN_LIMIT = 60
 
 
@@ -57,7 +58,7 @@ def _check_control_member(reader: TarReader, member: TarMember) -> None:
         if member.name != ".":
             raise Refused(f"it has a directory {member.name[:_SHOWN_LIMIT]!r}, at which dpkg ends")
         return
-    _check_name(member.name, _CONTROL_NAME_BYTES)
+    _check_name(member.name, FILE_NAME_BYTES if "." in member.name else _CONTROL_NAME_BYTES)
     if member.name in ("conffiles", "triggers") and member.is_file:
         _check_lines(member.name, reader.read(_LINES_LIMIT))
 
@@ -79,7 +80,6 @@ def _check_lines(name: str, content: bytes) -> None:
     if name != "conffiles":
         return
     for line in content.split(b"\n"):
-        path = line.removeprefix(_REMOVED)
-        if len(line) > _CONFFILE_BYTES or (line.strip() and not path.startswith(b"/")):
+        if len(line) > _CONFFILE_BYTES:
             shown = line[:_SHOWN_LIMIT].decode("utf-8", "backslashreplace")
-            raise Refused(f"its conffiles has the line {shown!r}, which is no absolute path of less than 1000 bytes")
+            raise Refused(f"its conffiles has a line of {len(line)} bytes, {shown!r}; dpkg reads {_CONFFILE_BYTES}")
