@@ -14,7 +14,6 @@ from types import SimpleNamespace
 import pytest
 from structlog.testing import capture_logs
 
-from agent.state.test_retention import publish
 from packrat_agent.config.load import load
 from packrat_agent.gpg.signing_key import SigningKey
 from packrat_agent.model.changes import Retention
@@ -27,6 +26,7 @@ from packrat_agent.sync.context import MirrorContext, Summary
 from packrat_agent.sync.disk_look import look
 from packrat_agent.sync.mirror import ready
 from packrat_agent.sync.sealed_list import Sealer, Seals
+from support.generations import publish
 from support.mirror_conf import write_mirror_conf
 
 ONE, TWO = (Repo(name, "", name, "apt", ()) for name in ("one", "two"))
