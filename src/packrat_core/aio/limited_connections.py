@@ -10,7 +10,7 @@
 
 Usage:
 
-    connections = OpenConnections(limit)
+    connections = ServedConnections(limit)
     application.middlewares.append(telling_connections)
     await loop.create_server(connections.protocol(runner.server, logger), sock=listener)
 """
@@ -21,52 +21,27 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from packrat_core.addresses import name_network
 from packrat_core.aio.connection_bounds import count_unread
-
-log = structlog.get_logger()
+from packrat_core.aio.open_connections import OpenConnections
 
 HEAD_S = 10.0
 IDLE_S = 75.0
 STALLED_S = 60.0
-_SWEEP_S = 1.0
 
 
-class OpenConnections:
-    """All connections of one server."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._open: dict[LimitedConnection, None] = {}
-        self._is_sweeping = False
-        self._is_logged = False
+class ServedConnections(OpenConnections["LimitedConnection"]):
+    """All connections of one aiohttp server."""
 
     def protocol(self, server: web.Server, logger: logging.Logger) -> Callable[[], asyncio.Protocol]:
         """Give what the event loop makes a connection's protocol of."""
         loop = asyncio.get_running_loop()
         return functools.partial(LimitedConnection, self, server, loop=loop, access_log=None, logger=logger)
 
-    def add(self, connection: "LimitedConnection") -> None:
-        """Note a new connection, and end one if there are too many."""
-        self._open[connection] = None
-        if len(self._open) > self._limit:
-            self._log_once()
-            replaced = self._find_replaceable(connection)
-            self.remove(replaced)
-            replaced.end()
-        if not self._is_sweeping:
-            self._is_sweeping = True
-            asyncio.get_running_loop().call_later(_SWEEP_S, self._sweep)
-
-    def remove(self, connection: "LimitedConnection") -> None:
-        """Note that a connection has ended."""
-        self._open.pop(connection, None)
-
-    def _find_replaceable(self, newest: "LimitedConnection") -> "LimitedConnection":
+    def _find_replaceable(self, newest: "LimitedConnection") -> "list[LimitedConnection]":
         waiting = [connection for connection in self._open if connection.is_waiting and connection is not newest]
         by_network: dict[str, list[LimitedConnection]] = {}
         for connection in waiting or self._open:
@@ -74,21 +49,7 @@ class OpenConnections:
         # `max` takes the first of several that are equal, so the one with the oldest connection.
         crowd = max(by_network.values(), key=len)
         # Who has the most connections of all does not get one more by breaking off what it is being sent.
-        return newest if newest in crowd else crowd[0]
-
-    def _sweep(self) -> None:
-        for connection in list(self._open):
-            connection.count(_SWEEP_S)
-        self._is_sweeping = bool(self._open)
-        if self._is_sweeping:
-            asyncio.get_running_loop().call_later(_SWEEP_S, self._sweep)
-        if len(self._open) < self._limit // 2:
-            self._is_logged = False
-
-    def _log_once(self) -> None:
-        if not self._is_logged:
-            self._is_logged = True
-            log.warning("crowded", reason="too many connections; the oldest idle ones are closed", limit=self._limit)
+        return [newest] if newest in crowd else crowd[:1]
 
 
 @web.middleware
@@ -106,7 +67,7 @@ async def telling_connections(request: web.Request, handler: Handler) -> web.Str
 class LimitedConnection(web.RequestHandler):
     """One connection, which must keep to the limits."""
 
-    def __init__(self, connections: OpenConnections, server: web.Server, **more: Any) -> None:
+    def __init__(self, connections: ServedConnections, server: web.Server, **more: Any) -> None:
         super().__init__(server, **more)
         self.network = ""
         self.is_waiting = True

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from packrat_core.aio.limited_connections import OpenConnections, telling_connections
+from packrat_core.aio.limited_connections import ServedConnections, telling_connections
 from packrat_core.aio.malformed import log_malformed
 from packrat_core.listen import open_listeners
 
@@ -40,7 +40,7 @@ async def serving_http(
     # A logger that no one else gets, so that what aiohttp says as a client is not touched.
     logger = logging.Logger(__name__)
     logger.addHandler(_ServerLog())
-    connections = OpenConnections(connections_limit)
+    connections = ServedConnections(connections_limit)
     application.middlewares.append(telling_connections)
     runner = web.AppRunner(application, access_log=None, logger=logger, shutdown_timeout=_STOP_S)
     await runner.setup()

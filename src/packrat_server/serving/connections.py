@@ -18,16 +18,14 @@ from enum import StrEnum
 from typing import Any
 
 import h11
-import structlog
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from packrat_core.addresses import name_network
 from packrat_core.aio.connection_bounds import count_unread
 from packrat_core.aio.malformed import log_malformed
+from packrat_core.aio.open_connections import OpenConnections
 from packrat_server.api.addresses import Peer, TrustedProxies
-
-log = structlog.get_logger()
 
 HEAD_S = 10.0
 BODY_GRACE_S = 10.0
@@ -39,7 +37,6 @@ DROP_BYTES = 16 * 1024 * 1024
 STALLED_S = 60.0
 
 CONNECTIONS_LIMIT = 4096
-_SWEEP_S = 1.0
 _REPLACED_PART = 16
 _SERIOUS = logging.getLogger("uvicorn.error.serious")
 """What uvicorn warns of are malformed requests, which are logged here, and upgrades to WebSocket, which do no harm."""
@@ -56,15 +53,12 @@ class Phase(StrEnum):
     IDLE = "idle"
 
 
-class OpenConnections:
+class ServerConnections(OpenConnections["LimitedConnection"]):
     """All connections of one server process."""
 
     def __init__(self, limit: int, trusted_proxies: TrustedProxies) -> None:
-        self._limit = limit
+        super().__init__(limit)
         self._trusted_proxies = trusted_proxies
-        self._open: dict[LimitedConnection, None] = {}
-        self._is_sweeping = False
-        self._is_logged = False
 
     def protocol(self) -> Callable[..., asyncio.Protocol]:
         """Give what uvicorn makes a connection's protocol of."""
@@ -74,54 +68,26 @@ class OpenConnections:
         """Tell who is at the other end; a trusted proxy speaks for many, so it counts as known."""
         return Peer(host, is_known=self._trusted_proxies.has(host))
 
-    def add(self, connection: "LimitedConnection") -> None:
-        """Note a new connection, and end another one if there are too many."""
-        self._open[connection] = None
-        if len(self._open) > self._limit:
-            self._log_once()
-            for replaced in self._find_replaceable() or [connection]:
-                self.remove(replaced)
-                replaced.end()
-        if not self._is_sweeping:
-            self._is_sweeping = True
-            connection.loop.call_later(_SWEEP_S, self._sweep, connection.loop)
-
-    def remove(self, connection: "LimitedConnection") -> None:
-        """Note that a connection has ended."""
-        self._open.pop(connection, None)
-
-    def _find_replaceable(self) -> "list[LimitedConnection]":
+    def _find_replaceable(self, newest: "LimitedConnection") -> "list[LimitedConnection]":
         """Find the connections that are to make room: of the address with the most, the oldest."""
-        # The newest one, the last, is about to be served.
-        waiting = [connection for connection in self._open if connection.phase() != Phase.ANSWER][:-1]
+        # The newest one is about to be served.
+        waiting = [
+            connection for connection in self._open if connection.phase() != Phase.ANSWER and connection is not newest
+        ]
         strangers = [connection for connection in waiting if not connection.peer.is_known]
         by_host: dict[str, list[LimitedConnection]] = {}
         for connection in strangers or waiting:
             by_host.setdefault(name_network(connection.peer.host), []).append(connection)
         # `max` takes the first of several that are equal, so the one with the oldest connection.
-        crowd = max(by_host.values(), key=len, default=[])
+        crowd = max(by_host.values(), key=len, default=[newest])
         # In a flood of strangers, several at once: looking at all connections for each new one would take too long.
         return crowd[: max(1, self._limit // _REPLACED_PART) if strangers else 1]
-
-    def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
-        for connection in list(self._open):
-            connection.count(_SWEEP_S)
-        self._is_sweeping = bool(self._open)
-        if self._is_sweeping:
-            loop.call_later(_SWEEP_S, self._sweep, loop)
-        if len(self._open) < self._limit // 2:
-            self._is_logged = False
-
-    def _log_once(self) -> None:
-        if not self._is_logged:
-            self._is_logged = True
-            log.warning("crowded", reason="too many connections; the oldest idle ones are closed", limit=self._limit)
 
 
 class LimitedConnection(H11Protocol):
     """One connection, which must keep to the limits."""
 
-    def __init__(self, connections: OpenConnections, config: uvicorn.Config, *args: Any, **more: Any) -> None:
+    def __init__(self, connections: ServerConnections, config: uvicorn.Config, *args: Any, **more: Any) -> None:
         super().__init__(config, *args, **more)
         self.logger = _SERIOUS
         self._connections = connections

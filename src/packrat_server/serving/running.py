@@ -31,7 +31,7 @@ from packrat_server.api.context import ServerContext
 from packrat_server.api.serve_options import ServeOptions
 from packrat_server.promotion.epochs import read_epochs
 from packrat_server.serving.change_watch import watching
-from packrat_server.serving.connections import CONNECTIONS_LIMIT, KNOWN_IDLE_S, OpenConnections
+from packrat_server.serving.connections import CONNECTIONS_LIMIT, KNOWN_IDLE_S, ServerConnections
 from packrat_server.serving.housekeeping import forget_old, keeping_clean
 from packrat_server.store.blobs import check_directories, explained, list_unnamed, remove_parts
 from packrat_server.store.data_directory_lock import DataDirectoryLock
@@ -170,7 +170,7 @@ def _prepare(data_dir: Path, host: str, port: int, options: ServeOptions) -> tup
         access_log,
         delays,
     )
-    connections = OpenConnections(connection_limit(CONNECTIONS_LIMIT), options.trusted_proxies)
+    connections = ServerConnections(connection_limit(CONNECTIONS_LIMIT), options.trusted_proxies)
     config = uvicorn.Config(
         _Lifespan(App(context), context, lock),
         http=connections.protocol(),  # type: ignore[arg-type] # only ever called
