@@ -258,6 +258,34 @@ def test_tags_with_the_endings_of_files_are_nothing_but_tags(key: Key) -> None:
                     ), (name, version)
 
 
+def test_an_encrypted_image_is_for_those_who_have_the_key(tmp_path: Path) -> None:
+    plain, secret = tmp_path / "plain.tar", tmp_path / "secret.tar"
+    private, public = tmp_path / "private.pem", tmp_path / "public.pem"
+    plain.write_bytes(build_oci(WEB_2))
+    encrypt = ["skopeo", "--insecure-policy", "copy", "--encryption-key", f"jwe:{public}"]
+    for command in (
+        ["openssl", "genrsa", "-out", str(private), "2048"],
+        ["openssl", "rsa", "-in", str(private), "-pubout", "-out", str(public)],
+        [*encrypt, f"oci-archive:{plain}", f"oci-archive:{secret}"],
+    ):
+        subprocess.run(command, check=True, capture_output=True, timeout=DEADLINE_S)
+    with docker_stage(None) as set_up:
+        put(set_up, WEB_2, secret.read_bytes())
+        set_up.agent("sync")
+        assert "0 faults" in set_up.agent("verify").stdout
+        with served("built-in", set_up) as registry:
+            name = f"{registry.address}/docker-dev/web:1.10"
+            registry.podman("pull", "--tls-verify=false", name, expect=1)
+            registry.podman("pull", "--tls-verify=false", "--decryption-key", str(private), name)
+            shown = json.loads(registry.podman("image", "inspect", name))[0]
+    assert shown["RootFS"]["Layers"] == json.loads(_config_of(plain))["rootfs"]["diff_ids"]
+
+
+def _config_of(archive: Path) -> str:
+    command = ["skopeo", "inspect", "--raw", "--config", f"oci-archive:{archive}"]
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=DEADLINE_S).stdout
+
+
 def test_links_that_the_agent_did_not_make_lead_nowhere(published: Stage) -> None:
     refs = published.www / "docker-dev/v2/web/_refs"
     outside = published.directory / "outside" / f"sha256:{'0' * 64}"

@@ -167,9 +167,9 @@ def _without_layers(diff_ids: object, **layers: object) -> bytes:
     return layout(described(manifest, MANIFEST), blobs=[config, manifest])
 
 
-def _without_types() -> bytes:
+def _without_types(layer_type: str | None) -> bytes:
     config = config_of([digest(LAYER)])
-    layers = [{**described(LAYER, PLAIN), "mediaType": None}]
+    layers = [{**described(LAYER, PLAIN), "mediaType": layer_type}]
     manifest = manifest_of(config, layers=layers)
     return layout({**described(manifest, MANIFEST), "mediaType": None}, blobs=[config, LAYER, manifest])
 
@@ -194,7 +194,8 @@ def sound_images() -> dict[str, bytes]:
         "null for layers and diff_ids": _without_layers(None, layers=None),
         "null for layers": _without_layers([], layers=None),
         "no list of layers": _without_layers(None),
-        "null for the types of descriptors": _without_types(),
+        "null for the type of the manifest": _without_types(PLAIN),
+        "an encrypted layer": oci(OTHER_LAYER[::-1], "+gzip+encrypted"),
         "classic with null for layers": classic(diff_ids=None, Layers=None),
         "an artifact beside it": with_artifact(),
         "an artifact by the fallback tag": with_artifact(in_index=False),
@@ -339,6 +340,9 @@ def bad_images() -> dict[str, bytes]:
         "a layer of pzstd": oci(as_pzstd_writes(LAYER), "+zstd"),
         "a classic layer of pzstd": classic(as_pzstd_writes(LAYER)),
         "a classic zstd layer": classic(zstd.compress(LAYER)),
+        "a gzip layer called uncompressed": oci(gzip.compress(LAYER)),
+        "a zstd layer called uncompressed": oci(zstd.compress(LAYER)),
+        "a layer without a type": _without_types(None),
         "a diff_id that is not a digest": oci(diff_id="sha256:short"),
         "a diff_id that is not text": oci(diff_id=7),
         "more layers than diff_ids": layout(

@@ -38,6 +38,11 @@ _IMAGE_CONFIGS = frozenset(
     {"application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json"}
 )
 _LAYERS = ("application/vnd.docker.image.rootfs.", "application/vnd.oci.image.layer.")
+_UNCOMPRESSED = frozenset(
+    {"application/vnd.oci.image.layer.v1.tar", "application/vnd.oci.image.layer.nondistributable.v1.tar"}
+)
+"""Types by which containerd unpacks a layer as it is; with Docker's types it looks at the bytes."""
+_ENCRYPTED = "+encrypted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,7 @@ class LayoutImage:
         artifacts: the same of what is about the image or one of its manifests, but not a part of it.
         blobs: digest → descriptor.
         diff_ids: (digest of a layer, the digest of its plain bytes that a configuration names), each pair once.
+        uncompressed: the digests of layers that a manifest calls uncompressed.
         architectures: the architectures of the images.
     """
 
@@ -58,6 +64,7 @@ class LayoutImage:
     artifacts: Mapping[str, tuple[str, bytes]]
     blobs: Mapping[str, Descriptor]
     diff_ids: frozenset[tuple[str, str]]
+    uncompressed: frozenset[str]
     architectures: frozenset[str]
 
 
@@ -72,6 +79,7 @@ class _Found:
     manifests: dict[str, tuple[str, bytes]] = field(default_factory=dict)
     blobs: dict[str, Descriptor] = field(default_factory=dict)
     diff_ids: set[tuple[str, str]] = field(default_factory=set)
+    uncompressed: set[str] = field(default_factory=set)
     architectures: set[str] = field(default_factory=set)
     top: str = ""
 
@@ -80,6 +88,7 @@ class _Found:
         self.manifests.update(other.manifests)
         self.blobs.update(other.blobs)
         self.diff_ids |= other.diff_ids
+        self.uncompressed |= other.uncompressed
         self.architectures |= other.architectures
 
 
@@ -111,6 +120,7 @@ def read_layout(archive: ImageArchive) -> LayoutImage:
         {digest: kept for digest, kept in artifacts.manifests.items() if digest not in found.manifests},
         blobs,
         frozenset(found.diff_ids | artifacts.diff_ids),
+        frozenset(found.uncompressed | artifacts.uncompressed),
         frozenset(found.architectures - {""}),
     )
 
@@ -243,6 +253,8 @@ class _Walk:
             if self._archive.find(blob_name(blob.digest)).size != blob.size:
                 raise Refused(f"the bytes of its blob {blob.digest} are not those that its manifest names")
             found.blobs[blob.digest] = blob
+            if blob.media_type in _UNCOMPRESSED:
+                found.uncompressed.add(blob.digest)
         if manifest.config is not None:
             config = self._archive.read(blob_name(manifest.config.digest), CONFIG_LIMIT)
             self._configs_left -= len(config)
@@ -256,18 +268,26 @@ def pair_layers(manifest: Manifest, config: bytes) -> set[tuple[str, str]]:
     """Pair the layers of an image with the diff_ids in its configuration; an artifact's blobs have none.
 
     Raises:
-        Refused: the configuration names another number of layers, or clients can't read it.
+        Refused: a layer has no type, or the configuration names another number of layers, or clients can't read it.
     """
-    is_layer = [layer.media_type.startswith(_LAYERS) for layer in manifest.layers]
+    if manifest.config is None or manifest.config.media_type not in _IMAGE_CONFIGS:
+        return set()
+    nameless = next((layer.digest for layer in manifest.layers if not layer.media_type), "")
+    if nameless:
+        raise Refused(f"its layer {nameless} has no media type, without which containerd takes no image")
     # Signatures and attestations come with the configuration of an image too, but none of their blobs is a layer.
-    if manifest.config is None or manifest.config.media_type not in _IMAGE_CONFIGS or not any(is_layer):
+    is_layer = [layer.media_type.startswith(_LAYERS) for layer in manifest.layers]
+    if not any(is_layer):
         return set()
     diff_ids = read_diff_ids(config)
     if len(diff_ids) != len(manifest.layers):
         raise Refused(f"it has {count_of(len(manifest.layers), 'layer')}, its configuration names {len(diff_ids)}")
     check_config(config)
     pairs = zip(manifest.layers, diff_ids, is_layer, strict=True)
-    return {(layer.digest, diff_id) for layer, diff_id, held in pairs if held}
+    # What is encrypted has its plain bytes only for those who have a key.
+    return {
+        (layer.digest, diff_id) for layer, diff_id, held in pairs if held and not layer.media_type.endswith(_ENCRYPTED)
+    }
 
 
 def digest_of(data: bytes) -> str:

@@ -3,7 +3,8 @@
 1. The layout (`index.json`) counts; the classic description (`manifest.json`) does where there is no usable layout.
 2. Every blob that the image is made of has the size and the digest by which it is named.
 3. Every layer, once decompressed, has the digest that the configuration names (its diff_id): docker and containerd
-   refuse others.
+   refuse others. An encrypted one is taken as it is.
+4. A layer that its media type calls uncompressed is: containerd does not look at the bytes.
 
 Source: OCI Image Format Specification 1.1, "Layer DiffID".
 """
@@ -96,6 +97,12 @@ def _check_layout(archive: ImageArchive, image: LayoutImage) -> None:
         if whole != digest or member.size != descriptor.size:
             raise Refused(f"the bytes of its blob {digest} are not those that its manifest names")
         plain[digest] = inside
+        coding = find_compression(archive, member) if digest in image.uncompressed else ""
+        if coding:
+            raise Refused(
+                f"its layer {digest} is compressed as {coding}, and its media type says that it is not; containerd "
+                "can't unpack such a layer"
+            )
     for digest, diff_id in sorted(image.diff_ids):
         if digest in plain and plain[digest] != diff_id:
             _refuse_skippable(archive, archive.find(blob_name(digest)), digest)
