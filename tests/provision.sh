@@ -6,7 +6,8 @@ cd "$(dirname "$0")/.."
 
 declare -A package_of=(
   [gpg]=gnupg [gpgv]=gpgv [gpgconf]=gpgconf [apt-get]=apt [apt-ftparchive]=apt-utils [dpkg-deb]=dpkg [xz]=xz-utils
-  [aptly]=aptly [reprepro]=reprepro [nginx]=nginx-light [apache2]=apache2-bin [curl]=curl [openssl]=openssl
+  [aptly]=aptly [reprepro]=reprepro [apt-mirror]=apt-mirror
+  [nginx]=nginx-light [apache2]=apache2-bin [curl]=curl [openssl]=openssl
   [skopeo]=skopeo [podman]=podman [containerd]=containerd [systemd-analyze]=systemd [lintian]=lintian
   [debootstrap]=debootstrap [unshare]=util-linux [jq]=jq
   [gcc]="gcc libc6-dev" [faketime]=faketime [initdb]=postgresql [tinyproxy]=tinyproxy-bin
@@ -16,9 +17,9 @@ declare -A package_of=(
 )
 wanted=("$@")
 if [ ${#wanted[@]} -eq 0 ]; then
-  wanted=(gpg gpgv gpgconf apt-get apt-ftparchive dpkg-deb xz aptly reprepro nginx apache2 curl openssl skopeo podman
-    containerd systemd-analyze dnf zypper createrepo_c rpmsign rpmkeys gcc faketime initdb debootstrap unshare jq
-    tinyproxy squid haproxy aria2c dumb-pypi chromium)
+  wanted=(gpg gpgv gpgconf apt-get apt-ftparchive dpkg-deb xz aptly reprepro apt-mirror nginx apache2 curl openssl
+    skopeo podman containerd systemd-analyze dnf zypper createrepo_c rpmsign rpmkeys gcc faketime initdb debootstrap
+    unshare jq tinyproxy squid haproxy aria2c dumb-pypi chromium)
 fi
 
 # dumb-pypi comes from PyPI, into a directory of its own.

@@ -9,6 +9,9 @@ from pathlib import Path
 _TOP = Path(__file__).parents[2]
 
 NOT_RUN: Mapping[tuple[str, str], str] = {
+    ("apt.md", "deb http://repo.example.com/apt-prod bookworm main"): (
+        "tests/clients/test_apt_copies.py runs apt-mirror with these lines"
+    ),
     ("server.md", "runuser -u packrat-server -- packrat-server init"): (
         "the way of the package: `make test-deb` starts a server so"
     ),
