@@ -155,7 +155,7 @@ async def _note(repo: Repo, read: Sequence[PackageFile], asked_at: float, contex
     if new is not None:
         return new
     # A change that begins between the two would add the URI's new file to an index that still has the former one. The
-    # revision comes first, so that it is counted also where this is broken off.
+    # revision comes first, so that it is counted even if this is broken off.
     async with alone():
         store.revisions.advance(repo.name)
         return await in_thread(store.record_reads.note, repo.name, read, asked_at)
@@ -228,7 +228,7 @@ def _compare_told(
     reads = context.store.record_reads
     if not reads.is_trusted(told.asked_at):
         return None
-    # What is told of one package takes no file of another.
+    # What the server says of one package takes no file of another.
     if told.touched is not None and not reads.packages_of(repo.name, told.touched) <= frozenset(order.packages or ()):
         return None
     listing = context.store.new_listing()

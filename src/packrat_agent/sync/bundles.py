@@ -113,7 +113,7 @@ class BundledFetch:
         wait_s = 0.0
         while self._waiting and self._failures < _FAILURES and not self._is_over:
             if wait_s:
-                # Nobody else wants what waits, but others may have the slot.
+                # No other sync needs the files that wait, but others may use the slot.
                 await asyncio.sleep(wait_s)
                 wait_s = 0.0
                 continue
@@ -200,7 +200,7 @@ def _stage(staging: Path, sha256: str, content: bytes) -> bool:
         except FileExistsError:
             return False
         try:
-            # Before its bytes: whoever finds it whole goes by them alone.
+            # Before its bytes: once they are whole, nothing else of the file is checked.
             os.fchmod(descriptor, 0o644)
             write_all(descriptor, content)
             done("download-part")

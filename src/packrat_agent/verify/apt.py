@@ -206,7 +206,7 @@ def _audit_index(subject: Subject, directory: str, path: str, sha256: str, forms
     with ThreadPoolExecutor(min(len(places), _FORMS_AT_ONCE)) as threads:
         unpacking = {threads.submit(_read_unpacked, subject, place): place for place in places}
         for done in as_completed(unpacking):
-            # Nobody holds it any longer than it takes: an index may be large.
+            # Drop each reference as soon as possible: an index may be large.
             unpacked, place = done.result(), unpacking.pop(done)
             del done
             # What can't be read has another hash, which is reported when that is checked.

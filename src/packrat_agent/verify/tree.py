@@ -121,7 +121,7 @@ class _Looks:
         """Path → SHA-256."""
 
     def look(self, on_progress: Callable[[int, int], None], on_total: Callable[[int], None]) -> Audit:
-        """Audit the tree as it stands."""
+        """Audit the tree as it is now."""
         top = self._top
         # A tree that changes may have another key, too.
         keys = read_repo_keys(top, self._given)

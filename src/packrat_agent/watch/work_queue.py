@@ -76,7 +76,7 @@ class WorkQueue:
         self.add(repos, mirror=mirror, heard_at=time.time())
 
     def add_due(self, repos: Collection[str]) -> None:
-        """Add repositories to be asked for again; this covers changes that nobody told of."""
+        """Add repositories to be asked for again; this covers changes that the server did not name."""
         for name in repos:
             change = self._changed.get(name)
             if change is not None and change.heard_at is None and not change.packages:

@@ -1,12 +1,12 @@
 """Keeps connections to an aiohttp server within limits of time and number, as slow or many clients keep others out.
 
-1. The head of a request must arrive within HEAD_S. What follows it is no part of any request that is answered here, so
-   a body counts as the head of the next one.
+1. The head of a request must arrive within HEAD_S. No request that is answered here has a body, so a body counts as the
+   head of the next request.
 2. Between two requests a connection may stay open for IDLE_S.
 3. An answer of which the client reads nothing for STALLED_S is given up.
-4. As many connections are open as the limit says. The next one takes the place of another one: of those that wait for
-   their client, if there are any, of the address that has the most, the oldest. Where all are being answered, the
-   address that has the most makes room for others, and gets no further one itself.
+4. As many connections are open as the limit says. The next one takes the place of another: of the connections that wait
+   for their client, if there are any, the oldest one of the address that has the most. If all are being answered,
+   the address that has the most makes room for others, and gets no further connection itself.
 
 Usage:
 
@@ -48,7 +48,7 @@ class ServedConnections(OpenConnections["LimitedConnection"]):
             by_network.setdefault(connection.network, []).append(connection)
         # `max` takes the first of several that are equal, so the one with the oldest connection.
         crowd = max(by_network.values(), key=len)
-        # Who has the most connections of all does not get one more by breaking off what it is being sent.
+        # The address with the most connections does not get one more by ending an answer of its own.
         return [newest] if newest in crowd else crowd[:1]
 
 
@@ -73,7 +73,7 @@ class LimitedConnection(web.RequestHandler):
         self.is_waiting = True
         """Whether it is the client's turn."""
         self._connections = connections
-        # Who connects has something to ask.
+        # A new connection must send a head at once.
         self._has_head_begun = True
         self._waited_s = 0.0
         self._unread = 0

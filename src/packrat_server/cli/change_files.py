@@ -69,7 +69,7 @@ def change_files(session: dict[str, Any], names: Sequence[str], change: FileChan
         attempts = Attempts(names)
         for name in names:
             with attempts.attempt(name):
-                # A URI needs no look at the record, unless nothing shall be changed.
+                # For a URI the record is read only in a dry run.
                 is_uri = name.startswith("/api/") and not consent.dry_run
                 records = {name: {}} if is_uri else found.get(name) or await uploader.catalog.files(name)
                 await _change_all(uploader, name, records, change, consent)

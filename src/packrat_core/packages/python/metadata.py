@@ -92,7 +92,7 @@ def _fields(content: bytes) -> dict[bytes, bytes]:
     """
     fields: dict[bytes, bytes] = {}
     current = b""
-    # To the parser of email, by which pip reads, a carriage return ends a line also where no newline follows it.
+    # To the parser of email, which pip uses, a carriage return ends a line even without a newline behind it.
     text = content.replace(b"\r\n", b"\n").replace(b"\r", b"\n") if b"\r" in content else content
     for line in text.removeprefix(codecs.BOM_UTF8).split(b"\n"):
         if not line:

@@ -48,7 +48,7 @@ def are_names_usual(members: Sequence[ZipMember]) -> bool:
         while directory and directory not in directories:
             directories.add(directory)
             directory = directory.rpartition("/")[0]
-    # All names differ, also where case doesn't count, and no file has that of a directory.
+    # All names differ, even where case doesn't count, and no file has the name of a directory.
     different = set(joined.lower().split("\n")).union(map(str.lower, directories))
     return len(different) == len(names) + 1 + len(directories) and max(map(len, names), default=0) <= FILE_NAME_BYTES
 

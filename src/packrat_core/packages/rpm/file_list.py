@@ -2,7 +2,7 @@
 
 1. The header names an operating system, without which rpm reads no package.
 2. With the names of the files stand their directories, sizes, modes, owners and groups.
-3. What is told of each file is told as often as there are files.
+3. Each list that says something of every file has as many entries as there are files.
 4. rpm writes a file beside the place where it belongs, under a longer name, and renames it.
 
     check_files(walk(file).header)
