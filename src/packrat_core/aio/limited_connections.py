@@ -25,7 +25,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from packrat_core.addresses import name_network
-from packrat_core.aio.connection_bounds import count_unread
+from packrat_core.aio.connection_bounds import Unread, find_crowd
 from packrat_core.aio.open_connections import OpenConnections
 
 HEAD_S = 10.0
@@ -43,11 +43,7 @@ class ServedConnections(OpenConnections["LimitedConnection"]):
 
     def _find_replaceable(self, newest: "LimitedConnection") -> "list[LimitedConnection]":
         waiting = [connection for connection in self._open if connection.is_waiting and connection is not newest]
-        by_network: dict[str, list[LimitedConnection]] = {}
-        for connection in waiting or self._open:
-            by_network.setdefault(connection.network, []).append(connection)
-        # `max` takes the first of several that are equal, so the one with the oldest connection.
-        crowd = max(by_network.values(), key=len)
+        crowd = find_crowd(waiting or self._open, lambda connection: connection.network)
         # The address with the most connections does not get one more by ending an answer of its own.
         return [newest] if newest in crowd else crowd[:1]
 
@@ -76,8 +72,7 @@ class LimitedConnection(web.RequestHandler):
         # A new connection must send a head at once.
         self._has_head_begun = True
         self._waited_s = 0.0
-        self._unread = 0
-        self._stalled_s = 0.0
+        self._unread = Unread()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
@@ -112,10 +107,8 @@ class LimitedConnection(web.RequestHandler):
 
     def count(self, passed_s: float) -> None:
         """Count time that has passed, and end the connection if it has waited for too long."""
-        unread = count_unread(self.transport) if self.transport is not None else 0
-        self._stalled_s = self._stalled_s + passed_s if unread and unread == self._unread else 0.0
-        self._unread = unread
-        if self.is_waiting and not unread:
+        stalled_s = self._unread.count(self.transport, passed_s)
+        if self.is_waiting and not self._unread.bytes:
             self._waited_s += passed_s
-        if self._stalled_s >= STALLED_S or self._waited_s >= (HEAD_S if self._has_head_begun else IDLE_S):
+        if stalled_s >= STALLED_S or self._waited_s >= (HEAD_S if self._has_head_begun else IDLE_S):
             self.end()
