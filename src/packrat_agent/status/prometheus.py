@@ -188,13 +188,16 @@ def _of_key_and_disks(status: Status) -> Iterator[Metric]:
     expiry = _family(
         "section_key_expires_timestamp_seconds", "When the key of a section of mirror.conf expires.", "section"
     )
-    for one in status.section_keys:
-        if one.key.expires is not None:
-            expiry.add_metric((one.section,), one.key.expires)
+    for section_key in status.section_keys:
+        if section_key.key.expires is not None:
+            expiry.add_metric((section_key.section,), section_key.key.expires)
     yield expiry
     phases = [phase.value for phase in Phase]
     rotation = _family("key_rotation_phase", "1 offered, 2 the new key signs, 3 the former signs no more.", "section")
-    for section, key in [("mirror", status.key), *((one.section, one.key) for one in status.section_keys)]:
+    for section, key in [
+        ("mirror", status.key),
+        *((section_key.section, section_key.key) for section_key in status.section_keys),
+    ]:
         if key is not None and key.phase in phases:
             rotation.add_metric((section,), 1 + phases.index(key.phase))
     yield rotation

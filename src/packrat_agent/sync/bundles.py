@@ -67,7 +67,11 @@ def for_bundles(waiting: Sequence[Placement], plan: Plan, staging: Path) -> list
     with as_disk_error("read", staging):
         names = {name.removesuffix(".part") for name in os.listdir(staging)}  # noqa: PTH208
     names.update(plan.sources)
-    return [one for one in waiting if one.file.uri not in plan.missing and one.file.sha256 not in names]
+    return [
+        placement
+        for placement in waiting
+        if placement.file.uri not in plan.missing and placement.file.sha256 not in names
+    ]
 
 
 class BundledFetch:
@@ -119,13 +123,13 @@ class BundledFetch:
                 continue
             portion = self._waiting[: -AT_ONCE - 1 : -1]
             del self._waiting[-len(portion) :]
-            async with self._share.claim(one.file.sha256 for one in portion) as claim:
-                claimed = [one for one in portion if one.file.sha256 in claim.sha256s]
+            async with self._share.claim(placement.file.sha256 for placement in portion) as claim:
+                claimed = [placement for placement in portion if placement.file.sha256 in claim.sha256s]
                 wait_s = await self._get(claimed, claim) if claimed else 0.0
 
     async def _get(self, claimed: Sequence[Placement], claim: Claim) -> float:
         """Get one bundle; gives for how many seconds to wait before the next one."""
-        sha256s = {one.file.uri: one.file.sha256 for one in claimed}
+        sha256s = {placement.file.uri: placement.file.sha256 for placement in claimed}
         come: list[tuple[str, bytes]] = []
         size, wait_s = 0, 0.0
         began = written = asyncio.get_running_loop().time()

@@ -146,9 +146,9 @@ class _Looks:
                 checked = wait()
         found = [fault for batch in batches for fault in batch.faults]
         faults = {*map(keys.explain, told.faults), *found, *checked.faults, *odd}
-        ordered = tuple(sorted(faults, key=lambda one: (one.path, one.what)))
+        ordered = tuple(sorted(faults, key=lambda fault: (fault.path, fault.what)))
         wrong = {fault.path for fault in ordered}
-        self._right = {path: one.sha256 for path, one in named.items() if path not in wrong}
+        self._right = {path: file.sha256 for path, file in named.items() if path not in wrong}
         size = checked.size + sum(batch.size for batch in batches)
         return Audit(repositories, len(named), size, ordered, unnamed, tuple(told.warnings))
 

@@ -230,8 +230,8 @@ def _finds_itself(request: CinpRequest, caller: Caller) -> bool:
 
     Users see all package files, so nobody else has to look.
     """
-    one = request.ids is not None and len(request.ids) == 1 and caller.role != Role.MIRROR
-    return one and request.model is not None and _short(request.model.path) == "Package/PackageFile"
+    is_of_one_file = request.ids is not None and len(request.ids) == 1 and caller.role != Role.MIRROR
+    return is_of_one_file and request.model is not None and _short(request.model.path) == "Package/PackageFile"
 
 
 def _create(request: CinpRequest, model: Model, call: Call) -> CinpResponse:
