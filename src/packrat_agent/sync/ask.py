@@ -6,8 +6,8 @@
 2. What is read is remembered a few portions at a time, so that a sync that dies goes on about where it was; one that
    fails or is cancelled remembers all that it has read.
 3. For a small change, the server has already sent the files with their records: all of the packages, or those that it
-   touched. Then nothing is asked for. Nor is it asked for records that the rehearsal of a takeover has read a moment
-   ago.
+   touched. Then the sync asks nothing. Records that the rehearsal of a takeover has just read are not asked for,
+   either.
 4. A list that differs from what is known is a change; from that moment on the repository is behind the server.
 """
 
@@ -147,7 +147,7 @@ async def _note(repo: Repo, read: Sequence[PackageFile], asked_at: float, contex
     store = context.store
 
     def note() -> int | None:
-        # To write the places into the rows later takes longer than to write the rows.
+        # Adding the places to the rows later would take longer than writing the rows.
         places = places_of(repo, FORMATS[repo.kind], read, context.kept)
         return store.record_reads.note_unless_other(repo.name, read, asked_at, places)
 

@@ -129,7 +129,7 @@ async def _change_all(uploader: Uploader, name: str, records: Records, change: F
                 await _show_dry_run(uploader, uri, record, name, change)
             else:
                 await change.carry_out(uploader, uri, name)
-                # Of a URI, no record was read.
+                # For a URI, no record was read.
                 note = change.needless(record) if change.needless is not None and record else ""
                 if note:
                     report(uri, name, [note])
