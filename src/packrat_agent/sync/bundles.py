@@ -1,7 +1,7 @@
-"""Puts small package files into staging, many with each request; what comes in no bundle is left to single downloads.
+"""Puts small package files into staging, many with each request; single downloads bring what no bundle brought.
 
-1. Nothing in a bundle is trusted: a file with another SHA-256 than its record says is dropped, and so asked for again
-   alone, where what is wrong with it is told.
+1. Nothing in a bundle is trusted: a file with another SHA-256 than its record says is dropped. It is then downloaded
+   alone, which reports what is wrong.
 2. A bundle that breaks off, or is cancelled, has brought what was complete by then. The next one waits a while, as long
    as the server asks for. After _FAILURES in a row, or one that is refused or can't be read, no more are asked for in
    this fetch.
