@@ -187,7 +187,7 @@ def _audit_dates(subject: Subject, path: str, fields: Mapping[str, str]) -> Iter
             continue
         # strptime accepts any day of the week.
         if fields[key][:3] != _DAYS[date.weekday()]:
-            yield Fault(path, f"has a {key} that never was: {fields[key][:60]!r}")
+            yield Fault(path, f"has a {key} with the wrong day of the week: {fields[key][:60]!r}")
         elif key == "Date" and date.replace(tzinfo=UTC) - subject.now > _TOLERATED:
             yield Fault(path, f"is dated ahead of this host's clock, and apt refuses it until {fields[key]}")
         elif key == "Valid-Until" and date.replace(tzinfo=UTC) < subject.now and _is_offered(subject, path):

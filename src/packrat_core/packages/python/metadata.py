@@ -65,7 +65,7 @@ def read_version(text: str, where: str) -> Version:
             raise InvalidVersion
         return version_of(text)
     except (InvalidVersion, ValueError):
-        raise Refused(f"{where} has version {text[:60]!r}, which is none by PEP 440") from None
+        raise Refused(f"{where} has version {text[:60]!r}, which is not a version by PEP 440") from None
 
 
 def check_text(content: bytes) -> None:

@@ -83,7 +83,7 @@ def refuse_files_on_the_way(members: Iterable[ZipMember]) -> None:
         # Those above a known directory are known, too.
         while directory and directory not in directories:
             if directory in files:
-                raise Refused(f"its file {directory[:80]!r} stands on the way to {name[:80]!r}")
+                raise Refused(f"its file {directory[:80]!r} has the place of a directory above {name[:80]!r}")
             names.count(directory)
             directories.add(directory)
             directory = directory.rpartition("/")[0]

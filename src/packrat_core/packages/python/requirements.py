@@ -104,8 +104,8 @@ def _check(text: str) -> None:
     except (UndefinedComparison, UndefinedEnvironmentName, ValueError):
         # ValueError: InvalidVersion, and what int() raises.
         raise Refused(
-            f"its METADATA has a Requires-Dist with a condition that ends pip: {text[:60]!r}; correct it and build the "
-            "wheel again"
+            f"its METADATA has a Requires-Dist with a condition at which pip fails: {text[:60]!r}; correct it and "
+            "build the wheel again"
         ) from None
 
 
