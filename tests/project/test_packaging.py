@@ -77,11 +77,11 @@ def _defaults(tmp_path: Path) -> dict[tuple[str, str], str]:
 
 
 def test_each_key_is_documented_and_no_other() -> None:
-    assert set(_documented()) == _KEYS
+    assert set(_documented()) == _KEYS, "docs/configuration.md and config/fields.py have different keys"
 
 
 def test_each_key_is_in_the_sample_and_no_other() -> None:
-    assert set(_sampled()) == _KEYS
+    assert set(_sampled()) == _KEYS, "packaging/mirror.conf and config/fields.py have different keys"
 
 
 def test_documented_defaults_are_the_real_ones(tmp_path: Path) -> None:
@@ -267,7 +267,7 @@ def _documented_words() -> set[tuple[str, str]]:
 def test_the_log_words_are_documented_and_no_other() -> None:
     logged = _logged()
     assert {("published", "info"), ("waiting", "error"), ("key", "warning")} <= logged
-    assert _documented_words() == logged
+    assert _documented_words() == logged, "docs/operations.md and the code have different log words"
 
 
 def test_each_exit_code_has_its_section() -> None:

@@ -43,7 +43,7 @@ def _read_limit(_ctx: click.Context, _param: click.Parameter, text: str | None) 
 
 
 def _limit(name: str, field: str, default: Limit | None, text: str) -> Callable[[F], F]:
-    """Make an option that is a field of Limits: WARNING[:CRITICAL], either left out where it shall never be so."""
+    """Make an option that is a field of Limits: WARNING[:CRITICAL]; either may be left out to switch it off."""
     parts = () if default is None else (default.warning, default.critical)
     shown = ":".join("" if part is None else f"{part:g}" for part in parts).rstrip(":") or None
     return click.option(

@@ -27,7 +27,7 @@ def log_library_output() -> None:
         if sys.stderr.fileno() != _STDERR:
             return
     except (AttributeError, OSError):
-        # It is closed, or no file.
+        # It is closed, or not a file.
         return
     sys.stderr.flush()
     before = os.dup(2)

@@ -53,7 +53,7 @@ def main(ctx: click.Context, config_path: Path, log_level: str) -> None:
     if ctx.invoked_subcommand not in _WITHOUT_LOG:
         is_default = ctx.get_parameter_source("log_level") is click.core.ParameterSource.DEFAULT
         set_up_log("error" if is_default and ctx.invoked_subcommand in _QUIET else log_level)
-    # What is published is for everyone to read, whoever starts us.
+    # What is published is for everyone to read, whatever umask this process was started with.
     os.umask(0o022)
     ctx.obj = config_path
 

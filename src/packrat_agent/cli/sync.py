@@ -109,7 +109,7 @@ def sync_command(config_path: Path, dry_run: bool, adopt: bool, accept_removals:
 
 @contextmanager
 def _figures_at_end(config: Config) -> Iterator[None]:
-    """Write metrics_file once this sync is over, also where it failed; another agent that is at work writes its own."""
+    """Write metrics_file once this sync is over, even if it failed; another agent that is at work writes its own."""
     mirror, is_ours = config.mirror, True
     try:
         yield

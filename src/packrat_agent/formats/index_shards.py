@@ -136,6 +136,7 @@ class ShardWriter:
         # Newest record last: it is the one that counts.
         columns = [list(zip(*(records[-1].texts for records in run), strict=True)) for run in runs]
         plain = [[b"".join(column) for column in of_run] for of_run in columns]
+        # The pieces of all files of the first run, then those of the second: `number * files + file` finds one.
         pieces = self._compress(list(chain.from_iterable(plain)))
         files = len(plain[0])
         # What is read together is written together.

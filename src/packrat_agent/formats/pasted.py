@@ -9,8 +9,8 @@ PLACEHOLDER = "THIS-HOST"
 def in_url(path: str) -> str:
     """Write a path below root_dir for a URL in a command line.
 
-    Of the characters that a directory can have, a shell takes only `!` for something else: bash at a terminal puts an
-    earlier command in its place, within double quotes, too.
+    `!` is the only character of a directory's name that a shell doesn't take as it is: at a terminal, bash replaces it
+    by an earlier command, even within double quotes.
     """
     return path.replace("!", "%21")
 

@@ -8,7 +8,7 @@
    and no client asks for another.
 2. A shard begins at a package whose hash says so, or where the shard before it is full. An insertion leaves the shards
    behind the next such package as they are, and the same entries give the same shards, in whatever order they came.
-3. If a package has several records, the newest one stands in the index. The log names it where their
+3. If a package has several records, the newest one is in the index. The log names the package if their
    files differ.
 4. The texts stand on disk, in a scratch file; memory holds where, and one key a shard.
 """

@@ -3,7 +3,7 @@
     GpgHints(home, passphrase_file).add_signing_subkey(primary)
     # `sudo -u packrat gpg --homedir /var/lib/packratAgent/gnupg --batch … --quick-add-key 8BFE… rsa3072 sign 2y`
 
-1. A command names the keyring's directory: whoever pastes it has another one.
+1. A command names the keyring's directory: the reader who pastes it has another one.
 2. It runs gpg as the user whose keyring it is. As root, gpg would leave files there that the agent can't read.
 3. It asks for a passphrase only where the agent doesn't know it.
 
@@ -111,7 +111,7 @@ def _as_owner(home: Path) -> tuple[str, ...]:
     owner = os.geteuid()
     with suppress(OSError):
         owner = home.stat().st_uid
-    # Nobody knows who reads the log of a service. Where the keyring is root's, it is root, as a rule.
+    # The reader of a service's log is unknown. If the keyring is root's, it is usually root.
     if owner == _find_reader(unknown=_ROOT):
         return ()
     name = user_name(owner)
@@ -119,12 +119,12 @@ def _as_owner(home: Path) -> tuple[str, ...]:
     has_name = not name.isdecimal()
     if shutil.which("sudo"):
         return ("sudo", "-u", name if has_name else f"#{owner}")
-    # Where there is no sudo, administrators are root.
+    # Without sudo, administrators are root.
     return ("runuser", "-u", name, "--") if has_name else ("setpriv", f"--reuid={owner}", "--clear-groups", "--")
 
 
 def _find_reader(*, unknown: int) -> int:
-    """Find the user at this process's terminal, whom programs such as su and sudo leave as they are."""
+    """Find the user at this process's terminal, which programs such as su and sudo don't change."""
     for stream in (sys.__stdin__, sys.__stdout__, sys.__stderr__):
         with suppress(OSError, ValueError, AttributeError):
             return os.stat(os.ttyname(stream.fileno())).st_uid  # type: ignore[union-attr]  # noqa: PTH116

@@ -141,7 +141,7 @@ def file_of(data: bytes) -> IO[bytes]:
 
 def _new_file() -> IO[bytes]:
     try:
-        return open(os.memfd_create("packrat-gpg"), "w+b", buffering=0)  # noqa: PTH123 a descriptor is no path
+        return open(os.memfd_create("packrat-gpg"), "w+b", buffering=0)  # noqa: PTH123 a descriptor is not a path
     except OSError:
         # The kernel, or the sandbox around this process, gives none.
         return tempfile.TemporaryFile(buffering=0)

@@ -55,7 +55,7 @@ def verifies_by_all(keys: Sequence[SigningKey], data: bytes, signature: bytes) -
 def verifies_by_family(key: SigningKey, data: bytes, signature: bytes, others: frozenset[str] = frozenset()) -> bool:
     """Tell whether a detached signature is a valid one of this key, of its primary key or of a sister subkey.
 
-    Who trusts the public key trusts all of these.
+    A client that trusts the public key trusts all of these.
 
     Args:
         key: The key that signs now.
@@ -71,7 +71,7 @@ def verifies_by_family(key: SigningKey, data: bytes, signature: bytes, others: f
     # The last word is the fingerprint of the primary key. Source: doc/DETAILS of GnuPG, VALIDSIG.
     words = [line.removeprefix(_VALID).split() for line in verified.status.splitlines() if line.startswith(_VALID)]
     family = {made_by[0] for made_by in words if made_by[-1] == key.primary}
-    # One of ours is proof, whoever has signed it besides: two keys do while one takes over from the other.
+    # One signature of ours is proof, whatever others there are: two keys sign while one takes over from the other.
     proves = family.union(others).intersection(verdict.signers) or others.intersection(verdict.expired)
     return bool(proves) and not verdict.is_bad
 

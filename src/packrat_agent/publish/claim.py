@@ -97,7 +97,7 @@ def _lock(path: Path, what: str, command: str) -> Iterator[None]:
                     file.write(json.dumps(told).encode())
             yield
         finally:
-            # Without a lock beside it, nobody takes notice of this file.
+            # Without a lock beside it, this file is ignored.
             with suppress(OSError):
                 holder.unlink()
 

@@ -1,4 +1,4 @@
-"""Replaces the pointers of a publication by ones that stand ready beside the tree, also those that a crash left there.
+"""Replaces the pointers of a publication by those that are ready beside the tree, even if a crash left them there.
 
 1. All new pointers are written below `.packrat-agent/publishing/new-<repository>` and flushed.
 2. One rename makes that directory `repo-<repository>`. Before it, clients have the former publication; after it, the

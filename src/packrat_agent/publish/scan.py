@@ -129,7 +129,7 @@ def scan(request: ScanRequest) -> Scan:
 def _remembered_in_others(request: ScanRequest, directories: Directories) -> Iterator[Sequence[Item]]:
     """Give the remembered files in directories that a walk leaves alone, as those of a packrat-server.
 
-    Who may write to a directory of ours can make it look like one. It begins once the walk is over.
+    Whoever may write to a directory of ours can make it look like one. It begins once the walk is over.
 
     Args:
         request: What is scanned.
@@ -142,7 +142,7 @@ def _remembered_in_others(request: ScanRequest, directories: Directories) -> Ite
             if not path.startswith(tops):
                 continue
             directory, _, name = path.rpartition("/")
-            # What is not there is told of later, with all that is missing.
+            # A file that is not there is reported later, with all that are missing.
             with suppress(OSError), open_directory(request.root, directory) as parent:
                 status = os.stat(name, dir_fd=parent, follow_symlinks=False)
                 if not stat.S_ISDIR(status.st_mode):
@@ -274,7 +274,7 @@ def _looks_as_before(status: os.stat_result, known: KnownFile) -> bool:
 
 
 def _known(was: KnownFile, status: os.stat_result, ctime_ns: int) -> KnownFile:
-    """Return a file that is right as it stands there; the moment is the old one where nothing else has changed."""
+    """Return a file that is right as it is on disk; its moment stays the old one if nothing else has changed."""
     changed_ns, number = mtime_ns(status), inode(status)
     if (changed_ns, number, ctime_ns) == (was.mtime_ns, was.inode, was.ctime_ns):
         return was

@@ -1,4 +1,4 @@
-"""Decides of which files a scan reads the content; inode, size, mtime and ctime it looks at every time.
+"""Decides which files a scan reads; it compares the inode, size, mtime and ctime of every file each time.
 
 - A small tree is read as a whole by each full sync: one that takes at most half of `full_sync_interval` to read at
   `scan_rate_limit`. A full sync ends no sooner than its scan, so a larger one would delay the next.
@@ -6,7 +6,7 @@
   by asks for, and at most what can be read in half of `full_sync_interval`.
 - A *round* reads the whole tree once. Its position is durable, so the next scan goes on where the last one ended or was
   interrupted.
-- What looks otherwise than it did when it was found right is read in any case.
+- A file that looks different from when it was found right is read in any case.
 
     slice = plan_slice(settings, ScanRound(...), tree_bytes, now)
 """

@@ -12,8 +12,8 @@ _RECORDS = ("packrat.db", "database")
 def is_server_data(path: str, above: int | None = None) -> bool:
     """Tell whether a packrat-server keeps its data in a directory that this user could clean up.
 
-    What another user made so protects no file of theirs from an agent of this one; only root, who could remove all of
-    it, believes it of everybody's.
+    Only directories of this user count, so that other users can't protect their files from this agent with the same
+    names; for root, which could remove anybody's data, everybody's count.
 
     Args:
         path: The directory.

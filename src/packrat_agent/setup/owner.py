@@ -1,4 +1,4 @@
-"""Finds the user whose mirror it is by those whom its keyring and its state belong to.
+"""Finds the user that the mirror belongs to, by the owners of its keyring and its state.
 
 Root works as that user. Whoever can write there must not make root work as root, or as a third user, by a link or by a
 directory that is swapped in. So a link counts by its own owner too, and root works as root only where all is root's.

@@ -118,7 +118,7 @@ def _configuration(mirror: NewMirror, answers: Answers) -> Step:
             if found is None:
                 raise SigningError(f"there is no key in {mirror.gnupg_home}", hint="run `packrat-agent init` again")
             fingerprint = found.fingerprint
-        # The psk is in it: nobody else may read it, at no moment.
+        # The psk is in it: nobody else may be able to read it at any moment.
         is_root = os.geteuid() == 0
         owner, mode = ((0, account.gid), 0o640) if is_root else (None, 0o600)
         write_whole(path, write_conf(answers, fingerprint).encode(), mode, owner=owner)

@@ -55,7 +55,7 @@ _APACHE = InstalledServer(
 
 
 def find_web_server(choice: str, mirror: MirrorSettings) -> InstalledServer | None:
-    """Find the web server that shall serve a mirror.
+    """Find the web server that is to serve a mirror.
 
     Args:
         choice: `nginx`, `apache`, `none`, or `auto`: the one that listens on the site's port, else the one that is

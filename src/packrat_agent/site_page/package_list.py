@@ -5,7 +5,7 @@
 
 1. A shard begins at a package whose hash says so. So a change of one package rebuilds one shard, or two, and the same
    packages give the same shards, in whatever order they came.
-2. Shards are named by their content, and the index becomes live last: who has read it finds all that it names.
+2. Shards are named by their content, and the index becomes live last: a page that has read it finds all its shards.
 3. It says nothing that the repository's own indexes don't say, and stands in the repository's directory, where the web
    server's rules for this directory hold for it, too.
 

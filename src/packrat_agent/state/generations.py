@@ -1,8 +1,8 @@
 """Remembers the earlier generations of each publication, and says which files no client can still want.
 
 The rules are in state/retention.py. Indexes come before the package files that they name. Periods are those of the time
-of day, since it goes on while the machine is off. Where it jumps while the machine runs, `follow_clock` moves what was
-noted by as much: a clock that is a year ahead for a minute takes nothing away from clients.
+of day, since it goes on while the machine is off. If it jumps while the machine runs, `follow_clock` moves the noted
+times by as much: a clock that is a year ahead for a minute takes nothing away from clients.
 """
 
 import sqlite3

@@ -60,7 +60,8 @@ def _write(intent: Intent) -> bytes:
     record = {
         "repo": [repo.name, repo.directory, repo.kind],
         "publications": [
-            [one.name, one.identity, dict(one.facts), _write_since(one.since)] for one in intent.publications
+            [publication.name, publication.identity, dict(publication.facts), _write_since(publication.since)]
+            for publication in intent.publications
         ],
         "names": intent.publication_names,
         "files": [

@@ -9,7 +9,7 @@ It is an SQLite file with the tables `control`, `repos` and `files`:
 The path that the agent gave to a file is not in it; `original_places` has the rules.
 
     path = find_original(state_db)
-    known = read_original(path)     # touches nothing, also where the original agent died in a transaction
+    known = read_original(path)     # touches nothing, even if the original agent died in a transaction
     set_original_aside(path)
 """
 

@@ -228,7 +228,7 @@ class WantedFiles:
 
         self._db.write_rows(
             "UPDATE files SET state = ?, reason = ?, unreadable = ? WHERE repo = ? AND uri = ?",
-            ((FileState.WANTED, one.reason, mark(one.file), repo, one.file.uri) for one in failures),
+            ((FileState.WANTED, failure.reason, mark(failure.file), repo, failure.file.uri) for failure in failures),
         )
 
     def packages(self, repo: str, size: int) -> Iterator[list[str]]:

@@ -1,8 +1,8 @@
 """Remembers when each record of a package file was last read, and from when on the server's records are trusted.
 
 1. The record of a package file never changes on the server, so a record that was read is not read again by a sync.
-2. A server that was rebuilt, restored from a backup or exchanged for another one gives its URIs to other files. Whoever
-   finds a sign of that calls `distrust`: records that were read earlier count as unread from then on.
+2. A server that was rebuilt, restored from a backup or exchanged for another one gives its URIs to other files. At a
+   sign of that, `distrust` is called: records that were read earlier count as unread from then on.
 3. A record that differs from what was read under its URI is such a sign, unless that one was distrusted already.
 """
 

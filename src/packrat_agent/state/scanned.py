@@ -74,7 +74,7 @@ class ScannedFiles:
         """Note how files look that were found right.
 
         Args:
-            found: Each file as it was looked up, and as it stands there. What was published since is left as it is.
+            found: Each file as it was looked up, and as it is on disk. What was published since is left as it is.
         """
         with self._db.transaction() as db:
             db.executemany(

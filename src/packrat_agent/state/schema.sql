@@ -1,4 +1,4 @@
--- The state database as it stands after every migration; a test holds the two together.
+-- The state database after all migrations; a test holds the two together.
 
 -- Single values: the mirror's name and description, the last full sync.
 CREATE TABLE settings (

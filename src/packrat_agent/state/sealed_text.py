@@ -88,5 +88,5 @@ def read_sealed_text(text: bytes) -> SealedText:
             else:
                 into[first] = second
         elif line:
-            raise ValueError("it has a line that is none of its own")
+            raise ValueError("it has a line that does not belong to it")
     return SealedText(mirror, backups, names)

@@ -3,7 +3,7 @@
 1. While the machine runs, it counts the seconds since its start, whatever is done to the time of day.
 2. After a restart of the machine, the time of day says how long it was off; it never counts backwards.
 
-What it says is good for differences alone. It is kept in the state database, and goes on from there.
+Only differences of its values mean anything. It is kept in the state database, and goes on from there.
 """
 
 import time

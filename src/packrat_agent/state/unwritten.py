@@ -1,6 +1,6 @@
 """Tells other processes that the agent can't write its state database, without writing anything.
 
-A full or failed disk takes no note of what is wrong with it. A lock stands in memory, also where the disk takes no
+A full or failed disk takes no note of what is wrong with it. A lock stands in memory, even where the disk takes no
 writes, and the kernel drops it when the agent ends:
 
     mark = UnwrittenMark(state_db)

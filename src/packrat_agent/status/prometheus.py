@@ -110,19 +110,23 @@ class _Families(Collector):
 
 
 def _of_agent(status: Status) -> Iterator[Metric]:
-    info = GaugeMetricFamily("packrat_agent_info", "Always 1; who tells this.", labels=("version", "mirror", "server"))
+    info = GaugeMetricFamily(
+        "packrat_agent_info", "Always 1; the labels say which agent this is.", labels=("version", "mirror", "server")
+    )
     info.add_metric((__version__, status.mirror, status.server.url), 1)
     yield info
     running = status.agent.state is AgentState.RUNNING
     yield _gauge("running", "1 while `packrat-agent run` is at work.", float(running))
-    yield from _known("started_timestamp_seconds", "When it started.", status.agent.started)
+    yield from _known("started_timestamp_seconds", "When `packrat-agent run` started.", status.agent.started)
     yield _gauge("failing", "1 while the agent can't work.", float(bool(status.failure or status.root_lost)))
     yield _gauge(
-        "configuration_refused", "1 where a new configuration can't be used.", float(status.config_error is not None)
+        "configuration_refused",
+        "1 while the configuration on disk can't be used.",
+        float(status.config_error is not None),
     )
     yield _gauge("status_timestamp_seconds", "When these figures were read.", status.at)
     yield from _known("server_up", "1 while the packrat server answers.", status.server.up)
-    yield from _known("server_since_timestamp_seconds", "Since when server_up is as it is.", status.server.since)
+    yield from _known("server_since_timestamp_seconds", "When server_up last changed.", status.server.since)
     refused = float(status.server.login_refused is not None)
     yield _gauge("login_refused", "1 while the server refuses the psk, and is read without a login.", refused)
     unencrypted = float(status.server.plain_http is not None)
@@ -135,11 +139,15 @@ def _of_full_syncs(status: Status) -> Iterator[Metric]:
         yield from _known("full_pass_duration_seconds", "How long the last full sync took.", last.seconds)
         yield from _known("full_pass_files", "Files that the last full sync found right.", last.files)
         yield from _known("full_pass_bytes", "Bytes that the last full sync read on disk.", last.bytes)
-        yield from _known("full_pass_damaged_files", "Files that it found changed or missing.", last.damaged)
-        yield from _known("full_pass_foreign_files", "Files that it found and were not the mirror's.", last.foreign)
-        yield from _known("full_pass_complete", "1 where nothing was left out.", last.complete)
+        yield from _known(
+            "full_pass_damaged_files", "Files that the last full sync found changed or missing.", last.damaged
+        )
+        yield from _known(
+            "full_pass_foreign_files", "Files that the last full sync found that are not the mirror's.", last.foreign
+        )
+        yield from _known("full_pass_complete", "1 if the last full sync left nothing out.", last.complete)
     if (content := status.scan_round) is not None:
-        text = "When the content of all files had been read the last time."
+        text = "When the last read of the content of all files ended."
         yield from _known("content_read_timestamp_seconds", text, content.ended)
     yield _gauge("scan_running", "1 while a full sync reads the disk.", float(status.scan is not None))
     if (scan := status.scan) is not None:
@@ -151,11 +159,15 @@ def _of_full_syncs(status: Status) -> Iterator[Metric]:
 def _of_repos(status: Status) -> Iterator[Metric]:
     files = _family("repo_files", "Package files that the server names, by state.", "repo", "kind", "state")
     published = _family("repo_published_timestamp_seconds", "When the repository last changed.", "repo")
-    checked = _family("repo_checked_timestamp_seconds", "When it was last compared with the server.", "repo")
+    checked = _family(
+        "repo_checked_timestamp_seconds", "When the repository was last compared with the server.", "repo"
+    )
     lag = _family("repo_lag_seconds", "Age of the oldest change that is known and not published.", "repo")
-    held = _family("repo_held", "1 where a change is held back until it is confirmed.", "repo")
-    ahead = _family("repo_dated_ahead", "1 where clients refuse it, since it is dated ahead of the clock.", "repo")
-    failed = _family("repo_failed", "1 where it can't be built.", "repo")
+    held = _family("repo_held", "1 while a change is held back until it is confirmed.", "repo")
+    ahead = _family(
+        "repo_dated_ahead", "1 if clients refuse the repository, since it is dated ahead of the clock.", "repo"
+    )
+    failed = _family("repo_failed", "1 if the repository can't be built.", "repo")
     generations = _family("repo_old_generations", "Earlier publications whose indexes are on disk.", "repo")
     old_bytes = _family("repo_old_index_bytes", "Bytes that earlier indexes hold on disk.", "repo")
     for repo in status.repos:
@@ -181,20 +193,23 @@ def _of_repos(status: Status) -> Iterator[Metric]:
 def _of_key_and_disks(status: Status) -> Iterator[Metric]:
     if status.key is not None:
         signing = float(any(key.fingerprint is not None for _, key in status.named_keys()))
-        yield _gauge("signing", "1 where the repositories are signed.", signing)
+        yield _gauge("signing", "1 if the repositories are signed.", signing)
         yield from _known("key_expires_timestamp_seconds", "When the signing key expires.", status.key.expires)
         stale = float(any(key.stale is not None for _, key in status.named_keys()))
-        yield _gauge("kept_key_stale", "1 where a public key that the operator keeps is not the signing key's.", stale)
+        yield _gauge("kept_key_stale", "1 if a public key that the operator keeps is not the signing key's.", stale)
     expiry = _family(
         "section_key_expires_timestamp_seconds", "When the key of a section of mirror.conf expires.", "section"
     )
-    for one in status.section_keys:
-        if one.key.expires is not None:
-            expiry.add_metric((one.section,), one.key.expires)
+    for section_key in status.section_keys:
+        if section_key.key.expires is not None:
+            expiry.add_metric((section_key.section,), section_key.key.expires)
     yield expiry
     phases = [phase.value for phase in Phase]
     rotation = _family("key_rotation_phase", "1 offered, 2 the new key signs, 3 the former signs no more.", "section")
-    for section, key in [("mirror", status.key), *((one.section, one.key) for one in status.section_keys)]:
+    for section, key in [
+        ("mirror", status.key),
+        *((section_key.section, section_key.key) for section_key in status.section_keys),
+    ]:
         if key is not None and key.phase in phases:
             rotation.add_metric((section,), 1 + phases.index(key.phase))
     yield rotation

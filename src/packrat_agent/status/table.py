@@ -89,11 +89,11 @@ def _keys(status: Status) -> Iterator[tuple[str, str, str]]:
         yield "key", "none of [mirror]: only repositories with a key of their own are signed" if own else text, style
         if (phase := tell_phase(key, status.at)) is not None:
             yield "rotation", phase, "cyan"
-    for one in status.section_keys:
-        text, style = _key(one.key, status.at)
-        yield "key", f"[{one.section}] {text}", style
-        if (phase := tell_phase(one.key, status.at)) is not None:
-            yield "rotation", f"[{one.section}] {phase}", "cyan"
+    for section_key in status.section_keys:
+        text, style = _key(section_key.key, status.at)
+        yield "key", f"[{section_key.section}] {text}", style
+        if (phase := tell_phase(section_key.key, status.at)) is not None:
+            yield "rotation", f"[{section_key.section}] {phase}", "cyan"
 
 
 def _agent(status: Status) -> tuple[str, str]:

@@ -151,8 +151,8 @@ class Status:
         """Give each key with its name in a sentence: "the signing key", "the signing key of [tag prod]"."""
         if self.key is not None:
             yield "the signing key", self.key
-        for one in self.section_keys:
-            yield f"the signing key of [{one.section}]", one.key
+        for section_key in self.section_keys:
+            yield f"the signing key of [{section_key.section}]", section_key.key
 
     def as_json(self) -> str:
         """Write it as one JSON object; docs/operations.md describes its fields."""

@@ -1,6 +1,6 @@
 """Finds the signed rpms that the original packrat agent left on disk, so that they are not downloaded again.
 
-A signed rpm tells nothing of the package file that it was made from; the original agent's state database does. The
+A signed rpm doesn't show which package file it was made from; the original agent's state database does. The
 disk and that database are believed only together. A copy is taken if
 
 1. its SHA-256 is the one that the database has for the package file,

@@ -6,8 +6,8 @@
 2. What is read is remembered a few portions at a time, so that a sync that dies goes on about where it was; one that
    fails or is cancelled remembers all that it has read.
 3. For a small change, the server has already sent the files with their records: all of the packages, or those that it
-   touched. Then nothing is asked for. Nor is it asked for records that the rehearsal of a takeover has read a moment
-   ago.
+   touched. Then the sync asks nothing. Records that the rehearsal of a takeover has just read are not asked for,
+   either.
 4. A list that differs from what is known is a change; from that moment on the repository is behind the server.
 """
 
@@ -147,7 +147,7 @@ async def _note(repo: Repo, read: Sequence[PackageFile], asked_at: float, contex
     store = context.store
 
     def note() -> int | None:
-        # To write the places into the rows later takes longer than to write the rows.
+        # Adding the places to the rows later would take longer than writing the rows.
         places = places_of(repo, FORMATS[repo.kind], read, context.kept)
         return store.record_reads.note_unless_other(repo.name, read, asked_at, places)
 
@@ -155,7 +155,7 @@ async def _note(repo: Repo, read: Sequence[PackageFile], asked_at: float, contex
     if new is not None:
         return new
     # A change that begins between the two would add the URI's new file to an index that still has the former one. The
-    # revision comes first, so that it is counted also where this is broken off.
+    # revision comes first, so that it is counted even if this is broken off.
     async with alone():
         store.revisions.advance(repo.name)
         return await in_thread(store.record_reads.note, repo.name, read, asked_at)
@@ -228,7 +228,7 @@ def _compare_told(
     reads = context.store.record_reads
     if not reads.is_trusted(told.asked_at):
         return None
-    # What is told of one package takes no file of another.
+    # What the server says of one package takes no file of another.
     if told.touched is not None and not reads.packages_of(repo.name, told.touched) <= frozenset(order.packages or ()):
         return None
     listing = context.store.new_listing()

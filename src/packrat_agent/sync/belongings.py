@@ -3,8 +3,8 @@
 The signatures of an image belong to its manifest, and a metadata file to its wheel. The rules:
 
 1. What belongs to a withdrawn file is not removed before it.
-2. An untracked file that belongs to a file of this mirror is taken for withdrawn, not for somebody else's: a crash in
-   the middle of a publication, or an older state database, leaves such files unknown.
+2. An untracked file that belongs to a file of this mirror counts as withdrawn, not as untracked: a crash in the middle
+   of a publication, or an older state database, leaves such files unknown.
 3. So is an index of the original agent that ours doesn't write: its clients may be about to read it.
 """
 

@@ -1,7 +1,7 @@
-"""Puts small package files into staging, many with each request; what comes in no bundle is left to single downloads.
+"""Puts small package files into staging, many with each request; single downloads bring what no bundle brought.
 
-1. Nothing in a bundle is trusted: a file with another SHA-256 than its record says is dropped, and so asked for again
-   alone, where what is wrong with it is told.
+1. Nothing in a bundle is trusted: a file with another SHA-256 than its record says is dropped. It is then downloaded
+   alone, which reports what is wrong.
 2. A bundle that breaks off, or is cancelled, has brought what was complete by then. The next one waits a while, as long
    as the server asks for. After _FAILURES in a row, or one that is refused or can't be read, no more are asked for in
    this fetch.
@@ -67,7 +67,11 @@ def for_bundles(waiting: Sequence[Placement], plan: Plan, staging: Path) -> list
     with as_disk_error("read", staging):
         names = {name.removesuffix(".part") for name in os.listdir(staging)}  # noqa: PTH208
     names.update(plan.sources)
-    return [one for one in waiting if one.file.uri not in plan.missing and one.file.sha256 not in names]
+    return [
+        placement
+        for placement in waiting
+        if placement.file.uri not in plan.missing and placement.file.sha256 not in names
+    ]
 
 
 class BundledFetch:
@@ -113,19 +117,19 @@ class BundledFetch:
         wait_s = 0.0
         while self._waiting and self._failures < _FAILURES and not self._is_over:
             if wait_s:
-                # Nobody else wants what waits, but others may have the slot.
+                # No other sync needs the files that wait, but others may use the slot.
                 await asyncio.sleep(wait_s)
                 wait_s = 0.0
                 continue
             portion = self._waiting[: -AT_ONCE - 1 : -1]
             del self._waiting[-len(portion) :]
-            async with self._share.claim(one.file.sha256 for one in portion) as claim:
-                claimed = [one for one in portion if one.file.sha256 in claim.sha256s]
+            async with self._share.claim(placement.file.sha256 for placement in portion) as claim:
+                claimed = [placement for placement in portion if placement.file.sha256 in claim.sha256s]
                 wait_s = await self._get(claimed, claim) if claimed else 0.0
 
     async def _get(self, claimed: Sequence[Placement], claim: Claim) -> float:
         """Get one bundle; gives for how many seconds to wait before the next one."""
-        sha256s = {one.file.uri: one.file.sha256 for one in claimed}
+        sha256s = {placement.file.uri: placement.file.sha256 for placement in claimed}
         come: list[tuple[str, bytes]] = []
         size, wait_s = 0, 0.0
         began = written = asyncio.get_running_loop().time()
@@ -200,7 +204,7 @@ def _stage(staging: Path, sha256: str, content: bytes) -> bool:
         except FileExistsError:
             return False
         try:
-            # Before its bytes: whoever finds it whole goes by them alone.
+            # Before its bytes: once they are whole, nothing else of the file is checked.
             os.fchmod(descriptor, 0o644)
             write_all(descriptor, content)
             done("download-part")

@@ -33,7 +33,7 @@ _FindLeft = Callable[[], Callable[[str], bool]]
 
 _PORTION = 1000
 _TOLD_LIMIT = 1000
-"""Untracked files that are told by name in one full sync: who may write to root_dir can make millions of them."""
+"""Untracked files that are logged by name in one full sync: whoever may write to root_dir can make millions of them."""
 
 
 class _Told:
@@ -167,7 +167,7 @@ def _collect_withdrawn(context: MirrorContext, paths: Iterable[str], find_left: 
         context: The mirror.
         paths: The files.
         find_left: Gives what tells of a path whether it is left alone now.
-        told: Is told of those that this user may not remove; the next full sync tries them again.
+        told: Hears of those that this user may not remove; the next full sync tries them again.
     """
     store, is_left = context.store, find_left()
     withdrawn = store.live.withdrawn_of(paths)
@@ -196,7 +196,7 @@ def _collect_untracked(
         paths: The files and directories.
         directories: Those that are directories, perhaps with others.
         find_left: As that of `_collect_withdrawn`.
-        told: Is told of each.
+        told: Hears of each.
     """
     ours, is_left = context.store.live.known_of(paths), find_left()
     untracked = [path for path in paths if path not in ours and not is_left(path)]

@@ -7,8 +7,8 @@
 4. Commit: the state database learns what was written and what is withdrawn.
 5. Unlink: what staging no longer needs is removed. Withdrawn files go later, by garbage collection.
 
-After a crash in 1 or 2, clients have the former publication, and the next sync takes what lies in its place already by
-its hash. After one in 3, `roll_forward` completes the publication as the first thing at the next start.
+After a crash in 1 or 2, clients have the former publication, and the next sync adopts files that are in place with the
+right hash. After a crash in 3, `roll_forward` completes the publication as the first thing at the next start.
 """
 
 import time

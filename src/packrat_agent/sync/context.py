@@ -118,7 +118,7 @@ class MirrorContext:
 class Order:
     """A piece of work: what the sync of one repository is asked to do.
 
-    packages: the only ones that changed; None for all. named: those that the server named, also where all are looked
+    packages: the only ones that changed; None for all. named: those that the server named, even if all are looked
     at. rest_waits: of some packages, whether more was heard of the repository by then. reread: it is part of a
     full sync, so what failed for good is tried again. heard_at: when the change was heard of, in epoch seconds; None:
     this sync finds out. untracked: path → hashed files below `root_dir` that the state database doesn't know; those

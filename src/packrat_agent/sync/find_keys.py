@@ -140,7 +140,7 @@ def _for_images(key: SigningKey, rotation: Rotation) -> bytes | None:
     beside = [other for other in (rotation.next, rotation.former) if other is not None]
     if not beside and not rotation.silent:
         return _export_standalone(key)
-    exports = [_export_standalone(one) or export_public(one).armored for one in (key, *beside)]
+    exports = [_export_standalone(signer) or export_public(signer).armored for signer in (key, *beside)]
     return join_keys([dearmor(export) for export in exports]).armored
 
 

@@ -1,7 +1,7 @@
 """Finds what clients gain and lose by a sync: package files in the index, counted as `status` counts them.
 
-A package file is new to clients under another URI, with other bytes or in another place. What was in its place before
-the agent knew of it (a lost state database, the tree of the original agent) is nothing new.
+A package file is new to clients under another URI, with other bytes or in another place. A file that was in its place
+before the agent knew of it (a lost state database, the tree of the original agent) is not new.
 """
 
 from collections.abc import Collection, Iterable, Mapping

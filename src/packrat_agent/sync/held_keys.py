@@ -2,8 +2,8 @@
 
 1. Sections of mirror.conf choose the key: that of the repository, else that of its tag, else `[mirror]`. The operator
    may change them at any time.
-2. The server says which tag a repository has. The agent remembers the tag of its name and that of its directory, also
-   after the repository moved or left the mirror. Where the tag that the server names now would choose another key than
+2. The server says which tag a repository has. The agent remembers the tag of its name and that of its directory, even
+   after the repository moved or left the mirror. If the tag that the server names now would choose another key than
    either, the repository stays as it was published.
 3. A repository whose record names no tag stays, too, where mirror.conf has keys for tags.
 4. So does one that is new where the agent remembers as many tags as it can.

@@ -41,7 +41,9 @@ def keep_held_versions(view: MirrorView, store: Store, limits: RemovalLimits, *,
 def _find_held(repo: Repo, before: Repo, store: Store, limits: RemovalLimits) -> tuple[DistroVersion, ...]:
     places = {_place(version) for version in repo.distro_versions}
     names = {version.name for version in repo.distro_versions}
-    lost = [one for one in before.distro_versions if _place(one) not in places and one.name not in names]
+    lost = [
+        version for version in before.distro_versions if _place(version) not in places and version.name not in names
+    ]
     if not lost or repo.kind != before.kind:
         return ()
     removals = store.removals

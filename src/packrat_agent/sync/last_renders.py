@@ -13,7 +13,7 @@ from packrat_agent.sync.index_entries import KnownEntries
 
 @dataclass(frozen=True, slots=True)
 class Basis:
-    """All that a render depends on beside its entries: a last render is good for the same basis only.
+    """All that a render depends on beside its entries: a last render is valid only for the same basis.
 
     revision: that of the state database, see `state/revisions.py`; taken before the sync reads anything of it.
     """

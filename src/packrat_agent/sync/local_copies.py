@@ -1,4 +1,4 @@
-"""Stages files that are at hand: what an earlier process left in staging, copies in the tree, what is held in memory.
+"""Stages files that need no download: left in staging by an earlier process, copied in the tree, or held in memory.
 
 with LocalCopies(plan, staging, root) as copies:
     found, looked_at = copies.stage(placements)   # URI → SHA-256 → staged file

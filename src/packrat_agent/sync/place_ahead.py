@@ -1,9 +1,9 @@
 """Puts the package files of a large new repository in place some at a time, so that its first sync needs little memory.
 
-1. Only as long as nothing of the repository is published, so that nobody looks for its files yet. Where anything stands
-   in its directory that the state database does not know, a former index may be among it.
+1. Only as long as nothing of the repository is published, so that no client looks for its files yet. If its directory
+   holds anything that the state database does not know, a former index may be among it, and this is not done.
 2. Some packages at a time are planned, fetched, read and put in place, and the state database learns that they are
-   live. What is not as it should be is left alone: the sync that follows finds it unsettled, and tells of it.
+   live. A file that is not as it should be is left alone: the sync that follows finds it unsettled, and reports it.
 3. The index is made by that sync, from the state database. Each portion makes a new revision of the database, so that a
    change that comes between looks at everything, too.
 """

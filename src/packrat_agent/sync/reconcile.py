@@ -156,6 +156,7 @@ def _place(
     signed = bool(context.source_of(form, repo).signer)
     as_is = form.treatment is Treatment.AS_IS or (form.treatment is Treatment.SIGNED and not signed)
     for item in wanted_files:
+        # The server had other bytes than its record says: only a full sync asks it again.
         waits = item.unreadable is Unreadable.UNTIL_FULL_SYNC and not ask_again
         if waits or item.unreadable is Unreadable.UNTIL_RECORD_CHANGES:
             continue

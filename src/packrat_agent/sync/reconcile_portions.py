@@ -90,6 +90,7 @@ def reconcile_in_portions(
         portion = replace(everything(repo), packages=frozenset(packages))
         wanted_files, fragments, plan = reconcile(portion, form, order, store, context, has_bodies=False)
         paths = {placement.file.uri: placement.path for placement in plan.keep}
+        # Live in the place that the format gives it, and read before: nothing is left to do for it.
         settled = {
             item.file.uri
             for item in wanted_files
@@ -101,6 +102,7 @@ def reconcile_in_portions(
         open_files = [item for item in wanted_files if item.file.uri not in settled]
         if open_files:
             of_open = {item.file.package for item in open_files}
+            # Read above without their bodies, which are large, and which only open files need.
             if any(not fragment.body for item in open_files if (fragment := fragments.get(item.file.sha256))):
                 fragments = store.wanted.fragments(repo.name, source, of_open)
             keep = tuple(placement for placement in plan.keep if placement.file.uri not in settled)

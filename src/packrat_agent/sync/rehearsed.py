@@ -123,7 +123,7 @@ class Rehearsed:
             self._records.clear()
 
     def take_records(self, repo: str) -> Mapping[str, PackageFile]:
-        """Give the records of a repository by their URIs, once: who takes them remembers them."""
+        """Give the records of a repository by their URIs, once: the caller must remember them."""
         return self._records.pop(repo, {})
 
 

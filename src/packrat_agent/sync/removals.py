@@ -1,10 +1,10 @@
 """Holds back mass removals that the server doesn't account for, until it repeats them or the operator accepts them.
 
-1. What the server accounts for goes at once, and counts nowhere: a file whose record says that it failed or is
-   deprecated (only that it failed where deprecated files stay, yanked), and what `changes` named: the files that were
-   touched, or all files of a package.
-2. Any other file that a listing lacks counts for a day, also after it came to its end in small steps. Where more went
-   than may go, of the repository or of the mirror, the rest stays in the index; everything else of the sync goes on.
+1. A removal that the server accounts for happens at once, and is not counted: a file whose record says that it failed
+   or is deprecated (only that it failed where deprecated files stay, yanked), and what `changes` named: the files that
+   were touched, or all files of a package.
+2. Any other file that a listing lacks counts for a day, so that small steps add up. If more would go than may go, of
+   the repository or of the mirror, the rest stays in the index; everything else of the sync goes on.
 3. So does a repository whose last files would go, and one that leaves the mirror with most of its files.
 4. What is held back goes once a full sync one interval later still lacks it, or with `sync --accept-removals`.
 """

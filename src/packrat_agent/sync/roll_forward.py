@@ -1,9 +1,9 @@
 """Completes a publication that a crash cut off, from what is on disk: it needs neither the server nor the key.
 
-- Not all new pointers were ready: clients have the former publication whole. It is left so; the next sync publishes
-  again, and takes what lies in its place already by its hash.
-- They were ready: those that are not in their places yet are renamed into them, and the state database learns all of
-  it, as if nothing had happened.
+- Not all new pointers were ready: clients have the former publication whole. It stays; the next sync publishes again,
+  and adopts files that are in place with the right hash.
+- They were ready: the rest is renamed into place, and the state database learns all of it, as if nothing had
+  happened.
 """
 
 import time

@@ -1,6 +1,6 @@
 """Narrows a sync to the packages that changed; the index's entries for all others stay as they are.
 
-Of these packages, the files that are live as the index has them stay, too: an image may have thousands of tags.
+Files of these packages that are live as the index has them stay, too: an image may have thousands of tags.
 """
 
 from collections.abc import Collection, Mapping, Sequence

@@ -94,11 +94,7 @@ def clear_staging(staging: Path, keep: Collection[str], is_working: Callable[[st
         for directory in ("", *(f"/{path.name}" for path in _directories(staging))):
             if is_working(directory.partition("-")[2]):
                 continue
-            with suppress(FileNotFoundError, NotADirectoryError), open_directory(root, top + directory) as descriptor:
-                for entry in os.scandir(descriptor):
-                    if entry.name.removesuffix(".part") not in keep:
-                        with suppress(IsADirectoryError, PermissionError):
-                            os.unlink(entry.name, dir_fd=descriptor)
+            _remove_files(root, top + directory, lambda name: name.removesuffix(".part") not in keep)
             if directory:
                 with suppress(OSError), open_directory(root, top) as descriptor:
                     os.rmdir(directory[1:], dir_fd=descriptor)
@@ -119,12 +115,17 @@ def give_back_parts(staging: Path, is_working: Callable[[str], bool] = lambda re
     root, top = staging.parents[1], f"{staging.parent.name}/{staging.name}"
     with as_disk_error("clean", staging):
         for name in [path.name for path in _directories(staging) if not is_working(path.name.partition("-")[2])]:
-            with suppress(FileNotFoundError, NotADirectoryError), open_directory(root, f"{top}/{name}") as descriptor:
-                for entry in os.scandir(descriptor):
-                    # Also indexes that were being written when a process died: nobody ever takes these.
-                    if entry.name.endswith(".part") or not _FILE.fullmatch(entry.name):
-                        with suppress(IsADirectoryError, PermissionError):
-                            os.unlink(entry.name, dir_fd=descriptor)
+            # Indexes that were being written when a process died have other names, and nothing ever uses them.
+            _remove_files(root, f"{top}/{name}", lambda name: name.endswith(".part") or not _FILE.fullmatch(name))
+
+
+def _remove_files(root: Path, directory: str, is_useless: Callable[[str], bool]) -> None:
+    """Remove the files of a staging directory whose names say that nothing needs them."""
+    with suppress(FileNotFoundError, NotADirectoryError), open_directory(root, directory) as descriptor:
+        for entry in os.scandir(descriptor):
+            if is_useless(entry.name):
+                with suppress(IsADirectoryError, PermissionError):
+                    os.unlink(entry.name, dir_fd=descriptor)
 
 
 def _directories(staging: Path) -> list[Path]:

@@ -1,7 +1,7 @@
 """Keeps the syncs of a mirror out of each other's way.
 
-1. The syncs of one repository take turns (`RepoTurn.lock`). That of a full sync asks and downloads without the lock, so
-   that changes come between; it looks again at what they left (`RepoTurn.changes`).
+1. The syncs of one repository take turns (`RepoTurn.lock`). A full sync asks and downloads without the lock, so that
+   changes come between; then it looks again at what they left (`RepoTurn.changes`).
 2. What is published and written down, and garbage collection, goes one after the other (`Turns.publishing`).
 3. While a repository is planned and built (`Turns.working`), its garbage and its staging directories are left alone.
 """

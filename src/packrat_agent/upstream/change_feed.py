@@ -1,12 +1,12 @@
-"""Asks `changes`, where the server can by one question that stays open, so that a change costs no further question.
+"""Asks `changes`, if possible by one question that stays open, so that a change costs no further question.
 
 1. A value is heard in the order in which the server tells it; where the answer ends, the question is asked again from
    the last position that was heard of.
-2. The first value comes at once. Where it does not, a proxy holds back what the server says. Then each change is asked
-   for by a question of its own, for REST_S. The same holds where an answer falls silent, since the server writes an
-   empty line every ten seconds.
-3. Where a connection breaks off, a question of the other kind tells whether the server is still there. If so, a proxy
-   may cut questions that wait long; for REST_S they wait less.
+2. The first value comes at once. If it does not, a proxy holds back what the server says, and each change takes a
+   question of its own for REST_S. The same holds if an answer falls silent, since the server writes an empty line
+   every ten seconds.
+3. If a connection breaks off, a question of the other kind shows whether the server is still there. If so, a proxy may
+   cut questions that wait for long; for REST_S they wait for less.
 """
 
 import asyncio

@@ -72,7 +72,7 @@ class Reports:
         self._faults: Counter[str] = Counter()
 
     def offer(self, *, is_offered: bool) -> None:
-        """Note whether the server takes reports of those whom it allows that."""
+        """Note whether the server has the call that takes reports."""
         self._is_offered = is_offered
 
     @property
@@ -124,7 +124,7 @@ class Reports:
         return self._whole.get(repo.name) == repo
 
     def reach(self, repo: str, position: Position) -> None:
-        """Note that what was heard of a repository up to a position is published; what nobody told of may not be."""
+        """Note that what was heard of a repository up to a position is published; changes not heard of may not be."""
         self._reached[repo] = max(position, self._reached.get(repo, position), key=lambda heard: heard.number)
 
     def add(self, repo: Repo, digest: str) -> None:

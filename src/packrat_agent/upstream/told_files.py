@@ -1,13 +1,13 @@
 """Remembers the records that came with an answer to `changes`, until the sync that the change sets off takes them.
 
-1. They are as untrusted as any record: here only their shape is checked, and whoever takes them reads each one as one
-   that was asked for.
-2. What is remembered of a package is what the last answer that named it said: of all its files, or of those that the
-   change touched. What several answers say of files that they touched is put together. Where an answer says nothing, in
-   another shape than expected, or too long ago, nothing is remembered, and the sync asks.
+1. They are as untrusted as any record: here only their shape is checked, and the sync that takes them reads each as
+   one that it asked for.
+2. What is remembered of a package comes from the last answer that named it: of all its files, or of those that the
+   change touched. What several answers say of files that they touched is put together. Where an answer says nothing,
+   has another shape than expected, or came too long ago, nothing is remembered, and the sync asks.
 3. Each is taken once: a sync that is tried again asks.
-4. What is said of some files tells what the package has only where all that was heard of it before is settled. So a
-   package whose change was not told, or was taken by a sync that did not come to that, is in doubt: its next sync asks.
+4. Records of some files of a package are enough only if every earlier change of it is settled. So a package with a
+   change that came without records, or that a sync took and did not finish, is in doubt: its next sync asks.
 """
 
 import time
@@ -140,7 +140,7 @@ class ToldPackages:
     def take(self, repo: str, packages: Collection[str] | None) -> ToldFiles | None:
         """Take what was said of some packages of a repository; None where it isn't known of all of them.
 
-        Whoever takes it, or asks in its place, says later that it is settled.
+        A sync that takes it, or asks instead, must call `settle` later.
 
         Args:
             repo: The name of the repository.
@@ -150,7 +150,7 @@ class ToldPackages:
             return None
         since, keys = self._clock() - _KEPT_S, [(repo, package) for package in packages]
         found = [self._told.pop(key, None) for key in keys]
-        told = [one.files for one in found if one is not None and one.heard > since]
+        told = [record.files for record in found if record is not None and record.heard > since]
         is_in_doubt = self._is_forgetful or repo in self._forgotten or any(key in self._doubts for key in keys)
         self._doubt(keys)
         are_some = {files.touched is not None for files in told}

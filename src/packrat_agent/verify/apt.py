@@ -153,21 +153,7 @@ def _audit_fields(
     """
     path, name = f"{suite}/Release", suite.rpartition("/")[2]
     fields = {key.decode(): value.decode("utf-8", "replace") for key, value in _FIELD.findall(release)}
-    for key in _DATES & fields.keys():
-        try:
-            date = datetime.strptime(fields[key], "%a, %d %b %Y %H:%M:%S UTC")
-        except ValueError:
-            yield Fault(path, f"has a {key} that is not a date: {fields[key][:60]!r}")
-            continue
-        # strptime accepts any day of the week.
-        if fields[key][:3] != _DAYS[date.weekday()]:
-            yield Fault(path, f"has a {key} that never was: {fields[key][:60]!r}")
-        elif key == "Date" and date.replace(tzinfo=UTC) - subject.now > _TOLERATED:
-            yield Fault(path, f"is dated ahead of this host's clock, and apt refuses it until {fields[key]}")
-        elif key == "Valid-Until" and date.replace(tzinfo=UTC) < subject.now and _is_offered(subject, path):
-            yield Fault(
-                path, f"was valid until {fields[key]}, and apt refuses it now; its agent renews it while it runs"
-            )
+    yield from _audit_dates(subject, path, fields)
     yield from check_name(subject, path, fields.get("Repository"), fields.get("Label", ""))
     known = {"Suite": name, "Codename": name, "Components": "main", "Acquire-By-Hash": "yes"}
     lines = [
@@ -183,6 +169,31 @@ def _audit_fields(
                 for key in ("Origin", "Label"):
                     if beside.get(key.encode(), b"").decode("utf-8", "replace") != fields.get(key):
                         yield Fault(path, f"has another {key} than {name}")
+
+
+def _audit_dates(subject: Subject, path: str, fields: Mapping[str, str]) -> Iterator[Fault]:
+    """Check the dates of a Release as apt does.
+
+    Args:
+        subject: The tree under audit.
+        path: Path of the Release.
+        fields: Its fields.
+    """
+    for key in _DATES & fields.keys():
+        try:
+            date = datetime.strptime(fields[key], "%a, %d %b %Y %H:%M:%S UTC")
+        except ValueError:
+            yield Fault(path, f"has a {key} that is not a date: {fields[key][:60]!r}")
+            continue
+        # strptime accepts any day of the week.
+        if fields[key][:3] != _DAYS[date.weekday()]:
+            yield Fault(path, f"has a {key} with the wrong day of the week: {fields[key][:60]!r}")
+        elif key == "Date" and date.replace(tzinfo=UTC) - subject.now > _TOLERATED:
+            yield Fault(path, f"is dated ahead of this host's clock, and apt refuses it until {fields[key]}")
+        elif key == "Valid-Until" and date.replace(tzinfo=UTC) < subject.now and _is_offered(subject, path):
+            yield Fault(
+                path, f"was valid until {fields[key]}, and apt refuses it now; its agent renews it while it runs"
+            )
 
 
 def _is_offered(subject: Subject, path: str) -> bool:
@@ -206,7 +217,7 @@ def _audit_index(subject: Subject, directory: str, path: str, sha256: str, forms
     with ThreadPoolExecutor(min(len(places), _FORMS_AT_ONCE)) as threads:
         unpacking = {threads.submit(_read_unpacked, subject, place): place for place in places}
         for done in as_completed(unpacking):
-            # Nobody holds it any longer than it takes: an index may be large.
+            # Drop each reference as soon as possible: an index may be large.
             unpacked, place = done.result(), unpacking.pop(done)
             del done
             # What can't be read has another hash, which is reported when that is checked.

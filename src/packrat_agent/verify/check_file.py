@@ -46,9 +46,9 @@ class Paths:
             below.append(directory)
             directory = directory.rpartition("/")[0]
         is_behind = self._behind_link[directory]
-        for one in reversed(below):
-            is_behind = is_behind or os.path.islink(f"{self._top}/{one}")  # noqa: PTH114 there may be thousands
-            self._behind_link[one] = is_behind
+        for directory in reversed(below):
+            is_behind = is_behind or os.path.islink(f"{self._top}/{directory}")  # noqa: PTH114 there may be thousands
+            self._behind_link[directory] = is_behind
         return is_behind
 
 

@@ -34,6 +34,8 @@ def strings_of(value: Any, key: str, pattern: str) -> list[str] | None:
         The list; None if there is none, or if an item is something else.
     """
     listed = value.get(key) if isinstance(value, Mapping) else None
-    if not isinstance(listed, list) or not all(isinstance(one, str) and re.fullmatch(pattern, one) for one in listed):
+    if not isinstance(listed, list) or not all(
+        isinstance(name, str) and re.fullmatch(pattern, name) for name in listed
+    ):
         return None
     return listed

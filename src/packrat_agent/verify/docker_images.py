@@ -270,7 +270,7 @@ def _audit_htaccess(subject: Subject, image: _Image) -> Iterator[Finding]:
     wanted |= {tag: wanted[digest] for tag, digest in image.tags.items() if digest in wanted}
     for name in sorted(wanted):
         if blocks.get(name) != wanted[name]:
-            yield Fault(path, f"has not the type and digest of {name}")
+            yield Fault(path, f"does not have the type and digest of {name}")
     for name, (media_type, digest) in blocks.items():
         # The file also has the types of manifests of earlier publications.
         if name not in wanted and name not in image.tags and (name != digest or media_type not in MANIFEST_TYPES):

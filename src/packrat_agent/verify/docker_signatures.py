@@ -195,8 +195,8 @@ def _read_listed(value: Any, digest: str) -> list[bytes] | None:
         return None
     # One entry that can't be used makes the list unusable: clients may reject all of it.
     contents, names = [], set()
-    for one in listed:
-        match one:
+    for signature in listed:
+        match signature:
             case {"schemaVersion": 2, "type": "atomic", "name": str(name), "content": str(content)} if (
                 name.startswith(f"{digest}@") and name not in names
             ):

@@ -62,10 +62,10 @@ class EarlyChecks:
             self._threads.shutdown()
 
     def expect(self, named: Named) -> None:
-        """Have a file checked by and by, if there are enough of them, and if an index is not likely to add anything.
+        """Have a file checked in the background, if there are enough and no later index is likely to say more of it.
 
         Raises:
-            PackratError: As `end`; told here where a process ended while indexes are read.
+            PackratError: As `end`; raised here if a process ended while indexes are read.
         """
         self._processes.expect(named)
         if named.read is None or named.look is not None or named.shares or not is_small(named):
@@ -74,7 +74,7 @@ class EarlyChecks:
         if len(self._files) == _BATCH_FILES:
             with uninterrupted():
                 for task in self._tasks:
-                    # Ahead of time it ends only by an error: nobody should wait for the last index to learn of that.
+                    # A task that ends this early has failed; say so without waiting for the last index.
                     if task.done():
                         task.result()
                 self._batches.put(self._files)

@@ -22,7 +22,7 @@ _TOLD_BYTES = 1024 * 1024
 def main() -> None:
     """Check batches of files until there are no more; the tree's top is the only argument."""
     signal.signal(signal.SIGTERM, _end)
-    # What a library prints shall not be taken for an answer.
+    # What a library prints must not be taken for an answer.
     with os.fdopen(os.dup(1), "wb", buffering=0) as answers:
         os.dup2(2, 1)
         # If nobody listens, there is nothing left to do.

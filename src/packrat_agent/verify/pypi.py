@@ -84,12 +84,12 @@ def _audit_project(subject: Subject, directory: str, project: str) -> Iterator[F
     page = f"{directory}/simple/{project}"
     found: list[Finding] = []
     value, links = _read_pages(subject, page, found)
-    by_html = [_from_html(one) for one in links] if links is not None else None
+    by_html = [_from_html(link) for link in links] if links is not None else None
     by_json = None
     match value:
         case {"name": str(name), "files": list(files)} if name == project:
-            by_json = [_from_json(one) for one in files]
-            yield from _audit_files(subject, directory, f"{page}/{_JSON}", by_json, [_size(one) for one in files])
+            by_json = [_from_json(file) for file in files]
+            yield from _audit_files(subject, directory, f"{page}/{_JSON}", by_json, [_size(file) for file in files])
         case None:
             pass
         case _:
@@ -207,9 +207,9 @@ def _read_pages(
 def _names(value: Any) -> list[str] | None:
     match value:
         case {"projects": list(listed)} if all(
-            isinstance(one, dict) and isinstance(one.get("name"), str) for one in listed
+            isinstance(project, dict) and isinstance(project.get("name"), str) for project in listed
         ):
-            return [one["name"] for one in listed]
+            return [project["name"] for project in listed]
     return None
 
 

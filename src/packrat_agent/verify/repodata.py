@@ -74,11 +74,11 @@ def read_repomd(content: bytes) -> Mapping[str, Metadata]:
     names = ("checksum", "open-checksum", "location", "size", "open-size")
     found: dict[str, Metadata] = {}
     parts: dict[str, Element] = {}
-    for one in read_elements([content], {data, *(f"{data}/{name}" for name in names)}):
-        if one.path != data:
-            _keep(parts, one)
+    for element in read_elements([content], {data, *(f"{data}/{name}" for name in names)}):
+        if element.path != data:
+            _keep(parts, element)
             continue
-        kind = one.attributes.get("type", "")
+        kind = element.attributes.get("type", "")
         if kind in found or any(name not in parts for name in names):
             raise ValueError(f"names {kind[:40]!r} twice, or without its checksums, sizes and location")
         found[kind] = Metadata(
@@ -119,13 +119,15 @@ def read_packages(kind: str, packed: bytes, told: Metadata) -> list[Package]:
     packages: list[Package] = []
     parts: dict[str, Element] = {}
     count = None
-    for one in read_elements(chunks(), wanted):
-        if one.path == root:
-            count = one.attributes.get("packages")
-        elif one.path != package:
-            _keep(parts, one)
+    for element in read_elements(chunks(), wanted):
+        if element.path == root:
+            count = element.attributes.get("packages")
+        elif element.path != package:
+            _keep(parts, element)
         else:
-            packages.append(_package(one, parts) if kind == "primary" else Package(one.attributes.get("pkgid", "")))
+            packages.append(
+                _package(element, parts) if kind == "primary" else Package(element.attributes.get("pkgid", ""))
+            )
             parts.clear()
             if len(packages) > _PACKAGES_LIMIT:
                 raise ValueError(f"has more than {_PACKAGES_LIMIT} packages")
@@ -145,28 +147,28 @@ def read_metalink(content: bytes) -> Metalink:
     file = "metalink/files/file"
     size, sha256 = f"{file}/size", f"{file}/verification/hash"
     sizes, hashes, urls = [], [], []
-    for one in read_elements([content], {size, sha256, f"{file}/resources/url"}):
-        if one.path == size:
-            sizes.append(_number(one.text))
-        elif one.path == sha256:
-            hashes.append(_sha256(one))
+    for element in read_elements([content], {size, sha256, f"{file}/resources/url"}):
+        if element.path == size:
+            sizes.append(_number(element.text))
+        elif element.path == sha256:
+            hashes.append(_sha256(element))
         else:
-            urls.append(one.text)
+            urls.append(element.text)
     if len(sizes) != 1 or len(hashes) != 1 or not urls:
         raise ValueError("does not say size, SHA-256 and address of one file")
     return Metalink(hashes[0], sizes[0], tuple(urls))
 
 
-def _keep(parts: dict[str, Element], one: Element) -> None:
-    name = one.path.rpartition("/")[2]
+def _keep(parts: dict[str, Element], element: Element) -> None:
+    name = element.path.rpartition("/")[2]
     if name in parts:
         # Clients differ on which one counts.
         raise ValueError(f"says {name} of something twice")
-    parts[name] = one
+    parts[name] = element
 
 
-def _package(one: Element, parts: Mapping[str, Element]) -> Package:
-    if one.attributes.get("type") != "rpm" or not parts.keys() >= _OF_PACKAGE:
+def _package(element: Element, parts: Mapping[str, Element]) -> Package:
+    if element.attributes.get("type") != "rpm" or not parts.keys() >= _OF_PACKAGE:
         raise ValueError(f"names a package without one of {', '.join(sorted(_OF_PACKAGE))}")
     location = parts["location"].attributes
     if "xml:base" in location:

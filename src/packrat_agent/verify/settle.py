@@ -1,8 +1,8 @@
-"""Tells what is wrong with a tree from what its agent changed while it was looked at.
+"""Tells the faults of a tree from changes that its agent made during the audit.
 
 A publication replaces pointers one after another. A reader that gets one of them before it and another after it finds
-them at odds, and by the time that is told, nothing is wrong. So a fault of a tree that an agent works on counts once it
-is found a second time, at a file that nobody replaced in between.
+that they don't match, and by the time this is reported, nothing is wrong. So in a tree that an agent works on, a fault
+counts once it is found a second time, at a file that was not replaced in between.
 """
 
 import time

@@ -121,7 +121,7 @@ class _Looks:
         """Path → SHA-256."""
 
     def look(self, on_progress: Callable[[int, int], None], on_total: Callable[[int], None]) -> Audit:
-        """Audit the tree as it stands."""
+        """Audit the tree as it is now."""
         top = self._top
         # A tree that changes may have another key, too.
         keys = read_repo_keys(top, self._given)
@@ -146,9 +146,9 @@ class _Looks:
                 checked = wait()
         found = [fault for batch in batches for fault in batch.faults]
         faults = {*map(keys.explain, told.faults), *found, *checked.faults, *odd}
-        ordered = tuple(sorted(faults, key=lambda one: (one.path, one.what)))
+        ordered = tuple(sorted(faults, key=lambda fault: (fault.path, fault.what)))
         wrong = {fault.path for fault in ordered}
-        self._right = {path: one.sha256 for path, one in named.items() if path not in wrong}
+        self._right = {path: file.sha256 for path, file in named.items() if path not in wrong}
         size = checked.size + sum(batch.size for batch in batches)
         return Audit(repositories, len(named), size, ordered, unnamed, tuple(told.warnings))
 

@@ -50,19 +50,10 @@ def audit_addresses(
     if base is None and not any(os.path.lexists(subject.top / path) for path in lists):
         yield from found
         return None
-    named = [
-        name
-        for name in (_read_mirrorlist(subject, lists[0], found), _read_metalink(subject, lists[1], repomd, found))
-        if name is not None
-    ]
-    # Both lists must name the same generation: a client may use either.
-    generations = {name for name in named if is_plain(name) and "/" not in name}
-    if len(generations) != 1 or len(generations) != len(set(named)):
-        if named:
-            found.append(Fault(lists[0], f"mirrorlist and metalink name no generation, or two: {sorted(named)}"[:300]))
+    name = _find_generation(subject, lists, repomd, found)
+    if name is None:
         yield from found
         return None
-    name = generations.pop()
     generation = f"{place}/generations/{name}"
     if base is not None:
         found += _check_lists(subject, lists, f"{base}/generations/{name}", repomd)
@@ -76,6 +67,27 @@ def audit_addresses(
             found.append(Fault(f"{generation}/{name}", "does not lead to the packages"))
     yield from found
     return generation
+
+
+def _find_generation(subject: Subject, lists: tuple[str, str], repomd: bytes, found: list[Finding]) -> str | None:
+    """Find the generation that both lists name, since a client may use either.
+
+    Args:
+        subject: The tree under audit.
+        lists: Paths of mirrorlist and metalink.
+        repomd: Content of repomd.xml.
+        found: Findings are appended to it.
+
+    Returns:
+        The name of its directory; None if they name none, or two.
+    """
+    read = (_read_mirrorlist(subject, lists[0], found), _read_metalink(subject, lists[1], repomd, found))
+    named = {name for name in read if name is not None}
+    if len(named) == 1 and is_plain(name := next(iter(named))) and "/" not in name:
+        return name
+    if named:
+        found.append(Fault(lists[0], f"mirrorlist and metalink name no generation, or two: {sorted(named)}"[:300]))
+    return None
 
 
 def _check_lists(subject: Subject, lists: tuple[str, str], url: str, repomd: bytes) -> Iterator[Finding]:
@@ -120,31 +132,45 @@ def _audit_repo_files(subject: Subject, place: str, checks: Checks, found: list[
     for name in names:
         path = f"{place}/{name}"
         content = read_pointer(subject, path, found)
+        if content is None:
+            # Why is among the findings.
+            continue
         parser = configparser.ConfigParser(interpolation=None)
         try:
-            parser.read_string((content or b"").decode())
+            parser.read_string(content.decode())
         except (configparser.Error, UnicodeDecodeError):
             found.append(Fault(path, "is not a .repo file"))
             continue
-        if content is not None and not parser.sections():
+        if not parser.sections():
             found.append(Fault(path, "has no repository in it"))
         for section in parser.sections():
             values = parser[section]
             if "mirrorlist" in values:
                 base = values["mirrorlist"].removesuffix("/mirrorlist")
-            # The host is unknown here, so compare only the ends of the addresses.
-            ends = {"mirrorlist": f"{place}/mirrorlist", "baseurl": place}
-            if not any(_is_address(values.get(key, ""), end) for key, end in ends.items()):
-                found.append(Fault(path, f"does not lead to {place}"))
-            wanted_checks = str(int(checks.packages)), str(int(checks.metadata))
-            if (values.get("gpgcheck"), values.get("repo_gpgcheck")) != wanted_checks:
-                told = " and ".join(wanted_checks)
-                found.append(Fault(path, f"has other values than {told} for gpgcheck and repo_gpgcheck"))
-            if content is not None:
-                title = values.get("name", "")
-                wanted = spell_repo_file(name.removesuffix(".repo"), title, *_addresses(values, place), checks)
-                found += check_bytes(path, content, wanted)
+            found += _audit_repo_section(path, place, values, checks)
+            wanted = spell_repo_file(
+                name.removesuffix(".repo"), values.get("name", ""), *_addresses(values, place), checks
+            )
+            found += check_bytes(path, content, wanted)
     return base
+
+
+def _audit_repo_section(path: str, place: str, values: Mapping[str, str], checks: Checks) -> Iterator[Fault]:
+    """Check where a section of a .repo file leads, and what it has clients verify.
+
+    Args:
+        path: Path of the .repo file.
+        place: Directory of the distribution version.
+        values: The section.
+        checks: What it should tell clients to verify.
+    """
+    # The host is unknown here, so compare only the ends of the addresses.
+    ends = {"mirrorlist": f"{place}/mirrorlist", "baseurl": place}
+    if not any(_is_address(values.get(key, ""), end) for key, end in ends.items()):
+        yield Fault(path, f"does not lead to {place}")
+    wanted_checks = str(int(checks.packages)), str(int(checks.metadata))
+    if (values.get("gpgcheck"), values.get("repo_gpgcheck")) != wanted_checks:
+        yield Fault(path, f"has other values than {' and '.join(wanted_checks)} for gpgcheck and repo_gpgcheck")
 
 
 def _addresses(values: Mapping[str, str], place: str) -> tuple[list[str], str]:

@@ -40,7 +40,7 @@ class Agent:
     """Follows the server for as long as it is let."""
 
     def __init__(self, context: MirrorContext, on_progress: Progress, bell: asyncio.Event) -> None:
-        """Take what to work on; whoever sets `bell` wants a full sync now."""
+        """Take what to work on; `bell` asks for a full sync now."""
         self._context = context
         self._bell = bell
         self._login = LoginState(context.fault_log.login)

@@ -20,8 +20,8 @@ async def follow(
 ) -> None:
     """Tell what changes on the server, until cancelled.
 
-    The first news is everything, told once nothing later can be missed: whoever acts on it has lost nothing.
-    News may repeat, be mistaken, and come often: the caller gathers them.
+    The first news names everything, and comes once no later change can be missed: a caller that acts on it
+    has lost nothing. News may repeat, be mistaken, and come often: the caller gathers them.
 
     Args:
         server: The server to ask.

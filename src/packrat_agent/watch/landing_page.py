@@ -29,7 +29,7 @@ async def keep_page(context: MirrorContext) -> None:
             await asyncio.sleep(_REST_S if await _publish(context) else _AGAIN_S)
     finally:
         if news.is_set():
-            # Nobody knows for how long the agent will be away.
+            # The agent may be away for long.
             await _publish(context)
 
 
@@ -37,7 +37,7 @@ async def _publish(context: MirrorContext) -> bool:
     """Publish the page; return whether that was possible."""
     try:
         async with context.turns.publishing:
-            # Not before: who is cancelled while waiting for the turn must find it again.
+            # Not before: if this is cancelled while it waits for the turn, the news must still be there.
             context.page.arrived.clear()
             await in_thread(_publish_now, context)
     except Exception as error:

@@ -16,9 +16,9 @@ def be_sparing() -> None:
     if mallopt is not None:
         # Each arena keeps what a thread once needed; work wanders from thread to thread, and an index is large.
         mallopt(_ARENA_MAX, 1)
-    # What the indexes name is held: to look through it for garbage again and again costs more than a publication.
+    # All that the indexes name stays in memory; searching it for garbage again and again costs more than a publication.
     gc.set_threshold(*_THRESHOLDS)
-    # Nor is there garbage in what was imported.
+    # The imported modules hold no garbage, either.
     gc.freeze()
 
 

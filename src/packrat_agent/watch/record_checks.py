@@ -1,6 +1,6 @@
 """Checks the known records of one repository after the other, beside the syncs, which never wait for it.
 
-A repository is checked once in each full sync, and once more after the server was away: who restores a server stops it.
+A repository is checked once in each full sync, and once more after the server was away, since a restore stops it.
 (`sync/record_check.py` has the rules.)
 """
 

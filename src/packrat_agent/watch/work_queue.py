@@ -1,6 +1,6 @@
 """Keeps what the agent still has to do, merged as it comes.
 
-1. Changes and what a full sync is due to ask for again are taken separately, and handled side by side.
+1. Changes and the repositories that a full sync asks for again are taken separately, and handled side by side.
 2. While a full sync reads a repository for the first time, only packages that were named are taken: to list the others
    would read every record twice.
 3. A repository whose sync failed comes back, later after each failure in a row.
@@ -76,7 +76,7 @@ class WorkQueue:
         self.add(repos, mirror=mirror, heard_at=time.time())
 
     def add_due(self, repos: Collection[str]) -> None:
-        """Add repositories to be asked for again; this covers changes that nobody told of."""
+        """Add repositories to be asked for again; this covers changes that the server did not name."""
         for name in repos:
             change = self._changed.get(name)
             if change is not None and change.heard_at is None and not change.packages:

@@ -1,16 +1,19 @@
-"""How many connections a server process may hold, and how much of an answer its client has not received yet."""
+"""Bounds of connections: how many a server process holds, which make room, and when a client no longer reads."""
 
 import asyncio
 import fcntl
 import resource
 import struct
 import termios
+from collections.abc import Callable, Iterable
 from contextlib import suppress
+from typing import TypeVar
 
 OTHER_DESCRIPTORS = 256
 """Descriptors for databases, the log, listeners, and connections that were accepted a moment ago."""
 _FEWEST = 16
 _INT = struct.Struct("i")
+C = TypeVar("C")
 
 
 def connection_limit(most: int) -> int:
@@ -39,3 +42,27 @@ def count_unread(transport: asyncio.WriteTransport) -> int:
     with suppress(OSError):
         fcntl.ioctl(transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, held)
     return int(unread + _INT.unpack(held)[0])
+
+
+class Unread:
+    """How long a client has read nothing of what waits for it."""
+
+    def __init__(self) -> None:
+        self.bytes = 0
+        """Bytes that the client had not received when this was last counted."""
+        self._unchanged_s = 0.0
+
+    def count(self, transport: asyncio.WriteTransport | None, passed_s: float) -> float:
+        """Count time that has passed; gives the seconds since the client last read, 0 if nothing waits for it."""
+        unread = count_unread(transport) if transport is not None else 0
+        self._unchanged_s = self._unchanged_s + passed_s if unread and unread == self.bytes else 0.0
+        self.bytes = unread
+        return self._unchanged_s
+
+
+def find_crowd(connections: Iterable[C], network_of: Callable[[C], str]) -> list[C]:
+    """Give the connections of the network that has the most, in their order; of several, the one that comes first."""
+    by_network: dict[str, list[C]] = {}
+    for connection in connections:
+        by_network.setdefault(network_of(connection), []).append(connection)
+    return max(by_network.values(), key=len, default=[])

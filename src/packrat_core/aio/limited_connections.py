@@ -1,12 +1,12 @@
 """Keeps connections to an aiohttp server within limits of time and number, as slow or many clients keep others out.
 
-1. The head of a request must arrive within HEAD_S. What follows it is no part of any request that is answered here, so
-   a body counts as the head of the next one.
+1. The head of a request must arrive within HEAD_S. No request that is answered here has a body, so a body counts as the
+   head of the next request.
 2. Between two requests a connection may stay open for IDLE_S.
 3. An answer of which the client reads nothing for STALLED_S is given up.
-4. As many connections are open as the limit says. The next one takes the place of another one: of those that wait for
-   their client, if there are any, of the address that has the most, the oldest. Where all are being answered, the
-   address that has the most makes room for others, and gets no further one itself.
+4. As many connections are open as the limit says. The next one takes the place of another: of the connections that wait
+   for their client, if there are any, the oldest one of the address that has the most. If all are being answered,
+   the address that has the most makes room for others, and gets no further connection itself.
 
 Usage:
 
@@ -25,7 +25,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from packrat_core.addresses import name_network
-from packrat_core.aio.connection_bounds import count_unread
+from packrat_core.aio.connection_bounds import Unread, find_crowd
 from packrat_core.aio.open_connections import OpenConnections
 
 HEAD_S = 10.0
@@ -43,12 +43,8 @@ class ServedConnections(OpenConnections["LimitedConnection"]):
 
     def _find_replaceable(self, newest: "LimitedConnection") -> "list[LimitedConnection]":
         waiting = [connection for connection in self._open if connection.is_waiting and connection is not newest]
-        by_network: dict[str, list[LimitedConnection]] = {}
-        for connection in waiting or self._open:
-            by_network.setdefault(connection.network, []).append(connection)
-        # `max` takes the first of several that are equal, so the one with the oldest connection.
-        crowd = max(by_network.values(), key=len)
-        # Who has the most connections of all does not get one more by breaking off what it is being sent.
+        crowd = find_crowd(waiting or self._open, lambda connection: connection.network)
+        # The address with the most connections does not get one more by ending an answer of its own.
         return [newest] if newest in crowd else crowd[:1]
 
 
@@ -73,11 +69,10 @@ class LimitedConnection(web.RequestHandler):
         self.is_waiting = True
         """Whether it is the client's turn."""
         self._connections = connections
-        # Who connects has something to ask.
+        # A new connection must send a head at once.
         self._has_head_begun = True
         self._waited_s = 0.0
-        self._unread = 0
-        self._stalled_s = 0.0
+        self._unread = Unread()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
@@ -112,10 +107,8 @@ class LimitedConnection(web.RequestHandler):
 
     def count(self, passed_s: float) -> None:
         """Count time that has passed, and end the connection if it has waited for too long."""
-        unread = count_unread(self.transport) if self.transport is not None else 0
-        self._stalled_s = self._stalled_s + passed_s if unread and unread == self._unread else 0.0
-        self._unread = unread
-        if self.is_waiting and not unread:
+        stalled_s = self._unread.count(self.transport, passed_s)
+        if self.is_waiting and not self._unread.bytes:
             self._waited_s += passed_s
-        if self._stalled_s >= STALLED_S or self._waited_s >= (HEAD_S if self._has_head_begun else IDLE_S):
+        if stalled_s >= STALLED_S or self._waited_s >= (HEAD_S if self._has_head_begun else IDLE_S):
             self.end()

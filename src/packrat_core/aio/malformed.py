@@ -1,6 +1,6 @@
 """Logs that a client sent what is not HTTP: HTTP libraries say it in words of their own, with the bytes that came.
 
-Of very many, some lines a minute are enough: who connects could fill the disk of the log with them.
+Only some lines a minute are logged: a client could otherwise fill the disk of the log with them.
 """
 
 import time

@@ -71,7 +71,7 @@ class _ServerLog(logging.Handler):
         if isinstance(error, HttpProcessingError):
             log_malformed(str(record.args[0]) if isinstance(record.args, tuple) and record.args else None)
             return
-        # That a client is gone before it was answered is no fault of anybody's.
+        # A client that leaves before it was answered is not a fault.
         library = logging.getLogger("aiohttp.server")
         if not isinstance(error, ConnectionError) and library.isEnabledFor(record.levelno):
             library.handle(record)

@@ -19,7 +19,7 @@ async def in_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> 
         return await asyncio.shield(running)
     except asyncio.CancelledError:
         await asyncio.wait([running])
-        # Who is cancelled does not tell how the work ended; asyncio would print a traceback of an error nobody took.
+        # A cancelled caller never retrieves an error of the work; asyncio would print a traceback of it.
         if not running.cancelled():
             running.exception()
         raise

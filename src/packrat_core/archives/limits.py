@@ -34,7 +34,7 @@ class DirectoryNames:
         """
         self._left -= (len(name) if name.isascii() else 4 * len(name)) + _NAME_OVERHEAD_BYTES
         if self._left < 0:
-            raise Refused("it has too many directories in one another")
+            raise Refused("its directories are nested too deeply")
 
 
 def check_unpacked(unpacked: int, packed: int) -> None:

@@ -305,12 +305,12 @@ class UnpackedNames:
             target = resolve_link(member.name, member.target, symbolic=False)
             self._pass(member, target)
             if hash(target) not in self._files:
-                raise Refused(f"its hard link {member.name[:80]!r} is to no file before it in the archive")
+                raise Refused(f"its hard link {member.name[:80]!r} names a file that is not before it in the archive")
         if member.kind in (TarKind.FILE, TarKind.HARD_LINK):
             self._files.add(hash(member.name))
         if is_symbolic:
             if member.name in self._ways:
-                raise Refused(f"its link {member.name[:80]!r} stands on the way of other members")
+                raise Refused(f"its link {member.name[:80]!r} has the place of a directory above other members")
             self._links.add(member.name)
 
     def _enter(self, member: TarMember) -> None:
@@ -318,13 +318,13 @@ class UnpackedNames:
         directory = posixpath.dirname(member.name)
         while directory and hash(directory) not in self._directories:
             if hash(directory) in self._files:
-                raise Refused(f"its file {directory[:80]!r} stands on the way to {member.name[:80]!r}")
+                raise Refused(f"its file {directory[:80]!r} has the place of a directory above {member.name[:80]!r}")
             self._directories.add(hash(directory))
             directory = posixpath.dirname(directory)
         if member.kind is TarKind.DIRECTORY:
             self._directories.add(hash(member.name))
         elif hash(member.name) in self._directories:
-            raise Refused(f"its member {member.name[:80]!r} stands where it has a directory")
+            raise Refused(f"its member {member.name[:80]!r} has the place of a directory")
 
     def _pass(self, member: TarMember, way: str) -> None:
         """Note that a member leads through a path, and all those above it that are not noted yet."""

@@ -164,7 +164,7 @@ def _unreadable(name: str, *, disk: int, version: int, flags: int) -> Refused:
         return Refused(f"its member {name[:80]!r} is encrypted")
     if disk or version > _VERSION_LIMIT or flags & _UNREADABLE:
         return Refused(f"its member {name[:80]!r} is stored in a way that clients can't read")
-    return Refused(f"its member {name[:80]!r} is a link or device, no file")
+    return Refused(f"its member {name[:80]!r} is a link or device, not a file")
 
 
 def _check_utf_8(raw_name: bytes) -> None:

@@ -1,7 +1,7 @@
 """Decides how much bulk work a server is given at once, by how fast it answers.
 
-A small server has a few workers, and whoever keeps all of them busy lets everybody else wait. How many there are can't
-be asked, but answers that get slower show it.
+A small server has a few workers, and a client that keeps all of them busy makes all others wait. Their number can't be
+asked, but answers that get slower show it.
 
 1. Bulk work begins with one request at a time. Each answer in good time allows one more request at once, up to a limit.
 2. The measure is the quiet time: the shortest answer of the last ten minutes that came while no other request of the

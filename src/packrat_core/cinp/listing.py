@@ -1,4 +1,4 @@
-"""Lists URIs without holding the list in memory: whoever asks takes them as they come.
+"""Lists URIs without holding the list in memory: the caller takes them as they come.
 
 1. The order is not stable from page to page, so one page of all is asked for, again while the total grows.
 2. A list has an end: in time, in bytes, in the number of its entries, and in the number of pages that are asked for.

@@ -1,7 +1,7 @@
 """Sends HTTP requests to one origin, and sends them again where a connection died before it was used.
 
-A server or a proxy may close an idle connection at any moment, and the client learns of it only by a request that
-nobody answers. The rules:
+A server or a proxy may close an idle connection at any moment, and the client notices only when a request gets no
+answer. The rules:
 
 1. A request that may be repeated takes a connection that is open, if there is one. Where that dies before the
    answer begins, the request is sent once more, on a new connection.

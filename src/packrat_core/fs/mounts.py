@@ -1,4 +1,4 @@
-r"""Finds what is mounted below a directory, also where it is of the same filesystem, as with `mount --bind`.
+r"""Finds what is mounted below a directory, even from the same filesystem, as with `mount --bind`.
 
 Source: proc_pid_mountinfo(5): the fifth field is the mount point, with escapes such as \040 for the characters that
 separate fields.

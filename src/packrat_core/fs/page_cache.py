@@ -59,7 +59,7 @@ def read_sparingly(descriptor: int, size: int) -> Iterator[bytes]:
     """
     uncached: Sequence[tuple[int, int]] = find_uncached(descriptor, size)
     if uncached:
-        # A page that is read once shall not look as if a client used it.
+        # A page that is read once must not look as if a client used it.
         with suppress(OSError):
             os.posix_fadvise(descriptor, 0, 0, _NOREUSE)
     at = 0

@@ -7,7 +7,7 @@ from pathlib import Path
 _ROOM_BYTES = 64 * 1024
 _KEPT_BYTES = 16 * 1024 * 1024
 _KEPT_SHARE = 8
-"""Of a small filesystem, a share of this is kept."""
+"""On a small filesystem, one part in this many is kept free."""
 
 
 def is_full(directory: Path) -> bool:

@@ -95,7 +95,7 @@ def read_verified(path: Path | str, sha256: str, read: Callable[[Opened], T]) ->
 def hash_descriptor(descriptor: int, size: int) -> tuple[str, bytes | None]:
     """Hash an open file from its beginning; gives its bytes, too, if these are few.
 
-    Of a file that has grown beyond `size`, the hash is that of a byte more than these.
+    If the file has grown beyond `size`, one byte more is hashed, so that the hash differs.
     """
     if size <= SMALL_BYTES:
         # One byte more shows that it has grown.

@@ -1,11 +1,11 @@
 """Slows down those who guess a password or psk, without locking out its owner.
 
-1. Failed logins are counted for each pair of a name and an address. So a stranger who guesses delays nobody who logs in
-   under the same name from elsewhere.
+1. Failed logins are counted for each pair of a name and an address. So a stranger who guesses doesn't delay the owner
+   of the name, who logs in from elsewhere.
 2. After FREE_FAILURES failures, each further attempt of the pair must wait: 1 s, then twice as long each time, at most
    DELAY_LIMIT_S. A pair is forgotten FORGOTTEN_S after its last failure, and when it logs in.
-3. A secret that was wrong a moment ago is wrong at once, and not counted again: an agent with an old psk, or a program
-   that repeats itself, neither takes time nor delays the pair.
+3. A secret that was wrong a moment ago is refused at once, and not counted again: an agent with an old psk, or a
+   program that repeats itself, neither takes time nor delays the pair.
 4. A mirror that gives the psk it logged in with before is never delayed, and comes first in the queue. The proof of
    that is in the database, so this holds after a restart, too. A psk is random, so nobody guesses it; a user's password
    may be guessable, and is delayed in any case.

@@ -1,6 +1,6 @@
 """Defines distribution versions: what packages are built for, such as `precise`, `fedora41` or `opensuse-leap15`.
 
-1. What is not given stays as it is. A new one needs a type; the rest follows from its name where it can.
+1. Values that are not given stay as they are. A new one needs a type; the rest follows from its name where possible.
 2. Release names are how versions of packages name the release: `fc41` in `1.0-3.fc41`. A package that names a release
    goes to its distribution version only.
 3. One that is in use can't be removed, nor get another type.

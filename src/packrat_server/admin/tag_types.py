@@ -1,8 +1,8 @@
 """Defines tags: which tags each requires, and whether it needs a change control id.
 
-1. What is not given stays as it is. A new tag requires nothing and needs no change control id.
+1. Values that are not given stay as they are. A new tag requires nothing and needs no change control id.
 2. Tags never require each other in a circle.
-3. What files have keeps: a stricter rule applies to the files that are tagged from now on.
+3. Files keep the tags that they have: a stricter rule applies to files that are tagged from now on.
 4. A tag that is in use can't be removed.
 """
 

@@ -7,7 +7,7 @@
    and answered. The others wait; the network holds what their clients send.
 4. Polls: after a change, LOOKERS look at a time for what changed for them.
 5. Tokens that a thread looks up: IDENTIFIED_AT_ONCE at a time. STRANGERS_PER_ADDRESS of an address wait for that, so
-   that whoever sends made-up tokens keeps the threads from nobody.
+   that a caller with made-up tokens can't occupy all threads.
 6. Bundles of files: BUNDLERS threads look for or read files at a time.
 
 What is beyond 1, 2 and 5 is answered with 429 before its body is read.

@@ -6,7 +6,7 @@
 1. Files come in the order in which they were asked for. `looked_at` is how many of those the answer speaks of; the
    client asks again for the others.
 2. A file that is larger than FILE_BYTES, can't be read, is gone, or is hidden from the caller is left out. The client
-   asks for it alone, and is told the reason then.
+   asks for it alone, and then gets the reason.
 3. Who calls, and which files that caller may see, is read for each answer, in one view of the database, as it is
    for the download of a single file.
 4. The answer is read and sent in parts of at most FILE_BYTES, so that for a client who reads slowly the server holds no

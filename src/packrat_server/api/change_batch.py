@@ -101,7 +101,7 @@ class ChangeBatch:
     def _written(self, waiter: Waiter) -> tuple[bytes, bytes] | None:
         if waiter.mirror in self._mirrors:
             return None
-        # A waiter that knows some of the entries already is told of them again, which does no harm.
+        # A waiter that knows some of the entries already hears of them again, which does no harm.
         key = (self._repos & waiter.repos, waiter.with_records, waiter.only_touched)
         if key not in self._answers:
             text = self._write(key[0], self.records.get(waiter.only_touched, {}) if waiter.with_records else None)

@@ -1,11 +1,11 @@
-"""Reads the journal once for all who wait for a change, and wakes those whom a change concerns.
+"""Reads the journal once for all waiting requests, and wakes those that a change concerns.
 
-1. Who waits gives the repositories, and the mirror, whose changes it waits for, and the last entry of the journal that
+1. A waiter names the repositories, and the mirror, whose changes it waits for, and the last entry of the journal that
    it knows. It must know at least as much as the notifier has read.
-2. Whoever writes rings with `notify`. One thread then reads all new entries of the journal, and in the same transaction
-   what those who are concerned need: whether their sessions go on, and the records of the changed packages. Nobody else
-   is woken, and nobody reads again.
-3. Whoever came while the thread was reading, and may be concerned, is woken to look into the database itself.
+2. A writer calls `notify`. One thread then reads all new entries of the journal, and in the same transaction what the
+   waiters concerned need: whether their sessions go on, and the records of the changed packages. No other is woken, and
+   none reads again.
+3. A waiter that came while the thread was reading, and may be concerned, is woken to look into the database itself.
 4. The repositories of a mirror are remembered from one question to the next, until the journal says that the mirror has
    changed. So a mirror that asks again from the newest position begins to wait without a look into the database.
 """
@@ -57,7 +57,7 @@ class ChangeNotifier:
         self._newest = _UNKNOWN
         self._reported = ""
         self.closed = False
-        """The server is about to stop: nobody waits any longer."""
+        """The server is about to stop: no waiter waits any longer."""
 
     def notify(self, newest_id: int | None = None) -> None:
         """Say that something was written; newest_id: the last entry of the journal, where that is known."""
@@ -234,7 +234,7 @@ class ChangeNotifier:
             self._ring(None)
 
     def _read(self, known: Position) -> _Read | Position:
-        """Read the entries after those that are known; gives the newest position where nobody is to be told of them."""
+        """Read the entries after those that are known; gives the newest position if they concern no waiter."""
         with reading(self._engine) as connection:
             # From the last known one on, which tells whether this is still the same journal.
             last, *entries = read_entries(connection, known.id - 1, _ENTRIES_AT_ONCE + 1) or [_NO_ENTRY]
@@ -253,7 +253,7 @@ class ChangeNotifier:
 
 
 class _Waiting:
-    """Who waits, by what they wait for; a thread asks for those whom a change concerns."""
+    """The waiters, by what they wait for; a thread asks for those that a change concerns."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -282,7 +282,7 @@ class _Waiting:
             return list(self._all)
 
     def concerned(self, entries: Iterable[Entry]) -> set[Waiter]:
-        """Find those whom entries of the journal concern that they do not know yet."""
+        """Find the waiters that entries of the journal concern and that do not know these entries yet."""
         found: set[Waiter] = set()
         with self._lock:
             for entry in entries:
@@ -309,7 +309,7 @@ def _read_records(
     for entry in entries:
         if entry.repo in wanted and entry.repo is not None and entry.package is not None:
             changes.setdefault(entry.repo, []).append((entry.package, entry.file))
-    # Whoever has a repository may see all that is read of it.
+    # A mirror that has a repository may see all that is read of it.
     return {
         repo: read_repo_records(connection, READER, repo, group_touched(changed), only_touched=only_touched)
         for repo, changed in changes.items()

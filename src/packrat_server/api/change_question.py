@@ -22,7 +22,7 @@ from packrat_server.store.journal import ChangesSince, Touched, read_since, read
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What changed since a position, as it was found, and as the mirror is told of it."""
+    """What changed since a position, as it was found, and as the mirror gets it."""
 
     since: ChangesSince
     told: dict[str, Any]

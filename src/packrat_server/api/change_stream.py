@@ -35,7 +35,7 @@ Write = Callable[[bytes], bool]
 
 @dataclass(eq=False, slots=True, kw_only=True)
 class Listener(Waiter):
-    """Somebody who is told of one change after the other, until `woken` is completed.
+    """A waiter that hears of one change after the other, until `woken` is completed.
 
     Attributes:
         position: What the mirror knows.

@@ -1,10 +1,10 @@
 """Gives the records of the files of changed packages, so that a mirror has no further question for a small change.
 
 A mirror gets the same from the filters `repo` (or `kept`) of PackageFile and from GET. What is given here was read in
-the transaction that found the change. Where there is much to tell, nothing is told of that repository: the mirror asks.
+the transaction that found the change. If a change is too large, the answer leaves the repository out: the mirror asks.
 
-Who wants only the files that the change touched gets no others of these packages, and the URIs of all that it touched:
-one without a record is gone. Where the journal does not name the files, or in the repository one file makes way for
+A mirror that wants only the files that the change touched gets the records of these alone, and all their URIs: one
+without a record is gone. Where the journal does not name the files, or in the repository one file makes way for
 another, such a mirror gets all files, too.
 """
 

@@ -14,8 +14,8 @@ T = TypeVar("T")
 async def run_to_end(work: Callable[P, T], *args: P.args, **more: P.kwargs) -> T:
     """Run work in a thread, and wait for its end even if the caller is cancelled.
 
-    Nobody can stop a thread. If the caller went on without it, its place in the pool would count as free, and callers
-    who hang up could make any number of threads.
+    A thread can't be stopped. If the caller went on without it, its place in the pool would count as free, and callers
+    who hang up could start any number of threads.
 
     Args:
         work: The work.

@@ -35,7 +35,7 @@ def parse_json(body: bytes | bytearray) -> Any:
     try:
         return json.loads(text)
     except RecursionError:
-        raise ValueError(f"more than {DEPTH_LIMIT} arrays and objects in one another") from None
+        raise ValueError(f"more than {DEPTH_LIMIT} nested arrays and objects") from None
 
 
 def _is_plain(text: str) -> bool:
@@ -58,7 +58,7 @@ def _check_bounds(text: str) -> None:
             case _:
                 strings += 1
         if depth > DEPTH_LIMIT:
-            raise ValueError(f"more than {DEPTH_LIMIT} arrays and objects in one another")
+            raise ValueError(f"more than {DEPTH_LIMIT} nested arrays and objects")
         # Valid JSON has two strings a value at most, a key and a text; with more there is an error anyway.
         if values > VALUES_LIMIT or strings > 2 * VALUES_LIMIT:
             raise ValueError(f"more than {VALUES_LIMIT} values")

@@ -1,8 +1,8 @@
 """Answers /health and /metrics, for those who watch the server.
 
 1. /health is open to everybody: 200 and `ok` where the database answers, else 503. It names nothing.
-2. /metrics names mirrors, so it is answered to the addresses of `metrics_from` alone. A request that came through a
-   proxy that is not trusted is not from the proxy's address: nobody knows where it is from.
+2. /metrics names mirrors, so it is answered to the addresses of `metrics_from` alone. A request through a proxy that
+   is not trusted is refused, even if the proxy's own address is among them: it may come from anywhere.
 
 Source: Prometheus, "Exposition formats".
 """

@@ -205,7 +205,7 @@ async def _call(request: CinpRequest, call: Call) -> CinpResponse:
     try:
         arguments = read_arguments(action.parameters, request.data)
     except CinpError:
-        # That there is no such object is told first.
+        # A missing object is the first thing to report.
         if finds_itself:
             await run_to_end(_read, request, model, call.caller, call.context)
         raise
@@ -230,8 +230,8 @@ def _finds_itself(request: CinpRequest, caller: Caller) -> bool:
 
     Users see all package files, so nobody else has to look.
     """
-    one = request.ids is not None and len(request.ids) == 1 and caller.role != Role.MIRROR
-    return one and request.model is not None and _short(request.model.path) == "Package/PackageFile"
+    is_of_one_file = request.ids is not None and len(request.ids) == 1 and caller.role != Role.MIRROR
+    return is_of_one_file and request.model is not None and _short(request.model.path) == "Package/PackageFile"
 
 
 def _create(request: CinpRequest, model: Model, call: Call) -> CinpResponse:
@@ -241,7 +241,7 @@ def _create(request: CinpRequest, model: Model, call: Call) -> CinpResponse:
     if not isinstance(name, str) or len(name) > 200 or not _PACKAGE_NAME.fullmatch(name):
         raise CinpError(400, {"name": ["Invalid"]})
     if any(count < KEPT[key] for key, count in counts.items()) and not may_call(call.caller, "UPDATE", _PACKAGE):
-        # Whoever may not change how many files stay makes no package that keeps fewer.
+        # A caller that may not lower the counts of a package may not make one with lower counts, either.
         raise CinpError(403, "Not Authorized")
     try:
         with writing(call.context.engine) as connection:

@@ -69,7 +69,7 @@ def change_files(session: dict[str, Any], names: Sequence[str], change: FileChan
         attempts = Attempts(names)
         for name in names:
             with attempts.attempt(name):
-                # A URI needs no look at the record, unless nothing shall be changed.
+                # For a URI the record is read only in a dry run.
                 is_uri = name.startswith("/api/") and not consent.dry_run
                 records = {name: {}} if is_uri else found.get(name) or await uploader.catalog.files(name)
                 await _change_all(uploader, name, records, change, consent)
@@ -129,7 +129,7 @@ async def _change_all(uploader: Uploader, name: str, records: Records, change: F
                 await _show_dry_run(uploader, uri, record, name, change)
             else:
                 await change.carry_out(uploader, uri, name)
-                # Of a URI, no record was read.
+                # For a URI, no record was read.
                 note = change.needless(record) if change.needless is not None and record else ""
                 if note:
                     report(uri, name, [note])

@@ -1,8 +1,8 @@
 """Asks before a command takes something away from clients.
 
 1. `--dry-run` shows what would change, and changes nothing.
-2. What takes something away is told first. On a terminal the command asks; elsewhere it refuses, and names `--yes`.
-3. Nobody holds up other writers while a question is open: the change is undone, and made again after the answer. If
+2. The command first says what clients would lose. On a terminal it then asks; elsewhere it refuses, and names `--yes`.
+3. An open question never blocks other writers: the change is undone, and made again after the answer. If
    somebody else changed the same thing before the answer, the command ends without a change.
 """
 

@@ -55,7 +55,7 @@ from packrat_server.serving.running import serve
     envvar="PACKRAT_METRICS_FROM",
     show_envvar=True,
     metavar="ADDRESS,…",
-    help="Addresses or networks that may read /metrics, which name the mirrors. /health is open to everybody.",
+    help="Addresses or networks that may read /metrics, which names the mirrors. /health is open to everybody.",
 )
 def serve_command(
     data: Path,

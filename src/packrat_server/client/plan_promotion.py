@@ -35,7 +35,7 @@ def plan_promotion(record: Mapping[str, Any], tag: str, tags: Tags, change_contr
 
     Args:
         record: The record of the file.
-        tag: The tag that it shall have.
+        tag: The tag that it is promoted to.
         tags: All tags of the server, as `tagMap` gives them.
         change_control_id: What permits the change; None or empty where nothing does.
 

@@ -320,7 +320,7 @@ async def signed_in(url: str, user: str, password: str, ca_file: Path | None = N
 
 
 async def _log_out(client: CinpClient) -> None:
-    """End the session. Nothing depends on it, so nobody hears that it failed, or waits for it for long."""
+    """End the session. Nothing depends on it, so a failure is not reported, and the wait for it is short."""
     with suppress(PackratError, TimeoutError):
         async with asyncio.timeout(_LOGOUT_S):
             await client.logout(f"{_ROOT}Auth/User(logout)")

@@ -19,7 +19,8 @@ from sqlalchemy import Column, ColumnElement, Connection, Row, Select, and_, exi
 
 from packrat_server.promotion.known_names import check_known
 from packrat_server.promotion.wanted_files import listed_files
-from packrat_server.store.tables import package_file_tags, package_files, repo_distro_versions, repos
+from packrat_server.store.membership import FILES_IN_REPOS
+from packrat_server.store.tables import package_file_tags, package_files, repos
 from packrat_server.store.text import is_storable, write_moment
 
 Record = dict[str, Any]
@@ -173,11 +174,7 @@ def _describe(row: Row[Any], tags: Sequence[str]) -> Record:
 def _offering(connection: Connection, row: Row[Any]) -> list[str]:
     """The repositories that offer a file."""
     candidates = (
-        select(repos.c.name)
-        .join(repo_distro_versions, repo_distro_versions.c.repo == repos.c.name)
-        .join(package_file_tags, package_file_tags.c.tag == repos.c.tag)
-        .where(package_file_tags.c.package_file == row.id, repo_distro_versions.c.distro_version == row.distro_version)
-        .order_by(repos.c.name)
+        select(repos.c.name).select_from(FILES_IN_REPOS).where(package_files.c.id == row.id).order_by(repos.c.name)
     )
     offering = []
     for repo in connection.execute(candidates).scalars().all():

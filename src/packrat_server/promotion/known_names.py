@@ -1,4 +1,4 @@
-"""Checks that the names in a question exist, so that a misspelt one does not look like one that nothing fits.
+"""Checks that the names in a question exist, so that a misspelled name does not look like one without files.
 
 Usage:
 
@@ -60,7 +60,7 @@ def is_tag(connection: Connection, field: str, name: str) -> bool:
         name: The name.
 
     Returns:
-        True for a tag, also where a repository has the same name; False for a repository.
+        True for a tag, even if a repository has the same name; False for a repository.
 
     Raises:
         NoSuchName: It is neither.

@@ -58,7 +58,7 @@ def find_release(version: str, kind: str, known: Iterable[str]) -> str | None:
     Args:
         version: The version of the package.
         kind: Its type; packages of other types don't say for certain which release they are for.
-        known: All release names of the server: who defines `xyz1` also means that `xyz2` is a release.
+        known: All release names of the server: if it has `xyz1`, `xyz2` counts as a release, too.
     """
     if kind != "rpm":
         return None

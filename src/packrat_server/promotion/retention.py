@@ -12,14 +12,8 @@ from packrat_server.promotion.package_files import delete_file
 from packrat_server.promotion.rules import MARKS, Mark
 from packrat_server.store.database import reading, writing
 from packrat_server.store.events import Author, Via
-from packrat_server.store.tables import (
-    mirror_repos,
-    package_file_tags,
-    package_files,
-    packages,
-    repo_distro_versions,
-    repos,
-)
+from packrat_server.store.membership import FILES_IN_REPOS
+from packrat_server.store.tables import mirror_repos, package_files, packages, repos
 
 
 def delete_surplus(engine: Engine) -> int:
@@ -85,13 +79,6 @@ def _listed_python_files() -> Select[tuple[int]]:
     """The Python files that a repository of a mirror lists, marked as yanked or not."""
     return (
         select(package_files.c.id)
-        .join(package_file_tags, package_file_tags.c.package_file == package_files.c.id)
-        .join(repos, repos.c.tag == package_file_tags.c.tag)
-        .join(
-            repo_distro_versions,
-            (repo_distro_versions.c.repo == repos.c.name)
-            & (repo_distro_versions.c.distro_version == package_files.c.distro_version),
-        )
-        .join(mirror_repos, mirror_repos.c.repo == repos.c.name)
+        .select_from(FILES_IN_REPOS.join(mirror_repos, mirror_repos.c.repo == repos.c.name))
         .where(package_files.c.type == "python")
     )

@@ -6,14 +6,9 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, select
 
 from packrat_server.promotion.wanted_files import listed_files
+from packrat_server.store.membership import FILES_IN_REPOS
 from packrat_server.store.reports import Publication, find_publication
-from packrat_server.store.tables import (
-    mirror_repos,
-    package_file_tags,
-    package_files,
-    repo_distro_versions,
-    repos,
-)
+from packrat_server.store.tables import mirror_repos, package_files, repos
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +34,7 @@ def find_whereabouts(connection: Connection, file_name: str) -> Iterator[Whereab
     """Find the repositories of mirrors that offer the files of a name, and which mirrors have published them."""
     listed = (
         select(package_files.c.id, package_files.c.package, package_files.c.distro_version, repos.c.name)
-        .join(package_file_tags, package_file_tags.c.package_file == package_files.c.id)
-        .join(repos, repos.c.tag == package_file_tags.c.tag)
-        .join(
-            repo_distro_versions,
-            (repo_distro_versions.c.repo == repos.c.name)
-            & (repo_distro_versions.c.distro_version == package_files.c.distro_version),
-        )
+        .select_from(FILES_IN_REPOS)
         .where(package_files.c.file_name == file_name)
         .order_by(repos.c.name, package_files.c.id)
     )

@@ -22,7 +22,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from packrat_core.addresses import name_network
-from packrat_core.aio.connection_bounds import count_unread
+from packrat_core.aio.connection_bounds import Unread, find_crowd
 from packrat_core.aio.malformed import log_malformed
 from packrat_core.aio.open_connections import OpenConnections
 from packrat_server.api.addresses import Peer, TrustedProxies
@@ -75,11 +75,7 @@ class ServerConnections(OpenConnections["LimitedConnection"]):
             connection for connection in self._open if connection.phase() != Phase.ANSWER and connection is not newest
         ]
         strangers = [connection for connection in waiting if not connection.peer.is_known]
-        by_host: dict[str, list[LimitedConnection]] = {}
-        for connection in strangers or waiting:
-            by_host.setdefault(name_network(connection.peer.host), []).append(connection)
-        # `max` takes the first of several that are equal, so the one with the oldest connection.
-        crowd = max(by_host.values(), key=len, default=[newest])
+        crowd = find_crowd(strangers or waiting, lambda connection: name_network(connection.peer.host)) or [newest]
         # In a flood of strangers, several at once: looking at all connections for each new one would take too long.
         return crowd[: max(1, self._limit // _REPLACED_PART) if strangers else 1]
 
@@ -97,8 +93,7 @@ class LimitedConnection(H11Protocol):
         self._counted: tuple[Phase, Any] = (Phase.HEAD, None)
         self._counted_s = 0.0
         self._received = 0
-        self._unread = 0
-        self._stalled_s = 0.0
+        self._unread = Unread()
 
     async def _run(self, scope: Any, receive: Any, send: Any) -> None:
         scope["state"]["peer"] = self.peer
@@ -168,7 +163,7 @@ class LimitedConnection(H11Protocol):
             self._counted_s, self._received = 0.0, 0
         elif not self._is_held_up_by_server(phase):
             self._counted_s += passed_s
-        if self._is_overdue(phase) or self._is_stalled(passed_s):
+        if self._is_overdue(phase) or self._unread.count(self.transport, passed_s) >= STALLED_S:
             self.end()
 
     def _is_held_up_by_server(self, phase: Phase) -> bool:
@@ -187,10 +182,3 @@ class LimitedConnection(H11Protocol):
                 return self._counted_s >= (KNOWN_IDLE_S if self.peer.is_known else STRANGER_IDLE_S)
             case _:
                 return False
-
-    def _is_stalled(self, passed_s: float) -> bool:
-        """Whether the client reads nothing of the answer."""
-        unread = count_unread(self.transport)
-        self._stalled_s = self._stalled_s + passed_s if unread and unread == self._unread else 0.0
-        self._unread = unread
-        return self._stalled_s >= STALLED_S

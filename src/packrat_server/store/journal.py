@@ -210,7 +210,7 @@ def group_touched(changes: Iterable[tuple[str, int | None]]) -> Touched:
     touched: dict[str, set[int] | None] = {}
     for package, file in changes:
         known = touched.setdefault(package, set())
-        # Of one change it is not known which file it touched: then of none.
+        # If one change doesn't name its file, the list of touched files is not complete.
         if file is None or known is None:
             touched[package] = None
         else:

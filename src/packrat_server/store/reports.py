@@ -1,8 +1,8 @@
-"""Keeps what each mirror says that it has published: the position that the index of a repository stands for.
+"""Keeps what each mirror reports as published: for each repository, the position up to which its index is complete.
 
 1. A mirror reports after a sync of a repository that left nothing undone. The last report of each repository is kept.
-2. When a repository changes for a mirror, what the mirror reported of it counts no more, nor does a report that is on
-   its way: a row without a digest stands for the position that the next report must have reached.
+2. When a repository changes for a mirror, its last report of it no longer counts, and neither does a report that is on
+   its way: a row without a digest has the position that the next report must have reached.
 3. Where the journal does not go back to a report, nobody knows what changed since.
 """
 

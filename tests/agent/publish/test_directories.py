@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from packrat_agent.publish.directories import OpenDirectories
 from packrat_core.errors import DiskError
 from packrat_core.fs.links import ensure_directory
+from support.audited import audited
 from support.descriptors import open_below
 from support.small_disk import small_disk
 
@@ -83,23 +84,16 @@ def test_what_was_there_is_not_new(tmp_path: Path) -> None:
         assert not way.is_new
 
 
-def test_from_one_to_the_next_only_the_last_name_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    opened: list[str] = []
-    open_one = os.open
-
-    def note(path: str, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
-        opened.append(path)
-        return open_one(path, flags, mode, dir_fd=dir_fd)
-
+def test_from_one_to_the_next_only_the_last_name_is_opened(tmp_path: Path) -> None:
     with OpenDirectories(tmp_path) as way:
         way.enter("a/b/first")
-        monkeypatch.setattr(os, "open", note)
-        way.enter("a/b/second")
-        way.find(["a", "b", "first"])
-        way.enter("a/b/first")
-        assert opened == ["second", "first"]
-        way.find(["a", "b"])
-        assert opened == ["second", "first"]
+        with audited("open") as opened:
+            way.enter("a/b/second")
+            way.find(["a", "b", "first"])
+            way.enter("a/b/first")
+            assert [path for path, *_ in opened] == ["second", "first"]
+            way.find(["a", "b"])
+            assert len(opened) == 2
 
 
 def test_a_link_that_takes_the_place_of_a_directory_meanwhile_is_not_followed(tmp_path: Path) -> None:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from packrat_agent.publish import gc
 from packrat_agent.publish.claim import refuse_unmanaged
 from packrat_agent.publish.gc import collect_garbage, open_up, remove_empty_directories, unlock
 from packrat_core.errors import NotOurs
+from support.audited import audited
 from support.remembered import damaged_paths, put_file, scan_all
 
 only_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a filesystem")
@@ -31,23 +31,15 @@ def mounted(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
         subprocess.run(["umount", root / "repo/disk"], check=True)
 
 
-def test_the_mounts_are_read_once_for_all_files_that_are_opened_up(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    reads: list[Path] = []
-
-    def note_read(root: Path) -> frozenset[str]:
-        reads.append(root)
-        return frozenset()
-
-    monkeypatch.setattr(gc, "mounts_below", note_read)
+def test_the_mounts_are_read_once_for_all_files_that_are_opened_up(tmp_path: Path) -> None:
     paths = [f"repo/{number}" for number in range(9)]
     for path in paths:
         put_file(tmp_path, path, b"x")
         (tmp_path / path).chmod(0o600)
-    assert open_up(tmp_path, paths) == []
+    with audited("open") as opened:
+        assert open_up(tmp_path, paths) == []
     assert {(tmp_path / path).stat().st_mode & 0o777 for path in paths} == {0o644}
-    assert reads == [tmp_path]
+    assert [str(path) for path, *_ in opened].count("/proc/self/mountinfo") == 1
 
 
 @only_root

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -54,14 +55,18 @@ def test_links_to_a_server_elsewhere_protect_nothing(tmp_path: Path) -> None:
 
 @only_root
 @pytest.mark.parametrize(("uid", "is_believed"), [(0, True), (12345, True), (12346, False)])
-def test_root_believes_it_of_everybody_and_others_of_themselves(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uid: int, *, is_believed: bool
-) -> None:
-    data = make_server_data(tmp_path / "data")
-    for path in (data, data / "files", data / "incoming", data / "packrat.db"):
-        os.chown(path, 12345, 12345)
-    monkeypatch.setattr(os, "geteuid", lambda: uid)
-    assert is_server_data(str(data)) is is_believed
+def test_root_believes_it_of_everybody_and_others_of_themselves(uid: int, *, is_believed: bool) -> None:
+    # Other users can't go through pytest's own directories.
+    with TemporaryDirectory() as top:
+        data = make_server_data(Path(top) / "data")
+        for path in (data, data / "files", data / "incoming", data / "packrat.db"):
+            os.chown(path, 12345, 12345)
+        Path(top).chmod(0o755)
+        os.seteuid(uid)
+        try:
+            assert is_server_data(str(data)) is is_believed
+        finally:
+            os.seteuid(0)
 
 
 def test_it_is_no_root_dir_marked_or_not(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 from packrat_agent.sync.shared_downloads import SharedDownloads
 from packrat_core.errors import DiskError
 from support.bundle_server import Opened, in_staging, make, run, sha256s
+from support.small_disk import small_disk
 
 
 @pytest.mark.parametrize("ending", ["", ".part"])
@@ -34,19 +35,15 @@ def test_nothing_is_written_through_what_somebody_puts_into_the_way(tmp_path: Pa
     assert server.alone == ([] if ending else [placements[5].file.uri])
 
 
-def test_a_disk_that_takes_nothing_ends_the_fetch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a filesystem")
+def test_a_disk_without_room_for_another_file_ends_the_fetch(tmp_path: Path) -> None:
     placements, server = make(50)
-    real = os.open
-
-    def refuse(path: str, flags: int, *more: int, **others: int) -> int:
-        if flags & os.O_CREAT:
-            raise OSError(28, "No space left on device", path)
-        return real(path, flags, *more, **others)
-
     downloads = SharedDownloads(4)
-    monkeypatch.setattr(os, "open", refuse)
-    with pytest.raises(DiskError, match="No space left"):
-        run(server, tmp_path, placements, downloads=downloads)
+    # One for the root, one for the staging directory, and one for each of three files.
+    with small_disk(tmp_path / "disk", "1m", inodes=5) as disk:
+        with pytest.raises(DiskError, match="No space left"):
+            run(server, disk, placements, downloads=downloads)
+        assert len(in_staging(disk)) == 3
     assert not downloads.in_flight
 
 

@@ -23,7 +23,7 @@ class Named:
 def write_htaccess(named: Iterable[Named]) -> bytes:
     """Write one block for each file; tags and digests can't contain Apache's wildcards, so they need no escaping."""
     return "".join(
-        f'<Files "{one.name}">\nForceType {_TYPE_OF[one.end]}\n'
-        f'Header set Docker-Content-Digest "{one.digest}"\n</Files>\n'
-        for one in named
+        f'<Files "{manifest.name}">\nForceType {_TYPE_OF[manifest.end]}\n'
+        f'Header set Docker-Content-Digest "{manifest.digest}"\n</Files>\n'
+        for manifest in named
     ).encode()

@@ -1,7 +1,7 @@
 """Renders the files that lead to one image's manifests: tags, types and digests, referrers, signatures.
 
-What the last render made of a tag or a manifest is reused while that stays the same. Of a change, the tags that it
-touches are looked at, and the manifests to which they lead, or led; the publication tells which of its files differ.
+What the last render made of a tag or a manifest is reused while that stays the same. A change looks at the tags that
+it touches, and at the manifests to which they lead, or led; the publication tells which of its files differ.
 
 Source: OCI Distribution Specification 1.1, "Pulling manifests" and "Listing Referrers".
 """

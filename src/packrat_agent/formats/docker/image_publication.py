@@ -118,6 +118,7 @@ def compare(files: ImageFiles, last: ImageFiles, identity: str, changed: Set[str
     content: list[File] = []
     gone_content: set[str] = set()
     manifests, manifests_before = files.manifests, last.manifests
+    # A manifest whose signatures or references changed has other files; one that did not change is the same object.
     for digest in sorted(manifests_before.keys() | manifests.keys() if digests is None else digests):
         before, now = manifests_before.get(digest), manifests.get(digest)
         if before is not now:

@@ -92,7 +92,7 @@ def _in_order(
     coming = sorted((tag for tag in new - derived if tag in files), key=version_order)
     highest = next((tag for tag in reversed(known) if tag in files and tag not in elsewhere), None)
     if not coming or highest is None or version_order(highest) < version_order(coming[0]):
-        # So it is with most new versions: nothing else moves.
+        # True of most new versions: nothing else moves.
         for tag in (*coming, *derived):
             files[tag] = files.pop(tag)
         return files

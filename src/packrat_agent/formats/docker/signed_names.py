@@ -5,9 +5,9 @@ in between, it still needs the signature of that tag. The rules:
 
 1. A name that left a manifest stays signed for as long as withdrawn files stay.
 2. A name keeps its place among the signatures of its manifest, since clients read these one after the other.
-3. Where a name goes at last, a new one takes its place, or else the last one: a name that stays never moves towards the
+3. When a name finally goes, a new one takes its place, or else the last one: a name that stays never moves towards the
    end, and nothing takes a place that it left, so a client that reads on never misses it.
-4. What left a manifest that is withdrawn itself is remembered, too: the manifest may come back.
+4. Names that left a manifest which is itself withdrawn are remembered, too: the manifest may come back.
 """
 
 import json

@@ -35,7 +35,7 @@ def place_file(repo: Repo, file: PackageFile) -> str:
     """
     if file.kind in _TYPE_OF_FILES:
         other = _TYPE_OF_FILES[file.kind]
-        raise Refused(f"a {file.kind} file called {file.file_name} belongs into a repository of type {other}")
+        raise Refused(f"a {file.kind} file called {file.file_name} belongs in a repository of type {other}")
     version_of(repo, file)
     if file.package in _RESERVED:
         raise Refused(f"a package can't be called {file.package}: the repository has a file or directory of that name")

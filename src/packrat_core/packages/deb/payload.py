@@ -56,7 +56,7 @@ def check_payload(file: BinaryIO) -> None:
 def _check_control_member(reader: TarReader, member: TarMember) -> None:
     if member.kind is TarKind.DIRECTORY:
         if member.name != ".":
-            raise Refused(f"it has a directory {member.name[:_SHOWN_LIMIT]!r}, at which dpkg ends")
+            raise Refused(f"it has a directory {member.name[:_SHOWN_LIMIT]!r}, at which dpkg fails")
         return
     _check_name(member.name, FILE_NAME_BYTES if "." in member.name else _CONTROL_NAME_BYTES)
     if member.name in ("conffiles", "triggers") and member.is_file:

@@ -1,4 +1,4 @@
-"""Tells image archives from other tar files, also where they are damaged.
+"""Tells image archives from other tar files, even if they are damaged.
 
 Source: OCI Image Layout Specification 1.1; the archives of docker 1.10 to 28.
 """

@@ -307,5 +307,5 @@ def _read_blob(archive: ImageArchive, descriptor: Descriptor) -> bytes:
         raise _Lacking(f"{descriptor.digest} is not in the archive")
     data = archive.read(name, MANIFEST_LIMIT)
     if len(data) != descriptor.size or digest_of(data) != descriptor.digest:
-        raise Refused(f"the bytes of {descriptor.digest} in it are others")
+        raise Refused(f"its {descriptor.digest} has other bytes than its digest says")
     return data

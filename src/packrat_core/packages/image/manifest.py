@@ -145,7 +145,7 @@ def read_manifest(data: bytes, described_as: str) -> Manifest:
         raise Refused("its manifest is not of schema version 2")
     if end in _INDEX_ENDS:
         # Clients that do not check the type could read such a file as something else (CVE-2021-41190). containerd
-        # refuses it also where the value is null.
+        # refuses it even if the value is null.
         if "layers" in record or "config" in record:
             raise Refused("its manifest is an index and an image at once")
         return Manifest(end, read_descriptors(record.get("manifests"), "list of manifests"), None, (), subject)

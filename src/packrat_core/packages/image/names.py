@@ -54,7 +54,7 @@ def check_tag(version: str) -> str:
     """
     if not _TAG.fullmatch(version):
         raise Refused(
-            f"its version {version[:200]!r} can't be a tag: up to 128 letters, digits, _ . -, no . or - at first"
+            f"its version {version[:200]!r} can't be a tag: up to 128 letters, digits, _ . -, the first not . or -"
         )
     return version
 

@@ -86,7 +86,7 @@ def split_sdist_name(file_name: str, project: str) -> tuple[str, Version]:
 
     Raises:
         InvalidSdistFilename: it is not the name of a source distribution.
-        InvalidVersion: the version is none by PEP 440.
+        InvalidVersion: it is not a version by PEP 440.
     """
     ending = next((ending for ending in SDIST_ENDINGS if file_name.endswith(ending)), None)
     if ending is None:

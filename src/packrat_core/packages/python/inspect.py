@@ -139,7 +139,7 @@ def _from_tar(file: BinaryIO) -> Distribution:
         if not _SDIST_METADATA.fullmatch(member.name):
             continue
         if not member.is_file:
-            raise Refused(f"its {member.name} is a link or directory, no file")
+            raise Refused(f"its {member.name} is a link or directory, not a file")
         if found is not None:
             raise Refused("it has more than one PKG-INFO at its top")
         found = archive.read(METADATA_LIMIT)
@@ -214,7 +214,7 @@ def _check_info_directory(member: str, core: CoreMetadata) -> None:
     match = _WHEEL_METADATA.fullmatch(member)
     name = match[1].rpartition("-")[0] if match is not None else ""
     if normalize(name) != normalize(core.name):
-        raise Refused(f"its metadata stands in {member}, but is that of {core.name}")
+        raise Refused(f"its metadata is in {member}, but is that of {core.name}")
 
 
 def _sdist(content: bytes, top: str, ending: str) -> Distribution:

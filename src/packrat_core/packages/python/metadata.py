@@ -65,7 +65,7 @@ def read_version(text: str, where: str) -> Version:
             raise InvalidVersion
         return version_of(text)
     except (InvalidVersion, ValueError):
-        raise Refused(f"{where} has version {text[:60]!r}, which is none by PEP 440") from None
+        raise Refused(f"{where} has version {text[:60]!r}, which is not a version by PEP 440") from None
 
 
 def check_text(content: bytes) -> None:
@@ -92,7 +92,7 @@ def _fields(content: bytes) -> dict[bytes, bytes]:
     """
     fields: dict[bytes, bytes] = {}
     current = b""
-    # To the parser of email, by which pip reads, a carriage return ends a line also where no newline follows it.
+    # To the parser of email, which pip uses, a carriage return ends a line even without a newline behind it.
     text = content.replace(b"\r\n", b"\n").replace(b"\r", b"\n") if b"\r" in content else content
     for line in text.removeprefix(codecs.BOM_UTF8).split(b"\n"):
         if not line:

@@ -48,7 +48,7 @@ def are_names_usual(members: Sequence[ZipMember]) -> bool:
         while directory and directory not in directories:
             directories.add(directory)
             directory = directory.rpartition("/")[0]
-    # All names differ, also where case doesn't count, and no file has that of a directory.
+    # All names differ, even where case doesn't count, and no file has the name of a directory.
     different = set(joined.lower().split("\n")).union(map(str.lower, directories))
     return len(different) == len(names) + 1 + len(directories) and max(map(len, names), default=0) <= FILE_NAME_BYTES
 
@@ -83,7 +83,7 @@ def refuse_files_on_the_way(members: Iterable[ZipMember]) -> None:
         # Those above a known directory are known, too.
         while directory and directory not in directories:
             if directory in files:
-                raise Refused(f"its file {directory[:80]!r} stands on the way to {name[:80]!r}")
+                raise Refused(f"its file {directory[:80]!r} has the place of a directory above {name[:80]!r}")
             names.count(directory)
             directories.add(directory)
             directory = directory.rpartition("/")[0]

@@ -4,7 +4,7 @@ To install a project, pip reads the METADATA of its newest wheel first, and goes
 fit:
 
 1. What no client can parse is refused. pip since 24.1 and uv pass over such a file, but earlier releases of pip, as
-   Debian 12 has, end with an error, also where another version would do.
+   Debian 12 has, end with an error, even where another version would do.
 2. So is a marker that compares what can't be compared (`os_name ~= "x"`): every pip ends with an error.
 3. So is a number of more digits than Python converts: pip ends with an error where it compares that version.
 4. Versions that only earlier releases of pip can compare (`>=1.x`) are taken: all others pass over the file alone. So
@@ -104,8 +104,8 @@ def _check(text: str) -> None:
     except (UndefinedComparison, UndefinedEnvironmentName, ValueError):
         # ValueError: InvalidVersion, and what int() raises.
         raise Refused(
-            f"its METADATA has a Requires-Dist with a condition that ends pip: {text[:60]!r}; correct it and build the "
-            "wheel again"
+            f"its METADATA has a Requires-Dist with a condition at which pip fails: {text[:60]!r}; correct it and "
+            "build the wheel again"
         ) from None
 
 

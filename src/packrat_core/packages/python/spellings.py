@@ -23,7 +23,7 @@ def version_of(text: str) -> Version:
     """Parse a version.
 
     Raises:
-        InvalidVersion: it is none by PEP 440.
+        InvalidVersion: it is not one by PEP 440.
         ValueError: it has a number of more digits than Python converts.
     """
     return _version_of(text) if len(text) <= _LENGTH_LIMIT else Version(text)

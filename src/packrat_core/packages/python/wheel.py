@@ -1,4 +1,4 @@
-"""Checks the frame of a wheel: one that pip doesn't know ends it, also where an older version would do.
+"""Checks the frame of a wheel: pip stops at a frame that it doesn't know, even where an older version would do.
 
 1. A wheel has one directory called `.dist-info` at its top, with WHEEL and RECORD in it.
 2. Its WHEEL is in UTF-8, and of Wheel-Version 1 or 1.x, or of an earlier one.

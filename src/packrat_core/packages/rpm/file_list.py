@@ -2,7 +2,7 @@
 
 1. The header names an operating system, without which rpm reads no package.
 2. With the names of the files stand their directories, sizes, modes, owners and groups.
-3. What is told of each file is told as often as there are files.
+3. Each list that says something of every file has as many entries as there are files.
 4. rpm writes a file beside the place where it belongs, under a longer name, and renames it.
 
     check_files(walk(file).header)
@@ -55,9 +55,9 @@ def check_files(header: Header) -> None:
         return
     for tag in _NEEDED:
         if tag not in header.items:
-            raise Refused(f"its header is broken: it has names of files, but not tag {tag}, without which rpm ends")
+            raise Refused(f"its header is broken: it has names of files, but not tag {tag}, without which rpm fails")
     if FILE_SIZES not in header.items and FILE_LONG_SIZES not in header.items:
-        raise Refused("its header is broken: it has names of files, but not their sizes, without which rpm ends")
+        raise Refused("its header is broken: it has names of files, but not their sizes, without which rpm fails")
     for tag in _OF_EACH_FILE:
         item = header.items.get(tag)
         if item is not None and item.number != files.number:

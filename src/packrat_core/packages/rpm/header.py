@@ -202,7 +202,7 @@ def _items(blob: bytes, entries: int, size: int, name: str, *, first: int) -> di
     done = 0
     for tag, kind, offset, count in raw[first:]:
         if tag < _FIRST_TAG:
-            raise Refused(f"its {name} is broken: tag {tag} does not stand there")
+            raise Refused(f"its {name} is broken: tag {tag} is not there")
         limit = binary_limit if kind == BINARY else _COUNT_LIMIT
         if kind > I18N or not 0 < count <= limit or not done <= offset < size:
             raise Refused(f"its {name} is broken: tag {tag} has type {kind}, {count} values at {offset}")

@@ -181,7 +181,7 @@ def test_no_link_takes_the_place_of_another_package(tmp_path: Path) -> None:
     [
         ({"package": "other"}, "the server has it as package other"),
         ({"version": "1.2"}, "the server has it as version 1.2"),
-        ({"version": "new"}, "none by PEP 440"),
+        ({"version": "new"}, "not a version by PEP 440"),
         ({"file_name": "Zope.Thing-1.1-py3-none-any.whl"}, "its file name says zope-thing 1.1"),
         ({"file_name": "Zope.Thing-1.0.whl"}, "its file name can't be used"),
         ({"file_name": "Zope.Thing-1.0.zip"}, "inside it is a wheel"),

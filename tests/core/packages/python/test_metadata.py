@@ -17,7 +17,7 @@ from packrat_core.packages.python.metadata import read_metadata
         (b"Name: a\nName: b\nVersion: 1\n", "Name twice"),
         (b"Name: a/../b\nVersion: 1\n", "unusable Name"),
         (b"Name: \xff\nVersion: 1\n", "not UTF-8"),
-        (b"Name: a\nVersion: one\n", "none by PEP 440"),
+        (b"Name: a\nVersion: one\n", "not a version by PEP 440"),
         (b"Name: a\nVersion: 1" + b"0" * 5000 + b"\n", "unusable Version"),
         (b"Name: a\nVersion: 1\nRequires-Python: >=3\x00\n", "unusable Requires-Python"),
         (b"Name: a\nVersion: 1\nRequires-Python: >=3\n" + b" x\n" * 1_000_000, "Requires-Python of too many lines"),

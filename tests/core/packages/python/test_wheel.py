@@ -103,8 +103,8 @@ BROKEN: dict[str, tuple[Mapping[str, bytes | None], str]] = {
     "a file without a place": ({"tool-1.0.data/x": b""}, "a .data directory has only"),
     "a file like such a directory": ({"other.data": b""}, "a .data directory has only"),
     "a file with a long name": ({"tool/" + "é" * 128: b""}, "a name of more than 255 bytes"),
-    "a file on the way": ({"tool/a": b"", "tool/a/b/c": b""}, "'tool/a' stands on the way"),
-    "METADATA on the way": ({f"{_INFO}/METADATA/x": b""}, "METADATA' stands on the way"),
+    "a file on the way": ({"tool/a": b"", "tool/a/b/c": b""}, "'tool/a' has the place of a directory"),
+    "METADATA on the way": ({f"{_INFO}/METADATA/x": b""}, "METADATA' has the place of a directory"),
 }
 
 

@@ -1,4 +1,4 @@
-"""Has PostgreSQL's notification carry the id of the newest entry, so that who has read it need not ask for it.
+"""Has PostgreSQL's notification carry the id of the newest entry, so that a reader need not ask for it.
 
 On SQLite nothing changes.
 """
