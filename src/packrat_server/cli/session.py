@@ -106,7 +106,7 @@ def with_session(session: dict[str, Any], work: "Callable[[Uploader], Awaitable[
         ServerRefused: The server refuses the user or the work, or the session ended.
     """
     # Commands that may read the database instead don't wait for what speaks HTTP.
-    from packrat_core.cinp.responses import SessionEnded
+    from packrat_core.cinp.refusals import SessionEnded
     from packrat_server.client.uploader import signed_in
 
     password = _password(session["password_file"], session["user"])
