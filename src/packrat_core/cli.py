@@ -36,6 +36,9 @@ def tell_next(text: str, *, at_terminal: bool = False) -> None:
         click.echo(f"next: {text}", err=True)
 
 
+_PREPARE = f"{__name__}.prepare"
+
+
 @contextmanager
 def quick_import() -> Iterator[None]:
     """Import modules without garbage collection in between: nearly all objects that they make stay."""
@@ -77,9 +80,30 @@ class CommandInModule(click.Command):
     def make_context(self, *args: Any, **more: Any) -> click.Context:
         """Import the command, and read its options and arguments; the context is that of the command itself."""
         context = self.load().make_context(*args, **more)
-        if self._prepare is not None and not context.resilient_parsing:
-            self._prepare(context)
+        if isinstance(context.command, click.Group):
+            context.meta[_PREPARE] = self._prepare
+        else:
+            _be_prepared(context, self._prepare)
         return context
+
+
+class _InnerCommand(click.Command):
+    def make_context(self, *args: Any, **more: Any) -> click.Context:
+        context = super().make_context(*args, **more)
+        _be_prepared(context, context.meta.get(_PREPARE))
+        return context
+
+
+class InnerGroup(click.Group):
+    """A group within the group of a program; each of its commands is prepared as those of the program are."""
+
+    command_class = _InnerCommand
+
+
+def _be_prepared(context: click.Context, prepare: Callable[[click.Context], None] | None) -> None:
+    # A shell that completes a line reads its arguments, too, and nothing works then.
+    if prepare is not None and not context.resilient_parsing:
+        prepare(context)
 
 
 class GivenFile(click.Path):

@@ -53,7 +53,8 @@ def main(ctx: click.Context, config_path: Path, log_level: str) -> None:
 
 def _prepare(ctx: click.Context) -> None:
     """Set up the log, as the command wants it."""
-    root, command = ctx.find_root(), ctx.info_name
+    root = ctx.find_root()
+    command = root.invoked_subcommand
     if command in _READING_PACKAGES:
         from packrat_agent.cli.library_output import log_library_output
 

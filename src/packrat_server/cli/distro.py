@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from packrat_core.cli import tell_next
+from packrat_core.cli import InnerGroup, tell_next
 from packrat_core.packages.repository_types import FILE_TYPES
 from packrat_server.cli.consent import Consent, carry_out, with_consent
 from packrat_server.cli.data_option import data_option
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 
-@click.group("distro")
+@click.group("distro", cls=InnerGroup)
 def distro_group() -> None:
     """Distribution versions: what packages are built for, and the type of their files."""
 

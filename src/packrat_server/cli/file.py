@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from packrat_core.cli import tell_next
+from packrat_core.cli import InnerGroup, tell_next
 from packrat_core.errors import ConfigError
 from packrat_core.text import printable
 from packrat_server.cli.consent import Consent, carry_out, with_consent
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 
-@click.group("file")
+@click.group("file", cls=InnerGroup)
 def file_group() -> None:
     """Package files: what they are, which repositories offer them; deletes files."""
 

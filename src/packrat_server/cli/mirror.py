@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from packrat_core.cli import tell_next
+from packrat_core.cli import InnerGroup, tell_next
 from packrat_core.text import human_age
 from packrat_server.accounts.passwords import new_password
 from packrat_server.cli.consent import Consent, carry_out, with_consent
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from packrat_server.admin.record_change import Decide, RecordChange
 
 
-@click.group("mirror")
+@click.group("mirror", cls=InnerGroup)
 def mirror_group() -> None:
     """Mirrors: which repositories they build."""
 

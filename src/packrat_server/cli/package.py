@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from packrat_core.cli import Between
+from packrat_core.cli import Between, InnerGroup
 from packrat_core.errors import ConfigError
 from packrat_core.text import printable
 from packrat_server.cli.consent import Consent, carry_out, with_consent
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _COUNT = Between(0, 1_000_000)
 
 
-@click.group("package")
+@click.group("package", cls=InnerGroup)
 def package_group() -> None:
     """Packages: how many files they have, and how many of them are kept."""
 

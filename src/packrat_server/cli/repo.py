@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from packrat_core.cli import tell_next
+from packrat_core.cli import InnerGroup, tell_next
 from packrat_core.packages.repository_types import TYPE_NAMES
 from packrat_server.cli.consent import Consent, carry_out, with_consent
 from packrat_server.cli.data_option import data_option
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 
-@click.group("repo")
+@click.group("repo", cls=InnerGroup)
 def repo_group() -> None:
     """Repositories: which tag and distribution versions they take."""
 

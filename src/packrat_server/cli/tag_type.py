@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from packrat_core.cli import tell_next
+from packrat_core.cli import InnerGroup, tell_next
 from packrat_server.cli.consent import Consent, carry_out, with_consent
 from packrat_server.cli.data_option import data_option
 from packrat_server.cli.next_step import command_line
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 
-@click.group("tag-type")
+@click.group("tag-type", cls=InnerGroup)
 def tag_type_group() -> None:
     """Tags: which tags each requires, and whether it needs a change control id."""
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from packrat_core.cli import tell_next
+from packrat_core.cli import InnerGroup, tell_next
 from packrat_server.accounts.passwords import new_password
 from packrat_server.accounts.rights import USER_ROLES, Role
 from packrat_server.cli.consent import Consent, carry_out, with_consent
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from packrat_server.admin.record_change import Decide, RecordChange
 
 
-@click.group("user")
+@click.group("user", cls=InnerGroup)
 def user_group() -> None:
     """Users, their roles and rights."""
 
