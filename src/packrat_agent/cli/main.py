@@ -44,7 +44,7 @@ at work; 9 root_dir holds unmanaged files; 10 held back until confirmed; 12 done
     help="What to log on stderr.",
 )
 @click.pass_context
-def main(ctx: click.Context, config_path: Path, log_level: str) -> None:
+def main(ctx: click.Context, /, config_path: Path, **_log: str) -> None:
     """Follow a packrat server and build package repositories from it, signed where their clients check signatures."""
     # What is published is for everyone to read, whoever starts us.
     os.umask(0o022)
