@@ -5,15 +5,18 @@ and monitoring calls `check` every minute: neither waits for what the other comm
 and summaries:
 
     main.add_command(CommandInModule("status", "packrat_agent.cli.status:status_command", "Show its state."))
+
+The help of a command, and completion in a shell, wait for nothing that its work needs: the module of a command imports
+what its options need, and the function of the command the rest.
 """
 
 import gc
 import io
 import sys
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import click
@@ -33,37 +36,74 @@ def tell_next(text: str, *, at_terminal: bool = False) -> None:
         click.echo(f"next: {text}", err=True)
 
 
+_PREPARE = f"{__name__}.prepare"
+
+
+@contextmanager
+def quick_import() -> Iterator[None]:
+    """Import modules without garbage collection in between: nearly all objects that they make stay."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
+
+
 class CommandInModule(click.Command):
     """Stands for a command in its group's list, until the command itself is called or its help is asked for."""
 
-    def __init__(self, name: str, place: str, summary: str) -> None:
+    def __init__(
+        self, name: str, place: str, summary: str, prepare: Callable[[click.Context], None] | None = None
+    ) -> None:
         """Name a command without importing it.
 
         Args:
             name: The command's name.
             place: Its module and its name there, `module:name`.
             summary: The first sentence of its help, for the help of the group.
+            prepare: Called with the command's context before it works, but not where only its help is asked for.
         """
         super().__init__(name, short_help=summary)
         self._place = place
+        self._prepare = prepare
 
     def load(self) -> click.Command:
         """Import the command."""
         module, _, name = self._place.partition(":")
-        command = getattr(_import(module), name)
+        with quick_import():
+            command = getattr(import_module(module), name)
         assert isinstance(command, click.Command)
         return command
 
+    def make_context(self, *args: Any, **more: Any) -> click.Context:
+        """Import the command, and read its options and arguments; the context is that of the command itself."""
+        context = self.load().make_context(*args, **more)
+        if isinstance(context.command, click.Group):
+            context.meta[_PREPARE] = self._prepare
+        else:
+            _be_prepared(context, self._prepare)
+        return context
 
-def _import(module: str) -> ModuleType:
-    """Import a module without garbage collection: nearly all objects that modules make stay."""
-    collects = gc.isenabled()
-    gc.disable()
-    try:
-        return import_module(module)
-    finally:
-        if collects:
-            gc.enable()
+
+class _InnerCommand(click.Command):
+    def make_context(self, *args: Any, **more: Any) -> click.Context:
+        context = super().make_context(*args, **more)
+        _be_prepared(context, context.meta.get(_PREPARE))
+        return context
+
+
+class InnerGroup(click.Group):
+    """A group within the group of a program; each of its commands is prepared as those of the program are."""
+
+    command_class = _InnerCommand
+
+
+def _be_prepared(context: click.Context, prepare: Callable[[click.Context], None] | None) -> None:
+    # A shell that completes a line reads its arguments, too, and nothing works then.
+    if prepare is not None and not context.resilient_parsing:
+        prepare(context)
 
 
 class GivenFile(click.Path):
@@ -98,13 +138,6 @@ class GivenFile(click.Path):
 
 class ErrorTellingGroup(click.Group):
     """A group of commands whose errors are told after the group's name, which is that of the program."""
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command that the arguments call, and import it."""
-        name, command, rest = super().resolve_command(ctx, args)
-        return name, command.load() if isinstance(command, CommandInModule) else command, rest
 
     def main(self, *args: Any, **more: Any) -> Any:
         """Run the program; what the system refuses, and nothing nearer has told, goes to stderr in a sentence."""

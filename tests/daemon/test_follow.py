@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 
 from packrat_agent.watch.news import News, Pace
-from packrat_core.cinp.responses import LoginRefused
+from packrat_core.cinp.refusals import LoginRefused
 from packrat_core.errors import ServerUnavailable
 from support.ear import DEADLINE_S, Ear, following
 from support.original_server import OriginalServer, StoredRepo, original_server

@@ -10,9 +10,8 @@ import pytest
 
 from packrat_agent.formats.table import FORMATS
 from packrat_agent.verify.tree import AUDITORS
-from packrat_core.packages.repository_types import REPOSITORY_TYPES
+from packrat_core.packages.repository_types import REPOSITORY_TYPES, TYPE_NAMES
 from packrat_demo.table import DEMO_TYPES
-from packrat_server import admin
 from packrat_server.admin import new_server
 from packrat_server.api.schema import MODELS
 from support.kinds import KINDS
@@ -60,7 +59,7 @@ def test_a_new_server_knows_the_distribution_versions_of_every_type() -> None:
 
 
 def test_the_server_names_the_types_as_the_api_does() -> None:
-    assert admin.KINDS == ("apt", "yum", "yast", "json", "docker", "pypi")
+    assert TYPE_NAMES == ("apt", "yum", "yast", "json", "docker", "pypi")
     pairs = [["apt", "APT"], ["yum", "YUM"], ["json", "JSON"], ["docker", "Docker"], ["pypi", "PyPi"]]
     assert MODELS["/api/v2/Repo/Repo"].constants["manager_type"] == pairs
 

@@ -17,9 +17,10 @@ from sqlalchemy import Connection, insert, text
 from packrat_server import admin
 from packrat_server.accounts.rights import Role
 from packrat_server.cli import main as cli
-from packrat_server.promotion.compare import Comparison, compare
-from packrat_server.promotion.find_files import FileQuery, files_query, find_files
+from packrat_server.promotion.compare import compare
+from packrat_server.promotion.find_files import files_query, find_files
 from packrat_server.promotion.list_packages import list_packages
+from packrat_server.promotion.questions import Comparison, FileQuery
 from packrat_server.store.database import open_database, reading, writing
 from packrat_server.store.journal import read_newest
 from packrat_server.store.reports import Report, save_reports

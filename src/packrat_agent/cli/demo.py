@@ -1,6 +1,5 @@
 """`packrat-agent demo`: a server, a mirror of it and packages that arrive, on this machine."""
 
-from importlib.metadata import entry_points
 from pathlib import Path
 
 import click
@@ -23,6 +22,8 @@ def demo_command(once: bool, directory: Path, listen: str) -> None:
     """Try it out on this machine. Starts a packrat server with packages, builds a mirror of it and serves that."""
     host, port = parse_listen(listen)
     # By an entry point: the demo imports the server, which the agent never does.
+    from importlib.metadata import entry_points
+
     (play,) = entry_points(group="packrat_agent.demo", name="play")
     try:
         start = play.load()

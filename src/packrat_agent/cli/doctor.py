@@ -3,14 +3,16 @@
 import json
 from collections import Counter
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import click
 
 from packrat_agent.cli.config_option import config_option
-from packrat_agent.setup.doctor.examine import examine
-from packrat_agent.setup.doctor.findings import Finding, Level
-from packrat_core.cli import tell_next
+from packrat_core.cli import quick_import, tell_next
 from packrat_core.text import count_of, printable
+
+if TYPE_CHECKING:
+    from packrat_agent.setup.doctor.findings import Finding
 
 
 @click.command("doctor")
@@ -24,6 +26,10 @@ def doctor_command(ctx: click.Context, as_json: bool) -> None:
     clock, the disk, the service, and whether public_url serves the tree. Exit codes: 0, also with warnings; 1 if
     something is wrong.
     """
+    with quick_import():
+        from packrat_agent.setup.doctor.examine import examine
+        from packrat_agent.setup.doctor.findings import Level
+
     found = []
     for finding in examine(ctx.obj.absolute()):
         found.append(finding)
@@ -41,7 +47,7 @@ def doctor_command(ctx: click.Context, as_json: bool) -> None:
     ctx.exit(1 if faults else 0)
 
 
-def _show(finding: Finding) -> None:
+def _show(finding: "Finding") -> None:
     click.echo(f"{finding.level.value:<8} {finding.topic}: {printable(finding.text)}")
     if finding.hint:
         click.echo(f"      -> {printable(finding.hint)}")

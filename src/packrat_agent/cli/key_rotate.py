@@ -1,4 +1,4 @@
-"""`packrat-agent key rotate`: replaces a signing key, phase by phase, by changing which keys mirror.conf names.
+"""Replaces a signing key, phase by phase, by changing which keys mirror.conf names: `packrat-agent key rotate`.
 
 The phase is what mirror.conf says, so each step is one change of that file: it has happened or it has not. A step that
 has happened already is told, and changes nothing.
@@ -32,25 +32,22 @@ _Change = Mapping[str, str | None]
 _STEPS = ("begin", "switch", "finish", "forget", "now")
 
 
-@click.command("rotate")
-@click.option("--section", default="mirror", show_default=True, help="The section whose key it is: `repo apt-prod`.")
-@click.option("--begin", metavar="KEY", help="Phase 1: offer KEY to clients. The present key goes on signing.")
-@click.option("--switch", is_flag=True, help="Phase 2: sign with the new key; the former one signs beside it.")
-@click.option("--finish", is_flag=True, help="Phase 3: the former key stops signing.")
-@click.option("--forget", is_flag=True, help="Stop publishing retired keys, once no package needs them.")
-@click.option("--now", metavar="KEY", help="The present key was stolen: sign all with KEY at once. Breaks clients.")
-@click.pass_obj
-def rotate_command(config_path: Path, /, section: str, **steps: str | bool | None) -> None:
-    """Replace the signing key, in phases.
+def rotate(config_path: Path, section: str, steps: Mapping[str, str | bool | None]) -> None:
+    """Take one step of a rotation, or say where it stands.
 
-    Without an option, show the phase and what comes next. Each step changes mirror.conf, and takes effect once the
-    agent has read it again.
+    Args:
+        config_path: mirror.conf.
+        section: The section whose key it is.
+        steps: The options of `key rotate` by name, of which one may be given.
+
+    Raises:
+        PackratError: The step can't be taken; nothing was changed.
     """
     config = load(config_path)
     asked = [step for step in _STEPS if steps[step]]
     if len(asked) > 1:
         raise ConfigError(f"--{asked[0]} and --{asked[1]} are steps of their own", hint="give one at a time")
-    names = config.mirror.keys if section == "mirror" else config.section_keys.get(section)
+    names = config.all_keys.get(section)
     if names is None:
         raise ConfigError(
             f"[{section}] of {config.source} has no gpg_sign_key, so there is nothing to rotate",

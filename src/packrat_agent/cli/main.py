@@ -44,18 +44,24 @@ at work; 9 root_dir holds unmanaged files; 10 held back until confirmed; 12 done
     help="What to log on stderr.",
 )
 @click.pass_context
-def main(ctx: click.Context, config_path: Path, log_level: str) -> None:
+def main(ctx: click.Context, /, config_path: Path, **_log: str) -> None:
     """Follow a packrat server and build package repositories from it, signed where their clients check signatures."""
-    if ctx.invoked_subcommand in _READING_PACKAGES:
-        from packrat_agent.cli.library_output import log_library_output
-
-        log_library_output()
-    if ctx.invoked_subcommand not in _WITHOUT_LOG:
-        is_default = ctx.get_parameter_source("log_level") is click.core.ParameterSource.DEFAULT
-        set_up_log("error" if is_default and ctx.invoked_subcommand in _QUIET else log_level)
     # What is published is for everyone to read, whatever umask this process was started with.
     os.umask(0o022)
     ctx.obj = config_path
+
+
+def _prepare(ctx: click.Context) -> None:
+    """Set up the log, as the command wants it."""
+    root = ctx.find_root()
+    command = root.invoked_subcommand
+    if command in _READING_PACKAGES:
+        from packrat_agent.cli.library_output import log_library_output
+
+        log_library_output()
+    if command not in _WITHOUT_LOG:
+        is_default = root.get_parameter_source("log_level") is click.core.ParameterSource.DEFAULT
+        set_up_log("error" if is_default and command in _QUIET else root.params["log_level"])
 
 
 for _command, _summary in (
@@ -72,4 +78,4 @@ for _command, _summary in (
     ("verify", "Audit a tree as its clients would."),
     ("key", "Show, make, replace, export and back up the signing key."),
 ):
-    main.add_command(CommandInModule(_command, f"packrat_agent.cli.{_command}:{_command}_command", _summary))
+    main.add_command(CommandInModule(_command, f"packrat_agent.cli.{_command}:{_command}_command", _summary, _prepare))

@@ -1,32 +1,11 @@
-"""`packrat-agent run`: follows the server until SIGTERM, with the configuration that is in force."""
+"""`packrat-agent run`: follows the server until SIGTERM."""
 
-import asyncio
-import signal
-import time
-from contextlib import suppress
-from functools import partial
 from pathlib import Path
 
 import click
-import structlog
 
-from packrat_agent.cli.as_root import refuse_as_root
-from packrat_agent.cli.config import load_and_warn
 from packrat_agent.cli.config_option import config_option
-from packrat_agent.config.settings import Config
-from packrat_agent.formats.table import FORMATS
-from packrat_agent.state.facts import RefusedConfig
-from packrat_agent.status.progress import show_progress
-from packrat_agent.status.reading import read_totals
-from packrat_agent.sync.context import MirrorContext
-from packrat_agent.sync.mirror import ready
-from packrat_agent.watch import memory
-from packrat_agent.watch import systemd as notify
-from packrat_agent.watch.agent import Agent
-from packrat_agent.watch.signals import CaughtSignals, EndWork, until_signalled
-from packrat_core.errors import DiskError, PackratError
-
-log = structlog.get_logger()
+from packrat_core.cli import quick_import
 
 
 @click.command("run")
@@ -34,65 +13,7 @@ log = structlog.get_logger()
 @click.pass_obj
 def run_command(config_path: Path) -> None:
     """Run a full sync, then follow the server until SIGTERM. SIGHUP reloads the configuration."""
-    memory.be_sparing()
-    config = in_force = load_and_warn(config_path)
-    refuse_as_root(config)
-    refused: str | None = None
-    # Before the lock is taken: from then on `sync` asks this process, which may not be ready yet.
-    with CaughtSignals((signal.SIGHUP, signal.SIGUSR1)) as caught:
-        while True:
-            try:
-                following = _run_until_reload(config, refused, caught)
-            except PackratError as error:
-                if config is in_force:
-                    raise
-                log.error("config", reason=str(error), text="the configuration before it stays in force")
-                config, refused = in_force, str(error)
-                continue
-            if following is None:
-                break
-            in_force, config, refused = config, following, None
-    log.info("stopped")
+    with quick_import():
+        from packrat_agent.cli.follow import follow
 
-
-def _run_until_reload(config: Config, refused: str | None, caught: CaughtSignals) -> Config | None:
-    """Run with one configuration; gives the next one after a SIGHUP, None after SIGTERM.
-
-    Args:
-        config: The configuration.
-        refused: Why the configuration on disk can't be used, where it is not the one in force.
-        caught: Keeps the signals that come before this one is ready, or between two configurations.
-    """
-    found: list[Config] = []
-    bell = asyncio.Event()
-
-    def reload(end: EndWork) -> None:
-        try:
-            found.append(load_and_warn(config.source))
-        except PackratError as error:
-            log.error("config", reason=str(error), text="the configuration in force stays")
-            _note_refused(context, str(error))
-            return
-        log.info("config", text="read again")
-        notify.reloading()
-        end()
-
-    def ring(end: EndWork) -> None:
-        bell.set()
-
-    # Those of all types now: the server may name a new one weeks later, when other modules are installed here.
-    list(FORMATS.values())
-    with ready(config, "run") as context, show_progress(partial(read_totals, config)) as on_progress:
-        _note_refused(context, refused)
-        others = {signal.SIGHUP: reload, signal.SIGUSR1: ring}
-        until_signalled(Agent(context, on_progress, bell).run, others, caught)
-    return found[-1] if found else None
-
-
-def _note_refused(context: MirrorContext, reason: str | None) -> None:
-    """Have `status` and `check` tell that the configuration on disk is not the one in force."""
-    with suppress(DiskError):
-        if reason is None:
-            context.store.facts.drop(RefusedConfig)
-        else:
-            context.store.facts.write(RefusedConfig(time.time(), reason))
+    follow(config_path)

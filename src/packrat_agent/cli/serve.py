@@ -1,14 +1,11 @@
 """`packrat-agent serve`: the built-in web server, for a small site or to try things out."""
 
-import asyncio
 from pathlib import Path
 
 import click
 
 from packrat_agent.cli.config_option import config_option
-from packrat_agent.config.load import load
-from packrat_agent.watch.signals import until_signalled
-from packrat_agent.web.static import serve_until
+from packrat_core.cli import quick_import
 from packrat_core.listen import parse_listen
 
 
@@ -21,6 +18,13 @@ from packrat_core.listen import parse_listen
 @click.pass_obj
 def serve_command(config_path: Path, listen: str, root: Path | None) -> None:
     """Serve root_dir over HTTP, for a small site or to try things out."""
+    with quick_import():
+        import asyncio
+
+        from packrat_agent.config.load import load
+        from packrat_agent.watch.signals import until_signalled
+        from packrat_agent.web.static import serve_until
+
     directory = root or load(config_path).mirror.root_dir
     host, port = parse_listen(listen)
 

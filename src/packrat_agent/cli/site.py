@@ -5,10 +5,8 @@ from pathlib import Path
 import click
 
 from packrat_agent.cli.config_option import config_option
-from packrat_agent.config.load import load
 from packrat_agent.formats.interface import WebServer
-from packrat_agent.web.mirror_site import write_mirror_site
-from packrat_core.cli import tell_next
+from packrat_core.cli import quick_import, tell_next
 
 _ENABLE = {
     WebServer.NGINX: "write it to /etc/nginx/sites-available/repo, link that into sites-enabled, then `nginx -t` and "
@@ -25,6 +23,10 @@ _ENABLE = {
 @click.pass_obj
 def site_command(config_path: Path, server: str, host: str | None) -> None:
     """Print the site file for nginx or Apache. Run it again after repositories are added."""
+    with quick_import():
+        from packrat_agent.config.load import load
+        from packrat_agent.web.mirror_site import write_mirror_site
+
     click.echo(write_mirror_site(load(config_path).mirror, WebServer(server), host), nl=False)
     # Where it goes to a file, the rest is to be done by hand.
     tell_next(_ENABLE[WebServer(server)])

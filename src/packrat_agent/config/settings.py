@@ -104,3 +104,9 @@ class Config:
     mirror: MirrorSettings
     source: Path
     section_keys: Mapping[str, KeyNames] = field(default_factory=dict)
+
+    @property
+    def all_keys(self) -> Mapping[str, KeyNames]:
+        """The keys of all sections that name some, with those of `mirror` first."""
+        main = {"mirror": self.mirror.keys} if self.mirror.keys is not None else {}
+        return {**main, **self.section_keys}

@@ -17,7 +17,6 @@ from packrat_core.fs.room import is_full
 
 _LIFETIME = re.compile(r"[1-9]\d{0,4}[dwmy]?|seconds=\d+|\d{8}T\d{6}|never|none|-|0")
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
-KINDS = ("rsa3072", "rsa4096", "ed25519")
 
 
 @dataclass(frozen=True, slots=True)

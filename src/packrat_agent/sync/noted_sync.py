@@ -15,7 +15,7 @@ from packrat_agent.sync.site import publish_own_keys, publish_site
 from packrat_agent.upstream.client import Packrat
 from packrat_agent.upstream.reports import Begun, Reports
 from packrat_core.aio.threads import in_thread
-from packrat_core.cinp.responses import LoginRefused
+from packrat_core.cinp.refusals import LoginRefused
 from packrat_core.errors import DiskError, PackratError, ServerUnavailable
 
 

@@ -44,7 +44,7 @@ from packrat_core.cinp.client import CinpClient
 from packrat_core.cinp.download import Download
 from packrat_core.cinp.line_stream import LineStream
 from packrat_core.cinp.listing import ENTRIES_LIMIT, Sink, UriQuery
-from packrat_core.cinp.responses import LoginRefused, NotFound, SessionEnded, TooMany
+from packrat_core.cinp.refusals import LoginRefused, NotFound, SessionEnded, TooMany
 from packrat_core.errors import ServerBroken, ServerRefused
 
 T = TypeVar("T")

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from packrat_agent.upstream.records import MIRROR, ROOT
 from packrat_core.cinp.client import CinpClient
-from packrat_core.cinp.responses import LoginRefused
+from packrat_core.cinp.refusals import LoginRefused
 from packrat_core.errors import ServerRefused
 
 _LOGIN = f"{ROOT}Auth/User(login)"

@@ -22,7 +22,7 @@ from packrat_agent.model.changes import Changes, Position
 from packrat_agent.model.records import Repo
 from packrat_agent.upstream.login import Login
 from packrat_agent.upstream.records import REPO
-from packrat_core.cinp.responses import LoginRefused
+from packrat_core.cinp.refusals import LoginRefused
 from packrat_core.errors import ServerRefused
 
 log = structlog.get_logger()

@@ -18,7 +18,7 @@ from packrat_agent.upstream.client import Packrat
 from packrat_agent.watch.news import News, Pace
 from packrat_core.backoff import between
 from packrat_core.cinp.listing import Fingerprint, Sink
-from packrat_core.cinp.responses import LoginRefused, NotFound
+from packrat_core.cinp.refusals import LoginRefused, NotFound
 from packrat_core.errors import PackratError, ServerRefused, ServerUnavailable
 
 _POLLS_AT_ONCE = 2

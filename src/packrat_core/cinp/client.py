@@ -27,14 +27,8 @@ from packrat_core.cinp.limits import RECORDS
 from packrat_core.cinp.line_stream import MEDIA_TYPE, LineStream, Silent
 from packrat_core.cinp.listing import Sink, UriQuery, list_uris
 from packrat_core.cinp.rate_limit import RateLimit
-from packrat_core.cinp.responses import (
-    NotFound,
-    as_object,
-    raise_for,
-    range_start,
-    read_answer,
-    read_validator,
-)
+from packrat_core.cinp.refusals import NotFound
+from packrat_core.cinp.responses import as_object, raise_for, range_start, read_answer, read_validator
 from packrat_core.cinp.session import CinpSession, Timeouts
 from packrat_core.cinp.transport import HttpRequest, Transport
 from packrat_core.errors import ServerBroken

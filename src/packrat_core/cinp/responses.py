@@ -21,6 +21,7 @@ from packrat_core.cinp.failures import (
     way_through,
 )
 from packrat_core.cinp.limits import Bounds, TooMuch, parse_json
+from packrat_core.cinp.refusals import NotFound, SessionEnded, TooMany
 from packrat_core.cinp.retry_after import read_retry_after
 from packrat_core.cinp.text_list import NotAList, TextList
 from packrat_core.errors import ServerBroken, ServerRefused, ServerUnavailable
@@ -41,32 +42,6 @@ _LOST_DATABASE = ("connection already closed", "server closed the connection", "
 
 Source: libpq and psycopg2, messages of OperationalError and InterfaceError.
 """
-
-
-class SessionEnded(ServerRefused):
-    """The server no longer knows the session; log in again."""
-
-
-class LoginRefused(ServerRefused):
-    """The server refuses this mirror's name and psk, and does not show the mirror without them either."""
-
-
-class NotFound(ServerRefused):
-    """The server has no such object; `object_id` where it said which."""
-
-    def __init__(
-        self, message: str, object_id: str | None = None, *, by_api: bool = False, said: str = "", hint: str = ""
-    ) -> None:
-        super().__init__(message, by_api=by_api, said=said, hint=hint)
-        self.object_id = object_id
-
-
-class TooMany(ServerBroken):
-    """A list has more entries than the caller takes; `count` is what is known of their number, 0 for nothing."""
-
-    def __init__(self, message: str, count: int = 0, *, hint: str = "") -> None:
-        super().__init__(message, hint=hint)
-        self.count = count
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from sqlalchemy import Connection, Engine, delete, exists, func, insert, select, update
 
 from packrat_core.errors import ConfigError
+from packrat_core.packages.repository_types import FILE_TYPES
 from packrat_core.text import count_of
 from packrat_server.admin.checks import check_name, need, shorten
 from packrat_server.admin.note_change import note_change
@@ -23,7 +24,6 @@ from packrat_server.store.reports import note_changed_repo
 from packrat_server.store.tables import distro_versions, package_files, repo_distro_versions
 from packrat_server.store.text import join_names
 
-FILE_TYPES = ("deb", "rpm", "python", "docker", "json", "ova", "tar", "img", "appimage", "resource", "respkg")
 NAME_LIMIT = 20
 """Characters of the name of a distribution version, as the API describes it."""
 DISTRO_LIMIT = 20

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, delete, insert, select, update
 
 from packrat_core.errors import ConfigError
-from packrat_core.packages.repository_types import REPOSITORY_TYPES
+from packrat_core.packages.repository_types import REPOSITORY_TYPES, TYPE_NAMES
 from packrat_core.text import count_of
 from packrat_server.admin.checks import all_names, check_name, need, read_description, shorten
 from packrat_server.admin.note_change import note_change
@@ -23,7 +23,6 @@ from packrat_server.store.reports import note_changed_repo
 from packrat_server.store.tables import distro_versions, mirror_reports, mirror_repos, repo_distro_versions, repos, tags
 from packrat_server.store.text import join_names
 
-KINDS = tuple(name for kind, known in REPOSITORY_TYPES.items() for name in (kind, *known.other_names))
 _DIRECTORY_LIMIT = 50
 _DIRECTORY = re.compile(r"[0-9A-Za-z_][0-9A-Za-z_.-]*(/[0-9A-Za-z_][0-9A-Za-z_.-]*){0,3}")
 
@@ -170,9 +169,9 @@ def _columns(repo: NewRepo) -> dict[str, Any]:
                 f"`_`, `-` and `.` with `/` between them, {_DIRECTORY_LIMIT} characters at most, such as `debian/dev`"
             ),
         )
-    if repo.kind is not None and repo.kind not in KINDS:
+    if repo.kind is not None and repo.kind not in TYPE_NAMES:
         raise ConfigError(
-            f"--type: {shorten(repo.kind)} is not a type of repository", hint=f"give one of {', '.join(KINDS)}"
+            f"--type: {shorten(repo.kind)} is not a type of repository", hint=f"give one of {', '.join(TYPE_NAMES)}"
         )
     given = {
         "description": read_description(repo.description, repo.name),

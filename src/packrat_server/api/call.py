@@ -11,7 +11,8 @@ from packrat_server.api.context import ServerContext
 from packrat_server.api.in_thread import run_to_end
 from packrat_server.api.messages import CinpError
 from packrat_server.store.database import reading, writing
-from packrat_server.store.events import REASON_LIMIT, Author, Via
+from packrat_server.store.events import Author, Via
+from packrat_server.store.text import REASON_LIMIT
 
 T = TypeVar("T")
 

@@ -10,10 +10,10 @@ from sqlalchemy import Connection
 
 from packrat_server.api.call import Call, read
 from packrat_server.api.messages import CinpError
-from packrat_server.promotion.compare import Comparison, compare
-from packrat_server.promotion.find_files import FOUND_LIMIT, STATES, FileQuery, Found, find_files, show_files
-from packrat_server.promotion.known_names import NoSuchName
+from packrat_server.promotion.compare import compare
+from packrat_server.promotion.find_files import find_files, show_files
 from packrat_server.promotion.list_packages import list_packages, show_package
+from packrat_server.promotion.questions import FOUND_LIMIT, STATES, Comparison, FileQuery, Found, NoSuchName
 
 
 async def find(call: Call) -> dict[str, Any]:

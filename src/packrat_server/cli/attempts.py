@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import click
 
-from packrat_core.cinp.responses import SessionEnded
+from packrat_core.cinp.refusals import SessionEnded
 from packrat_core.errors import ServerRefused
 from packrat_core.text import count_of
 

@@ -7,19 +7,20 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from packrat_core.cinp.responses import SessionEnded
+from packrat_core.cinp.refusals import SessionEnded
 from packrat_core.cli import tell_next
 from packrat_core.errors import ServerRefused
 from packrat_core.text import printable
 from packrat_server.cli.attempts import Attempts, report
 from packrat_server.cli.consent import Consent
 from packrat_server.cli.session import with_session
-from packrat_server.client.find_file import Records
-from packrat_server.client.refusals import explain
-from packrat_server.client.uploader import Uploader
 from packrat_server.promotion.rules import MARKS, FileState, Rejected
+
+if TYPE_CHECKING:
+    from packrat_server.client.find_file import Records
+    from packrat_server.client.uploader import Uploader
 
 Record = Mapping[str, Any]
 
@@ -38,8 +39,8 @@ class FileChange:
     """
 
     described: str
-    carry_out: Callable[[Uploader, str, str], Awaitable[None]]
-    check: Callable[[Uploader, Record], Awaitable[str]]
+    carry_out: "Callable[[Uploader, str, str], Awaitable[None]]"
+    check: "Callable[[Uploader, Record], Awaitable[str]]"
     losing: Callable[[Record], Sequence[str]] | None = None
     lost: str = ""
     needless: Callable[[Record], str] | None = None
@@ -55,7 +56,7 @@ def change_files(session: dict[str, Any], names: Sequence[str], change: FileChan
         consent: What the command line says beforehand.
     """
 
-    async def work(uploader: Uploader) -> None:
+    async def work(uploader: "Uploader") -> None:
         found: dict[str, Records] = {}
         if change.losing is not None and not consent.dry_run and not consent.yes:
             found = await _find_each(uploader, names)
@@ -86,9 +87,9 @@ def state_of(record: Record) -> FileState:
     return FileState(marks, frozenset(record.get("tags") or ()))
 
 
-async def _find_each(uploader: Uploader, names: Sequence[str]) -> dict[str, Records]:
+async def _find_each(uploader: "Uploader", names: Sequence[str]) -> "dict[str, Records]":
     """Find the package files of each name; a name that has none is told when its turn comes."""
-    found = {}
+    found: dict[str, Records] = {}
     for name in names:
         try:
             found[name] = await uploader.catalog.files(name)
@@ -99,7 +100,7 @@ async def _find_each(uploader: Uploader, names: Sequence[str]) -> dict[str, Reco
     return found
 
 
-async def _loss_of(uploader: Uploader, uri: str, record: Record, change: FileChange) -> str:
+async def _loss_of(uploader: "Uploader", uri: str, record: Record, change: FileChange) -> str:
     """Say what is lost of a file, and which repositories lose it; '' where nothing is."""
     tags = change.losing(record) if change.losing is not None else ()
     repos = await uploader.catalog.repos_with(record, uri, tags) if tags else []
@@ -109,7 +110,9 @@ async def _loss_of(uploader: Uploader, uri: str, record: Record, change: FileCha
     return f"{printable(str(record.get('file')).rpartition('/')[2])} {lost}" if lost else ""
 
 
-async def _change_all(uploader: Uploader, name: str, records: Records, change: FileChange, consent: Consent) -> None:
+async def _change_all(
+    uploader: "Uploader", name: str, records: "Records", change: FileChange, consent: Consent
+) -> None:
     """Change the package files of a name, of which there may be one for each distribution version.
 
     Args:
@@ -141,10 +144,12 @@ async def _change_all(uploader: Uploader, name: str, records: Records, change: F
         raise ServerRefused("; ".join(refused))
 
 
-async def _show_dry_run(uploader: Uploader, uri: str, record: Record, name: str, change: FileChange) -> None:
+async def _show_dry_run(uploader: "Uploader", uri: str, record: Record, name: str, change: FileChange) -> None:
     try:
         note = await change.check(uploader, record)
     except Rejected as error:
+        from packrat_server.client.refusals import explain
+
         raise ServerRefused(explain(ServerRefused(error.message, error.code, said=error.message))) from None
     loss = await _loss_of(uploader, uri, record, change)
     report(uri, name, [part for part in (note or f"would be {change.described}", loss) if part])

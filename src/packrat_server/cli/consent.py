@@ -11,17 +11,19 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import wraps
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from packrat_core.cli import tell_next
 from packrat_core.errors import ConfigError, Held
 from packrat_core.text import printable
-from packrat_server.admin.record_change import Decide, RecordChange
 from packrat_server.cli.reason_option import reason_option
+
+if TYPE_CHECKING:
+    from packrat_server.admin.record_change import Decide, RecordChange
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +87,12 @@ def with_consent(command: Callable[..., Any]) -> Callable[..., Any]:
 class _Withheld(Exception):
     """A change was undone, since nobody has agreed to it yet."""
 
-    def __init__(self, change: RecordChange) -> None:
+    def __init__(self, change: "RecordChange") -> None:
         super().__init__()
         self.change = change
 
 
-def carry_out(what: str, change: Callable[[Decide], RecordChange], consent: Consent) -> RecordChange:
+def carry_out(what: str, change: "Callable[[Decide], RecordChange]", consent: Consent) -> "RecordChange":
     """Make a change of one record, with consent if clients lose something by it, and print it.
 
     Args:
@@ -106,7 +108,7 @@ def carry_out(what: str, change: Callable[[Decide], RecordChange], consent: Cons
         ConfigError: Somebody else changed the record while the question was open.
     """
 
-    def withhold(made: RecordChange) -> None:
+    def withhold(made: "RecordChange") -> None:
         if consent.dry_run or (made.losses and not consent.yes):
             raise _Withheld(made)
 
@@ -123,16 +125,16 @@ def carry_out(what: str, change: Callable[[Decide], RecordChange], consent: Cons
     return made
 
 
-def _show_dry_run(what: str, made: RecordChange) -> RecordChange:
+def _show_dry_run(what: str, made: "RecordChange") -> "RecordChange":
     for line in (*made.lines(what), *map(printable, made.losses)):
         click.echo(line)
     click.echo("dry run: nothing was changed", err=True)
     tell_next("the same command without --dry-run does it")
-    return RecordChange(made.before, made.after)
+    return replace(made, secret=None, losses=())
 
 
-def _change_as_agreed(what: str, change: Callable[[Decide], RecordChange], agreed: RecordChange) -> RecordChange:
-    def compare(made: RecordChange) -> None:
+def _change_as_agreed(what: str, change: "Callable[[Decide], RecordChange]", agreed: "RecordChange") -> "RecordChange":
+    def compare(made: "RecordChange") -> None:
         if (made.before, made.losses) != (agreed.before, agreed.losses):
             raise ConfigError(
                 f"{what} was changed by somebody else, so nothing was changed",

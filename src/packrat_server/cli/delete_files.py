@@ -1,12 +1,14 @@
 """Deletes package files for `packrat-server file delete`, through the API."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from packrat_server.cli.attempts import report
 from packrat_server.cli.change_files import FileChange, Record, change_files, state_of
 from packrat_server.cli.consent import Consent
-from packrat_server.client.uploader import Uploader
+
+if TYPE_CHECKING:
+    from packrat_server.client.uploader import Uploader
 
 
 def delete_files(session: dict[str, Any], files: Sequence[str], consent: Consent) -> None:
@@ -18,7 +20,7 @@ def delete_files(session: dict[str, Any], files: Sequence[str], consent: Consent
         consent: What the command line says beforehand.
     """
 
-    async def delete(uploader: Uploader, uri: str, name: str) -> None:
+    async def delete(uploader: "Uploader", uri: str, name: str) -> None:
         await uploader.delete(uri, consent.reason)
         report(uri, name, ["deleted"])
 
@@ -26,7 +28,7 @@ def delete_files(session: dict[str, Any], files: Sequence[str], consent: Consent
     change_files(session, files, change, consent)
 
 
-async def _check_nothing(_uploader: Uploader, _record: Record) -> str:
+async def _check_nothing(_uploader: "Uploader", _record: Record) -> str:
     """Every file may be deleted: no rule of promotion is about that."""
     return ""
 

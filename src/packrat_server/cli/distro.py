@@ -1,28 +1,36 @@
 """`packrat-server distro`: defines distribution versions."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from packrat_core.cli import tell_next
-from packrat_server.admin.distro_versions import FILE_TYPES, GivenDistro, remove_distro, save_distro
-from packrat_server.admin.listing import list_distros
+from packrat_core.cli import InnerGroup, tell_next
+from packrat_core.packages.repository_types import FILE_TYPES
 from packrat_server.cli.consent import Consent, carry_out, with_consent
 from packrat_server.cli.data_option import data_option
 from packrat_server.cli.next_step import command_line
-from packrat_server.cli.records import add_looking
-from packrat_server.store.database import open_database
+from packrat_server.cli.records import Records, add_looking
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 
-@click.group("distro")
+@click.group("distro", cls=InnerGroup)
 def distro_group() -> None:
     """Distribution versions: what packages are built for, and the type of their files."""
+
+
+def _read(connection: "Connection") -> Records:
+    from packrat_server.admin.listing import list_distros
+
+    return list_distros(connection)
 
 
 add_looking(
     distro_group,
     "distribution version",
-    list_distros,
+    _read,
     ("name", "type", "distro", "version", "release_names", "files", "repositories"),
 )
 
@@ -48,6 +56,9 @@ def distro_set(name: str, data: Path, consent: Consent, **given: str | None) -> 
     Settings that no option names stay as they are. Prints each field that changed, before → after. One that has files,
     or that repositories take, keeps its type.
     """
+    from packrat_server.admin.distro_versions import GivenDistro, save_distro
+    from packrat_server.store.database import open_database
+
     engine, distro = open_database(data), GivenDistro(name, **given)
     change = carry_out(
         f"distribution version {name}", lambda decide: save_distro(engine, distro, decide, consent.reason), consent
@@ -63,6 +74,9 @@ def distro_set(name: str, data: Path, consent: Consent, **given: str | None) -> 
 @with_consent
 def distro_remove(name: str, data: Path, consent: Consent) -> None:
     """Remove a distribution version that nothing uses."""
+    from packrat_server.admin.distro_versions import remove_distro
+    from packrat_server.store.database import open_database
+
     engine = open_database(data)
     carry_out(
         f"distribution version {name}", lambda decide: remove_distro(engine, name, decide, consent.reason), consent

@@ -7,8 +7,6 @@ import click
 
 from packrat_core.cli import Between
 from packrat_server.cli.data_option import data_option
-from packrat_server.store.database import open_database, reading
-from packrat_server.store.events import all_events
 
 
 @click.command("export-events")
@@ -25,6 +23,9 @@ def export_events_command(after: int, data: Path) -> None:
 
     Each line is an event, the oldest first: who changed what, when, why, before and after.
     """
+    from packrat_server.store.database import open_database, reading
+    from packrat_server.store.events import all_events
+
     with reading(open_database(data)) as connection:
         for event in all_events(connection, after):
             click.echo(json.dumps(event, ensure_ascii=False))

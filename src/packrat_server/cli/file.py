@@ -2,25 +2,27 @@
 
 from pathlib import Path
 from shlex import quote
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from packrat_core.cli import tell_next
+from packrat_core.cli import InnerGroup, tell_next
 from packrat_core.errors import ConfigError
 from packrat_core.text import printable
-from packrat_server.admin.file_names import free_file_name
 from packrat_server.cli.consent import Consent, carry_out, with_consent
 from packrat_server.cli.data_option import data_option
+from packrat_server.cli.delete_files import delete_files
 from packrat_server.cli.look import find_and_show
 from packrat_server.cli.looking import filter_options, limit_option, look, where_options
 from packrat_server.cli.session import of_a_session
 from packrat_server.cli.tables import json_option, show_each
-from packrat_server.promotion.find_files import FileQuery, Found, show_files
-from packrat_server.store.database import open_database
+from packrat_server.promotion.questions import FileQuery, Found
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 
-@click.group("file")
+@click.group("file", cls=InnerGroup)
 def file_group() -> None:
     """Package files: what they are, which repositories offer them; deletes files."""
 
@@ -46,7 +48,13 @@ def file_show(name: str, as_json: bool, **where: Any) -> None:
     A name has a file for each distribution version that has it. Shows everything known about each, with the
     repositories that offer it.
     """
-    found = look(where, "show", {"name": name}, lambda connection: Found(show_files(connection, name), more=False))
+
+    def read(connection: "Connection") -> Found:
+        from packrat_server.promotion.find_files import show_files
+
+        return Found(show_files(connection, name), more=False)
+
+    found = look(where, "show", {"name": name}, read)
     if not found.records:
         raise ConfigError(f"there is no package file {printable(name)!r}", hint="`packrat-server find` looks for names")
     show_each(found.records, as_json=as_json)
@@ -63,10 +71,6 @@ def file_delete(files: tuple[str, ...], consent: Consent, **session: Any) -> Non
     keeps what they were, and the name of a file stays with its bytes. To take a file away from clients and keep it, use
     `fail` or `deprocate`. Files that are refused don't stop the others.
     """
-
-    # `list` and `show` may read the database, and don't wait for what speaks HTTP.
-    from packrat_server.cli.delete_files import delete_files
-
     delete_files(session, files, consent)
 
 
@@ -79,6 +83,9 @@ def file_free(name: str, data: Path, consent: Consent) -> None:
 
     Without that, only the bytes that the file had may come back under its name.
     """
+    from packrat_server.admin.file_names import free_file_name
+    from packrat_server.store.database import open_database
+
     engine = open_database(data)
     carry_out(
         f"file name {printable(name)}", lambda decide: free_file_name(engine, name, decide, consent.reason), consent

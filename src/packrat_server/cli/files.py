@@ -7,7 +7,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,8 +17,10 @@ from packrat_server.cli.change_files import FileChange, Record, change_files, st
 from packrat_server.cli.consent import Consent, with_consent
 from packrat_server.cli.next_step import tell_where
 from packrat_server.cli.session import of_a_session
-from packrat_server.client.uploader import Uploader
 from packrat_server.promotion.rules import Mark, Rejected, TagRule, check_mark, check_tag, check_untag
+
+if TYPE_CHECKING:
+    from packrat_server.client.uploader import Uploader
 
 
 @click.command("tag")
@@ -43,11 +45,11 @@ def tag_command(
 
 
 def _tag(tag: str, change_control: str | None, reason: str) -> FileChange:
-    async def carry_out(uploader: Uploader, uri: str, name: str) -> None:
+    async def carry_out(uploader: "Uploader", uri: str, name: str) -> None:
         if not await uploader.tag(uri, tag, change_control, reason):
             report(uri, name, [f"already tagged {tag}"])
 
-    async def check(uploader: Uploader, record: Record) -> str:
+    async def check(uploader: "Uploader", record: Record) -> str:
         rule = await _rule_of(uploader, tag)
         try:
             check_tag(state_of(record), rule, change_control)
@@ -61,11 +63,11 @@ def _tag(tag: str, change_control: str | None, reason: str) -> FileChange:
 
 
 def _untag(tag: str, reason: str) -> FileChange:
-    async def carry_out(uploader: Uploader, uri: str, name: str) -> None:
+    async def carry_out(uploader: "Uploader", uri: str, name: str) -> None:
         if not await uploader.untag(uri, tag, reason):
             report(uri, name, [f"already without {tag}"])
 
-    async def check(uploader: Uploader, record: Record) -> str:
+    async def check(uploader: "Uploader", record: Record) -> str:
         await _rule_of(uploader, tag)
         tags = await uploader.catalog.tag_map()
         try:
@@ -82,7 +84,7 @@ def _untag(tag: str, reason: str) -> FileChange:
     return FileChange(f"without {tag}", carry_out, check, losing)
 
 
-async def _rule_of(uploader: Uploader, tag: str) -> TagRule:
+async def _rule_of(uploader: "Uploader", tag: str) -> TagRule:
     tags = await uploader.catalog.tag_map()
     if tag not in tags:
         raise ServerRefused(f"the server has no tag {tag}", hint=f"there are {', '.join(sorted(tags))}")
@@ -107,13 +109,13 @@ def _marking(action: str, what: str, change: Callable[[str], FileChange]) -> cli
 
 
 def _mark(action: str, mark: Mark, reason: str) -> FileChange:
-    async def carry_out(uploader: Uploader, uri: str, _name: str) -> None:
+    async def carry_out(uploader: "Uploader", uri: str, _name: str) -> None:
         await uploader.act(uri, action, reason)
 
     def needless(record: Record) -> str:
         return f"already {mark}" if mark in state_of(record).marks else ""
 
-    async def check(_uploader: Uploader, record: Record) -> str:
+    async def check(_uploader: "Uploader", record: Record) -> str:
         note = needless(record)
         if not note:
             check_mark(state_of(record), mark)
@@ -128,13 +130,13 @@ def _mark(action: str, mark: Mark, reason: str) -> FileChange:
 
 
 def _unmark(action: str, mark: Mark, reason: str) -> FileChange:
-    async def carry_out(uploader: Uploader, uri: str, _name: str) -> None:
+    async def carry_out(uploader: "Uploader", uri: str, _name: str) -> None:
         await uploader.act(uri, action, reason)
 
     def needless(record: Record) -> str:
         return "" if mark in state_of(record).marks else f"not {mark}"
 
-    async def check(_uploader: Uploader, record: Record) -> str:
+    async def check(_uploader: "Uploader", record: Record) -> str:
         return needless(record)
 
     return FileChange(f"no longer {mark}", carry_out, check, needless=needless)

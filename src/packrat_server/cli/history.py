@@ -7,17 +7,18 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
-from sqlalchemy import Connection
 
 from packrat_core.cli import Between
 from packrat_core.errors import ConfigError
 from packrat_core.text import printable, quote
 from packrat_server.cli.looking import ask_or_read, check_text, where_options
 from packrat_server.cli.tables import cell, json_option, show_list
-from packrat_server.store.events import EventFilter, read_events
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
     from packrat_server.client.uploader import Uploader
+    from packrat_server.store.events import EventFilter
 
 Events = list[dict[str, Any]]
 
@@ -64,8 +65,10 @@ def history_command(name: str, limit: int, as_json: bool, **where: Any) -> None:
         show_list([_row(event) for event in events], _COLUMNS, as_json=False)
 
 
-def _read(connection: Connection, name: str, limit: int) -> Events:
+def _read(connection: "Connection", name: str, limit: int) -> Events:
     """Read the newest events of a file or, if there is none of that name, of a package."""
+    from packrat_server.store.events import EventFilter
+
     number = _URI.fullmatch(name)
     if number is not None:
         return _newest(connection, EventFilter(file_id=number[1]), limit)
@@ -74,7 +77,9 @@ def _read(connection: Connection, name: str, limit: int) -> Events:
     )
 
 
-def _newest(connection: Connection, wanted: EventFilter, limit: int) -> Events:
+def _newest(connection: "Connection", wanted: "EventFilter", limit: int) -> Events:
+    from packrat_server.store.events import read_events
+
     newest: deque[dict[str, Any]] = deque(maxlen=limit)
     after = 0
     while found := read_events(connection, wanted, after, _AT_ONCE):

@@ -5,10 +5,8 @@ from pathlib import Path
 import click
 
 from packrat_core.cli import tell_next
-from packrat_server.admin.new_server import init
 from packrat_server.cli.data_option import data_option
 from packrat_server.cli.next_step import command_line
-from packrat_server.store.postgresql import place
 
 
 @click.command("init")
@@ -24,6 +22,9 @@ from packrat_server.store.postgresql import place
 @data_option
 def init_command(data: Path, database: str | None) -> None:
     """Set up a new server. It gets the usual tags and distribution versions, and the user `admin`."""
+    from packrat_server.admin.new_server import init
+    from packrat_server.store.postgresql import place
+
     password = init(data, database)
     click.echo(f"made {data}" + (f", with its records in {place(database)}" if database is not None else ""))
     click.echo(f"user admin has the password {password} (shown this once)")

@@ -2,14 +2,16 @@
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from packrat_server.cli.looking import filter_options, limit_option, look, tell_more, where_options
 from packrat_server.cli.tables import json_option, show_list
-from packrat_server.promotion.compare import Comparison, compare
-from packrat_server.promotion.find_files import FileQuery, find_files
+from packrat_server.promotion.questions import Comparison, FileQuery, Found
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 FILE_COLUMNS = ("file", "package", "version", "distro", "arch", "tags", "state")
 
@@ -22,6 +24,12 @@ def find_and_show(query: FileQuery, where: Mapping[str, Any], *, as_json: bool) 
         where: Where to read.
         as_json: Print JSON.
     """
+
+    def read(connection: "Connection") -> Found:
+        from packrat_server.promotion.find_files import find_files
+
+        return find_files(connection, query)
+
     asked = {
         "name": query.name,
         "package": query.package,
@@ -30,7 +38,7 @@ def find_and_show(query: FileQuery, where: Mapping[str, Any], *, as_json: bool) 
         "state": query.state,
         "limit": query.limit,
     }
-    found = look(where, "find", asked, lambda connection: find_files(connection, query))
+    found = look(where, "find", asked, read)
     show_list(found.records, FILE_COLUMNS, as_json=as_json)
     tell_more(found, query.limit)
 
@@ -66,9 +74,15 @@ def diff_command(first: str, second: str, package: str, distro: str, limit: int,
     For each package, distribution version and architecture that differs, it shows the versions that only one of them
     has. Files that are failed or deprocated don't count.
     """
+
+    def read(connection: "Connection") -> Found:
+        from packrat_server.promotion.compare import compare
+
+        return compare(connection, asked)
+
     asked = Comparison(first, second, package, distro, limit)
     arguments = {"first": first, "second": second, "package": package, "distroversion": distro, "limit": limit}
-    found = look(where, "compare", arguments, lambda connection: compare(connection, asked))
+    found = look(where, "compare", arguments, read)
     if as_json:
         click.echo(json.dumps(found.records, indent=2, ensure_ascii=False))
     else:

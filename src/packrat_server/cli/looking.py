@@ -12,19 +12,18 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from click.core import ParameterSource
-from sqlalchemy import Connection
 
 from packrat_core.cli import Between
 from packrat_core.errors import ConfigError
 from packrat_core.text import quote
 from packrat_server.cli.data_option import DEFAULT_DATA, check_owner
 from packrat_server.cli.session import session_options, with_session
-from packrat_server.promotion.find_files import FOUND_LIMIT, STATES, Found
-from packrat_server.promotion.known_names import NoSuchName
-from packrat_server.store.database import open_database, reading
+from packrat_server.promotion.questions import FOUND_LIMIT, STATES, Found, NoSuchName
 from packrat_server.store.text import is_storable
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
     from packrat_server.client.uploader import Uploader
 
 T = TypeVar("T")
@@ -73,7 +72,7 @@ def where_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def look(
-    where: Mapping[str, Any], action: str, arguments: Mapping[str, Any], read: Callable[[Connection], Found]
+    where: Mapping[str, Any], action: str, arguments: Mapping[str, Any], read: "Callable[[Connection], Found]"
 ) -> Found:
     """Read records.
 
@@ -108,7 +107,7 @@ def check_text(field: str, text: str) -> None:
 def ask_or_read(
     where: Mapping[str, Any],
     ask: "Callable[[Uploader], Awaitable[T]]",
-    read: Callable[[Connection], T],
+    read: "Callable[[Connection], T]",
 ) -> T:
     """Ask the API, or read the database, as the command line says.
 
@@ -122,6 +121,8 @@ def ask_or_read(
     """
     if _is_remote():
         return with_session(dict(where), ask)
+    from packrat_server.store.database import open_database, reading
+
     check_owner(where["data"])
     with reading(open_database(where["data"])) as connection:
         return read(connection)

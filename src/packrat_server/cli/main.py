@@ -11,6 +11,9 @@ from packrat_core.log import set_up_log
 @click.version_option(__version__, "-V", "--version", prog_name="packrat-server")
 def main() -> None:
     """Keep package files and promote them through tags, for packrat-agents to mirror."""
+
+
+def _prepare(_ctx: click.Context) -> None:
     set_up_log()
 
 
@@ -53,4 +56,4 @@ for _command, _place, _summary in (
     ),
     ("undeprocate", "files:undeprocate_command", "Undo the deprocation of package files."),
 ):
-    main.add_command(CommandInModule(_command, f"packrat_server.cli.{_place}", _summary))
+    main.add_command(CommandInModule(_command, f"packrat_server.cli.{_place}", _summary, _prepare))

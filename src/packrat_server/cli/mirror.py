@@ -4,23 +4,24 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from shlex import quote
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from packrat_core.cli import tell_next
+from packrat_core.cli import InnerGroup, tell_next
 from packrat_core.text import human_age
-from packrat_server import admin
 from packrat_server.accounts.passwords import new_password
-from packrat_server.admin.listing import list_mirrors, show_reports
-from packrat_server.admin.record_change import Decide, RecordChange
 from packrat_server.cli.consent import Consent, carry_out, with_consent
 from packrat_server.cli.data_option import data_option
-from packrat_server.cli.records import add_looking
-from packrat_server.store.database import open_database
+from packrat_server.cli.records import Records, add_looking
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from packrat_server.admin.record_change import Decide, RecordChange
 
 
-@click.group("mirror")
+@click.group("mirror", cls=InnerGroup)
 def mirror_group() -> None:
     """Mirrors: which repositories they build."""
 
@@ -38,12 +39,24 @@ def _ago(moment: str | None) -> str:
     return f"{human_age((datetime.now(UTC) - datetime.fromisoformat(moment)).total_seconds())} ago"
 
 
+def _read(connection: "Connection") -> Records:
+    from packrat_server.admin.listing import list_mirrors
+
+    return list_mirrors(connection)
+
+
+def _read_reports(connection: "Connection", name: str) -> Mapping[str, Any]:
+    from packrat_server.admin.listing import show_reports
+
+    return {"published": show_reports(connection, name)}
+
+
 add_looking(
     mirror_group,
     "mirror",
-    list_mirrors,
+    _read,
     ("name", "repositories", "last_heartbeat", "description"),
-    lambda connection, name: {"published": show_reports(connection, name)},
+    _read_reports,
     for_people=_for_people,
 )
 
@@ -72,10 +85,13 @@ def mirror_set(
     Settings that no option names stay as they are. Prints each field that changed, before → after, and the psk of a new
     mirror. Asks for confirmation if clients would lose a repository, or if an agent uses the psk that is replaced.
     """
+    from packrat_server import admin
+    from packrat_server.store.database import open_database
+
     psk = new_password() if new_psk else None
     engine = open_database(data)
 
-    def change_it(decide: Decide) -> RecordChange:
+    def change_it(decide: "Decide") -> "RecordChange":
         return admin.set_mirror(engine, name, repos or None, description, psk, decide, consent.reason)
 
     change = carry_out(f"mirror {name}", change_it, consent)
@@ -93,5 +109,8 @@ def mirror_set(
 @with_consent
 def mirror_remove(name: str, data: Path, consent: Consent) -> None:
     """Remove a mirror. Asks for confirmation."""
+    from packrat_server import admin
+    from packrat_server.store.database import open_database
+
     engine = open_database(data)
     carry_out(f"mirror {name}", lambda decide: admin.remove_mirror(engine, name, decide, consent.reason), consent)

@@ -1,26 +1,26 @@
 """`packrat-server package`: shows packages, and sets how many of their files are kept."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from packrat_core.cli import Between
+from packrat_core.cli import Between, InnerGroup
 from packrat_core.errors import ConfigError
 from packrat_core.text import printable
-from packrat_server.admin.packages import set_package
 from packrat_server.cli.consent import Consent, carry_out, with_consent
 from packrat_server.cli.data_option import data_option
 from packrat_server.cli.looking import limit_option, look, tell_more, where_options
 from packrat_server.cli.tables import json_option, show_list, show_one
-from packrat_server.promotion.find_files import Found
-from packrat_server.promotion.list_packages import list_packages, show_package
-from packrat_server.store.database import open_database
+from packrat_server.promotion.questions import Found
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 _COUNT = Between(0, 1_000_000)
 
 
-@click.group("package")
+@click.group("package", cls=InnerGroup)
 def package_group() -> None:
     """Packages: how many files they have, and how many of them are kept."""
 
@@ -35,12 +35,13 @@ def package_list(name: str, limit: int, as_json: bool, **where: Any) -> None:
 
     NAME is the beginning of their names, or has `*` and `?` for any letters; without it, all are listed.
     """
-    found = look(
-        where,
-        "findPackages",
-        {"name": name, "limit": limit},
-        lambda connection: list_packages(connection, name, limit),
-    )
+
+    def read(connection: "Connection") -> Found:
+        from packrat_server.promotion.list_packages import list_packages
+
+        return list_packages(connection, name, limit)
+
+    found = look(where, "findPackages", {"name": name, "limit": limit}, read)
     show_list(found.records, ("name", "files", "tags", "failed", "deprocated"), as_json=as_json)
     tell_more(found, limit)
 
@@ -51,12 +52,13 @@ def package_list(name: str, limit: int, as_json: bool, **where: Any) -> None:
 @where_options
 def package_show(name: str, as_json: bool, **where: Any) -> None:
     """Show everything known about a package."""
-    found = look(
-        where,
-        "findPackages",
-        {"name": name, "exact": True},
-        lambda connection: Found(show_package(connection, name), more=False),
-    )
+
+    def read(connection: "Connection") -> Found:
+        from packrat_server.promotion.list_packages import show_package
+
+        return Found(show_package(connection, name), more=False)
+
+    found = look(where, "findPackages", {"name": name, "exact": True}, read)
     if not found.records:
         raise ConfigError(
             f"there is no package {printable(name)!r}", hint="`packrat-server package list` looks for names"
@@ -77,5 +79,8 @@ def package_set(name: str, data: Path, consent: Consent, **given: int | None) ->
 
     Settings that no option names stay as they are. Prints each field that changed, before → after.
     """
+    from packrat_server.admin.packages import set_package
+    from packrat_server.store.database import open_database
+
     engine, counts = open_database(data), {field: count for field, count in given.items() if count is not None}
     carry_out(f"package {name}", lambda decide: set_package(engine, name, counts, decide, consent.reason), consent)

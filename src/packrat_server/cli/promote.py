@@ -1,11 +1,11 @@
 """`packrat-server promote`: promotes package files to a tag, through all tags that it requires."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from packrat_core.cinp.responses import SessionEnded
+from packrat_core.cinp.refusals import SessionEnded
 from packrat_core.cli import tell_next
 from packrat_core.errors import ServerRefused
 from packrat_server.cli.attempts import Attempts, report
@@ -13,7 +13,9 @@ from packrat_server.cli.next_step import tell_where
 from packrat_server.cli.reason_option import reason_option
 from packrat_server.cli.session import of_a_session, with_session
 from packrat_server.client.plan_promotion import plan_promotion
-from packrat_server.client.uploader import Uploader
+
+if TYPE_CHECKING:
+    from packrat_server.client.uploader import Uploader
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,7 @@ def promote_command(
 
     promotion = _Promotion(tag, change_control, reason, dry_run)
 
-    async def work(uploader: Uploader) -> None:
+    async def work(uploader: "Uploader") -> None:
         attempts = Attempts(files)
         for name in files:
             with attempts.attempt(name):
@@ -58,7 +60,7 @@ def promote_command(
         tell_where(files)
 
 
-async def _promote_all(uploader: Uploader, name: str, asked: _Promotion) -> None:
+async def _promote_all(uploader: "Uploader", name: str, asked: _Promotion) -> None:
     """Promote the package files of a name.
 
     Args:
@@ -90,7 +92,7 @@ async def _promote_all(uploader: Uploader, name: str, asked: _Promotion) -> None
         raise ServerRefused("; ".join(refused))
 
 
-async def _put_on(uploader: Uploader, uri: str, name: str, tags: tuple[str, ...], asked: _Promotion) -> str:
+async def _put_on(uploader: "Uploader", uri: str, name: str, tags: tuple[str, ...], asked: _Promotion) -> str:
     """Put tags on a package file, one after the other.
 
     Args:

@@ -4,8 +4,7 @@ import click
 
 from packrat_core.errors import ConfigError
 from packrat_core.text import quote
-from packrat_server.store.events import REASON_LIMIT
-from packrat_server.store.text import is_storable
+from packrat_server.store.text import REASON_LIMIT, is_storable
 
 
 def _check(_ctx: click.Context, _param: click.Parameter, reason: str) -> str:

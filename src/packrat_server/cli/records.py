@@ -2,17 +2,17 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from sqlalchemy import Connection
 
 from packrat_core.errors import ConfigError
-from packrat_server.admin.checks import shorten
 from packrat_server.cli.data_option import data_option
 from packrat_server.cli.tables import json_option, show_list, show_one
-from packrat_server.store.database import open_database, reading
 from packrat_server.store.text import join_names
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 Records = Sequence[Mapping[str, Any]]
 
@@ -20,9 +20,9 @@ Records = Sequence[Mapping[str, Any]]
 def add_looking(
     group: click.Group,
     what: str,
-    read: Callable[[Connection], Records],
+    read: "Callable[[Connection], Records]",
     columns: Sequence[str],
-    more: Callable[[Connection, str], Mapping[str, Any]] | None = None,
+    more: "Callable[[Connection, str], Mapping[str, Any]] | None" = None,
     for_people: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict,
 ) -> None:
     """Add `list` and `show` to a group of commands.
@@ -41,6 +41,8 @@ def add_looking(
     @json_option
     @data_option
     def list_records(data: Path, as_json: bool) -> None:
+        from packrat_server.store.database import open_database, reading
+
         with reading(open_database(data)) as connection:
             records = read(connection)
         show_list(records if as_json else list(map(for_people, records)), columns, as_json=as_json)
@@ -50,6 +52,8 @@ def add_looking(
     @json_option
     @data_option
     def show_record(data: Path, name: str, as_json: bool) -> None:
+        from packrat_server.store.database import open_database, reading
+
         with reading(open_database(data)) as connection:
             records = read(connection)
             record = _pick(records, name, what)
@@ -60,6 +64,8 @@ def add_looking(
 def _pick(records: Records, name: str, what: str) -> Mapping[str, Any]:
     found = next((record for record in records if record["name"] == name), None)
     if found is None:
+        from packrat_server.admin.checks import shorten
+
         names = join_names([record["name"] for record in records]) or "none yet"
         raise ConfigError(f"there is no {what} {shorten(name)}", hint=f"there are {names}")
     return found

@@ -1,36 +1,51 @@
 """`packrat-server repo`: sets up repositories."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from packrat_core.cli import tell_next
-from packrat_server import admin
-from packrat_server.admin.listing import count_wanted, list_repos
+from packrat_core.cli import InnerGroup, tell_next
+from packrat_core.packages.repository_types import TYPE_NAMES
 from packrat_server.cli.consent import Consent, carry_out, with_consent
 from packrat_server.cli.data_option import data_option
 from packrat_server.cli.next_step import command_line
-from packrat_server.cli.records import add_looking
-from packrat_server.store.database import open_database
+from packrat_server.cli.records import Records, add_looking
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 
-@click.group("repo")
+@click.group("repo", cls=InnerGroup)
 def repo_group() -> None:
     """Repositories: which tag and distribution versions they take."""
+
+
+def _read(connection: "Connection") -> Records:
+    from packrat_server.admin.listing import list_repos
+
+    return list_repos(connection)
+
+
+def _count_files(connection: "Connection", name: str) -> Mapping[str, Any]:
+    from packrat_server.admin.listing import count_wanted
+
+    return {"files": count_wanted(connection, name)}
 
 
 add_looking(
     repo_group,
     "repository",
-    list_repos,
+    _read,
     ("name", "type", "tag", "distros", "newest_only", "mirrors", "directory"),
-    lambda connection, name: {"files": count_wanted(connection, name)},
+    _count_files,
 )
 
 
 @repo_group.command("set")
 @click.argument("name")
-@click.option("--type", "kind", type=click.Choice(admin.KINDS), help="Its type; a new repository needs one.")
+@click.option("--type", "kind", type=click.Choice(TYPE_NAMES), help="Its type; a new repository needs one.")
 @click.option("--tag", help="Take the files that have this tag; a new repository needs one.")
 @click.option(
     "--distro",
@@ -56,6 +71,9 @@ def repo_set(
     Settings that no option names stay as they are. Prints each field that changed, before → after. Asks for
     confirmation if clients would lose files or their address.
     """
+    from packrat_server import admin
+    from packrat_server.store.database import open_database
+
     show_only_latest = None if all_versions is None else not all_versions
     repo = admin.NewRepo(name, distro_versions=distros or None, show_only_latest=show_only_latest, **given)
     engine = open_database(data)
@@ -73,5 +91,8 @@ def repo_set(
 @with_consent
 def repo_remove(name: str, data: Path, consent: Consent) -> None:
     """Remove a repository; its package files stay. Asks for confirmation."""
+    from packrat_server import admin
+    from packrat_server.store.database import open_database
+
     engine = open_database(data)
     carry_out(f"repository {name}", lambda decide: admin.remove_repo(engine, name, decide, consent.reason), consent)

@@ -8,7 +8,6 @@ from packrat_core.listen import parse_listen
 from packrat_server.api.addresses import TrustedProxies
 from packrat_server.api.serve_options import LOCAL, ServeOptions, read_origins
 from packrat_server.cli.data_option import data_option
-from packrat_server.serving.running import serve
 
 
 @click.command("serve")
@@ -75,4 +74,7 @@ def serve_command(
         read_origins(cors_origins),
         TrustedProxies(metrics_from, "--metrics-from"),
     )
+    # Options that can't be used are refused before that.
+    from packrat_server.serving.running import serve
+
     serve(data, host, port, options)

@@ -1,6 +1,5 @@
 """The options of commands that work through the API, and the session that these open."""
 
-import asyncio
 import os
 import sys
 from collections.abc import Awaitable, Callable
@@ -106,7 +105,9 @@ def with_session(session: dict[str, Any], work: "Callable[[Uploader], Awaitable[
         ServerRefused: The server refuses the user or the work, or the session ended.
     """
     # Commands that may read the database instead don't wait for what speaks HTTP.
-    from packrat_core.cinp.responses import SessionEnded
+    import asyncio
+
+    from packrat_core.cinp.refusals import SessionEnded
     from packrat_server.client.uploader import signed_in
 
     password = _password(session["password_file"], session["user"])

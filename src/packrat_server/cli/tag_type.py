@@ -1,25 +1,32 @@
 """`packrat-server tag-type`: defines the tags that package files are promoted to."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from packrat_core.cli import tell_next
-from packrat_server.admin.listing import list_tag_types
-from packrat_server.admin.tag_types import TagType, remove_tag_type, save_tag_type
+from packrat_core.cli import InnerGroup, tell_next
 from packrat_server.cli.consent import Consent, carry_out, with_consent
 from packrat_server.cli.data_option import data_option
 from packrat_server.cli.next_step import command_line
-from packrat_server.cli.records import add_looking
-from packrat_server.store.database import open_database
+from packrat_server.cli.records import Records, add_looking
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 
-@click.group("tag-type")
+@click.group("tag-type", cls=InnerGroup)
 def tag_type_group() -> None:
     """Tags: which tags each requires, and whether it needs a change control id."""
 
 
-add_looking(tag_type_group, "tag", list_tag_types, ("name", "requires", "change_control", "files", "repositories"))
+def _read(connection: "Connection") -> Records:
+    from packrat_server.admin.listing import list_tag_types
+
+    return list_tag_types(connection)
+
+
+add_looking(tag_type_group, "tag", _read, ("name", "requires", "change_control", "files", "repositories"))
 
 
 @tag_type_group.command("set")
@@ -46,6 +53,9 @@ def tag_type_set(
     Settings that no option names stay as they are. Prints each field that changed, before → after. A stricter rule
     applies to the files that are tagged from now on.
     """
+    from packrat_server.admin.tag_types import TagType, save_tag_type
+    from packrat_server.store.database import open_database
+
     required = tuple(filter(None, requires)) if requires else None
     tag = TagType(name, required, needs_change_control)
     engine = open_database(data)
@@ -61,5 +71,8 @@ def tag_type_set(
 @with_consent
 def tag_type_remove(name: str, data: Path, consent: Consent) -> None:
     """Remove a tag that no file, repository or other tag uses."""
+    from packrat_server.admin.tag_types import remove_tag_type
+    from packrat_server.store.database import open_database
+
     engine = open_database(data)
     carry_out(f"tag {name}", lambda decide: remove_tag_type(engine, name, decide, consent.reason), consent)

@@ -6,11 +6,11 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from packrat_core.cinp.responses import SessionEnded
+from packrat_core.cinp.refusals import SessionEnded
 from packrat_core.cli import GivenFile, tell_next
 from packrat_core.errors import ConfigError, Refused, ServerRefused
 from packrat_core.packages.image.inspect import is_image_archive
@@ -19,7 +19,9 @@ from packrat_server.cli.attempts import Attempts, report
 from packrat_server.cli.next_step import command_line, tell_where
 from packrat_server.cli.reason_option import reason_option
 from packrat_server.cli.session import of_a_session, with_session
-from packrat_server.client.uploader import Uploader
+
+if TYPE_CHECKING:
+    from packrat_server.client.uploader import Uploader
 
 _SHOWN = 3
 
@@ -43,7 +45,7 @@ def upload_command(files: tuple[Path, ...], **given: Any) -> None:
     """
     name = _name_image(files, given.pop("package"), given.pop("version"))
 
-    async def work(uploader: Uploader) -> None:
+    async def work(uploader: "Uploader") -> None:
         attempts = Attempts(files)
         for path in files:
             with attempts.attempt(path.name):
@@ -88,7 +90,7 @@ def _name_image(files: Sequence[Path], package: str | None, version: str | None)
         raise ConfigError(f"{files[0].name}: {error}; give --package and --version") from None
 
 
-async def _upload(uploader: Uploader, path: Path, name: str, given: dict[str, Any]) -> None:
+async def _upload(uploader: "Uploader", path: Path, name: str, given: dict[str, Any]) -> None:
     """Upload one file and tag it for each of its distribution versions.
 
     Args:

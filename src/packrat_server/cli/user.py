@@ -2,27 +2,35 @@
 
 from pathlib import Path
 from shlex import quote
+from typing import TYPE_CHECKING
 
 import click
 
-from packrat_core.cli import tell_next
-from packrat_server import admin
+from packrat_core.cli import InnerGroup, tell_next
 from packrat_server.accounts.passwords import new_password
 from packrat_server.accounts.rights import USER_ROLES, Role
-from packrat_server.admin.listing import list_users
-from packrat_server.admin.record_change import Decide, RecordChange
 from packrat_server.cli.consent import Consent, carry_out, with_consent
 from packrat_server.cli.data_option import data_option
-from packrat_server.cli.records import add_looking
-from packrat_server.store.database import open_database
+from packrat_server.cli.records import Records, add_looking
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from packrat_server.admin.record_change import Decide, RecordChange
 
 
-@click.group("user")
+@click.group("user", cls=InnerGroup)
 def user_group() -> None:
     """Users, their roles and rights."""
 
 
-add_looking(user_group, "user", list_users, ("name", "role", "rights", "state", "sessions", "updated"))
+def _read(connection: "Connection") -> Records:
+    from packrat_server.admin.listing import list_users
+
+    return list_users(connection)
+
+
+add_looking(user_group, "user", _read, ("name", "role", "rights", "state", "sessions", "updated"))
 
 
 @user_group.command("set")
@@ -51,10 +59,13 @@ def user_set(name: str, role: str | None, rights: tuple[str, ...], renew: bool, 
     Settings that no option names stay as they are. Prints each field that changed, before → after, and the password of
     a new user. After a change the user must log in again. A user who was locked out becomes a user again as if new.
     """
+    from packrat_server import admin
+    from packrat_server.store.database import open_database
+
     password = new_password() if renew else None
     engine, new_role = open_database(data), None if role is None else Role(role)
 
-    def change_it(decide: Decide) -> RecordChange:
+    def change_it(decide: "Decide") -> "RecordChange":
         return admin.set_user(engine, name, new_role, password, rights or None, decide, consent.reason)
 
     change = carry_out(f"user {name}", change_it, consent)
@@ -79,5 +90,8 @@ def _first_command(name: str, role: str) -> str:
 @with_consent
 def user_remove(name: str, data: Path, consent: Consent) -> None:
     """Lock a user out."""
+    from packrat_server import admin
+    from packrat_server.store.database import open_database
+
     engine = open_database(data)
     carry_out(f"user {name}", lambda decide: admin.remove_user(engine, name, decide, consent.reason), consent)

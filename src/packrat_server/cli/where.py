@@ -6,16 +6,16 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
-from sqlalchemy import Connection
 
 from packrat_core.errors import ConfigError
 from packrat_core.text import printable, quote
 from packrat_server.cli.looking import ask_or_read, check_text, where_options
 from packrat_server.cli.tables import json_option
-from packrat_server.promotion.whereabouts import find_whereabouts
 from packrat_server.store.text import write_moment
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
     from packrat_server.client.uploader import Uploader
 
 Places = list[dict[str, Any]]
@@ -52,7 +52,9 @@ def where_command(file_name: str, as_json: bool, **where: Any) -> None:
         click.echo(printable(f"{place['mirror']} {place['repo']}{distro}: {_describe(place)}"))
 
 
-def _read(connection: Connection, file_name: str) -> Places:
+def _read(connection: "Connection", file_name: str) -> Places:
+    from packrat_server.promotion.whereabouts import find_whereabouts
+
     return [
         {
             "mirror": place.mirror,

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from packrat_core.cinp.client import CinpClient
-from packrat_core.cinp.responses import NotFound, SessionEnded
+from packrat_core.cinp.refusals import NotFound, SessionEnded
 from packrat_core.errors import ServerBroken, ServerRefused
 from packrat_server.client.find_file import FileFinder, Records, without_epoch
 from packrat_server.client.refusals import explain

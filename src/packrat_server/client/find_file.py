@@ -14,7 +14,7 @@ from urllib.parse import unquote
 import structlog
 
 from packrat_core.cinp.client import CinpClient
-from packrat_core.cinp.responses import SessionEnded
+from packrat_core.cinp.refusals import SessionEnded
 from packrat_core.errors import ServerRefused
 
 log = structlog.get_logger()

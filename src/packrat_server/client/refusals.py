@@ -3,7 +3,7 @@
 import re
 from shlex import quote
 
-from packrat_core.cinp.responses import NotFound
+from packrat_core.cinp.refusals import NotFound
 from packrat_core.errors import ServerRefused
 from packrat_server.promotion.rules import CHANGE_CONTROL_LIMIT
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from packrat_core.cinp.client import CinpClient
 from packrat_core.cinp.failures import SettingNames
-from packrat_core.cinp.responses import NotFound, SessionEnded
+from packrat_core.cinp.refusals import NotFound, SessionEnded
 from packrat_core.cinp.transport import NoAnswer
 from packrat_core.errors import PackratError, ServerBroken, ServerRefused
 from packrat_server.client.catalog import Catalog

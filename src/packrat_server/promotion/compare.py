@@ -8,22 +8,14 @@ Usage:
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
 from sqlalchemy import Connection, Row, select
 
-from packrat_server.promotion.find_files import (
-    FOUND_LIMIT,
-    FileQuery,
-    Found,
-    Record,
-    describe_files,
-    files_query,
-    in_portions,
-)
+from packrat_server.promotion.find_files import describe_files, files_query, in_portions
 from packrat_server.promotion.known_names import check_known, is_tag
+from packrat_server.promotion.questions import Comparison, FileQuery, Found, Record
 from packrat_server.promotion.wanted_files import wanted_files
 from packrat_server.store.tables import package_files
 
@@ -33,17 +25,6 @@ _GROUPED = (
     package_files.c.type,
     package_files.c.arch,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """What is compared: two tags or repositories; of one package or distribution version if these are not ''."""
-
-    first: str
-    second: str
-    package: str = ""
-    distro: str = ""
-    limit: int = FOUND_LIMIT
 
 
 def compare(connection: Connection, asked: Comparison) -> Found:

@@ -12,47 +12,22 @@ Usage:
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Connection, Row, Select, and_, exists, false, or_, select, union
 
 from packrat_server.promotion.known_names import check_known
+from packrat_server.promotion.questions import FileQuery, Found, Record
 from packrat_server.promotion.wanted_files import listed_files
 from packrat_server.store.membership import FILES_IN_REPOS
 from packrat_server.store.tables import package_file_tags, package_files, repos
 from packrat_server.store.text import is_storable, write_moment
 
-Record = dict[str, Any]
-
-STATES = ("active", "failed", "deprocated")
-FOUND_LIMIT = 10_000
-"""Number of records that one question is answered with at most."""
 _IDS_AT_ONCE = 500
 _NAME_LIMIT = 200
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _LAST = "\U0010ffff"
 """Sorts after every other letter."""
-
-
-@dataclass(frozen=True, slots=True)
-class FileQuery:
-    """What is looked for; '' stands for any."""
-
-    name: str = ""
-    package: str = ""
-    tag: str = ""
-    distro: str = ""
-    state: str = ""
-    limit: int = FOUND_LIMIT
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """The records that were found, and whether there are more than were asked for."""
-
-    records: list[Record]
-    more: bool
 
 
 def find_files(connection: Connection, query: FileQuery) -> Found:

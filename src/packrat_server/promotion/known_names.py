@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from sqlalchemy import Column, Connection, select
 
-from packrat_core.text import quote
+from packrat_server.promotion.questions import NoSuchName
 from packrat_server.store.tables import distro_versions, packages, repos, tags
 from packrat_server.store.text import NAMES_SHOWN, is_storable, join_names
 
@@ -19,24 +19,6 @@ _THINGS: Mapping[str, tuple[str, Column[str]]] = {
     "package": ("package", packages.c.name),
 }
 """Argument → what it names, and where that is."""
-_SHOWN_LENGTH = 60
-
-
-class NoSuchName(Exception):
-    """A question names something that does not exist.
-
-    Attributes:
-        field: The argument of the action that names it.
-        problem: What is wrong.
-        hint: What there is instead.
-    """
-
-    def __init__(self, field: str, what: str, name: str, there_are: str) -> None:
-        shown = name if len(name) <= _SHOWN_LENGTH else name[:_SHOWN_LENGTH] + "…"
-        self.field = field
-        self.problem = f"there is {what} {repr(shown) if shown.isprintable() else quote(shown)}"
-        self.hint = f"there are {there_are or 'none yet'}"
-        super().__init__(f"{self.problem}, {self.hint}")
 
 
 def check_known(connection: Connection, given: Mapping[str, str]) -> None:

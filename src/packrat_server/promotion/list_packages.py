@@ -5,7 +5,8 @@ from typing import Any
 
 from sqlalchemy import Connection, case, func, select
 
-from packrat_server.promotion.find_files import Found, Record, in_portions, name_condition
+from packrat_server.promotion.find_files import in_portions, name_condition
+from packrat_server.promotion.questions import Found, Record
 from packrat_server.store.tables import package_file_tags, package_files, packages
 from packrat_server.store.text import write_moment
 

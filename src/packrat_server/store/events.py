@@ -27,7 +27,6 @@ from sqlalchemy import Connection, Row, insert, select
 from packrat_server.store.tables import events
 from packrat_server.store.text import write_moment
 
-REASON_LIMIT = 1000
 _AT_ONCE = 1000
 # Built once: to build it takes longer than to run it.
 _ADD = insert(events)

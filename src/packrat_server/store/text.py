@@ -5,6 +5,8 @@ from datetime import UTC, datetime
 
 NAMES_SHOWN = 30
 """Number of names that a message lists at most."""
+REASON_LIMIT = 1000
+"""Number of characters that the reason of a change may have."""
 
 
 def is_storable(text: str) -> bool:

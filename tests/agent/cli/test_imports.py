@@ -53,7 +53,7 @@ def rooms(modules: set[str]) -> set[str]:
     return {part[1] for part in parts}
 
 
-def ended(module: str, *arguments: str) -> tuple[list[str], set[str]]:
+def ended(module: str, *arguments: str, answers: bool = True) -> tuple[list[str], set[str]]:
     """The lines that a command prints, and the modules that it has imported when it ends."""
     program = _PROGRAM.format(module=module, name=module.partition(".")[0].replace("_", "-"))
     done = subprocess.run(
@@ -64,7 +64,7 @@ def ended(module: str, *arguments: str) -> tuple[list[str], set[str]]:
         check=False,
         stdin=subprocess.DEVNULL,
     )
-    assert done.stdout, done.stderr[-1000:]
+    assert done.stdout or not answers, done.stderr[-1000:]
     return done.stdout.splitlines(), set(done.stderr.splitlines()[-1].split())
 
 
@@ -111,13 +111,39 @@ def test_verify_imports_neither_the_log_nor_what_only_some_trees_and_terminals_n
     assert not {"asyncio", "email.parser", "http.client", "packrat_agent.verify.real_clients"} & found
 
 
-@pytest.mark.parametrize("command", ["sync", "run"])
-def test_a_sync_imports_the_types_that_its_repositories_have_when_it_comes_to_them(command: str) -> None:
-    found = imported("packrat_agent.cli", command, "--help")
+@pytest.mark.parametrize("work", ["sync_once", "follow"])
+def test_a_sync_imports_the_types_that_its_repositories_have_when_it_comes_to_them(work: str) -> None:
+    code = f"import sys, packrat_agent.cli.{work}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], check=True, timeout=60, stdout=subprocess.PIPE, text=True)
+    found = set(done.stdout.split())
     assert "packrat_agent.formats.table" in found
     assert not {name for name in found if re.fullmatch(r"packrat_agent\.formats\.\w+\.(format|render|unpack)", name)}
     # What only wheels, and only images, are read with.
     assert not {"packaging", "packrat_core.packages.image.layout"} & found
+
+
+def named(group: click.Group) -> Iterator[list[str]]:
+    """All commands of a group, by the words that call them."""
+    for name, entry in group.commands.items():
+        command = entry.load() if isinstance(entry, CommandInModule) else entry
+        yield [name]
+        if isinstance(command, click.Group):
+            yield from ([name, *words] for words in named(command))
+
+
+COMMANDS = [
+    pytest.param(program, words, id=f"{program.partition('.')[0]} {' '.join(words)}")
+    for program, main in (("packrat_agent.cli", agent_cli.main), ("packrat_server.cli", server_cli.main))
+    for words in named(main)
+]
+
+
+@pytest.mark.parametrize(("program", "words"), COMMANDS)
+def test_the_help_of_a_command_waits_for_nothing_that_its_work_needs(program: str, words: list[str]) -> None:
+    lines, found = ended(program, *words, "--help")
+    assert lines[0].startswith("Usage: ")
+    assert libraries(found) == {"click"}
+    assert not {"asyncio", "ssl", "email", "http.client"} & found
 
 
 def test_a_format_is_imported_when_it_is_asked_for() -> None:
@@ -140,6 +166,17 @@ def test_a_commands_own_help_imports_that_command_alone() -> None:
         "packrat_agent.cli.main",
         "packrat_agent.cli.site",
     }
+
+
+@pytest.mark.parametrize("arguments", [["upload", __file__], ["tag", "dev", "x"], ["promote", "x", "--to", "dev"]])
+def test_commands_that_speak_to_a_server_do_without_its_database(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PACKRAT_PASSWORD", "secret")
+    # Nothing listens on port 9; the error is on stderr, and the modules behind it.
+    _, found = ended("packrat_server.cli", *arguments, "--url", "http://127.0.0.1:9", answers=False)
+    assert "aiohttp" in found
+    assert "sqlalchemy" not in found
 
 
 def defined(package: ModuleType) -> Iterator[click.Command]:

@@ -7,7 +7,7 @@ import pytest
 
 from agent.upstream.ways import FILES, MIRROR, REPOS, TIMEOUTS, WAYS, Line, always
 from packrat_core.cinp.client import CinpClient
-from packrat_core.cinp.responses import NotFound
+from packrat_core.cinp.refusals import NotFound
 from packrat_core.errors import PackratError, ServerBroken, ServerRefused, ServerUnavailable
 from support.replay import Request, answer_of, replaying
 

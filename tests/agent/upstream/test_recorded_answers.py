@@ -4,7 +4,7 @@ import pytest
 
 from agent.upstream.ways import ANSWERS, TIMEOUTS, WAYS, Line, Way, assert_told
 from packrat_core.cinp.client import CinpClient
-from packrat_core.cinp.responses import NotFound, SessionEnded
+from packrat_core.cinp.refusals import NotFound, SessionEnded
 from packrat_core.errors import PackratError, ServerBroken, ServerRefused, ServerUnavailable
 from support.replay import Recorded, replaying
 
