@@ -283,6 +283,10 @@ class Facts:
             known = self._read(RepoHealth, _REPO + repo) or RepoHealth()
             self._write(_REPO + repo, replace(known, **changes))
 
+    def has_failed(self, repo: str) -> bool:
+        """Tell whether the last sync of a repository ended with an error."""
+        return bool((known := self._read(RepoHealth, _REPO + repo)) and known.error)
+
     def note_behind(self, repo: str, heard_at: float) -> None:
         """Remember since when a change of a repository is known, unless an older one is not published yet."""
         with self._db.transaction():
