@@ -3,8 +3,7 @@
 The table `settings` holds a JSON object under each fact's NAME; the fields of the class are its keys. An object of an
 earlier version, or one that somebody edited, is read as far as it makes sense: a field that is missing or odd is None.
 
-    facts.write(Failure(time.time(), "the disk is full"))
-    facts.read(Failure)
+    facts.write(Failure(time.time(), "the disk is full")); facts.read(Failure)
     facts.update_repo("apt-dev", checked=time.time())
 """
 
@@ -26,13 +25,14 @@ class Fact:
 
 @dataclass(frozen=True, slots=True)
 class Started(Fact):
-    """The last start of `packrat-agent run`."""
+    """The last start of `packrat-agent run`, and the version of mirror.conf that it has read."""
 
     NAME = "started"
     pid: int | None
     host: str | None
     at: float | None
     version: str | None
+    config: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,7 +82,8 @@ def read_status(config: Config, events: int = 0, now: float | None = None) -> St
             rows = db.execute("SELECT at, word, repo, text FROM events ORDER BY id DESC LIMIT ?", (events,)).fetchall()
     except OSError as error:
         raise _unread(path, error) from None
-    agent = _agent(holder, facts.read(Started))
+    started = facts.read(Started)
+    agent = _agent(holder, started)
     failure, refused_config = facts.read(Failure), facts.read(RefusedConfig)
     return Status(
         at=at,
@@ -104,6 +105,7 @@ def read_status(config: Config, events: int = 0, now: float | None = None) -> St
         events=tuple(Event(*row) for row in reversed(rows)),
         section_keys=tuple(SectionKey(section, key) for section, key in facts.section_keys().items()),
         root_lost=_find_lost(config.mirror.root_dir) if any(repo.live for repo in repos) else None,
+        config_changed=_tell_changed(config, started) if agent.state is AgentState.RUNNING else None,
     )
 
 
@@ -272,6 +274,16 @@ def _agent(holder: Holder | None, started: Started | None) -> AgentStatus:
         # The lock is held, but not by the process that said that it follows the server.
         state = AgentState.SYNCING
     return AgentStatus(state, holder.pid, holder.host, version, at)
+
+
+def _tell_changed(config: Config, started: Started | None) -> str | None:
+    """Tell whether the file that this process has read is another one by now than the running agent has read."""
+    read = started.config if started is not None else None
+    source = str(config.source.absolute())
+    # Somebody may look with a copy of the file.
+    if not read or not config.version or read == config.version or read.split(" ", 2)[-1] != source:
+        return None
+    return f"{source} was changed since the agent read it: `systemctl reload packrat-agent` puts it in force"
 
 
 def _server(config: Config, facts: FactsRead) -> ServerStatus:

@@ -81,9 +81,9 @@ class Agent:
                     await asyncio.gather(renewed, following, *beside, return_exceptions=True)
 
     def _note_start(self) -> None:
-        packrat, facts = self._context.config.packrat, self._context.store.facts
-        log.info("started", version=__version__, server=packrat.url, mirror=packrat.name)
-        facts.write(Started(os.getpid(), socket.gethostname(), time.time(), __version__))
+        config, facts = self._context.config, self._context.store.facts
+        log.info("started", version=__version__, server=config.packrat.url, mirror=config.packrat.name)
+        facts.write(Started(os.getpid(), socket.gethostname(), time.time(), __version__, config.version))
         for stale in (ScanProgress, Failure):
             facts.drop(stale)
         facts.drop_work()
