@@ -12,7 +12,7 @@ from packrat_agent.gpg.rotation import NO_ROTATION, Rotation, SilentKey
 from packrat_agent.gpg.signing_key import PublicKey, SigningKey
 from packrat_agent.gpg.signing_keys import PreparedKey, SigningKeys
 from packrat_agent.gpg.standalone_subkey import export_standalone
-from packrat_core.errors import SigningError
+from packrat_core.errors import PackratError, SigningError
 
 log = structlog.get_logger()
 
@@ -56,7 +56,7 @@ def are_renewed(config: Config, keys: SigningKeys) -> bool:
     named += [(names, keys.of_sections.get(section)) for section, names in config.section_keys.items()]
     try:
         return any(names and found and _is_renewed(config.mirror, names, found) for names, found in named)
-    except SigningError:
+    except PackratError:
         return False
 
 
