@@ -22,9 +22,8 @@ def load(path: Path) -> Config:
     sections = (*_SECTIONS, *NAMED_SECTIONS)
     keys = {section: frozenset(row.key for row in FIELDS if row.section == section) for section in sections}
     repeatable = frozenset(row.key for row in FIELDS if row.repeatable)
-    # Before it is read: what is written to it from then on makes another version.
-    version = find_version(path)
-    given, faults = parse(read_text(path), path, keys, repeatable)
+    text = read_text(path)
+    given, faults = parse(text, path, keys, repeatable)
     # Where a key is misspelled, don't also say that the right one is missing.
     asks_for_missing = not faults
     read: dict[str, dict[str, object]] = {section: {} for section in _SECTIONS}
@@ -40,17 +39,7 @@ def load(path: Path) -> Config:
     faults += check_together(read["mirror"], given, path)
     if faults:
         raise ConfigError("\n".join(faults))
-    return replace(_with_defaults(read["packrat"], read["mirror"], path, section_keys), version=version)
-
-
-def find_version(path: Path) -> str:
-    """Tell this version of a configuration file from others; '' where it can't be looked at."""
-    try:
-        status = path.stat()
-    except OSError:
-        return ""
-    # No hash of the content: that holds the psk.
-    return f"{status.st_mtime_ns} {status.st_size} {path.absolute()}"
+    return replace(_with_defaults(read["packrat"], read["mirror"], path, section_keys), text=text)
 
 
 def _read_section_keys(

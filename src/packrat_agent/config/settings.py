@@ -97,12 +97,12 @@ class MirrorSettings:
 class Config:
     """The whole configuration, and the file that it came from.
 
-    `section_keys` maps a section, such as `repo apt-prod` or `tag prod`, to its keys. `version` tells the file,
-    as it was when it was read, from a later one.
+    `section_keys` maps a section, such as `repo apt-prod` or `tag prod`, to its keys. `text` is what was
+    read from the file.
     """
 
     packrat: PackratSettings
     mirror: MirrorSettings
     source: Path
     section_keys: Mapping[str, KeyNames] = field(default_factory=dict)
-    version: str = field(default="", compare=False)
+    text: str = field(default="", compare=False, repr=False)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from packrat_agent.config.plain_http import warn_of_plain_http
 from packrat_agent.config.settings import AGENT_DIR, Config
+from packrat_agent.config.version import is_changed
 from packrat_agent.state.database import is_there, newest_schema
 from packrat_agent.state.facts import (
     FactsRead,
@@ -278,11 +279,9 @@ def _agent(holder: Holder | None, started: Started | None) -> AgentStatus:
 
 def _tell_changed(config: Config, started: Started | None) -> str | None:
     """Tell whether the file that this process has read is another one by now than the running agent has read."""
-    read = started.config if started is not None else None
-    source = str(config.source.absolute())
-    # Somebody may look with a copy of the file.
-    if not read or not config.version or read == config.version or read.split(" ", 2)[-1] != source:
+    if started is None or not started.config or not is_changed(config, started.config):
         return None
+    source = config.source.absolute()
     return f"{source} was changed since the agent read it: `systemctl reload packrat-agent` puts it in force"
 
 

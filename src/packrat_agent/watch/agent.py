@@ -14,6 +14,7 @@ import time
 
 import structlog
 
+from packrat_agent.config.version import describe_version
 from packrat_agent.state.facts import Failure, ScanProgress, Started
 from packrat_agent.state.unwritten import UnwrittenMark
 from packrat_agent.status.prometheus import collect, serving_metrics
@@ -83,7 +84,7 @@ class Agent:
     def _note_start(self) -> None:
         config, facts = self._context.config, self._context.store.facts
         log.info("started", version=__version__, server=config.packrat.url, mirror=config.packrat.name)
-        facts.write(Started(os.getpid(), socket.gethostname(), time.time(), __version__, config.version))
+        facts.write(Started(os.getpid(), socket.gethostname(), time.time(), __version__, describe_version(config)))
         for stale in (ScanProgress, Failure):
             facts.drop(stale)
         facts.drop_work()
