@@ -152,6 +152,30 @@ def test_a_key_that_expires_under_way_leaves_what_is_published_and_shows(tmp_pat
             assert agent.process.poll() is None
 
 
+def test_a_key_that_is_extended_is_published_and_told_without_a_restart(tmp_path: Path, home: Path) -> None:
+    key = make_key(home, "Renewed <renewed@example.com>", expires="20d")
+    with stage(tmp_path, key) as lab, daemon(lab) as agent:
+        agent.until_logged("checked ")
+        before = (lab.www / "repo-key.gpg").read_bytes()
+        assert "key expires" in lab.agent("check", "--disk-free", "0", expect=1).stdout
+        gpg = ["gpg", "--homedir", str(home), "--batch"]
+        # Another subkey is for the operator to bring to the clients first.
+        subprocess.run([*gpg, "--passphrase", "", "--quick-add-key", key.fingerprint, "ed25519", "sign"], check=True)
+        lab.agent("sync")
+        agent.until_logged("checked ", 2)
+        assert (lab.www / "repo-key.gpg").read_bytes() == before
+        script = "key 1\ndelkey\ny\nsave\n"
+        subprocess.run([*gpg, "--command-fd", "0", "--edit-key", key.fingerprint], input=script.encode(), check=True)
+        subprocess.run([*gpg, "--quick-set-expire", key.fingerprint, "1y"], check=True)
+        lab.agent("sync")
+        agent.until_logged("started", 2)
+        agent.until_logged("checked ", 3)
+        assert (lab.www / "repo-key.gpg").read_bytes() != before
+        assert lab.agent("check", "--disk-free", "0", "--allow-plain-http").stdout.startswith("PACKRAT OK")
+        assert verify_tree(lab.www, None, lambda files, size: None).faults == ()
+        assert agent.stop() == 0
+
+
 def test_a_copied_state_database_wipes_no_other_directory(lab: Stage) -> None:
     lab.server.put_deb(FIRST)
     lab.agent("sync")

@@ -1,6 +1,7 @@
 """What a publish writes reaches the disk in an order that a loss of power can't break, shown by its recorded calls."""
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -151,3 +152,24 @@ def test_a_large_index_that_is_written_while_gpg_signs_is_flushed_before(lab: St
     ahead = [call for _, call in entering(lab, calls) if Path(call.source).name.startswith("ahead-")]
     assert [Path(call.path).parent.name for call in ahead] == ["SHA256", "SHA256"]
     assert not [call for call in unflushed(calls) if call in ahead]
+
+
+def test_large_indexes_are_not_written_again_and_again_while_gpg_can_not_sign(lab: Stage, tmp_path: Path) -> None:
+    lab.agent("sync")
+    lab.server.put_deb(Deb("large", "1", "amd64", (("Description", os.urandom(400_000).hex()),)))
+    broken = tmp_path / "broken" / "gpg"
+    broken.parent.mkdir()
+    broken.write_text(f'#!/bin/sh\ncase "$*" in *--clear-sign*) exit 2 ;; esac\nexec {shutil.which("gpg")} "$@"\n')
+    broken.chmod(0o755)
+    written = []
+    for number in range(3):
+        watched = watch(tmp_path, [lab.www])
+        watched.log.unlink(missing_ok=True)
+        environment = watched.environment()
+        if number < 2:
+            environment["PATH"] = f"{broken.parent}:{environment['PATH']}"
+        assert (lab.sync(environment).returncode == 0) is (number == 2)
+        written.append(sum(call.name == "create" and "/ahead-" in call.path for call in watched.calls()))
+    assert written[0] > 0
+    assert written[1:] == [0, 0]
+    assert "Package: large" in lab.packages()

@@ -1,6 +1,7 @@
 """A real `packrat-agent run` through what happens to a service: reloads, requests, moved directories, a lost disk."""
 
 import asyncio
+import json
 import os
 import shutil
 import signal
@@ -84,6 +85,35 @@ def test_a_reload_takes_a_good_configuration_and_leaves_a_bad_one(lab: Stage) ->
         lab.server.put_deb(SECOND)
         until_offered(lab, agent, "second")
         assert agent.stop() == 0
+
+
+def test_a_configuration_that_was_changed_and_not_reloaded_is_told(lab: Stage) -> None:
+    options = ("check", "--disk-free", "0", "--allow-plain-http")
+    with daemon(lab) as agent:
+        agent.until_logged("checked ")
+        assert lab.agent(*options).stdout.startswith("PACKRAT OK")
+        good = lab.config.read_text()
+        lab.config.write_text(good.replace(lab.psk, "another_psk"))
+        told = f"{lab.config} was changed since the agent read it: `systemctl reload packrat-agent` puts it in force"
+        line = lab.agent(*options, expect=1).stdout
+        assert line.startswith(f"PACKRAT WARNING - {told}")
+        assert f"\n! {told}" in lab.agent("status").stdout
+        assert json.loads(lab.agent("status", "--json").stdout)["config_changed"] == told
+        # The same text once more, as tools for configurations write it, is no change.
+        lab.config.write_text(good)
+        assert lab.agent(*options).stdout.startswith("PACKRAT OK")
+        lab.config.write_text(good.replace(lab.psk, "another_psk"))
+        # Whoever looks with a copy of the file can't tell.
+        copy = lab.directory / "copy.conf"
+        copy.write_text(good)
+        copy.chmod(0o600)
+        assert lab.agent("--config", str(copy), *options).stdout.startswith("PACKRAT OK")
+        lab.config.write_text(good)
+        agent.process.send_signal(signal.SIGHUP)
+        agent.until_logged("checked ", 2)
+        assert lab.agent(*options).stdout.startswith("PACKRAT OK")
+    lab.config.write_text(good.replace(lab.psk, "another_psk"))
+    assert json.loads(lab.agent("status", "--json").stdout)["config_changed"] is None
 
 
 def test_a_root_dir_that_vanishes_is_waited_for_and_nothing_is_written_in_its_place(lab: Stage) -> None:

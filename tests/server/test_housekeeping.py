@@ -13,11 +13,13 @@ from sqlalchemy import Engine, insert, select, update
 from structlog.testing import capture_logs
 
 from packrat_server import admin
-from packrat_server.accounts.sessions import digest
+from packrat_server.accounts.sessions import SESSION_S, digest
 from packrat_server.admin.distro_versions import GivenDistro, save_distro
 from packrat_server.promotion.package_files import create_package, delete_file
+from packrat_server.promotion.promote import mark_file
 from packrat_server.promotion.retention import delete_surplus
 from packrat_server.serving import housekeeping
+from packrat_server.serving.clock_jumps import JumpWatch
 from packrat_server.serving.housekeeping import DAY_S, clean
 from packrat_server.serving.running import running
 from packrat_server.store.blobs import blob_path
@@ -243,3 +245,55 @@ def test_cleaning_goes_on_after_an_unexpected_failure(
             threading.Event().wait(0.01)
     reasons = [line["reason"] for line in told if line["event"] == "cleaning"]
     assert reasons == ["internal error: ValueError('once')"]
+
+
+def test_the_last_marked_files_stay_although_the_clock_was_ahead_before(engine: Engine, data: Path) -> None:
+    for number in range(1, 5):
+        add(engine, number)
+    with reading(engine) as connection:
+        ids = connection.execute(select(package_files.c.id).order_by(package_files.c.id)).scalars().all()
+    for file_id, year in zip(ids, (2024, 2034, 2025, 2026), strict=True):
+        with writing(engine) as connection:
+            mark_file(connection, file_id, "deprocated", SERVER)
+            dated = update(package_files).where(package_files.c.id == file_id)
+            connection.execute(dated.values(deprocated_at=datetime(year, 1, 1, tzinfo=UTC)))
+    clean(engine, data)
+    assert versions(engine) == ["3", "4"]
+
+
+def test_nothing_goes_early_where_the_clock_jumps_ahead(engine: Engine, data: Path) -> None:
+    now, ahead_s = time.time(), 3650 * DAY_S
+    orphan, arriving = store(data, "d" * 64), data / "incoming" / "arriving"
+    arriving.write_bytes(b"x")
+    with writing(engine) as connection:
+        add_orphans(connection, ["d" * 64], now - DAY_S / 2)
+        values = {"handle": "new", "file_name": "x", "sha256": "e" * 64, "size": 1, "by": "ci", "at": now - 60}
+        connection.execute(insert(uploads).values(values))
+    clean(engine, data, now + ahead_s, ahead_s)
+    with reading(engine) as connection:
+        assert connection.execute(select(uploads.c.handle)).scalars().all() == ["new"]
+    assert (orphan.exists(), arriving.exists()) == (True, True)
+    clean(engine, data, now + ahead_s + DAY_S / 2 + 1)
+    assert not orphan.exists()
+
+
+def test_what_was_noted_while_the_clock_was_ahead_counts_from_the_next_cleaning_on(engine: Engine, data: Path) -> None:
+    now, ahead_s = time.time(), 3650 * DAY_S
+    orphan = store(data, "d" * 64)
+    with writing(engine) as connection:
+        add_orphans(connection, ["d" * 64], now + ahead_s)
+        session = {"token_hash": digest("t"), "name": "admin", "role": "admin", "expires": now + ahead_s + SESSION_S}
+        connection.execute(insert(sessions).values(session))
+    clean(engine, data, now)
+    with reading(engine) as connection:
+        assert connection.execute(select(sessions.c.expires)).scalars().all() == [pytest.approx(now + SESSION_S)]
+    clean(engine, data, now + DAY_S - 1)
+    assert orphan.exists()
+    clean(engine, data, now + DAY_S)
+    assert not orphan.exists()
+
+
+def test_only_what_the_clock_gains_beside_the_time_that_passes_is_a_jump() -> None:
+    clocks = iter([(1000.0, 10.0), (4600.0, 3610.0), (8259.0, 7210.0), (98260.0, 7211.0), (1000.0, 7212.0)])
+    watch = JumpWatch(lambda: next(clocks))
+    assert [watch.ahead_s() for _ in range(4)] == [0.0, 0.0, 90000.0, 0.0]

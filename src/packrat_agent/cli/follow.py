@@ -55,7 +55,7 @@ def follow(config_path: Path) -> None:
 
 
 def _run_until_reload(config: Config, refused: str | None, caught: CaughtSignals) -> Config | None:
-    """Run with one configuration; gives the next one after a SIGHUP, None after SIGTERM.
+    """Run with one configuration; gives the next one after a SIGHUP or with renewed keys, None after SIGTERM.
 
     Args:
         config: The configuration.
@@ -84,8 +84,16 @@ def _run_until_reload(config: Config, refused: str | None, caught: CaughtSignals
     with ready(config, "run") as context, show_progress(partial(read_totals, config)) as on_progress:
         _note_refused(context, refused)
         others = {signal.SIGHUP: reload, signal.SIGUSR1: ring}
-        until_signalled(Agent(context, on_progress, bell).run, others, caught)
+        if until_signalled(partial(_follow, Agent(context, on_progress, bell)), others, caught):
+            log.info("key", text="the keyring has new dates of a signing key: its public key is published again")
+            notify.reloading()
+            return config
     return found[-1] if found else None
+
+
+async def _follow(agent: Agent) -> bool:
+    await agent.run()
+    return True
 
 
 def _note_refused(context: MirrorContext, reason: str | None) -> None:

@@ -1,6 +1,7 @@
 """Reads mirror.conf into a Config, and reports every fault in it at once."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from packrat_agent.config.checks import check_keys, check_together
@@ -21,7 +22,8 @@ def load(path: Path) -> Config:
     sections = (*_SECTIONS, *NAMED_SECTIONS)
     keys = {section: frozenset(row.key for row in FIELDS if row.section == section) for section in sections}
     repeatable = frozenset(row.key for row in FIELDS if row.repeatable)
-    given, faults = parse(read_text(path), path, keys, repeatable)
+    text = read_text(path)
+    given, faults = parse(text, path, keys, repeatable)
     # Where a key is misspelled, don't also say that the right one is missing.
     asks_for_missing = not faults
     read: dict[str, dict[str, object]] = {section: {} for section in _SECTIONS}
@@ -37,7 +39,7 @@ def load(path: Path) -> Config:
     faults += check_together(read["mirror"], given, path)
     if faults:
         raise ConfigError("\n".join(faults))
-    return _with_defaults(read["packrat"], read["mirror"], path, section_keys)
+    return replace(_with_defaults(read["packrat"], read["mirror"], path, section_keys), text=text)
 
 
 def _read_section_keys(

@@ -97,13 +97,15 @@ class MirrorSettings:
 class Config:
     """The whole configuration, and the file that it came from.
 
-    `section_keys` maps a section, such as `repo apt-prod` or `tag prod`, to its keys.
+    `section_keys` maps a section, such as `repo apt-prod` or `tag prod`, to its keys. `text` is what was
+    read from the file.
     """
 
     packrat: PackratSettings
     mirror: MirrorSettings
     source: Path
     section_keys: Mapping[str, KeyNames] = field(default_factory=dict)
+    text: str = field(default="", compare=False, repr=False)
 
     @property
     def all_keys(self) -> Mapping[str, KeyNames]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from packrat_agent.config.settings import AGENT_DIR
 from packrat_agent.model.changes import Confirmed
 from packrat_agent.publish.server_data import is_server_data
-from packrat_agent.state.lock_files import holder_file, lock_file
+from packrat_agent.state.lock_files import holder_file, lock_file, process_table
 from packrat_agent.state.original import is_original
 from packrat_core.errors import Busy, ConfigError, DiskError, NotOurs
 from packrat_core.fs.atomic import replace, write_new
@@ -93,6 +93,7 @@ def _lock(path: Path, what: str, command: str) -> Iterator[None]:
         try:
             with as_disk_error("write", holder):
                 told = {"pid": os.getpid(), "host": socket.gethostname(), "command": command}
+                told["processes"] = process_table()
                 with open_new(holder) as file:
                     file.write(json.dumps(told).encode())
             yield
@@ -103,14 +104,17 @@ def _lock(path: Path, what: str, command: str) -> Iterator[None]:
 
 
 def _read_holder(path: Path) -> tuple[str, int | None]:
-    """Tell who holds a lock, and its process id where it is a `run` on this host."""
+    """Tell who holds a lock, and its process id where it is a `run` that this process can send a signal."""
     try:
         holder = json.loads(read_regular(path, _READ_LIMIT))
         pid, host, command = int(holder["pid"]), str(holder["host"])[:100], str(holder["command"])[:20]
+        processes = str(holder.get("processes", ""))
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return "another packrat-agent", None
-    runs_here = command == "run" and host == socket.gethostname() and pid > 1
-    return f"process {pid} on {host} (packrat-agent {command})", pid if runs_here else None
+    # An agent of an earlier version says nothing of its processes.
+    is_here = processes == process_table() if processes else host == socket.gethostname()
+    at_work = f"process {pid} on {host} (packrat-agent {command})"
+    return at_work, pid if command == "run" and is_here and pid > 1 else None
 
 
 def confirm(state_db: Path, confirmed: Confirmed) -> None:

@@ -3,8 +3,7 @@
 The table `settings` holds a JSON object under each fact's NAME; the fields of the class are its keys. An object of an
 earlier version, or one that somebody edited, is read as far as it makes sense: a field that is missing or odd is None.
 
-    facts.write(Failure(time.time(), "the disk is full"))
-    facts.read(Failure)
+    facts.write(Failure(time.time(), "the disk is full")); facts.read(Failure)
     facts.update_repo("apt-dev", checked=time.time())
 """
 
@@ -26,13 +25,14 @@ class Fact:
 
 @dataclass(frozen=True, slots=True)
 class Started(Fact):
-    """The last start of `packrat-agent run`."""
+    """The last start of `packrat-agent run`, and the version of mirror.conf that it has read."""
 
     NAME = "started"
     pid: int | None
     host: str | None
     at: float | None
     version: str | None
+    config: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,6 +282,10 @@ class Facts:
         with self._db.transaction():
             known = self._read(RepoHealth, _REPO + repo) or RepoHealth()
             self._write(_REPO + repo, replace(known, **changes))
+
+    def has_failed(self, repo: str) -> bool:
+        """Tell whether the last sync of a repository ended with an error."""
+        return bool((known := self._read(RepoHealth, _REPO + repo)) and known.error)
 
     def note_behind(self, repo: str, heard_at: float) -> None:
         """Remember since when a change of a repository is known, unless an older one is not published yet."""

@@ -17,11 +17,15 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 def read_clocks() -> SteadyTime:
     """Read which run of the machine this is, for how long it has run, and the time of day; seconds."""
+    return SteadyTime(None, read_boot_id(), time.clock_gettime(time.CLOCK_BOOTTIME), time.time())
+
+
+def read_boot_id() -> str:
+    """Read which run of the machine this is; '' if not known."""
     try:
-        boot = _BOOT_ID.read_text(encoding="ascii").strip()
+        return _BOOT_ID.read_text(encoding="ascii").strip()
     except OSError:
-        boot = ""
-    return SteadyTime(None, boot, time.clock_gettime(time.CLOCK_BOOTTIME), time.time())
+        return ""
 
 
 class SteadyClock:

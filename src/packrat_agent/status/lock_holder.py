@@ -7,7 +7,7 @@ import socket
 from dataclasses import dataclass
 from pathlib import Path
 
-from packrat_agent.state.lock_files import holder_file, lock_file
+from packrat_agent.state.lock_files import holder_file, lock_file, process_table
 from packrat_core.fs.open import read_regular
 
 _LOCK = re.compile(r"^\d+: (?:FLOCK|POSIX) +\S+ +WRITE +(\d+) [0-9a-f:]+:(\d+) ", re.MULTILINE)
@@ -33,14 +33,15 @@ def find_holder(state_db: Path) -> Holder | None:
     lock = lock_file(state_db)
     try:
         said = json.loads(read_regular(holder_file(lock), _LONGEST_BYTES))
-        pid, host = int(said["pid"]), str(said["host"])[:100]
+        pid, host, processes = int(said["pid"]), str(said["host"])[:100], str(said.get("processes", ""))
     except PermissionError:
         raise
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
     if pid <= 0:
         return None
-    if host != socket.gethostname():
+    # The host may have got another name since the agent started.
+    if host != socket.gethostname() and processes != (process_table() or None):
         return Holder(pid, host, here=False)
     return Holder(pid, host, here=True) if _holds(pid, lock) else None
 

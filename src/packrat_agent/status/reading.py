@@ -13,6 +13,7 @@ from pathlib import Path
 
 from packrat_agent.config.plain_http import warn_of_plain_http
 from packrat_agent.config.settings import AGENT_DIR, Config
+from packrat_agent.config.version import is_changed
 from packrat_agent.state.database import is_there, newest_schema
 from packrat_agent.state.facts import (
     FactsRead,
@@ -82,7 +83,8 @@ def read_status(config: Config, events: int = 0, now: float | None = None) -> St
             rows = db.execute("SELECT at, word, repo, text FROM events ORDER BY id DESC LIMIT ?", (events,)).fetchall()
     except OSError as error:
         raise _unread(path, error) from None
-    agent = _agent(holder, facts.read(Started))
+    started = facts.read(Started)
+    agent = _agent(holder, started)
     failure, refused_config = facts.read(Failure), facts.read(RefusedConfig)
     return Status(
         at=at,
@@ -104,6 +106,7 @@ def read_status(config: Config, events: int = 0, now: float | None = None) -> St
         events=tuple(Event(*row) for row in reversed(rows)),
         section_keys=tuple(SectionKey(section, key) for section, key in facts.section_keys().items()),
         root_lost=_find_lost(config.mirror.root_dir) if any(repo.live for repo in repos) else None,
+        config_changed=_tell_changed(config, started) if agent.state is AgentState.RUNNING else None,
     )
 
 
@@ -272,6 +275,14 @@ def _agent(holder: Holder | None, started: Started | None) -> AgentStatus:
         # The lock is held, but not by the process that said that it follows the server.
         state = AgentState.SYNCING
     return AgentStatus(state, holder.pid, holder.host, version, at)
+
+
+def _tell_changed(config: Config, started: Started | None) -> str | None:
+    """Tell whether the file that this process has read is another one by now than the running agent has read."""
+    if started is None or not started.config or not is_changed(config, started.config):
+        return None
+    source = config.source.absolute()
+    return f"{source} was changed since the agent read it: `systemctl reload packrat-agent` puts it in force"
 
 
 def _server(config: Config, facts: FactsRead) -> ServerStatus:

@@ -203,6 +203,8 @@ def list_troubles(status: Status) -> Iterator[tuple[str, str]]:
         yield f"the agent can't work: {status.failure.reason}", "red"
     if status.config_error is not None:
         yield f"the configuration that it was told to read can't be used: {status.config_error}", "yellow"
+    elif status.config_changed is not None:
+        yield status.config_changed, "yellow"
     yield from (
         (text, style) for text, style in ((status.root_lost, "red"), (status.server.plain_http, "yellow")) if text
     )

@@ -146,6 +146,7 @@ class Status:
     events: tuple[Event, ...]
     section_keys: tuple[SectionKey, ...] = ()
     root_lost: str | None = None
+    config_changed: str | None = None
 
     def named_keys(self) -> Iterator[tuple[str, KeyInUse]]:
         """Give each key with its name in a sentence: "the signing key", "the signing key of [tag prod]"."""

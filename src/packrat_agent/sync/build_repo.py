@@ -187,8 +187,9 @@ def _find_kept(build: Build) -> Mapping[str, Any]:
 def _make_live(build: Build, made: Made, rendered: Sequence[Publication], now: datetime) -> None:
     context = build.context
     with writing_ahead(context.staging) as ahead:
-        # gpg takes as long to sign as the disk takes to write a large index.
-        if build.form.keeps_index:
+        # gpg takes as long to sign as the disk takes to write a large index. After a failure they are written once gpg
+        # has signed: with a key that stays locked, each try would write them in vain.
+        if build.form.keeps_index and not build.store.facts.has_failed(build.scope.repo.name):
             ahead.begin(find_large(rendered, build.scope.repo, context.root))
         _sign_and_publish(build, made, rendered, now, ahead)
 

@@ -12,7 +12,7 @@ from packrat_agent.gpg.rotation import NO_ROTATION, Rotation, SilentKey
 from packrat_agent.gpg.signing_key import PublicKey, SigningKey
 from packrat_agent.gpg.signing_keys import PreparedKey, SigningKeys
 from packrat_agent.gpg.standalone_subkey import export_standalone
-from packrat_core.errors import SigningError
+from packrat_core.errors import PackratError, SigningError
 
 log = structlog.get_logger()
 
@@ -40,6 +40,31 @@ def find_keys(config: Config) -> SigningKeys:
         except SigningError as error:
             raise SigningError(f"[{section}]: {error.message}", hint=error.hint) from error
     return SigningKeys(main, sections)
+
+
+def are_renewed(config: Config, keys: SigningKeys) -> bool:
+    """Tell whether the keyring has a signing key with other dates than it had, such as one that was extended.
+
+    One that can't be used is not taken for renewed: what is signed next tells of it. Nor is one that would sign with
+    another subkey now: clients have to get that first, so the operator says when.
+
+    Args:
+        config: The configuration, which names the keys.
+        keys: The keys as they were found.
+    """
+    named = [(config.mirror.keys, keys.main)]
+    named += [(names, keys.of_sections.get(section)) for section, names in config.section_keys.items()]
+    try:
+        return any(names and found and _is_renewed(config.mirror, names, found) for names, found in named)
+    except PackratError:
+        return False
+
+
+def _is_renewed(mirror: MirrorSettings, names: KeyNames, found: PreparedKey) -> bool:
+    if _public(found.key, found.rotation).binary == found.public.binary:
+        return False
+    now = find_key(names.sign_key, mirror.gnupg_home, mirror.passphrase_file, datetime.now(UTC))
+    return now.fingerprint == found.key.fingerprint
 
 
 def _prepare(mirror: MirrorSettings, names: KeyNames, prepared: dict[KeyNames, PreparedKey]) -> PreparedKey:

@@ -1,6 +1,6 @@
 """The running agent: hears what changes on the server, syncs what changed, and does a full sync at every interval.
 
-    await Agent(context, on_progress, bell).run()       # until it is cancelled
+    await Agent(context, on_progress, bell).run()       # until it is cancelled, or the signing keys are renewed
 
 1. One task hears what changes and puts it into the work queue; another gives it to the workers (`dispatcher`).
 2. A full sync is due at the start, at every interval and when the bell rings (`full_syncs`).
@@ -14,6 +14,7 @@ import time
 
 import structlog
 
+from packrat_agent.config.version import describe_version
 from packrat_agent.state.facts import Failure, ScanProgress, Started
 from packrat_agent.state.unwritten import UnwrittenMark
 from packrat_agent.status.prometheus import collect, serving_metrics
@@ -49,7 +50,10 @@ class Agent:
         self._dispatcher = Dispatcher(context, self._outage, on_progress)
 
     async def run(self) -> None:
-        """Follow the server until cancelled: everything at the start and every interval, changes as they come."""
+        """Follow the server until cancelled: everything at the start and every interval, changes as they come.
+
+        It ends by itself where the keyring has renewed signing keys, to be started again with these.
+        """
         self._note_start()
         loop, repos, full_syncs = asyncio.get_running_loop(), self._dispatcher.repos, self._dispatcher.full_syncs
 
@@ -60,24 +64,27 @@ class Agent:
         self._context.store.record_reads.on_distrust = read_all_again
         async with serving_metrics(self._context.config):
             with full_syncs:
+                renewed = asyncio.ensure_future(full_syncs.keep_due(self._bell))
+                following = asyncio.ensure_future(self._stay_connected())
                 beside = [
-                    asyncio.ensure_future(full_syncs.keep_due(self._bell)),
                     asyncio.ensure_future(self._give_signs_of_life()),
                     asyncio.ensure_future(keep_page(self._context)),
                 ]
                 notify.ready()
                 try:
-                    await self._stay_connected()
+                    done, _ = await asyncio.wait((renewed, following), return_when=asyncio.FIRST_COMPLETED)
+                    for task in done:
+                        task.result()
                 finally:
                     notify.stopping()
-                    for task in beside:
+                    for task in (renewed, following, *beside):
                         task.cancel()
-                    await asyncio.gather(*beside, return_exceptions=True)
+                    await asyncio.gather(renewed, following, *beside, return_exceptions=True)
 
     def _note_start(self) -> None:
-        packrat, facts = self._context.config.packrat, self._context.store.facts
-        log.info("started", version=__version__, server=packrat.url, mirror=packrat.name)
-        facts.write(Started(os.getpid(), socket.gethostname(), time.time(), __version__))
+        config, facts = self._context.config, self._context.store.facts
+        log.info("started", version=__version__, server=config.packrat.url, mirror=config.packrat.name)
+        facts.write(Started(os.getpid(), socket.gethostname(), time.time(), __version__, describe_version(config)))
         for stale in (ScanProgress, Failure):
             facts.drop(stale)
         facts.drop_work()

@@ -14,6 +14,7 @@ from packrat_agent.model.changes import NOTHING_CONFIRMED, Confirmed
 from packrat_agent.publish.claim import take_confirmed
 from packrat_agent.sync.context import MirrorContext, Progress
 from packrat_agent.sync.disk_look import is_looked_at_first
+from packrat_agent.sync.find_keys import are_renewed
 from packrat_agent.sync.full_sync import FullSync
 from packrat_agent.upstream.client import Packrat
 from packrat_agent.watch.background_look import BackgroundLook
@@ -65,7 +66,7 @@ class FullSyncs:
         self._look.__exit__(*exception)
 
     async def keep_due(self, bell: asyncio.Event) -> None:
-        """Make a full sync due at every interval, and whenever the bell rings; until it is cancelled."""
+        """Make a full sync due at every interval, and whenever the bell rings; until the signing keys are renewed."""
         while True:
             try:
                 # Not wait_for: in Python 3.11 it goes on where it is cancelled at the moment that the bell rings.
@@ -76,6 +77,8 @@ class FullSyncs:
                 log.info("asked", text="a full sync was asked for")
             except TimeoutError:
                 pass
+            if await in_thread(are_renewed, self._context.config, self._context.keys):
+                return
             self._make_due()
 
     @property

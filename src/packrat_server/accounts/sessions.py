@@ -18,7 +18,7 @@ from packrat_server.store.database import reading, writing
 from packrat_server.store.events import Author, Event, add_event
 from packrat_server.store.tables import mirrors, sessions, user_rights, users
 
-_SESSION_S = 14 * 86400.0
+SESSION_S = 14 * 86400.0
 _TOKEN_LENGTH = 32
 _ALPHABET = string.ascii_lowercase + string.digits
 
@@ -131,7 +131,7 @@ def open_session(engine: Engine, name: str, stored: Secret, proof: bytes) -> str
     """
     token = "".join(secrets.choice(_ALPHABET) for _ in range(_TOKEN_LENGTH))
     now = time.time()
-    session = {"token_hash": digest(token), "name": name, "role": stored.role, "expires": now + _SESSION_S}
+    session = {"token_hash": digest(token), "name": name, "role": stored.role, "expires": now + SESSION_S}
     # A change of a user's rights ends the user's sessions, so those of a session never change.
     session["rights"] = " ".join(sorted(stored.further))
     with writing(engine) as connection:

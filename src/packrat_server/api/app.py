@@ -16,7 +16,8 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from packrat_core.addresses import name_network
-from packrat_core.errors import PackratError
+from packrat_core.errors import DiskError, PackratError
+from packrat_core.fs.disk_errors import tell_os_error
 from packrat_server.accounts.sessions import ANONYMOUS, Caller
 from packrat_server.api.access_log import Access
 from packrat_server.api.addresses import Peer
@@ -36,6 +37,19 @@ log = structlog.get_logger()
 
 _HEADER_NAMES = 256
 """More than answers have: clients don't choose the names of their headers."""
+
+
+def _explain_failure(error: Exception, method: str, path: str) -> CinpResponse:
+    """Log why a request can't be answered, and answer it with what strangers may know of that."""
+    told = tell_os_error(error) if isinstance(error, OSError) else error
+    if not isinstance(told, PackratError):
+        # In one quoted line: the path is what the client has chosen, line breaks and all.
+        trace = "".join(traceback.format_exception(error))
+        log.error("internal", method=method, path=path, traceback=trace)
+        return CinpResponse({"message": "the server failed; its log says why"}, 500)
+    log.error("unanswered", method=method, path=path, reason=str(told))
+    what = "disk" if isinstance(told, DiskError) else "database"
+    return CinpResponse({"message": f"the server's {what} can't be used just now; try again later"}, 500)
 
 
 class App:
@@ -72,16 +86,8 @@ class App:
                 traceback.clear_frames(error.__traceback__)
             except ClientDisconnect:
                 return
-            except PackratError as error:
-                log.error("unanswered", method=request.method, path=scope["path"], reason=str(error))
-                response = CinpResponse(
-                    {"message": "the server's database can't be used just now; try again later"}, 500
-                )
-            except Exception:
-                # In one quoted line: the path is what the client has chosen, line breaks and all.
-                told = traceback.format_exc()
-                log.error("internal", method=request.method, path=scope["path"], traceback=told)
-                response = CinpResponse({"message": "the server failed; its log says why"}, 500)
+            except Exception as error:
+                response = _explain_failure(error, request.method, scope["path"])
             if isinstance(response, CinpResponse):
                 response.name_version(version)
             if request.method == "HEAD":

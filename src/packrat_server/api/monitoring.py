@@ -1,15 +1,17 @@
 """Answers /health and /metrics, for those who watch the server.
 
-1. /health is open to everybody: 200 and `ok` where the database answers, else 503. It names nothing.
+1. /health is open to everybody: 200 and `ok` where the database answers and takes writes, else 503. It names nothing.
 2. /metrics names mirrors, so it is answered to the addresses of `metrics_from` alone. A request through a proxy that
    is not trusted is refused, even if the proxy's own address is among them: it may come from anywhere.
 
 Source: Prometheus, "Exposition formats".
 """
 
+import os
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC
+from pathlib import Path
 
 from sqlalchemy import Connection, func, select
 from starlette.requests import Request
@@ -22,17 +24,19 @@ from packrat_server.api.in_thread import run_to_end
 from packrat_server.api.messages import CinpError
 from packrat_server.store.database import reading
 from packrat_server.store.tables import events, mirrors, package_files, sessions, uploads
+from packrat_server.store.writable import check_writable
 
 _TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _COUNTED = {"package_files": package_files, "uploads": uploads, "sessions": sessions}
 
 
 async def serve_health(context: ServerContext, address: str) -> Response:
-    """Tell whether the database answers."""
+    """Tell whether the database answers, and takes writes: without them nobody can log in."""
 
     def look() -> None:
         with reading(context.engine) as connection:
             connection.execute(select(1)).all()
+        check_writable(context.engine)
 
     try:
         async with context.admission.identifying(address):
@@ -61,15 +65,38 @@ async def serve_metrics(request: Request, context: ServerContext, address: str, 
 
     def look() -> list[str]:
         with reading(context.engine) as connection:
-            return list(_read(connection))
+            told = list(_read(connection))
+        return [*told, *_describe_writing(context)]
 
     try:
         async with context.admission.identifying(name_network(address)):
             told = await run_to_end(look)
     except PackratError:
         told = ["packrat_server_database_up 0"]
+    told += _describe_disk(context.data_dir)
     told += _describe_process(context, statuses)
     return Response("\n".join(told) + "\n", media_type=_TYPE)
+
+
+def _describe_writing(context: ServerContext) -> Iterator[str]:
+    try:
+        check_writable(context.engine)
+        is_writable = 1
+    except PackratError:
+        is_writable = 0
+    yield from _head("database_writable", "gauge", "Whether the database took the last write.")
+    yield f"packrat_server_database_writable {is_writable}"
+
+
+def _describe_disk(data_dir: Path) -> Iterator[str]:
+    try:
+        sizes = os.statvfs(data_dir)
+    except OSError:
+        return
+    yield from _head("disk_size_bytes", "gauge", "Size of the filesystem of the data directory.")
+    yield f"packrat_server_disk_size_bytes {sizes.f_blocks * sizes.f_frsize}"
+    yield from _head("disk_free_bytes", "gauge", "What is free there for the server.")
+    yield f"packrat_server_disk_free_bytes {sizes.f_bavail * sizes.f_frsize}"
 
 
 def _describe_process(context: ServerContext, statuses: Counter[int]) -> Iterator[str]:

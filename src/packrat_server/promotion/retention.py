@@ -6,14 +6,14 @@ tag, where clients may have pinned them.
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, Engine, Select, func, select
+from sqlalchemy import ColumnElement, Connection, Engine, Select, String, cast, func, select
 
 from packrat_server.promotion.package_files import delete_file
-from packrat_server.promotion.rules import MARKS, Mark
+from packrat_server.promotion.rules import MARKING, MARKS, Mark
 from packrat_server.store.database import reading, writing
 from packrat_server.store.events import Author, Via
 from packrat_server.store.membership import FILES_IN_REPOS
-from packrat_server.store.tables import mirror_repos, package_files, packages, repos
+from packrat_server.store.tables import events, mirror_repos, package_files, packages, repos
 
 
 def delete_surplus(engine: Engine) -> int:
@@ -71,8 +71,17 @@ def find_surplus(connection: Connection, name: str, mark: Mark) -> Sequence[int]
     marked = select(package_files.c.id).where(package_files.c.package == name, at.is_not(None))
     if mark == "deprocated":
         marked = marked.where(package_files.c.id.not_in(_listed_python_files()))
-    found = connection.execute(marked.order_by(at.desc(), package_files.c.id.desc())).scalars().all()
+    # By its event first: a date is wrong where the clock was. Marks from before there were events are older.
+    order = (_marked_by(mark).desc(), at.desc(), package_files.c.id.desc())
+    found = connection.execute(marked.order_by(*order)).scalars().all()
     return found[count or 0 :][::-1]
+
+
+def _marked_by(mark: Mark) -> ColumnElement[int]:
+    """The number of the event that put a mark on a file; 0 where there is none."""
+    of_file = (events.c.model == "Package/PackageFile") & (events.c.object == cast(package_files.c.id, String))
+    newest = select(func.max(events.c.id)).where(of_file, events.c.action == MARKING[mark])
+    return func.coalesce(newest.scalar_subquery(), 0)
 
 
 def _listed_python_files() -> Select[tuple[int]]:

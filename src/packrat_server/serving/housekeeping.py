@@ -24,6 +24,7 @@ from sqlalchemy import Connection, Engine, delete, select
 from packrat_core.errors import PackratError
 from packrat_server.api.context import ServerContext
 from packrat_server.promotion.retention import delete_surplus
+from packrat_server.serving.clock_jumps import JumpWatch, follow_clock
 from packrat_server.store.blobs import remove_blob, remove_old_parts
 from packrat_server.store.database import reading, writing
 from packrat_server.store.journal import prune
@@ -50,11 +51,12 @@ async def keeping_clean(context: ServerContext) -> AsyncIterator[None]:
 
 
 async def _run(context: ServerContext) -> None:
+    watch = JumpWatch()
     # Several servers on one database do not all clean at the same moment.
     await asyncio.sleep(_FIRST_S * random.uniform(1, 2))  # noqa: S311 # nothing depends on it
     while True:
         try:
-            await asyncio.to_thread(clean, context.engine, context.data_dir)
+            await asyncio.to_thread(clean, context.engine, context.data_dir, ahead_s=watch.ahead_s())
             context.notifier.notify()
         except (PackratError, OSError) as error:
             log.error("cleaning", reason=str(error))
@@ -64,13 +66,14 @@ async def _run(context: ServerContext) -> None:
         await asyncio.sleep(_EVERY_S * random.uniform(1, 2))  # noqa: S311
 
 
-def clean(engine: Engine, data_dir: Path, now: float | None = None) -> None:
+def clean(engine: Engine, data_dir: Path, now: float | None = None, ahead_s: float = 0.0) -> None:
     """Remove what is not needed any more.
 
     Args:
         engine: The database.
         data_dir: The server's data directory.
         now: The time, in seconds since the epoch; None for the present.
+        ahead_s: The seconds that the clock has jumped ahead since the last cleaning.
 
     Raises:
         ServerUnavailable: The database can't be reached.
@@ -79,8 +82,11 @@ def clean(engine: Engine, data_dir: Path, now: float | None = None) -> None:
     now = time.time() if now is None else now
     deleted = delete_surplus(engine)
     with writing(engine) as connection:
+        follow_clock(connection, now, ahead_s)
         forget_old(connection, now)
-    remove_old_parts(data_dir, now - DAY_S)
+    if not ahead_s:
+        # After a jump, what arrives just now looks old until more of it arrives.
+        remove_old_parts(data_dir, now - DAY_S)
     removed = _remove_files(engine, data_dir, now)
     if deleted or removed:
         log.info("tidied", records=deleted, files=removed)

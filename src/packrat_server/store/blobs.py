@@ -15,6 +15,7 @@ from pathlib import Path
 import anyio.to_thread
 
 from packrat_core.errors import ConfigError, DiskError
+from packrat_core.fs.disk_errors import as_disk_error
 from packrat_core.fs.ownership import explain_denied, explain_unwritable
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -53,10 +54,15 @@ async def receive(data_dir: Path, chunks: AsyncIterator[bytes], limit: int) -> B
 
     Raises:
         ValueError: The stream has more than `limit` bytes.
+        DiskError: The disk is full, or refuses the file.
     """
-    incoming = data_dir / "incoming"
-    incoming.mkdir(exist_ok=True)
-    part = incoming / secrets.token_hex(16)
+    part = data_dir / "incoming" / secrets.token_hex(16)
+    with as_disk_error("write", data_dir):
+        return await _receive(data_dir, part, chunks, limit)
+
+
+async def _receive(data_dir: Path, part: Path, chunks: AsyncIterator[bytes], limit: int) -> Blob:
+    part.parent.mkdir(exist_ok=True)
     digest = hashlib.sha256()
     size = 0
     try:

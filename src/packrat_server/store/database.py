@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from shlex import quote
+from weakref import WeakSet
 
 from sqlalchemy import Connection, Engine, inspect
 from sqlalchemy.exc import DatabaseError, DBAPIError, InterfaceError, InternalError, OperationalError
@@ -21,6 +22,8 @@ from packrat_server.store.sqlite import connect_sqlite, explain_sqlite, writers_
 _AWAY = (OperationalError, InterfaceError, InternalError, NoConnection)
 _TABLES_NAMED = 3
 _URL_LIMIT = 64 * 1024
+_refused: WeakSet[Engine] = WeakSet()
+"""Those that refused the last write."""
 
 
 def read_url(data_dir: Path) -> str | None:
@@ -179,16 +182,22 @@ def writing(engine: Engine) -> Iterator[Connection]:
         ServerUnavailable: The database can't be reached, or another writer does not end.
     """
     with (
-        _as_unavailable(engine),
+        _as_unavailable(engine, writes=True),
         writers_turn(engine) if engine.dialect.name == "sqlite" else nullcontext(),
         engine.connect().execution_options(writes=True) as connection,
         connection.begin(),
     ):
         yield connection
+    _refused.discard(engine)
+
+
+def refused_last_write(engine: Engine) -> bool:
+    """Tell whether the last write was refused, as on a full disk or by a standby: reading may go on meanwhile."""
+    return engine in _refused
 
 
 @contextmanager
-def _as_unavailable(engine: Engine) -> Iterator[None]:
+def _as_unavailable(engine: Engine, *, writes: bool = False) -> Iterator[None]:
     try:
         yield
     except (*_AWAY, DatabaseError) as error:
@@ -197,9 +206,15 @@ def _as_unavailable(engine: Engine) -> Iterator[None]:
             raise
         reason = first_line(error.orig if isinstance(error, DBAPIError) and error.orig is not None else error)
         if engine.dialect.name == "sqlite" and isinstance(error, DBAPIError):
-            raise explain_sqlite(Path(where(engine)), reason) from error
+            told = explain_sqlite(Path(where(engine)), reason)
+            # Whoever waits for another writer was not refused.
+            if writes and not isinstance(told, ServerUnavailable):
+                _refused.add(engine)
+            raise told from error
         if not isinstance(error, _AWAY):
             raise
+        if writes:
+            _refused.add(engine)
         raise ServerUnavailable(f"the database {where(engine)} can't be used just now: {reason}") from error
 
 

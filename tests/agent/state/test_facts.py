@@ -71,6 +71,7 @@ _OF_A_ROTATION = (
     *("offered_at", "switched_at", "retired_at", "kept_packages"),
 )
 NEWER: dict[str, dict[str, object]] = {"key": dict.fromkeys(("stale", "unused", *_OF_A_ROTATION))}
+NEWER["started"] = {"config": None}
 """Fields that came later."""
 
 

@@ -12,9 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agent.status.bench import NOW, Bench, show
+from packrat_agent.publish.claim import claim
 from packrat_agent.status.lock_holder import find_holder
 from packrat_agent.status.nagios import Level
 from packrat_agent.status.values import AgentState
+from packrat_core.errors import Busy
 
 _HOLD = """
 import sys
@@ -74,6 +76,37 @@ def test_an_agent_on_another_host_is_not_taken_for_stopped(bench: Bench) -> None
     status = bench.read()
     assert (status.agent.state, status.agent.host) == (AgentState.ELSEWHERE, "other")
     assert bench.verdict(allow_stopped=False)[0] is Level.OK
+
+
+def test_an_agent_runs_here_whatever_the_host_is_called_by_now(
+    bench: Bench, holding: "subprocess.Popen[str]", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.say_good()
+    monkeypatch.setattr("socket.gethostname", lambda: "renamed")
+    bench.say(started={"pid": holding.pid, "host": "x", "at": NOW - 60, "version": "1.2"})
+    assert bench.read().agent.state is AgentState.RUNNING
+    mirror = bench.config.mirror
+    with pytest.raises(Busy) as busy, claim(mirror.root_dir, mirror.state_db, "sync"):
+        pass
+    assert busy.value.runner == holding.pid
+    holding.send_signal(signal.SIGKILL)
+    holding.wait(60)
+    # An agent on another host would be taken for running.
+    assert bench.read().agent.state is AgentState.STOPPED
+    assert bench.verdict(allow_stopped=False)[0] is Level.CRITICAL
+
+
+def test_no_signal_goes_to_a_process_of_another_container_with_the_same_host_name(
+    bench: Bench, holding: "subprocess.Popen[str]"
+) -> None:
+    holder = bench.config.mirror.state_db.with_name("state.db.lock.holder")
+    said = json.loads(holder.read_text())
+    assert said["processes"]
+    holder.write_text(json.dumps({**said, "processes": f"{said['processes']}1"}))
+    mirror = bench.config.mirror
+    with pytest.raises(Busy) as busy, claim(mirror.root_dir, mirror.state_db, "sync"):
+        pass
+    assert busy.value.runner is None
 
 
 @given(st.binary(max_size=200) | st.text(max_size=50).map(lambda text: json.dumps({"pid": text, "host": 1}).encode()))

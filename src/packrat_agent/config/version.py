@@ -1,0 +1,28 @@
+"""Tells the text of mirror.conf that an agent has read from a later one, without keeping what can be read from it.
+
+The text holds the psk, which somebody may have chosen: so it is hashed with a salt, and slowly.
+"""
+
+import hashlib
+import secrets
+from functools import lru_cache
+
+from packrat_agent.config.settings import Config
+
+
+def describe_version(config: Config) -> str:
+    """Describe the version that was read, to be kept."""
+    salt = secrets.token_hex(8)
+    return f"{salt} {_hash(config.text, salt)} {config.source.absolute()}"
+
+
+def is_changed(config: Config, described: str) -> bool:
+    """Tell whether the text that was read now is another one than described; False where it is of another file."""
+    salt, _, rest = described.partition(" ")
+    hashed, _, source = rest.partition(" ")
+    return source == str(config.source.absolute()) and hashed != _hash(config.text, salt)
+
+
+@lru_cache(maxsize=4)
+def _hash(text: str, salt: str) -> str:
+    return hashlib.scrypt(text.encode(), salt=salt.encode(), n=2048, r=8, p=1).hex()

@@ -1,0 +1,82 @@
+"""What callers, the log and those who watch the server are told while its disk or its database takes no writes."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from packrat_demo.build_deb import Deb, build_deb
+from support.postgres import Cluster
+from support.small_disk import small_disk
+from support.world import World, world
+
+SMALL = build_deb(Deb("small", "1", "all"))
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[World]:
+    """A server whose data directory has a filesystem of 4 MB."""
+    with small_disk(tmp_path / "server", "4m"), world(tmp_path) as made:
+        yield made
+
+
+def _told(server: World) -> dict[str, float]:
+    lines = server.ask("GET", "/metrics", {}).data.decode().splitlines()
+    return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines if line[:1] != "#"}
+
+
+def _fill(directory: Path) -> Path:
+    """Leave no block of the filesystem free; gives the file that does it."""
+    with (directory / "filling").open("wb", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(bytes(4096))
+    return directory / "filling"
+
+
+def test_an_upload_that_finds_no_room_is_no_internal_error(server: World) -> None:
+    server.auth("manager")
+    with capture_logs() as logged:
+        answer = server.upload("big_1_all.deb", bytes(8_000_000))
+    assert (answer.status, answer.value) == (
+        500,
+        {"message": "the server's disk can't be used just now; try again later"},
+    )
+    told = [line for line in logged if line["log_level"] == "error"]
+    assert [line["event"] for line in told] == ["unanswered"]
+    assert told[0]["reason"].startswith(f"can't write {server.data}: No space left on device; free space")
+    assert list((server.data / "incoming").iterdir()) == []
+    assert server.upload("small_1_all.deb", SMALL).status == 202
+
+
+def test_those_who_watch_hear_that_the_database_can_not_be_written(server: World) -> None:
+    server.auth("manager")
+    filling = _fill(server.data)
+    assert server.upload("small_1_all.deb", SMALL).status == 500
+    assert server.call("CALL", "/api/v2/Repo/Mirror:lab:(heartbeat)", {}, "manager").status == 500
+    answer = server.ask("GET", "/health", {})
+    assert (answer.status, answer.data) == (503, b"the database can't be used just now\n")
+    told = _told(server)
+    assert (told["packrat_server_database_up"], told["packrat_server_database_writable"]) == (1, 0)
+    assert told["packrat_server_disk_free_bytes"] == 0
+    filling.unlink()
+    # Nobody else has to write before this is true again.
+    assert server.ask("GET", "/health", {}).status == 200
+    told = _told(server)
+    assert told["packrat_server_database_writable"] == 1
+    assert 0 < told["packrat_server_disk_free_bytes"] < told["packrat_server_disk_size_bytes"] == 4 * 1024**2
+
+
+def test_a_standby_that_only_answers_is_told(postgresql: Cluster, tmp_path: Path) -> None:
+    url = postgresql.new_database()
+    name = url.partition("?")[0].rpartition("/")[2]
+    with world(tmp_path, url) as server:
+        postgresql.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+        postgresql.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
+        login = {"username": "lab", "password": "lab_psk"}
+        assert server.call("CALL", "/api/v2/Auth/User(login)", login, who=None).status == 500
+        assert server.ask("GET", "/health", {}).status == 503
+        postgresql.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = off")
+        postgresql.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
+        assert server.ask("GET", "/health", {}).status == 200
