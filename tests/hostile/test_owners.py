@@ -1,6 +1,7 @@
 """What another user put below root_dir, with modes that the agent may not change, stops nothing else."""
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -113,3 +114,24 @@ def test_what_looks_like_the_data_of_a_packrat_server_hides_no_damaged_file(tmp_
         assert "damaged path=apt-dev/pool/good/good_1_all.deb" in ended.said
         assert package.read_bytes() == good
         assert "damaged" not in mirror.sync().said
+
+
+@only_root
+def test_of_what_is_immutable_the_attribute_is_told_and_not_the_owner(tmp_path: Path) -> None:
+    with victim(tmp_path) as mirror:
+        assert mirror.sync().code == 0
+        page, untracked = mirror.www / "index.html", mirror.www / "untracked"
+        untracked.write_text("x")
+        try:
+            if subprocess.run(["chattr", "+i", page, untracked], capture_output=True, check=False).returncode:
+                pytest.skip("this filesystem has no attributes")
+            assert f"{untracked} has the attribute immutable; as root: `chattr -i {untracked}`" in mirror.sync().said
+            mirror.evil.add("2", Deb("more", "1", "all"))
+            ended = mirror.sync()
+            assert ended.code == 7
+            assert f"{page} has the attribute immutable; as root: `chattr -i {page}`" in ended.said
+            assert (mirror.www / "apt-dev/pool/more/more_1_all.deb").exists()
+        finally:
+            subprocess.run(["chattr", "-i", page, untracked], check=True)
+        assert mirror.sync().code == 0
+        assert not untracked.exists()

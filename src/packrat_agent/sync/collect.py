@@ -8,6 +8,7 @@ to do: its garbage may be what is still in use.
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import partial
+from pathlib import Path
 
 import structlog
 
@@ -26,6 +27,7 @@ from packrat_agent.sync.staging import clear_staging
 from packrat_core.aio.threads import in_thread
 from packrat_core.errors import SigningError
 from packrat_core.failpoints import done
+from packrat_core.fs.fixed import explain_fixed
 
 log = structlog.get_logger()
 
@@ -39,7 +41,8 @@ _TOLD_LIMIT = 1000
 class _Told:
     """Tells what became of untracked files, and of very many only how many more there were."""
 
-    def __init__(self) -> None:
+    def __init__(self, root: Path) -> None:
+        self._root = root
         self._removed = 0
         self._denied = 0
 
@@ -53,7 +56,9 @@ class _Told:
         """Tell that a path can't be removed."""
         self._denied += 1
         if self._denied <= _TOLD_LIMIT:
-            text = "this user may not remove it: do so, or add it to keep_file_list"
+            item = self._root / path
+            advice = explain_fixed(item, item.parent) or "do so"
+            text = f"this user may not remove it: {advice}, or add it to keep_file_list"
             log.warning("untracked", path=path, text=text)
 
     def end(self) -> None:
@@ -82,7 +87,7 @@ async def collect(context: MirrorContext, seen: Look, summary: Summary) -> list[
     check_mounted(context.root)
     expired = await in_thread(_find_expired, context)
     removed: list[str] = []
-    told = _Told()
+    told = _Told(context.root)
     find_left = partial(_find_left, context, summary.stopped_by_disk)
     for expired_files in await in_thread(owned_last, store, expired):
         for portion in _portions(expired_files):

@@ -175,7 +175,7 @@ def test_of_very_many_untracked_files_some_are_told_by_name_and_the_others_count
     assert [line.get("path") for line in told] == ["one/0", "one/1", "one/2", None]
     assert (told[-1]["count"], told[-1]["text"]) == (2, "so many more were removed")
     with capture_logs() as logged:
-        told_of = collecting._Told()
+        told_of = collecting._Told(context.root)
         for number in range(5):
             told_of.denied(str(number))
         told_of.end()
