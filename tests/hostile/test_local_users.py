@@ -1,4 +1,4 @@
-"""What another user of the mirror's host may open, that user may lock: nothing of the agent's that it locks itself."""
+"""Another user of the host reads nothing of agent and server but what is published: what can be read can be locked."""
 
 import os
 import shutil
@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from packrat_demo.build_deb import Deb
+from packrat_server.admin.new_server import init
 from support.evil import victim
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
@@ -67,3 +68,15 @@ def test_another_user_of_the_host_can_not_lock_the_agent_out(place: Path, was_op
         ended = mirror.sync()
         assert ended.code == 0, ended.said
         assert (mirror.www / "apt-dev/pool/more/more_1_all.deb").exists()
+
+
+def test_another_user_of_the_host_reads_nothing_of_a_new_packrat_server(place: Path) -> None:
+    data, before = place / "server", os.umask(0o022)
+    try:
+        init(data, None)
+    finally:
+        os.umask(before)
+    for path in (data, data / "files", data / "incoming", data / "packrat.db"):
+        listed = subprocess.run([*_AS_NOBODY, "ls", str(path)], capture_output=True, text=True, check=False)
+        assert "Permission denied" in listed.stderr
+        assert path.stat().st_mode & 0o007 == 0
