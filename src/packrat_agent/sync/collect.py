@@ -22,7 +22,7 @@ from packrat_agent.state.fragments import FragmentSource
 from packrat_agent.state.store import Store
 from packrat_agent.sync.belongings import owned_last, take_for_withdrawn, without_needed
 from packrat_agent.sync.context import MirrorContext, Summary
-from packrat_agent.sync.disk_look import Look, find_untracked
+from packrat_agent.sync.disk_look import TOLD_LIMIT, Look, find_untracked
 from packrat_agent.sync.staging import clear_staging
 from packrat_core.aio.threads import in_thread
 from packrat_core.errors import SigningError
@@ -34,8 +34,6 @@ log = structlog.get_logger()
 _FindLeft = Callable[[], Callable[[str], bool]]
 
 _PORTION = 1000
-_TOLD_LIMIT = 1000
-"""Untracked files that are told by name in one full sync: who may write to root_dir can make millions of them."""
 
 
 class _Told:
@@ -49,13 +47,13 @@ class _Told:
     def removed(self, path: str) -> None:
         """Tell that a path was removed."""
         self._removed += 1
-        if self._removed <= _TOLD_LIMIT:
+        if self._removed <= TOLD_LIMIT:
             log.info("untracked", path=path, text="not of this mirror, not a keep file; removed")
 
     def denied(self, path: str) -> None:
         """Tell that a path can't be removed."""
         self._denied += 1
-        if self._denied <= _TOLD_LIMIT:
+        if self._denied <= TOLD_LIMIT:
             item = self._root / path
             advice = explain_fixed(item, item.parent) or "do so"
             text = f"this user may not remove it: {advice}, or add it to keep_file_list"
@@ -63,10 +61,10 @@ class _Told:
 
     def end(self) -> None:
         """Count those that were not told by name."""
-        if self._removed > _TOLD_LIMIT:
-            log.info("untracked", count=self._removed - _TOLD_LIMIT, text="so many more were removed")
-        if self._denied > _TOLD_LIMIT:
-            log.warning("untracked", count=self._denied - _TOLD_LIMIT, text="this user may not remove so many more")
+        if self._removed > TOLD_LIMIT:
+            log.info("untracked", count=self._removed - TOLD_LIMIT, text="so many more were removed")
+        if self._denied > TOLD_LIMIT:
+            log.warning("untracked", count=self._denied - TOLD_LIMIT, text="this user may not remove so many more")
 
 
 async def collect(context: MirrorContext, seen: Look, summary: Summary) -> list[str]:
