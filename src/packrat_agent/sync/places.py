@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable
 
 from packrat_agent.formats.interface import Format
 from packrat_agent.formats.table import FORMATS
-from packrat_agent.model.paths import is_kept, path_in_root
+from packrat_agent.model.paths import is_kept, is_kept_or_around, path_in_root
 from packrat_agent.model.records import PackageFile, Repo
 from packrat_core.errors import Refused
 
@@ -34,7 +34,7 @@ def place_of(repo: Repo, form: Format, file: PackageFile, kept: Collection[str])
         Refused: It can't be in the repository, or the operator keeps what stands in its place.
     """
     path = path_in_root(repo, form.place(repo, file))
-    if is_kept(path, kept):
+    if is_kept_or_around(path, kept):
         raise Refused(f"{path} is kept by keep_file in mirror.conf, so it is not written")
     return path
 
