@@ -202,3 +202,21 @@ def test_an_index_takes_the_place_of_nothing_that_the_operator_keeps(tmp_path: P
         assert "Release can't be published: it is kept by keep_file" in ended.said
         assert kept.read_text() == "mine"
         assert (mirror.www / "apt-two/pool/more/more_1_all.deb").exists()
+
+
+@pytest.mark.parametrize("directory", ["other", "other/deep"])
+def test_no_repository_is_built_in_the_root_dir_of_another_mirror(tmp_path: Path, directory: str) -> None:
+    with victim(tmp_path) as mirror:
+        assert mirror.sync().code == 0
+        theirs = mirror.www / "other/dists/Release"
+        for path in (theirs, mirror.www / "other/.packrat-agent/mark"):
+            path.parent.mkdir(parents=True)
+            path.write_text("theirs")
+        mirror.evil.repos["evil"] = repo_record("evil", directory)
+        mirror.evil.add("2", Deb("more", "1", "all"))
+        ended = mirror.sync()
+        assert ended.code == 12
+        assert f"its directory {directory} is, or lies in, other, the root_dir of another mirror" in ended.said
+        assert sorted(path.name for path in (mirror.www / "other").iterdir()) == [".packrat-agent", "dists"]
+        assert theirs.read_text() == "theirs"
+        assert (mirror.www / "apt-dev/pool/more/more_1_all.deb").exists()

@@ -85,6 +85,13 @@ def find_left_alone(directory: Path) -> list[str]:
     return [*found.mounts, *found.nested, *found.server_data]
 
 
+def find_other_root(root: Path, relative: str) -> str | None:
+    """Name the root_dir of another agent of this user that a directory below `root` is, or lies in; None for none."""
+    names = relative.split("/") if relative else []
+    ways = ("/".join(names[:count]) for count in range(1, len(names) + 1))
+    return next((way for way in ways if _is_root_dir(f"{root}/{way}", None)), None)
+
+
 def order_of(path: str) -> list[str]:
     """Return the key by which a walk orders paths."""
     return path.split("/")
@@ -204,7 +211,7 @@ def _list(path: str, listed: list[str]) -> None:
         listed.append(path)
 
 
-def _is_root_dir(name: str, above: int) -> bool:
+def _is_root_dir(name: str, above: int | None) -> bool:
     """Tell whether an agent of this user works in a directory; what others made there protects no file of theirs."""
     own = f"{name}/{AGENT_DIR}"
     try:
