@@ -1,12 +1,13 @@
 """What another user put below root_dir, with modes that the agent may not change, stops nothing else."""
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from packrat_demo.build_deb import Deb
-from support.evil import repo_record, victim
+from support.evil import FILE, repo_record, victim
 
 NO_RIGHT_TO_OTHERS_FILES = ("setpriv", "--bounding-set=-fowner", "--inh-caps=-fowner")
 NO_PRIVILEGE = "-fowner,-dac_override,-dac_read_search"
@@ -113,3 +114,109 @@ def test_what_looks_like_the_data_of_a_packrat_server_hides_no_damaged_file(tmp_
         assert "damaged path=apt-dev/pool/good/good_1_all.deb" in ended.said
         assert package.read_bytes() == good
         assert "damaged" not in mirror.sync().said
+
+
+@only_root
+def test_of_what_is_immutable_the_attribute_is_told_and_not_the_owner(tmp_path: Path) -> None:
+    with victim(tmp_path) as mirror:
+        assert mirror.sync().code == 0
+        page, untracked = mirror.www / "index.html", mirror.www / "untracked"
+        untracked.write_text("x")
+        try:
+            if subprocess.run(["chattr", "+i", page, untracked], capture_output=True, check=False).returncode:
+                pytest.skip("this filesystem has no attributes")
+            assert f"{untracked} has the attribute immutable; as root: `chattr -i {untracked}`" in mirror.sync().said
+            mirror.evil.add("2", Deb("more", "1", "all"))
+            ended = mirror.sync()
+            assert ended.code == 7
+            assert f"{page} has the attribute immutable; as root: `chattr -i {page}`" in ended.said
+            assert (mirror.www / "apt-dev/pool/more/more_1_all.deb").exists()
+        finally:
+            subprocess.run(["chattr", "-i", page, untracked], check=True)
+        assert mirror.sync().code == 0
+        assert not untracked.exists()
+
+
+def test_of_very_many_directories_that_are_left_alone_some_are_told_by_name(tmp_path: Path) -> None:
+    with victim(tmp_path) as mirror:
+        assert mirror.sync().code == 0
+        for number in range(1100):
+            data = mirror.www / f"apt-dev/pool/data-{number}"
+            for name in ("files", "incoming"):
+                (data / name).mkdir(parents=True)
+            (data / "database").touch()
+            closed = mirror.www / f"apt-dev/pool/closed-{number}"
+            closed.mkdir(mode=0o700)
+            (closed / "file").touch()
+        said = mirror.sync().said.splitlines()
+        for word, text in (("untracked", "data directory of"), ("damaged", "its mode is set right")):
+            told = [line for line in said if f" {word} " in line and text in line]
+            assert len(told) == 1001
+            assert "count=100 " in told[-1]
+
+
+def test_a_file_of_the_server_takes_the_place_of_nothing_that_is_left_alone(tmp_path: Path) -> None:
+    with victim(tmp_path) as mirror:
+        assert mirror.sync().code == 0
+        kept = mirror.www / "apt-dev/pool/kept/kept_1_all.deb/deep/file"
+        mirror.extra = f"keep_file: {kept}\n"
+        nested = mirror.www / "apt-two/pool/nested/nested_1_all.deb"
+        data = mirror.www / "apt-three/pool/data/data_1_all.deb/deep"
+        theirs = (kept, nested / "file", data / "files/theirs", data / "database", nested / ".packrat-agent/mark")
+        for path in (*theirs, data / "incoming/theirs"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("theirs")
+        mirror.evil.repos |= {name: repo_record(name, name) for name in ("apt-two", "apt-three", "apt-four")}
+        for number, name in enumerate(("kept", "nested", "data", "other")):
+            mirror.evil.add(str(number), Deb(name, "1", "all"))
+        mirror.evil.listed_of = {
+            repo: [f"{FILE}:{number}:" for number in numbers]
+            for repo, numbers in {"apt-dev": (0, 3), "apt-two": (1, 3), "apt-three": (2, 3), "apt-four": (3,)}.items()
+        }
+        ended = mirror.sync()
+        assert ended.code == 7
+        assert [path.read_text() for path in theirs] == ["theirs"] * len(theirs)
+        assert "kept_1_all.deb is kept by keep_file" in ended.said
+        assert (
+            f"can't publish {nested}: in the directory that stands there, nested_1_all.deb is left alone" in ended.said
+        )
+        assert f"can't publish {data.parent}: in the directory that stands there, data_1_all.deb/deep is" in ended.said
+        for repo in ("apt-dev", "apt-four"):
+            assert (mirror.www / repo / "pool/other/other_1_all.deb").is_file()
+
+
+@pytest.mark.parametrize("name", ["Release", "Release/file"])
+def test_an_index_takes_the_place_of_nothing_that_the_operator_keeps(tmp_path: Path, name: str) -> None:
+    with victim(tmp_path) as mirror:
+        mirror.evil.repos["apt-two"] = repo_record("apt-two", "apt-two")
+        assert mirror.sync().code == 0
+        indexes = sorted(mirror.www.glob("apt-dev/**/Release"))
+        kept = indexes[0].parent / name
+        mirror.extra = f"keep_file: {kept}\n"
+        indexes[0].unlink()
+        kept.parent.mkdir(exist_ok=True)
+        kept.write_text("mine")
+        mirror.evil.add("2", Deb("more", "1", "all"))
+        ended = mirror.sync()
+        assert ended.code == 7
+        assert "Release can't be published: it is kept by keep_file" in ended.said
+        assert kept.read_text() == "mine"
+        assert (mirror.www / "apt-two/pool/more/more_1_all.deb").exists()
+
+
+@pytest.mark.parametrize("directory", ["other", "other/deep"])
+def test_no_repository_is_built_in_the_root_dir_of_another_mirror(tmp_path: Path, directory: str) -> None:
+    with victim(tmp_path) as mirror:
+        assert mirror.sync().code == 0
+        theirs = mirror.www / "other/dists/Release"
+        for path in (theirs, mirror.www / "other/.packrat-agent/mark"):
+            path.parent.mkdir(parents=True)
+            path.write_text("theirs")
+        mirror.evil.repos["evil"] = repo_record("evil", directory)
+        mirror.evil.add("2", Deb("more", "1", "all"))
+        ended = mirror.sync()
+        assert ended.code == 12
+        assert f"its directory {directory} is, or lies in, other, the root_dir of another mirror" in ended.said
+        assert sorted(path.name for path in (mirror.www / "other").iterdir()) == [".packrat-agent", "dists"]
+        assert theirs.read_text() == "theirs"
+        assert (mirror.www / "apt-dev/pool/more/more_1_all.deb").exists()

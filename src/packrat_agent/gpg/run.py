@@ -10,17 +10,14 @@ Source: gpg(1); doc/DETAILS of GnuPG, "Format of the --status-fd output".
 """
 
 import os
-import select
-import signal
 import subprocess
 import tempfile
-import time
 from collections.abc import Sequence
-from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from packrat_agent.gpg.bounded_run import BoundedPipe, read_bounded, start
 from packrat_core.errors import SigningError
 from packrat_core.fs.atomic import write_all
 from packrat_core.fs.open import open_given
@@ -29,8 +26,6 @@ from packrat_core.fs.ownership import first_unusable
 _TIMEOUT_S = 300.0
 _OUTPUT_LIMIT = 256 * 1024 * 1024
 _MESSAGES_LIMIT = 64 * 1024
-_WATCH_INTERVAL_S = 0.25
-_PIPE_BYTES = 64 * 1024
 _QUIET = ("--batch", "--no-tty", "--no-verbose", "--fixed-list-mode")
 
 
@@ -128,7 +123,7 @@ def run_gpgv_on(
 
 
 def file_of(data: bytes) -> IO[bytes]:
-    """Give a file in memory with these bytes, for gpg to read or to go on writing; a new file on disk takes longer."""
+    """Give a file in memory with these bytes, for gpg to read; a new file on disk takes longer."""
     file = _new_file()
     try:
         write_all(file.fileno(), data)
@@ -191,136 +186,76 @@ def _environment() -> dict[str, str]:
 
 
 def _run(command: Sequence[str], data: bytes, limit: int, passed: Sequence[int] = ()) -> GpgResult:
-    with ExitStack() as opened:
-        stdin = opened.enter_context(file_of(data))
-        messages, status = (opened.enter_context(file_of(b"")) for _ in range(2))
+    status_read, status_write = os.pipe()
+    with open(status_read, "rb", buffering=0), file_of(data) as stdin:  # noqa: PTH123 a descriptor is no path
         try:
-            process = subprocess.Popen(
-                [command[0], "--status-fd", str(status.fileno()), *command[1:]],
-                stdin=stdin,
-                stdout=subprocess.PIPE,
-                stderr=messages,
-                pass_fds=(status.fileno(), *passed),
-                env=_environment(),
-                # A session of its own, so that everything a wrapper script starts can be ended with it.
-                process_group=0,
+            process = _start(
+                [command[0], "--status-fd", str(status_write), *command[1:]], stdin, (status_write, *passed)
             )
-        except OSError as error:
-            raise SigningError(
-                f"{command[0]} can't be used ({error.strerror})", hint="install it (`apt-get install gnupg gpgv`)"
-            ) from None
-        output, fault = _read_output(process, limit, (messages, status))
-        if fault is not None:
-            raise fault
-        if os.fstat(status.fileno()).st_size > _MESSAGES_LIMIT:
-            # The verdict on a signature may stand in any line, so some of them are as good as none.
-            raise StatusTooLong(
-                f"{command[0]} wrote more than {_MESSAGES_LIMIT} bytes of status lines",
-                hint="look for a wrapper in its place, or a file with a great many signatures",
-            )
-        return GpgResult(process.returncode, output[:limit], _text(status), _text(messages), is_cut=len(output) > limit)
+        finally:
+            # The pipe has an end only when nobody can write to it any more.
+            os.close(status_write)
+        status = BoundedPipe(status_read, _MESSAGES_LIMIT, _OUTPUT_LIMIT)
+        output, messages = _read(process, limit, status)
+    if status.size > _MESSAGES_LIMIT:
+        # The verdict on a signature may stand in any line, so some of them are as good as none.
+        raise StatusTooLong(
+            f"{command[0]} wrote more than {_MESSAGES_LIMIT} bytes of status lines",
+            hint="look for a wrapper in its place, or a file with a great many signatures",
+        )
+    is_cut = output.size > limit
+    return GpgResult(process.returncode, output.content(), _text(status), _text(messages), is_cut=is_cut)
 
 
-def _read_output(
-    process: subprocess.Popen[bytes], limit: int, written: Sequence[IO[bytes]]
-) -> tuple[bytes, SigningError | None]:
+def _start(command: Sequence[str], stdin: IO[bytes] | int, passed: Sequence[int] = ()) -> subprocess.Popen[bytes]:
+    try:
+        return start(command, stdin, _environment(), passed)
+    except OSError as error:
+        raise SigningError(
+            f"{command[0]} can't be used ({error.strerror})", hint="install it (`apt-get install gnupg gpgv`)"
+        ) from None
+
+
+def _read(process: subprocess.Popen[bytes], limit: int, *more: BoundedPipe) -> tuple[BoundedPipe, BoundedPipe]:
     """Read what a process writes to stdout until it ends, or until that is more than the limit.
 
     Args:
         process: It has ended when this returns.
         limit: In bytes.
-        written: The files that the process writes to besides; they are bounded too.
+        more: Further pipes that it writes to.
 
     Returns:
-        The output, and why the process was killed if it took too long or wrote too much to a file.
+        Its output and its messages.
+
+    Raises:
+        GpgKilled: It took too long, or wrote too much to another pipe.
     """
-    watch, parts, size, fault = _Watch(process, written), [], 0, None
-    with process:
-        try:
-            assert process.stdout is not None
-            pipe = process.stdout.fileno()
-            # A message may be compressed, and expand without end.
-            while size <= limit and (fault := watch.until_readable(pipe)) is None:
-                part = os.read(pipe, _PIPE_BYTES)
-                if not part:
-                    fault = watch.until_ended()
-                    break
-                parts.append(part)
-                size += len(part)
-        finally:
-            _kill(process)
-    return b"".join(parts), fault
+    assert process.stdout is not None
+    assert process.stderr is not None
+    # A message may be compressed, and expand without end.
+    output = BoundedPipe(process.stdout.fileno(), limit, limit)
+    messages = BoundedPipe(process.stderr.fileno(), _MESSAGES_LIMIT, _OUTPUT_LIMIT)
+    name = str(process.args[0])  # type: ignore[index]
+    try:
+        overrun = read_bounded(process, (output, messages, *more), _TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        raise GpgKilled(
+            f"{name} did not end within {_TIMEOUT_S:.0f} seconds",
+            hint="check whether gpg-agent or a smart card is waiting",
+        ) from None
+    if overrun not in (None, output):
+        raise GpgKilled(
+            f"{name} wrote more than {_OUTPUT_LIMIT} bytes of messages", hint="look for a wrapper in its place"
+        )
+    return output, messages
 
 
-class _Watch:
-    """Looks from time to time whether a process takes too long, or writes too much to a file; this needs no thread."""
-
-    def __init__(self, process: subprocess.Popen[bytes], written: Sequence[IO[bytes]]) -> None:
-        self._process = process
-        self._written = written
-        self._latest = time.monotonic() + _TIMEOUT_S
-        self._next_look = time.monotonic() + _WATCH_INTERVAL_S
-
-    def until_readable(self, pipe: int) -> SigningError | None:
-        """Wait until there is something to read in a pipe, or its end; gives why the process is to be killed."""
-        poll = select.poll()
-        poll.register(pipe, select.POLLIN)
-        while not poll.poll(_WATCH_INTERVAL_S * 1000):
-            if (fault := self._look()) is not None:
-                return fault
-        # Also while there is always something.
-        return self._look() if time.monotonic() >= self._next_look else None
-
-    def until_ended(self) -> SigningError | None:
-        """Wait until the process has ended; gives why it is to be killed."""
-        while True:
-            try:
-                self._process.wait(_WATCH_INTERVAL_S)
-            except subprocess.TimeoutExpired:
-                if (fault := self._look()) is not None:
-                    return fault
-            else:
-                return None
-
-    def _look(self) -> SigningError | None:
-        now, name = time.monotonic(), str(self._process.args[0])  # type: ignore[index]
-        self._next_look = now + _WATCH_INTERVAL_S
-        if now > self._latest:
-            return GpgKilled(
-                f"{name} did not end within {_TIMEOUT_S:.0f} seconds",
-                hint="check whether gpg-agent or a smart card is waiting",
-            )
-        if any(os.fstat(file.fileno()).st_size > _OUTPUT_LIMIT for file in self._written):
-            return GpgKilled(
-                f"{name} wrote more than {_OUTPUT_LIMIT} bytes of messages", hint="look for a wrapper in its place"
-            )
-        return None
-
-
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    """Kill a process that has not been waited for, and all that it has started in its group."""
-    if process.returncode is None:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-
-
-def _text(file: IO[bytes]) -> str:
-    file.seek(0)
-    return file.read(_MESSAGES_LIMIT).decode("utf-8", "replace")
+def _text(pipe: BoundedPipe) -> str:
+    return pipe.content().decode("utf-8", "replace")
 
 
 def _run_gpgconf(*arguments: str) -> str:
-    command = ["gpgconf", *arguments]
-    try:
-        done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=_TIMEOUT_S
-        )
-    except OSError as error:
-        raise SigningError(
-            f"gpgconf can't be used ({error.strerror}); install it (`apt-get install gnupg gpgv`)"
-        ) from None
-    except subprocess.TimeoutExpired:
-        raise SigningError(
-            f"gpgconf did not end within {_TIMEOUT_S:.0f} seconds; check whether gpg-agent hangs"
-        ) from None
-    return done.stdout.strip()
+    output, _ = _read(_start(["gpgconf", *arguments], subprocess.DEVNULL), _MESSAGES_LIMIT)
+    if output.size > _MESSAGES_LIMIT:
+        raise SigningError(f"gpgconf wrote more than {_MESSAGES_LIMIT} bytes", hint="look for a wrapper in its place")
+    return _text(output).strip()

@@ -27,3 +27,8 @@ def is_kept(path: str, kept: Collection[str]) -> bool:
             return True
         path = path.rpartition("/")[0]
     return "." in kept
+
+
+def is_kept_or_around(path: str, kept: Collection[str]) -> bool:
+    """Tell whether `path` is kept, or what is kept lies below it, so that no file may take the place of `path`."""
+    return is_kept(path, kept) or any(keep.startswith(f"{path}/") for keep in kept)

@@ -20,8 +20,8 @@ from packrat_agent.model.entries import StoredFile
 from packrat_agent.model.records import Repo
 from packrat_agent.model.tree import Intent, LiveFile
 from packrat_agent.publish.directories import OpenDirectories
+from packrat_agent.publish.in_the_way import put_in_place
 from packrat_core.failpoints import done
-from packrat_core.fs.atomic import replace
 from packrat_core.fs.disk_errors import as_disk_error
 from packrat_core.fs.file_times import mtime_ns
 from packrat_core.fs.flush import flush_directories
@@ -116,7 +116,7 @@ def _show(pointers: Sequence[LiveFile], ready: Path, root: Path) -> set[Path]:
                     try:
                         os.rename(staged, name, src_dir_fd=source, dst_dir_fd=directory)
                     except IsADirectoryError:
-                        replace(ready / staged, root / file.path, root)
+                        put_in_place(ready / staged, root / file.path, root)
                     # Where both are names of one inode, rename(2) does nothing and leaves the source.
                     if os.access(staged, os.F_OK, dir_fd=source, follow_symlinks=False):
                         os.unlink(staged, dir_fd=source)

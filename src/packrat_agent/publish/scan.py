@@ -53,7 +53,7 @@ class Scan:
     remembers; their SHA-256 is '' where they were not, or could not be, read. untracked_special: links, sockets, …
     closed: remembered files and directories that not everybody may read. unreadable: paths of those of the damaged
     files that we were not let read, which may be sound. directories: see there. untold: how many files of a portion
-    were looked at without a call of `on_progress`.
+    were looked at without a call of `on_progress`. left_out: how many more are untracked than were to be listed.
     """
 
     files: int = 0
@@ -66,6 +66,7 @@ class Scan:
     unreadable: set[str] = field(default_factory=set)
     directories: Directories = field(default_factory=Directories)
     untold: int = 0
+    left_out: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,7 @@ class ScanRequest:
         unlock: Called with a directory that this user may not read, before it is tried once more.
         reads_untracked: Whether the content of untracked files is read, too, so that they can be adopted.
         largest: Bytes of the largest untracked file of which the content is read.
+        most_untracked: How many untracked files, and how many others of them, are listed.
         on_hashed: Called with the path, the SHA-256 and the open file, for each small untracked file that was hashed
             and that nobody can have written to since without a change of its ctime.
     """
@@ -95,6 +97,7 @@ class ScanRequest:
     unlock: Callable[[str], None] | None = None
     reads_untracked: bool = True
     largest: int = sys.maxsize
+    most_untracked: int = sys.maxsize
     on_hashed: OnHashed | None = None
 
 
@@ -209,6 +212,10 @@ def _look_at(
     if stat.S_ISREG(status.st_mode):
         if known is not None:
             return _look_at_known(item, known, request, found)
+        if len(found.untracked) >= request.most_untracked:
+            found.left_out += 1
+            found.untold += 1
+            return None
         sha256 = ""
         # No package file is larger, and a sparse one may take years to its end.
         if request.reads_untracked and status.st_size <= request.largest:
@@ -222,7 +229,10 @@ def _look_at(
         request.on_progress(1, 0)
         found.untracked.append(StoredFile(path, sha256, status.st_size, mtime_ns(status), inode(status)))
     elif known is None:
-        found.untracked_special.append(path)
+        if len(found.untracked_special) < request.most_untracked:
+            found.untracked_special.append(path)
+        else:
+            found.left_out += 1
     elif stat.S_ISLNK(status.st_mode) and _link_digest_of(request.root / path) == known.sha256:
         return known, _known(known, status, _settled_ctime_ns(status))
     else:

@@ -19,6 +19,8 @@ _AT_ONCE = 500
 _DEEPEST = 100
 """Number of directories one in another that are entered: far more than any repository has. Each is open, and takes
 frames of the interpreter, until what is in it was visited."""
+EACH_LISTED = 100_000
+"""Number of directories of a kind that are listed: who may write to root_dir can make millions of them."""
 _LISTED = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 Item = tuple[str, os.stat_result]
@@ -28,6 +30,8 @@ Item = tuple[str, os.stat_result]
 @dataclass(slots=True)
 class Directories:
     """What a walk finds out about directories; all paths are relative to root_dir.
+
+    Of those that are empty, and of those that are too deep, EACH_LISTED are listed at most.
 
     empty: without any file below, deepest first. mounts: mount points, also of files, not entered. nested: each is the
     root_dir of another agent of this user, not entered. server_data: each is the data directory of a packrat-server,
@@ -60,6 +64,32 @@ def walk(root: Path, found: Directories, unlock: Callable[[str], None] | None = 
         OSError: The disk failed, or `root` itself can't be read.
     """
     return _walk(os.fspath(root), "", None, _Visit(root.lstat().st_dev, mounts_below(root), found, unlock))
+
+
+def find_left_alone(directory: Path) -> list[str]:
+    """List what is left alone in a directory, or is that directory: mount points, root_dirs and data of servers.
+
+    Raises:
+        OSError: The disk failed.
+    """
+    found = Directories()
+    above = _open(os.fspath(directory.parent), None)
+    try:
+        visit = _Visit(os.fstat(above).st_dev, mounts_below(directory.parent), found, None)
+        status = os.stat(directory.name, dir_fd=above, follow_symlinks=False)
+        is_mounted = directory.name in visit.mounts
+        for _ in _enter(directory.name, directory.name, above, None if is_mounted else status, visit):
+            pass
+    finally:
+        os.close(above)
+    return [*found.mounts, *found.nested, *found.server_data]
+
+
+def find_other_root(root: Path, relative: str) -> str | None:
+    """Name the root_dir of another agent of this user that a directory below `root` is, or lies in; None for none."""
+    names = relative.split("/") if relative else []
+    ways = ("/".join(names[:count]) for count in range(1, len(names) + 1))
+    return next((way for way in ways if _is_root_dir(f"{root}/{way}", None)), None)
 
 
 def order_of(path: str) -> list[str]:
@@ -161,21 +191,27 @@ def _enter(name: str, path: str, above: int, status: os.stat_result | None, visi
         visit.found.server_data.append(path)
         return True
     if path.count("/") >= _DEEPEST:
-        visit.found.deep.append(path)
+        _list(path, visit.found.deep)
         return True
     occupied = yield from _unlock_and_walk(name, path, above, visit)
     if occupied is None:
         visit.found.locked.append(path)
         return True
     if not occupied:
-        visit.found.empty.append(path)
+        _list(path, visit.found.empty)
         return False
     if status.st_mode & _OPEN_DIRECTORY != _OPEN_DIRECTORY:
         visit.found.closed.append(path)
     return True
 
 
-def _is_root_dir(name: str, above: int) -> bool:
+def _list(path: str, listed: list[str]) -> None:
+    """List a directory that the next walk comes by again, once something was done about those that are listed."""
+    if len(listed) < EACH_LISTED:
+        listed.append(path)
+
+
+def _is_root_dir(name: str, above: int | None) -> bool:
     """Tell whether an agent of this user works in a directory; what others made there protects no file of theirs."""
     own = f"{name}/{AGENT_DIR}"
     try:

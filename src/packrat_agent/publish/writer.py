@@ -26,10 +26,10 @@ from packrat_agent.model.tree import (
     TreeLink,
 )
 from packrat_agent.publish.directories import OpenDirectories
+from packrat_agent.publish.in_the_way import put_in_place
 from packrat_agent.publish.pointers import show_pointers, staged_name, staging_pointers
 from packrat_agent.publish.write_ahead import WrittenAhead
 from packrat_core.failpoints import done
-from packrat_core.fs.atomic import replace as rename
 from packrat_core.fs.atomic import write_new
 from packrat_core.fs.disk_errors import as_disk_error
 from packrat_core.fs.file_times import mtime_s
@@ -241,7 +241,7 @@ def _place(work: _Work, package: LiveFile, directory: int) -> None:
         # Something stands there, or the filesystem has no hard links.
         spare = work.staging / "placing"
         _link(Path(staged), spare)
-        rename(spare, work.target(package.path), work.root)
+        put_in_place(spare, work.target(package.path), work.root)
 
 
 def _link(source: Path, target: Path) -> None:
@@ -260,10 +260,10 @@ def _write_content(work: _Work, file: TreeFile | TreeLink) -> None:
     target = work.target(path_in_root(work.repo, file.path))
     if isinstance(file, TreeLink):
         if not _is_link(target, file.target):
-            rename(_write_link(work.staging / "writing", file.target), target, work.root)
+            put_in_place(_write_link(work.staging / "writing", file.target), target, work.root)
         return
     if not _has_content(target, file.content):
-        rename(_spare_of(work, file.content), target, work.root)
+        put_in_place(_spare_of(work, file.content), target, work.root)
     work.written[file.content.digest] = target
 
 

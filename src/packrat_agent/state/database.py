@@ -1,5 +1,6 @@
 """Opens the state database, an SQLite file with one writer, and brings its schema up to date."""
 
+import os
 import re
 import sqlite3
 import stat
@@ -15,6 +16,7 @@ from packrat_core.fs.ownership import explain_unmakable, explain_unwritable
 
 _NUMBER = re.compile(r"(\d{4})_\w+\.sql")
 # Not by importlib.resources: to import that takes as long as all that `status` does with the database.
+_MODE = 0o640
 _MIGRATIONS = Path(__file__).with_name("migrations")
 
 
@@ -126,6 +128,7 @@ def connect(path: Path) -> sqlite3.Connection:
         is_there(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _close_to_others(path)
         db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
         try:
             _set_up(db, path)
@@ -191,6 +194,20 @@ def _disk_errors(doing: str) -> Iterator[None]:
                 "files on disk are adopted without downloading them"
             ),
         ) from error
+
+
+def _close_to_others(path: Path) -> None:
+    """Make the file, or what an earlier version made, unreadable for others: who can read a file can lock it for good.
+
+    The owner's group may read it, such as for monitoring.
+    """
+    with suppress(OSError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE))
+    # Those beside it get its mode from SQLite.
+    for file in (path, *(path.with_name(path.name + end) for end in ("-wal", "-shm"))):
+        with suppress(OSError):
+            if file.stat().st_mode & stat.S_IRWXO:
+                file.chmod(_MODE)
 
 
 def _set_up(db: sqlite3.Connection, path: Path) -> None:

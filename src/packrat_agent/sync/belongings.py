@@ -33,15 +33,32 @@ _SIZE_LIMIT = 64 * 1024 * 1024
 
 def find_owners(store: Store, paths: Iterable[str]) -> Mapping[str, str]:
     """Map path → the package file that it belongs to, of those that belong to one; all relative to root_dir."""
-    repos = [(path_in_root(repo, ""), repo) for repo in store.repos.all() if repo.kind in FORMATS]
+    repos = _by_directory(store)
     owners = {}
     for path in paths:
-        for directory, repo in repos:
-            if path.startswith(directory):
-                owner = FORMATS[repo.kind].owner(path.removeprefix(directory))
-                if owner is not None:
-                    owners[path] = path_in_root(repo, owner)
+        repo = _repo_of(path, repos)
+        if repo is not None and repo.kind in FORMATS:
+            owner = FORMATS[repo.kind].owner(path.removeprefix(path_in_root(repo, "")))
+            if owner is not None:
+                owners[path] = path_in_root(repo, owner)
     return owners
+
+
+def _by_directory(store: Store) -> dict[str, Repo]:
+    return {repo.directory: repo for repo in store.repos.all()}
+
+
+def _repo_of(path: str, repos: Mapping[str, Repo]) -> Repo | None:
+    """Find the repository that a path lies in, by its directory; no repository lies in another one.
+
+    A mirror may have thousands of repositories, and far more untracked files.
+    """
+    directory = path
+    while directory:
+        directory, _, _ = directory.rpartition("/")
+        if directory in repos:
+            return repos[directory]
+    return None
 
 
 def without_needed(store: Store, paths: Iterable[str]) -> list[str]:
@@ -70,18 +87,18 @@ def take_for_withdrawn(context: MirrorContext, untracked: Iterable[str]) -> froz
     owners = find_owners(context.store, every)
     ours = live.known_of(owners.values())
     reasons = {path: f"belongs to {owner}" for path, owner in owners.items() if owner in ours}
-    repos = {path_in_root(repo, ""): repo for repo in context.store.repos.all()}
+    repos = _by_directory(context.store)
     if context.store.facts.read(TakeoverUnderWay) is not None:
         reasons |= dict.fromkeys(_find_original_indexes(repos, every), "is an index of the original agent")
     taken: dict[str, list[StoredFile]] = {}
     for path, reason in reasons.items():
         found = _look(context, path)
-        if found is not None:
-            directory = next(directory for directory in repos if path.startswith(directory))
-            taken.setdefault(repos[directory].name, []).append(found)
+        repo = _repo_of(path, repos)
+        if found is not None and repo is not None:
+            taken.setdefault(repo.name, []).append(found)
             log.info("untracked", path=path, text=f"{reason}; it is removed after the grace period")
-    for repo, files in taken.items():
-        live.adopt_withdrawn(repo, files, time.time())
+    for name, files in taken.items():
+        live.adopt_withdrawn(name, files, time.time())
     return frozenset(file.path for files in taken.values() for file in files)
 
 
@@ -89,8 +106,8 @@ def _find_original_indexes(repos: Mapping[str, Repo], paths: Iterable[str]) -> l
     return [
         path
         for path in paths
-        for directory, repo in repos.items()
-        if path.startswith(directory) and keeps_path(repo.kind, path.removeprefix(directory))
+        if (repo := _repo_of(path, repos)) is not None
+        and keeps_path(repo.kind, path.removeprefix(path_in_root(repo, "")))
     ]
 
 

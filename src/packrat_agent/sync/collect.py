@@ -8,6 +8,7 @@ to do: its garbage may be what is still in use.
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import partial
+from pathlib import Path
 
 import structlog
 
@@ -21,47 +22,49 @@ from packrat_agent.state.fragments import FragmentSource
 from packrat_agent.state.store import Store
 from packrat_agent.sync.belongings import owned_last, take_for_withdrawn, without_needed
 from packrat_agent.sync.context import MirrorContext, Summary
-from packrat_agent.sync.disk_look import Look, find_untracked
+from packrat_agent.sync.disk_look import TOLD_LIMIT, Look, find_untracked
 from packrat_agent.sync.staging import clear_staging
 from packrat_core.aio.threads import in_thread
 from packrat_core.errors import SigningError
 from packrat_core.failpoints import done
+from packrat_core.fs.fixed import explain_fixed
 
 log = structlog.get_logger()
 
 _FindLeft = Callable[[], Callable[[str], bool]]
 
 _PORTION = 1000
-_TOLD_LIMIT = 1000
-"""Untracked files that are logged by name in one full sync: whoever may write to root_dir can make millions of them."""
 
 
 class _Told:
     """Tells what became of untracked files, and of very many only how many more there were."""
 
-    def __init__(self) -> None:
+    def __init__(self, root: Path) -> None:
+        self._root = root
         self._removed = 0
         self._denied = 0
 
     def removed(self, path: str) -> None:
         """Tell that a path was removed."""
         self._removed += 1
-        if self._removed <= _TOLD_LIMIT:
+        if self._removed <= TOLD_LIMIT:
             log.info("untracked", path=path, text="not of this mirror, not a keep file; removed")
 
     def denied(self, path: str) -> None:
         """Tell that a path can't be removed."""
         self._denied += 1
-        if self._denied <= _TOLD_LIMIT:
-            text = "this user may not remove it: do so, or add it to keep_file_list"
+        if self._denied <= TOLD_LIMIT:
+            item = self._root / path
+            advice = explain_fixed(item, item.parent) or "do so"
+            text = f"this user may not remove it: {advice}, or add it to keep_file_list"
             log.warning("untracked", path=path, text=text)
 
     def end(self) -> None:
         """Count those that were not told by name."""
-        if self._removed > _TOLD_LIMIT:
-            log.info("untracked", count=self._removed - _TOLD_LIMIT, text="so many more were removed")
-        if self._denied > _TOLD_LIMIT:
-            log.warning("untracked", count=self._denied - _TOLD_LIMIT, text="this user may not remove so many more")
+        if self._removed > TOLD_LIMIT:
+            log.info("untracked", count=self._removed - TOLD_LIMIT, text="so many more were removed")
+        if self._denied > TOLD_LIMIT:
+            log.warning("untracked", count=self._denied - TOLD_LIMIT, text="this user may not remove so many more")
 
 
 async def collect(context: MirrorContext, seen: Look, summary: Summary) -> list[str]:
@@ -82,7 +85,7 @@ async def collect(context: MirrorContext, seen: Look, summary: Summary) -> list[
     check_mounted(context.root)
     expired = await in_thread(_find_expired, context)
     removed: list[str] = []
-    told = _Told()
+    told = _Told(context.root)
     find_left = partial(_find_left, context, summary.stopped_by_disk)
     for expired_files in await in_thread(owned_last, store, expired):
         for portion in _portions(expired_files):

@@ -14,11 +14,13 @@ right hash. After a crash in 3, `roll_forward` completes the publication as the 
 import time
 from collections.abc import Sequence
 
-from packrat_agent.model.tree import LiveFile, ReadyTree
+from packrat_agent.model.paths import is_kept_or_around
+from packrat_agent.model.tree import Intent, LiveFile, ReadyTree
 from packrat_agent.publish.pointers import discard_pointers
 from packrat_agent.publish.write_ahead import WrittenAhead
 from packrat_agent.publish.writer import discard_staged, intend, publish
 from packrat_agent.sync.context import MirrorContext
+from packrat_core.errors import DiskError
 from packrat_core.failpoints import done
 
 
@@ -39,13 +41,17 @@ def make_live(
         ahead: content of the tree that was written to staging before.
 
     Raises:
-        DiskError: the disk failed; what can't be completed stays as it was published before.
+        DiskError: the disk failed, or the operator keeps what stands in the place of an index; what can't be completed
+            stays as it was published before.
     """
     store = context.store
     # A publication that stays the same, or that says what changes, loses no other pointer.
     whole = {publication.name for publication in tree.publications if publication.since is None}
     pointers = store.live.pointers(tree.repo.name, frozenset(tree.publication_names) - whole)
     intent = intend(tree, packages, withdrawn, pointers, context.kept)
+    # Of the site, what is kept was left out.
+    if context.kept and tree.repo.name:
+        _refuse_kept(intent, context)
     store.intents.begin(intent)
     done("publish-noted")
     written = publish(tree, packages, intent, context.root, context.staging, ahead)
@@ -53,3 +59,13 @@ def make_live(
     done("published-noted")
     discard_pointers(context.root, tree.repo)
     discard_staged(packages, context.staging)
+
+
+def _refuse_kept(intent: Intent, context: MirrorContext) -> None:
+    for file in intent.files:
+        if is_kept_or_around(file.path, context.kept):
+            raise DiskError(
+                f"{file.path} can't be published: it is kept by keep_file in mirror.conf",
+                hint="take it off keep_file_list, or give the repository another directory on the server",
+                path=str(context.root / file.path),
+            )

@@ -8,8 +8,9 @@ of a large tree in slices: `look_beside`.
 """
 
 import os
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -28,6 +29,10 @@ log = structlog.get_logger()
 
 _OF_ANOTHER_USER = "not everybody may read it, and it is another user's: make it the agent's, or remove it"
 
+TOLD_LIMIT = 1000
+"""Paths that are told by name in one full sync, of a kind: who may write to root_dir can make millions of them."""
+_UNTRACKED_LIMIT = 250_000
+"""Untracked files that one full sync removes: each takes half a kilobyte of memory."""
 _NOTE_POSITION_S = 10.0
 """How much work a scan that is killed does again, at most."""
 
@@ -94,26 +99,43 @@ def _look(context: MirrorContext, content: Slice, on_progress: OnProgress, *, re
             unlock=lambda path: None if is_kept(path, kept) else unlock(root, path),
             reads_untracked=reads_untracked,
             largest=context.config.mirror.max_file_bytes,
+            most_untracked=sys.maxsize if is_looked_at_first(context) else _UNTRACKED_LIMIT,
         )
     )
     facts.write(content.end(time.time()))
-    for path in found.directories.locked:
-        if path not in HARMLESS and not is_kept(path, kept):
-            log.warning(
-                "untracked", path=path, text="this user may not look into it: make it the agent's, or remove it"
-            )
     found.closed = [path for path in found.closed if not is_kept(path, kept)]
-    for mount in found.directories.mounts:
-        log.warning("mount", path=mount, text="what is mounted inside root_dir is left alone")
-    for path in found.directories.nested:
-        if not is_kept(path, kept):
-            text = f"root_dir of another mirror; it is left alone: move it elsewhere, or remove its {AGENT_DIR}"
-            log.warning("untracked", path=path, text=text)
-    for path in found.directories.server_data:
-        if not is_kept(path, kept):
-            text = "data directory of a packrat-server; it is left alone: move it elsewhere, clients may see it"
-            log.warning("untracked", path=path, text=text)
+    _tell_directories(found, kept)
     return Look(is_first, found, began)
+
+
+def _tell_directories(found: Scan, kept: Collection[str]) -> None:
+    """Tell of the directories that are left alone, and of how many files are left for the next full sync."""
+    directories = found.directories
+    locked = [path for path in directories.locked if path not in HARMLESS]
+    text = "this user may not look into it: make it the agent's, or remove it"
+    _tell_untracked([path for path in locked if not is_kept(path, kept)], text)
+    for path in directories.mounts:
+        log.warning("mount", path=path, text="what is mounted inside root_dir is left alone")
+    text = f"root_dir of another mirror; it is left alone: move it elsewhere, or remove its {AGENT_DIR}"
+    _tell_untracked([path for path in directories.nested if not is_kept(path, kept)], text)
+    text = "data directory of a packrat-server; it is left alone: move it elsewhere, clients may see it"
+    _tell_untracked([path for path in directories.server_data if not is_kept(path, kept)], text)
+    if found.left_out:
+        log.warning("untracked", count=found.left_out, text="so many more are left for the next full sync")
+
+
+def _tell_untracked(paths: Sequence[str], text: str) -> None:
+    for path in paths[:TOLD_LIMIT]:
+        log.warning("untracked", path=path, text=text)
+    if len(paths) > TOLD_LIMIT:
+        log.warning("untracked", count=len(paths) - TOLD_LIMIT, text=f"so many more: {text}")
+
+
+def _tell_closed(paths: Sequence[str], text: str) -> None:
+    for path in paths[:TOLD_LIMIT]:
+        log.warning("damaged", path=path, text=text)
+    if len(paths) > TOLD_LIMIT:
+        log.warning("damaged", count=len(paths) - TOLD_LIMIT, text=f"so many more: {text}")
 
 
 def look_without_a_touch(context: MirrorContext, on_progress: OnProgress, on_hashed: OnHashed | None = None) -> Look:
@@ -148,9 +170,10 @@ def note_look(context: MirrorContext, seen: Look) -> frozenset[str]:
     """
     store = context.store
     denied = open_up(context.root, seen.found.closed)
-    for path in seen.found.closed:
-        text = _OF_ANOTHER_USER if path in denied else "not everybody may read it; its mode is set right"
-        log.warning("damaged", path=path, text=text)
+    foreign_paths = set(denied)
+    opened = [path for path in seen.found.closed if path not in foreign_paths]
+    _tell_closed(denied, _OF_ANOTHER_USER)
+    _tell_closed(opened, "not everybody may read it; its mode is set right")
     # Others take the place of such files; a directory can't be replaced.
     foreign = store.scanned.look_up(denied)
     now = store.scanned.look_up([file.path for file in seen.found.damaged])

@@ -67,7 +67,7 @@ async def sync_repo(
         on_progress(files, size)
 
     form = FORMATS.get(repo.kind)
-    result.held = why_unbuilt(repo, context.kept)
+    result.held = why_unbuilt(repo, context.root, context.kept)
     if form is None or result.held is not None:
         return result
     sync = Job(repo, form, order, server, context, context.turns.of(repo.name), result, work, count)

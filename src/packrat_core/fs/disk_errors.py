@@ -15,6 +15,7 @@ _WHAT_TO_DO = {
     errno.EACCES: "give this user access to it",
     errno.EPERM: "give this user access to it",
     errno.EXDEV: "it is another filesystem: root_dir must be one filesystem without mount points inside",
+    errno.EBUSY: "something is mounted there, or uses it: unmount that, or give another path",
     errno.EIO: "check the disk and its logs",
     errno.ELOOP: "it is a link that leads round in a circle, or one where none may be: remove it, or give another path",
     errno.ENAMETOOLONG: "give a shorter path",

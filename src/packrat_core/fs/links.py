@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from packrat_core.fs.disk_errors import as_disk_error
+from packrat_core.fs.mounts import is_mount_point
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -79,10 +80,10 @@ def open_directory(root: Path, relative: str, *, crosses_mounts: bool = False, l
 
 
 def remove_tree(path: Path) -> None:
-    """Remove a directory and everything below it, however deep that is.
+    """Remove a directory and everything below it, however deep that is, but nothing of what is mounted there.
 
     Raises:
-        DiskError: Something below it can't be removed.
+        DiskError: Something below it can't be removed, or something is mounted there.
     """
     with as_disk_error("remove", path):
         remove_directory(os.fspath(path))
@@ -92,14 +93,14 @@ def remove_directory(name: str, parent: int | None = None) -> None:
     """Do the same below an open directory; `parent` is its descriptor.
 
     Raises:
-        OSError: Something below it can't be removed.
+        OSError: Something below it can't be removed, or something is mounted there.
     """
-    top = os.open(name, _DIRECTORY, dir_fd=parent)
+    top = _open_to_clear(name, parent)
     try:
         waiting = _clear(top)
         while waiting:
             inside = waiting.pop()
-            below = os.open(inside, _DIRECTORY, dir_fd=top)
+            below = _open_to_clear(inside, top)
             try:
                 for deeper in _clear(below):
                     waiting += _bring_up(deeper, below, top)
@@ -109,6 +110,17 @@ def remove_directory(name: str, parent: int | None = None) -> None:
     finally:
         os.close(top)
     os.rmdir(name, dir_fd=parent)
+
+
+def _open_to_clear(name: str, parent: int | None) -> int:
+    descriptor = os.open(name, _DIRECTORY, dir_fd=parent)
+    try:
+        if is_mount_point(descriptor):
+            raise OSError(errno.EXDEV, "something is mounted there", name)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
 
 
 def _bring_up(name: str, directory: int, top: int) -> list[str]:
@@ -124,9 +136,7 @@ def _bring_up(name: str, directory: int, top: int) -> list[str]:
         if error.errno != errno.EXDEV:
             raise
         # So overlayfs says of a directory that is in one of its lower layers.
-        import shutil
-
-        shutil.rmtree(name, dir_fd=directory)
+        remove_directory(name, directory)
         return []
     return [new]
 

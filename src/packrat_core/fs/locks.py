@@ -13,20 +13,28 @@ Source: flock(2).
 
 import fcntl
 import os
+import stat
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
+
+_MODE = 0o600
+"""Whoever can read a file can lock it, and so keep its owner from working."""
 
 
 class FileLock:
     """An open lock file, not locked at first; closing it drops the lock."""
 
-    def __init__(self, path: Path, mode: int = 0o644) -> None:
+    def __init__(self, path: Path) -> None:
         """Open the file, and make it where it does not exist.
 
         Raises:
             OSError: It can't be opened or made.
         """
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, _MODE)
+        if stat.S_IMODE(os.fstat(self._descriptor).st_mode) & ~_MODE:
+            with suppress(OSError):
+                os.fchmod(self._descriptor, _MODE)
 
     def __enter__(self) -> Self:
         return self

@@ -1,7 +1,7 @@
 r"""Finds what is mounted below a directory, even from the same filesystem, as with `mount --bind`.
 
 Source: proc_pid_mountinfo(5): the fifth field is the mount point, with escapes such as \040 for the characters that
-separate fields.
+separate fields; proc_pid_fdinfo(5) has the number of the mount.
 """
 
 import os
@@ -11,6 +11,7 @@ from pathlib import Path
 _MOUNTS = Path("/proc/self/mountinfo")
 _ESCAPED = re.compile(rb"\\([0-7]{3})")
 _POINT = 4
+_MOUNT_ID = re.compile(rb"^mnt_id:\s*([0-9]+)$", re.MULTILINE)
 
 
 def mounts_below(root: Path) -> frozenset[str]:
@@ -23,6 +24,30 @@ def mounts_below(root: Path) -> frozenset[str]:
         return frozenset()
     points = (_unescape(fields[_POINT]) for line in lines if len(fields := line.split(b" ")) > _POINT)
     return frozenset(os.fsdecode(point.removeprefix(top)) for point in points if point.startswith(top) and point != top)
+
+
+def is_mount_point(descriptor: int) -> bool:
+    """Tell of an open directory whether something else is mounted there than what it lies in.
+
+    Raises:
+        OSError: It can't be looked at.
+    """
+    # From the top of what is mounted, this leads out of it.
+    above = os.open("..", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=descriptor)
+    try:
+        return _mount_of(descriptor) != _mount_of(above)
+    finally:
+        os.close(above)
+
+
+def _mount_of(descriptor: int) -> tuple[int, bytes]:
+    """Give what tells mounts apart; without /proc, those of the same filesystem are taken for one."""
+    device = os.fstat(descriptor).st_dev
+    try:
+        found = _MOUNT_ID.search(Path(f"/proc/self/fdinfo/{descriptor}").read_bytes())
+    except OSError:
+        found = None
+    return device, found[1] if found is not None else b""
 
 
 def _unescape(field: bytes) -> bytes:

@@ -10,6 +10,7 @@ from pathlib import Path
 from shlex import join, quote
 
 from packrat_core.errors import ConfigError
+from packrat_core.fs.fixed import explain_fixed
 
 _ROOT = 0
 _EFFECTIVE = os.access in os.supports_effective_ids
@@ -75,6 +76,8 @@ def explain_unwritable(*paths: Path) -> str | None:
             denied.append(path)
     if not denied:
         return None
+    if (fixed := explain_fixed(*denied)) is not None:
+        return fixed
     closed_own = next((path for path in denied if path.stat().st_uid == os.geteuid()), None)
     if closed_own is not None:
         return f"{describe_owner(closed_own)}; {_own_again(closed_own)}"
@@ -91,6 +94,8 @@ def explain_unmakable(directory: Path) -> str | None:
         above = above.parent
     if _is_read_only(above) or _may(above, os.W_OK | os.X_OK):
         return None
+    if (fixed := explain_fixed(above)) is not None:
+        return fixed
     if above.stat().st_uid == os.geteuid():
         return f"{describe_owner(above)}; {_own_again(above)}"
     user, _, group = _this_user().partition(":")
@@ -105,11 +110,12 @@ def explain_not_owned(path: Path) -> str | None:
 
 
 def explain_denied(path: Path) -> str | None:
-    """Say why this user may not make, change or remove what stands at a path, or is to; None where no owner is why."""
+    """Say why this user may not make, change or remove what is at a path; None where no owner or attribute is why."""
     try:
         if not _is_there(path) and not _is_there(path.parent):
             return explain_unmakable(path)
-        return explain_not_owned(path) or explain_unwritable(path, path.parent)
+        # An append-only directory may be written to, but nothing in it be replaced or removed.
+        return explain_fixed(path, path.parent) or explain_not_owned(path) or explain_unwritable(path, path.parent)
     except OSError:
         return None
 

@@ -17,6 +17,7 @@ from packrat_server.store.database import make_database
 from packrat_server.store.journal import begin
 from packrat_server.store.tables import distro_versions, required_tags, tags, users
 
+_DIRECTORY_MODE = 0o750
 _TAGS: Sequence[tuple[str, str | None, bool]] = (("dev", None, False), ("stage", "dev", False), ("prod", "stage", True))
 """Name, the tag that it requires, whether it needs a change control id."""
 
@@ -78,9 +79,10 @@ def init(data_dir: Path, database: str | None = None) -> str:
                 f"{data_dir / 'files'} holds package files of a server whose database is missing",
                 hint="restore packrat.db, or the file `database`, or move `files` away",
             )
-        data_dir.mkdir(parents=True, exist_ok=True)
+        # Package files are for those who may download them; other users of this host are not asked who they are.
+        data_dir.mkdir(_DIRECTORY_MODE, parents=True, exist_ok=True)
         for name in ("files", "incoming"):
-            (data_dir / name).mkdir(exist_ok=True)
+            (data_dir / name).mkdir(_DIRECTORY_MODE, exist_ok=True)
         make_database(data_dir, database, lambda connection: _seed(connection, password))
     except OSError as error:
         raise ConfigError(f"{data_dir} can't be written: {_explain(data_dir, error)}; or give another --data") from None

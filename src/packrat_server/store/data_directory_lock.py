@@ -19,7 +19,7 @@ class DataDirectoryLock:
     """
 
     def __init__(self, data_dir: Path) -> None:
-        self._lock = FileLock(data_dir / "serving", 0o600)
+        self._lock = FileLock(data_dir / "serving")
         try:
             self.is_alone = self._lock.try_exclusive()
         except OSError:

@@ -5,7 +5,8 @@ import os
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -43,6 +44,27 @@ def _read_now(pipe: int) -> bytes | None:
         return os.read(pipe, 1)
     except BlockingIOError:
         return None
+
+
+@contextmanager
+def _watching_open_files() -> Iterator[list[int]]:
+    """Note again and again how large the largest file is that this process has open and that has no name any more."""
+    sizes, over = [0], threading.Event()
+
+    def watch() -> None:
+        while not over.wait(0.001):
+            for link in Path("/proc/self/fd").iterdir():
+                with suppress(OSError):
+                    if str(link.readlink()).endswith("(deleted)"):
+                        sizes.append(link.stat().st_size)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield sizes
+    finally:
+        over.set()
+        watcher.join()
 
 
 @pytest.mark.parametrize(
@@ -156,4 +178,25 @@ def test_a_gpgconf_that_hangs_is_told(programs: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(run, "_TIMEOUT_S", 0.1)
     _write_program(programs, "gpgconf", "exec sleep 1000")
     with pytest.raises(SigningError, match="gpgconf did not end within 0 seconds"):
+        read_home(None)
+
+
+@pytest.mark.parametrize(
+    ("name", "script", "told"),
+    [
+        ("gpg", "exec cat /dev/zero >&2", "gpg wrote more than 268435456 bytes of messages"),
+        ("gpg", 'exec cat /dev/zero >&"$2"', "gpg wrote more than 268435456 bytes of messages"),
+        ("gpgconf", "exec cat /dev/zero >&2", "gpgconf wrote more than 268435456 bytes of messages"),
+    ],
+)
+def test_messages_without_end_take_neither_memory_nor_disk(programs: Path, name: str, script: str, told: str) -> None:
+    _write_program(programs, name, script)
+    with _watching_open_files() as sizes, pytest.raises(SigningError, match=told):
+        run_gpg(None, "--list-keys") if name == "gpg" else read_home(None)
+    assert max(sizes) < 1 << 20
+
+
+def test_a_gpgconf_that_writes_without_end_is_ended(programs: Path) -> None:
+    _write_program(programs, "gpgconf", "exec yes")
+    with pytest.raises(SigningError, match="gpgconf wrote more than 65536 bytes"):
         read_home(None)

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from packrat_agent.publish.claim import refuse_unmanaged
-from packrat_agent.publish.gc import collect_garbage, open_up, remove_empty_directories, unlock
-from packrat_core.errors import NotOurs
+from packrat_agent.publish.gc import collect_garbage, open_up, remove_directories, remove_empty_directories, unlock
+from packrat_core.errors import DiskError, NotOurs
+from packrat_core.fs.atomic import replace
 from support.audited import audited
 from support.remembered import damaged_paths, put_file, scan_all
 
@@ -121,3 +122,27 @@ def test_no_mode_is_changed_on_another_filesystem(mounted: Path) -> None:
     unlock(mounted, "repo/disk/deep")
     assert (mounted / "repo/disk/deep").stat().st_mode & 0o777 == 0o000
     assert (mounted / "repo/disk/deep/theirs").stat().st_mode & 0o777 == 0o600
+
+
+@only_root
+@pytest.mark.parametrize("named", ["repo", "repo/disk"])
+def test_a_file_that_is_published_in_the_place_of_a_directory_takes_nothing_of_what_is_mounted_there(
+    mounted: Path, named: str
+) -> None:
+    put_file(mounted, "repo/disk/deep/theirs", b"theirs")
+    new = mounted / "new"
+    new.write_bytes(b"ours")
+    with pytest.raises(DiskError, match=r"can't (publish|remove)") as refused:
+        replace(new, mounted / named, mounted)
+    assert (mounted / "repo/disk/deep/theirs").read_bytes() == b"theirs"
+    assert "something is mounted there" in refused.value.message or named == "repo"
+
+
+@only_root
+def test_a_directory_that_lies_too_deep_is_removed_without_what_is_mounted_in_it(mounted: Path) -> None:
+    put_file(mounted, "repo/disk/deep/theirs", b"theirs")
+    put_file(mounted, "repo/garbage", b"nobody's")
+    put_file(mounted, "other/deep/garbage", b"nobody's")
+    assert remove_directories(mounted, ["repo", "other"], (), lambda path: None) == ["other"]
+    assert (mounted / "repo/disk/deep/theirs").read_bytes() == b"theirs"
+    assert not (mounted / "other").exists()

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from packrat_agent.publish import walk as walk_module
 from packrat_agent.publish.walk import Directories, walk
 from support.deep_directories import plant
 
@@ -90,3 +91,19 @@ def test_of_very_many_files_in_one_directory_little_is_held(tmp_path: Path) -> N
     finally:
         tracemalloc.stop()
     assert most < 500 * count
+
+
+def test_of_very_many_empty_directories_a_bounded_number_is_listed_the_deepest_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(walk_module, "EACH_LISTED", 2)
+    for name in ("a", "b", "c"):
+        (tmp_path / "above" / name).mkdir(parents=True)
+    found = Directories()
+    assert list(walk(tmp_path, found)) == []
+    assert found.empty == ["above/a", "above/b"]
+    for name in found.empty:
+        (tmp_path / name).rmdir()
+    found = Directories()
+    assert list(walk(tmp_path, found)) == []
+    assert found.empty == ["above/c", "above"]

@@ -21,6 +21,7 @@ from packrat_agent.model.entries import StoredFile
 from packrat_agent.model.records import Repo
 from packrat_agent.model.tree import UnsignedTree
 from packrat_agent.sync import collect as collecting
+from packrat_agent.sync import disk_look
 from packrat_agent.sync.collect import collect, remove_old_indexes
 from packrat_agent.sync.context import MirrorContext, Summary
 from packrat_agent.sync.disk_look import look
@@ -165,7 +166,7 @@ def test_a_key_that_can_not_seal_spoils_the_full_sync_and_stops_nothing(context:
 def test_of_very_many_untracked_files_some_are_told_by_name_and_the_others_counted(
     context: MirrorContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(collecting, "_TOLD_LIMIT", 3)
+    monkeypatch.setattr(collecting, "TOLD_LIMIT", 3)
     for number in range(5):
         put(context, f"one/{number}")
     seen = look(context, lambda files, size: None)
@@ -175,9 +176,37 @@ def test_of_very_many_untracked_files_some_are_told_by_name_and_the_others_count
     assert [line.get("path") for line in told] == ["one/0", "one/1", "one/2", None]
     assert (told[-1]["count"], told[-1]["text"]) == (2, "so many more were removed")
     with capture_logs() as logged:
-        told_of = collecting._Told()
+        told_of = collecting._Told(context.root)
         for number in range(5):
             told_of.denied(str(number))
         told_of.end()
     assert [line.get("path") for line in logged] == ["0", "1", "2", None]
     assert (logged[-1]["count"], logged[-1]["log_level"]) == (2, "warning")
+
+
+def test_of_very_many_untracked_files_each_full_sync_removes_a_bounded_number(
+    context: MirrorContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    withdraw(context, ONE, "one/pool/old", time.time())
+    monkeypatch.setattr(disk_look, "_UNTRACKED_LIMIT", 3)
+    patient = replace(context, retention=replace(context.retention, packages_s=3600.0))
+    for number in range(8):
+        put(context, f"two/{number}")
+    for number in range(4):
+        (context.root / f"two/link-{number}").symlink_to("nowhere")
+    for left in (6, 2, 0):
+        with capture_logs() as logged:
+            seen = look(patient, lambda files, size: None)
+        assert [line["count"] for line in logged if "left for the next" in str(line.get("text"))] == [left] * bool(left)
+        asyncio.run(collect(patient, seen, Summary()))
+    assert not (context.root / "two").exists()
+    assert (context.root / "one/pool/old").exists()
+
+
+def test_before_anything_is_remembered_every_file_is_listed_since_it_may_be_adopted(
+    context: MirrorContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(disk_look, "_UNTRACKED_LIMIT", 3)
+    for number in range(8):
+        put(context, f"two/{number}")
+    assert len(look(context, lambda files, size: None).found.untracked) == 8

@@ -1,0 +1,63 @@
+"""fixed: of a file that not even root may change, the message names the attribute and the command that removes it."""
+
+import os
+import re
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from packrat_core.errors import DiskError
+from packrat_core.fs.disk_errors import as_disk_error
+from packrat_core.fs.fixed import explain_fixed
+from packrat_core.fs.ownership import explain_unmakable, explain_unwritable
+
+Change = Callable[[Path], object]
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Path]:
+    """A directory with a file in it, on a filesystem that has these attributes."""
+    (tmp_path / "file").write_text("x")
+    if subprocess.run(["chattr", "+i", str(tmp_path / "file")], capture_output=True, check=False).returncode:
+        pytest.skip("needs root, and a filesystem with attributes")
+    subprocess.run(["chattr", "-i", str(tmp_path / "file")], check=True)
+    yield tmp_path
+    subprocess.run(["chattr", "-R", "-i", "-a", str(tmp_path)], check=True)
+
+
+@pytest.mark.parametrize(
+    ("attribute", "name", "fixed", "change"),
+    [
+        ("i", "immutable", "file", lambda place: (place / "file").unlink()),
+        ("i", "immutable", "file", lambda place: (place / "file").chmod(0o600)),
+        ("i", "immutable", ".", lambda place: (place / "file").unlink()),
+        ("a", "append-only", "file", lambda place: (place / "file").unlink()),
+        ("a", "append-only", ".", lambda place: (place / "file").unlink()),
+    ],
+)
+def test_what_is_refused_for_an_attribute_works_after_the_command_of_the_message(
+    place: Path, attribute: str, name: str, fixed: str, change: Change
+) -> None:
+    subprocess.run(["chattr", f"+{attribute}", str(place / fixed)], check=True)
+    with pytest.raises(DiskError) as refused, as_disk_error("change", place / "file"):
+        change(place)
+    assert f"{place / fixed} has the attribute {name}" in refused.value.hint
+    command = re.search(r"`([^`]+)`", refused.value.hint)
+    assert command is not None
+    subprocess.run(["sh", "-ec", command[1]], check=True)
+    change(place)
+
+
+def test_what_is_to_be_written_to_or_made_is_looked_at_before(place: Path) -> None:
+    subprocess.run(["chattr", "+i", str(place)], check=True)
+    told = f"{place} has the attribute immutable; as root: `chattr -i {place}`"
+    assert explain_unwritable(place) == told
+    assert explain_unmakable(place / "deep/www") == told
+
+
+def test_what_is_no_file_has_no_attribute(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("pipe")
+    assert explain_fixed(tmp_path / "pipe", tmp_path / "link", tmp_path / "missing", Path("/dev/null")) is None
