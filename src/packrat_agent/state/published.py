@@ -188,13 +188,12 @@ class LiveFiles:
 
     def _withdraw(self, paths: Iterable[str], now: float, generation: int) -> None:
         """Note which files no index names any more, from which generation on (0: none of this publication)."""
-        with self._db.transaction() as db:
-            # What was written for a generation that never came about is taken for part of the one before.
-            db.executemany(
-                "UPDATE live_files SET withdrawn_at = ?, withdrawn_generation = ?, "
-                "first_generation = min(first_generation, ?) WHERE path = ? AND withdrawn_at IS NULL",
-                [(now, generation, max(0, generation - 1), path) for path in paths],
-            )
+        # What was written for a generation that never came about is taken for part of the one before.
+        self._db.write_rows(
+            "UPDATE live_files SET withdrawn_at = ?, withdrawn_generation = ?, "
+            "first_generation = min(first_generation, ?) WHERE path = ? AND withdrawn_at IS NULL",
+            ((now, generation, max(0, generation - 1), path) for path in paths),
+        )
 
     def reinstate(self, repo: str, paths: Iterable[str]) -> None:
         """Take back the withdrawal of package files that are wanted again before they were removed."""

@@ -33,8 +33,11 @@ from packrat_core.aio.threads import in_thread
 from packrat_core.cinp.listing import Sink
 from packrat_core.errors import PackratError
 
-_NOTED_TOGETHER = 4 * RECORDS_AT_ONCE
-"""Number of records stored with one write, which changes hardly more of the state database than a write of a few."""
+_NOTED_TOGETHER = 16 * RECORDS_AT_ONCE
+"""Number of records stored with one write, which changes hardly more of the state database than a write of a few.
+
+With a quarter of it, the records of 100,000 debs take twice as many bytes on disk to write.
+"""
 
 Alone = Callable[[], AbstractAsyncContextManager[None]]
 """Makes a context in which no other sync of a repository goes on."""

@@ -32,7 +32,8 @@ from packrat_core.fs.flush import flush_files
 
 MANY = 20_000
 """Up to so many package files are planned and built at once, at some 4 KiB each."""
-_PACKAGES = 2000
+_PACKAGES = 5000
+"""Number of packages in each portion; each rewrites most pages of the state database's indexes by SHA-256."""
 
 
 async def place_ahead(job: Job, wanted: Wanted, changes: int) -> None:

@@ -19,6 +19,7 @@ from packrat_agent.model.records import PackageFile, Repo, Wanted
 from packrat_agent.state.facts import FactsRead
 from packrat_agent.state.file_rows import about as about_files
 from packrat_agent.state.listing import Listing
+from packrat_agent.sync import ask
 from packrat_agent.sync.ask import _Answer, _compare, _compare_told, _Notes
 from packrat_agent.sync.context import MirrorContext, Order
 from packrat_agent.sync.mirror import ready
@@ -201,7 +202,8 @@ def _read_only(context: MirrorContext) -> Iterator[None]:
         connection.execute("PRAGMA query_only = 0")
 
 
-def test_what_is_read_does_not_wait_for_the_end(context: MirrorContext) -> None:
+def test_what_is_read_does_not_wait_for_the_end(context: MirrorContext, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ask, "_NOTED_TOGETHER", 1200)
     repo = Repo("apt-waiting", "", "apt-waiting", "apt", ())
     context.store.repos.save([REPO, repo])
 
