@@ -132,3 +132,15 @@ def test_a_colon_in_a_version_is_refused(version: str, release: str, tmp_path: P
     path = tmp_path / "x.rpm"
     path.write_bytes(build(Rpm("x", version, "noarch", release)))
     assert "an unusable " in str(refusal(path))
+
+
+SOURCE_PACKAGE, SOURCE_RPM = 1106, 1044
+
+
+@pytest.mark.parametrize("change", [lambda tags: tags.update({SOURCE_PACKAGE: (4, 1)}), without(SOURCE_RPM)])
+def test_either_mark_of_a_source_package_is_enough(
+    change: Change, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """createrepo_c goes by the first, old versions of rpm by the second; rpm 4.18 wants both."""
+    path = write(tmp_path / "x.rpm", named("/opt/f"), change, monkeypatch)
+    assert "it is a source package" in str(refusal(path))

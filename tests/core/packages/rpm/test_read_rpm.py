@@ -178,9 +178,14 @@ def test_a_rich_dependency_that_is_nested_so_deeply_that_clients_crash_is_refuse
     within = "(a or " * 99 + "(b if c)" + ")" * 99
     wide = "(" + " and ".join(f"libx{number}.so()(64bit)" for number in range(200)) + ")"
     assert read(tmp_path, build_rpm(Rpm("rich", "1", "noarch", requires=((within, ""), (wide, ""))))).name == "rich"
-    for levels in (101, 200_000):
+    beside = "(b() or (c) or d()() or "
+    deepest = beside + "(" * 99 + "a" + ")" * 99 + ")"
+    assert read(tmp_path, build_rpm(Rpm("rich", "1", "noarch", requires=((deepest, ""),)))).name == "rich"
+    deeper = beside + "(" * 100 + "a" + ")" * 100 + ")"
+    behind = "(a" + ")" * 200 + "(" * 101
+    for text in (deeper, behind, "(" * 101 + "a", "(" * 200_000 + "a"):
         with pytest.raises(Refused, match="rich dependency with more than 100 nested"):
-            read(tmp_path, build_rpm(Rpm("rich", "1", "noarch", requires=(("(" * levels + "a", ""),))))
+            read(tmp_path, build_rpm(Rpm("rich", "1", "noarch", requires=((text, ""),))))
 
 
 def test_a_rich_dependency_of_so_many_parts_that_clients_crash_is_refused(tmp_path: Path) -> None:
