@@ -3,9 +3,12 @@
 import hashlib
 import struct
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from packrat_core.errors import Refused
 from packrat_core.packages.rpm.header import BINARY, HEADER_LIMIT, INT32, LEAD_BYTES, walk
@@ -132,6 +135,67 @@ def test_what_rpm_cannot_read_is_refused(name: str, tmp_path: Path) -> None:
     path.write_bytes(data)
     assert told in str(refusal(path))
     assert not does_rpm_read(path)
+
+
+# Tag, which number of its entry, and what is there in its place.
+ENTRIES = {
+    "an odd place for numbers of four bytes": (5093, 2, lambda at: at - 2),
+    "a place too far to the front": (1048, 2, lambda at: at - 1),
+    "texts that begin later": (1005, 2, lambda at: at + 1),
+    "a text fewer": (1049, 3, lambda count: count - 1),
+    "a number fewer": (1048, 3, lambda count: count - 1),
+    "a type that there is not": (1064, 1, lambda _: 0),
+    "a later type that there is not": (1064, 1, lambda _: 10),
+    "a negative tag": (1126, 0, lambda _: 0xFFFFFFFF),
+    "a tag before all others": (100, 0, lambda _: 99),
+}
+
+
+def with_entry(tag: int, number: int, change: Callable[[int], int]) -> bytes:
+    """Change a number of an entry of the header."""
+    at = next(at for at in range(16, 16 + 16 * COUNT, 16) if struct.unpack_from(">I", HEADER, at)[0] == tag)
+    (value,) = struct.unpack_from(">I", HEADER, at + 4 * number)
+    return changed(HEADER, at + 4 * number, struct.pack(">I", change(value)))
+
+
+@pytest.mark.parametrize("name", ENTRIES)
+def test_an_entry_that_rpm_cannot_read_is_refused(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "x.rpm"
+    path.write_bytes(package(with_entry(*ENTRIES[name])))
+    assert "its header is broken" in str(refusal(path))
+    assert not does_rpm_read(path)
+
+
+@pytest.mark.parametrize("behind", [b"\0", b"x", b"x\0", bytes(8)])
+def test_bytes_that_belong_to_no_entry_are_refused(behind: bytes, tmp_path: Path) -> None:
+    """Before the end of the region."""
+    path = tmp_path / "x.rpm"
+    for header, signature in ((padded(HEADER, behind), None), (HEADER, padded(SIGNATURE, behind))):
+        path.write_bytes(package(header, signature))
+        assert "header is broken: its values fill" in str(refusal(path))
+        assert not does_rpm_read(path)
+
+
+def padded(header: bytes, behind: bytes) -> bytes:
+    """A header with more bytes before the end of its region, or of its store."""
+    count, size = struct.unpack_from(">II", header, 8)
+    end = 16 + 16 * count + size - 16
+    longer = changed(header[:end] + behind + header[end:], 12, struct.pack(">I", size + len(behind)))
+    return changed(longer, 24, struct.pack(">I", size - 16 + len(behind)))
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_what_is_taken_of_a_header_with_changed_bytes_rpm_reads(tmp_path: Path, choice: st.DataObject) -> None:
+    header = bytearray(HEADER)
+    for _ in range(choice.draw(st.integers(1, 2))):
+        at = 16 + 16 * choice.draw(st.integers(1, COUNT - 1)) + 4 * choice.draw(st.integers(2, 3))
+        (value,) = struct.unpack_from(">I", header, at)
+        step = choice.draw(st.sampled_from([-8, -4, -2, -1, 1, 2, 4, 8]))
+        header[at : at + 4] = struct.pack(">I", max(0, value + step))
+    path = tmp_path / "x.rpm"
+    path.write_bytes(package(bytes(header)))
+    assert refusal(path) is not None or does_rpm_read(path)
 
 
 @pytest.mark.parametrize("size", range(4, LEAD_BYTES, 13))
