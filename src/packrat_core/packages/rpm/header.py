@@ -206,7 +206,8 @@ def _items(blob: bytes, entries: int, size: int, name: str, *, first: int) -> di
     bounds = sorted({offset for _, _, offset, _ in raw} | {size})
     binary_limit = max(_COUNT_LIMIT, size)
     items: dict[int, Item] = {}
-    done = filled = 0
+    # A region's end is a multiple of all widths, so it may count first wherever it stands.
+    done, filled = 0, _REGION_BYTES * first
     for tag, kind, offset, count in raw[first:]:
         if tag < _FIRST_TAG:
             raise Refused(f"its {name} is broken: tag {tag} does not stand there")
@@ -231,7 +232,7 @@ def _items(blob: bytes, entries: int, size: int, name: str, *, first: int) -> di
             raise Refused(f"its {name} has tag {tag} twice")
         items[tag] = Item(kind, offset, end, count)
         filled += -filled % width + length
-    if filled + _REGION_BYTES * first != size:
+    if filled != size:
         raise Refused(f"its {name} is broken: its values fill {filled} of {size} bytes, so rpm can't read it")
     return items
 
