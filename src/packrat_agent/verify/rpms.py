@@ -5,6 +5,7 @@ from pathlib import Path
 from packrat_agent.verify.findings import refused
 from packrat_agent.verify.repodata import Package
 from packrat_core.errors import Refused
+from packrat_core.packages.rpm.file_list import check_files
 from packrat_core.packages.rpm.header import walk
 from packrat_core.packages.rpm.inspect import identify
 from packrat_core.packages.rpm.payload import check_payload
@@ -25,6 +26,7 @@ def find_wrong_rpm(path: Path, package: Package) -> str | None:
             header = walk(file).header
             facts = identify(header)
             check_header(header)
+            check_files(header)
             check_payload(file)
     except OSError as error:
         return f"can't be read: {error.strerror or error}"

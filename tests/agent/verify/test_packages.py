@@ -58,8 +58,15 @@ def test_good_packages_are_sound(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "data",
-    [build_rpm(RPM)[:200], changed(build_rpm(RPM), -3), build_rpm(RPM)[:-3], b"", b"no rpm"],
-    ids=["torn", "damaged payload", "torn payload", "empty", "another file"],
+    [
+        build_rpm(RPM)[:200],
+        changed(build_rpm(RPM), -3),
+        build_rpm(RPM)[:-3],
+        b"",
+        b"no rpm",
+        build_rpm(replace(RPM, files=((f"/opt/{'a' * 247}", b"hello\n"),))),
+    ],
+    ids=["torn", "damaged payload", "torn payload", "empty", "another file", "a name that rpm can't create"],
 )
 def test_an_rpm_that_the_upload_refuses_is_a_fault(tmp_path: Path, data: bytes) -> None:
     told = wrong_rpm(tmp_path, data)

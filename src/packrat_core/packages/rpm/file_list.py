@@ -1,6 +1,6 @@
 """Checks the list of files in the header of an rpm: what rpm can't read or create there, no client can install.
 
-1. The header names an operating system, without which rpm reads no package.
+1. The header names an operating system, without which rpm reads no package, and no other payload than one of cpio.
 2. With the names of the files stand their directories, sizes, modes, owners and groups.
 3. Each list that says something of every file has as many entries as there are files.
 4. rpm writes a file beside the place where it belongs, under a longer name, and renames it.
@@ -28,6 +28,7 @@ from packrat_core.packages.rpm.tags import (
     FILE_TIMES,
     FILE_USERS,
     OS,
+    PAYLOAD_FORMAT,
 )
 from packrat_core.text import count_of
 
@@ -50,6 +51,10 @@ def check_files(header: Header) -> None:
     """
     if OS not in header.items:
         raise Refused("its header is broken: it names no operating system, without which rpm can't read it")
+    payload = header.text(PAYLOAD_FORMAT)
+    if payload is not None and payload != b"cpio":
+        shown = payload[:60].decode("utf-8", "backslashreplace")
+        raise Refused(f"its payload is called {shown!r}, and rpm unpacks cpio alone")
     files = header.items.get(BASE_NAMES)
     if files is None:
         return

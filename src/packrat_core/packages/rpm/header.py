@@ -1,4 +1,7 @@
-"""Reads the headers at the front of an .rpm, trusting nothing in them: every entry must lie inside its store.
+"""Reads the headers at the front of an .rpm, trusting nothing in them: rpm must be able to read every entry.
+
+1. An entry lies inside the store, behind the one before it, where a value of its type may begin.
+2. The values of all entries are all of the store, but for the end of the region: rpm adds up how long they are.
 
 Source: rpm.org, "RPM V4 Package format"; LSB Core, "Package File Format".
 """
@@ -27,10 +30,14 @@ _MAGIC = b"\x8e\xad\xe8\x01" + bytes(4)
 _IMAGE, _SIGNATURES, _IMMUTABLE = 61, 62, 63
 """Tags of regions: what is hashed or signed of a header. Early packages end that of signatures by the first."""
 _FIRST_TAG = 100
-_ENTRY = struct.Struct(">IIII")
+_ENTRY = struct.Struct(">iIII")
+"""To rpm, the tag has a sign."""
+_REGION_BYTES = 16
+"""The end of a region, somewhere in the store."""
 
 INT16, INT32, INT64, STRING, BINARY, STRINGS, I18N = 3, 4, 5, 6, 7, 8, 9
-_WIDTH = {0: 1, 1: 1, 2: 1, INT16: 2, INT32: 4, INT64: 8, BINARY: 1}
+_WIDTH = {1: 1, 2: 1, INT16: 2, INT32: 4, INT64: 8, BINARY: 1}
+"""Type → bytes of a value, to a multiple of which it is aligned; texts have no such width."""
 _TEXTS = (STRING, STRINGS, I18N)
 
 
@@ -185,7 +192,7 @@ def _is_region(blob: bytes, entries: int, size: int, region: int) -> bool:
 
 
 def _items(blob: bytes, entries: int, size: int, name: str, *, first: int) -> dict[int, Item]:
-    """Check each entry as rpm does: it lies inside the store, after the one before it, and does not overlap that.
+    """Check each entry, and that there is nothing between them, as rpm does.
 
     Args:
         blob: the header.
@@ -199,24 +206,53 @@ def _items(blob: bytes, entries: int, size: int, name: str, *, first: int) -> di
     bounds = sorted({offset for _, _, offset, _ in raw} | {size})
     binary_limit = max(_COUNT_LIMIT, size)
     items: dict[int, Item] = {}
-    done = 0
+    # A region's end is a multiple of all widths, so it may count first wherever it stands.
+    done, filled = 0, _REGION_BYTES * first
     for tag, kind, offset, count in raw[first:]:
         if tag < _FIRST_TAG:
             raise Refused(f"its {name} is broken: tag {tag} is not there")
         limit = binary_limit if kind == BINARY else _COUNT_LIMIT
-        if kind > I18N or not 0 < count <= limit or not done <= offset < size:
+        if not 0 < kind <= I18N or not 0 < count <= limit or not done <= offset < size:
             raise Refused(f"its {name} is broken: tag {tag} has type {kind}, {count} values at {offset}")
-        end = bounds[bisect_right(bounds, offset)]
-        if kind in _TEXTS:
-            # Text has no length of its own: it fits if enough NUL bytes come before the next entry's offset.
-            fits = blob.count(b"\0", store + offset, store + end) >= count and (kind != STRING or count == 1)
+        end, width = bounds[bisect_right(bounds, offset)], _WIDTH.get(kind, 1)
+        if kind == STRING:
+            length = blob.find(b"\0", store + offset, store + end) + 1 - store - offset if count == 1 else 0
+            done = offset + 1
+        elif kind in _TEXTS:
+            length = _length_of_texts(blob, store + offset, store + end, count)
             done = offset + 1
         else:
-            done = offset + count * _WIDTH[kind]
-            fits = done <= end
-        if not fits:
+            length = count * width
+            done = offset + length
+        if not 0 < length <= end - offset:
             raise Refused(f"its {name} is broken: the values of tag {tag} lie outside it")
+        if offset % width:
+            raise Refused(f"its {name} is broken: the values of tag {tag} are not aligned")
         if tag in items:
             raise Refused(f"its {name} has tag {tag} twice")
         items[tag] = Item(kind, offset, end, count)
+        filled += -filled % width + length
+    if filled != size:
+        raise Refused(f"its {name} is broken: its values fill {filled} of {size} bytes, so rpm can't read it")
     return items
+
+
+def _length_of_texts(blob: bytes, start: int, end: int, count: int) -> int:
+    """Return how many bytes a list of texts has, each with its NUL; 0 where there are not as many.
+
+    Args:
+        blob: the header.
+        start: where the first one begins.
+        end: where the next entry begins.
+        count: how many there should be.
+    """
+    more = blob.count(b"\0", start, end) - count
+    if more < 0:
+        return 0
+    # What aligns the next entry are up to 7 NUL bytes behind the last text; splitting long lists takes far longer.
+    if more > 7:
+        return end - start - len(blob[start:end].split(b"\0", count)[-1])
+    at = blob.rfind(b"\0", start, end)
+    for _ in range(more):
+        at = blob.rfind(b"\0", start, at)
+    return at + 1 - start

@@ -47,7 +47,6 @@ def check_payload(file: BinaryIO) -> None:
     # The MD5 in the signature header begins with the header; all other digests cover the payload alone.
     if "md5" in found:
         found["md5"].update(rpm.header.blob)
-    file.seek(rpm.end)
     while data := file.read(READ_BYTES):
         for digest in found.values():
             digest.update(data)

@@ -80,6 +80,7 @@ TAKEN = {
     "conffiles": beside("./conffiles", b"/x\n\n \n/y z\nremove-on-upgrade /z\n"),
     "no conffiles": beside("./conffiles", b""),
     "the longest path of a conffile": beside("./conffiles", b"/" + b"a" * 100 + b"/" + b"b" * 140 + b"\n"),
+    "the longest line of conffiles": beside("./conffiles", b"/" + b"a/" * 497 + b"a\n"),
     "triggers": beside("./triggers", b"interest-noawait /x\n"),
     "a script": beside("./shlibs", b"x 1 x"),
 }

@@ -87,6 +87,9 @@ GOOD: dict[str, Callable[[], bytes]] = {
     "a second gzip member": lambda: deb_of(
         gz(tar(("md5sums", b"x"))[:1024]) + gz(tar(("control", CONTROL))), "control.tar.gz"
     ),
+    "the largest control archive": lambda: ar(
+        DEBIAN_BINARY, ("control.tar", tar(("./control", CONTROL)).ljust(CONTROL_ARCHIVE_LIMIT, b"\0")), DATA
+    ),
     "a long line": lambda: deb_of(tar(("./control", CONTROL + b"Provides: " + b"a, " * MIB + b"\n"))),
 }
 
@@ -197,6 +200,15 @@ BAD: dict[str, tuple[Callable[[], bytes], str]] = {
         f"its control archive has {CONTROL_ARCHIVE_LIMIT + 1} bytes, the limit is",
     ),
     "more members than anybody needs": (lambda: deb_of(bomb(header() * 10_001), "control.tar.gz"), "10000 members"),
+    "a name that leads out of where dpkg unpacks it": (
+        lambda: deb_of(tar(("../x", b""), ("./control", CONTROL))),
+        "its control archive holds a member that leads out",
+    ),
+    "a link that leads out of there": (
+        lambda: deb_of(tar(("./x", member("./x", b"2", "../../etc/passwd")), ("./control", CONTROL))),
+        "its member 'x' is a link that leads out of the archive",
+    ),
+    "a device": (lambda: deb_of(tar(("./x", member("./x", b"3")), ("./control", CONTROL))), "is a character device"),
     "a tar size that is not a number": (lambda: deb_of(header(b"0000000zzzz\0")), "tar header"),
     "a negative tar size": (lambda: deb_of(header(b"\xff" * 12)), "tar header"),
     "a tar member that is cut off": (

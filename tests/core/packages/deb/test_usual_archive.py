@@ -63,6 +63,7 @@ OTHER = {
     "a link": part(content=b"", kind=b"2", target=b"/etc/passwd") + END,
     "a directory": part(content=b"", kind=b"5") + END,
     "a directory with bytes": part(b"./", CONTROL, kind=b"5") + part() + END,
+    "a directory with a control file in its bytes": part(b"./", part(), kind=b"5") + END,
     "an extended header": part(b"x", b"18 path=./control\n", kind=b"x") + part(b"./y") + END,
     "a name in two fields": part(b"control", prefix=b".") + END,
     "a file below a directory": part(b"./a/control") + part() + END,
@@ -83,6 +84,18 @@ def test_all_else_is_left_to_the_reader_of_all_forms(archive: bytes) -> None:
 def test_a_large_archive_is_left_to_it(archive: bytes = part() + END) -> None:
     assert find_control(archive + bytes(SIZE_LIMIT - len(archive))) == CONTROL
     assert find_control(archive + bytes(SIZE_LIMIT - len(archive) + 512)) is None
+
+
+def test_what_stands_far_behind_the_end_is_seen() -> None:
+    """The quick reader must not take what it reads of an archive for all of it."""
+    padded = part() + END
+    padded += bytes(SIZE_LIMIT - len(padded))
+    # A signature before the control archive makes a package of another form than the usual one.
+    further = ("_gpg", b"xy")
+    assert read_control_of(ar(VERSION, further, ("control.tar.gz", gzip.compress(padded)), DATA)) == CONTROL
+    for behind in (b"x", part(b"control", b"Package: y\n")):
+        with pytest.raises(Refused, match="bytes after the end of the tar archive"):
+            read_control_of(ar(VERSION, further, ("control.tar.gz", gzip.compress(padded + behind)), DATA))
 
 
 HEADERS = st.builds(

@@ -10,6 +10,7 @@ from packrat_core.errors import Refused
 from packrat_core.packages.image import layout as layout_module
 from packrat_core.packages.image.archive import ImageArchive
 from packrat_core.packages.image.layout import LayoutImage, read_layout
+from packrat_core.packages.image.payload import read_image
 from support.odd_images import (
     LAYER,
     MANIFEST,
@@ -136,3 +137,80 @@ def test_indexes_that_name_the_same_again_and_again_are_refused(monkeypatch: pyt
     with pytest.raises(Refused, match="name too much"):
         read(layout(inner[0], blobs=blobs))
     assert len(read(layout(json.loads(indexes[0])["manifests"][0], blobs=blobs)).manifests) == 7
+
+
+def index_of(*children: bytes, media_type: str = MANIFEST, **more: Any) -> bytes:
+    """An index of manifests, or of indexes."""
+    return as_json({**json.loads(INDEX), "manifests": [described(child, media_type) for child in children], **more})
+
+
+def of_index(index: bytes, *blobs: bytes) -> bytes:
+    """An archive with an index as its image."""
+    return layout(described(index, f"{OCI}.index.v1+json"), blobs=[index, *blobs])
+
+
+@pytest.mark.parametrize(("levels", "is_read"), [(4, True), (5, False)])
+def test_indexes_may_be_nested_so_deeply_and_no_deeper(levels: int, is_read: bool) -> None:
+    indexes = [INDEX]
+    while len(indexes) < levels:
+        indexes.append(index_of(indexes[-1], media_type=f"{OCI}.index.v1+json"))
+    archive = of_index(indexes[-1], *BLOBS, *indexes)
+    if is_read:
+        assert len(read(archive).manifests) == levels + 1
+    else:
+        with pytest.raises(Refused, match="its indexes are nested more than 4 deep"):
+            read(archive)
+
+
+def test_as_many_manifests_as_the_limit_are_read() -> None:
+    manifests = [manifest_of(CONFIG, (LAYER, PLAIN), annotations={"n": str(number)}) for number in range(201)]
+    assert len(read(of_index(index_of(*manifests[:200]), *BLOBS, *manifests)).manifests) == 201
+    halves = [index_of(*half) for half in (manifests[:100], manifests[100:])]
+    with pytest.raises(Refused, match="it has more than 200 manifests"):
+        read(of_index(index_of(*halves, media_type=f"{OCI}.index.v1+json"), *BLOBS, *halves, *manifests))
+
+
+def test_the_layers_of_each_platform_are_held_against_its_configuration() -> None:
+    """The digests of the plain layers come up through an index, or nobody would check them."""
+    assert read(of_index(INDEX, *BLOBS)).diff_ids == {(digest(LAYER), digest(LAYER))}
+    config = config_of([digest(OTHER_LAYER)])
+    wrong = manifest_of(config, (LAYER, PLAIN))
+    both = index_of(WEB, wrong)
+    with pytest.raises(Refused, match="are not those that its configuration names"):
+        read_image(ImageArchive(io.BytesIO(of_index(both, *BLOBS, config, wrong))))
+
+
+def test_an_archive_without_an_image_is_refused() -> None:
+    with pytest.raises(Refused, match=r"its index\.json names no image"):
+        read(layout(blobs=BLOBS))
+    abouts = [manifest_of(CONFIG, (LAYER, PLAIN), subject=described(top, MANIFEST)) for top in (WEB, OTHER)]
+    with pytest.raises(Refused, match="it holds 2 artifacts and no image"):
+        read(layout(*(described(about, MANIFEST) for about in abouts), blobs=[*BLOBS, *abouts]))
+    # One alone counts as an image: it gets the tag of its file.
+    assert read(layout(described(abouts[0], MANIFEST), blobs=[*BLOBS, *abouts])).top == digest(abouts[0])
+
+
+def test_an_index_whose_images_are_all_elsewhere_is_refused() -> None:
+    lacking = manifest_of(CONFIG, (OTHER_LAYER, PLAIN))
+    with pytest.raises(Refused, match="names no image that is in the archive"):
+        read(of_index(index_of(lacking), *BLOBS, lacking))
+    # Without it, the inner index would be another one than the outer one names.
+    inner = index_of(WEB, lacking)
+    outer = index_of(inner, media_type=f"{OCI}.index.v1+json")
+    with pytest.raises(Refused, match="an index in its index names images that are not in the archive"):
+        read(of_index(outer, *BLOBS, inner, lacking))
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_layer_that_clients_fetch_elsewhere_may_lack_and_is_checked_where_it_is_there(is_there: bool) -> None:
+    foreign = {**described(OTHER_LAYER, PLAIN), "urls": ["https://example.com/layer"]}
+    config = config_of([digest(LAYER), digest(OTHER_LAYER)])
+    manifest = as_json({**json.loads(manifest_of(config)), "layers": [described(LAYER, PLAIN), foreign]})
+    blobs = [config, LAYER, manifest, *[OTHER_LAYER] * is_there]
+    image = read(layout(described(manifest, MANIFEST), blobs=blobs))
+    assert set(image.blobs) == {digest(blob) for blob in blobs} - {digest(manifest)}
+    if is_there:
+        of_another_size = {**foreign, "size": 1}
+        manifest = as_json({**json.loads(manifest), "layers": [described(LAYER, PLAIN), of_another_size]})
+        with pytest.raises(Refused, match="are not those that its manifest names"):
+            read(layout(described(manifest, MANIFEST), blobs=[*blobs, manifest]))

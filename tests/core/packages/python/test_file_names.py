@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from packrat_core.errors import Refused
-from packrat_core.packages.python.file_names import is_outdated, parse_file_name
+from packrat_core.packages.python.file_names import check_ending, is_outdated, parse_file_name
 from packrat_demo.build_wheel import Python, build_wheel
 
 _UV = Path(__file__).parents[4] / ".cache/clients/bin/uv"
@@ -28,6 +28,31 @@ _UV = Path(__file__).parents[4] / ".cache/clients/bin/uv"
 )
 def test_outdated_kinds_are_known_by_ending_and_version(name: str, expected: bool) -> None:
     assert is_outdated(name) is expected
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("tool-1.0-py3-none-any.whl", None),
+        ("tool-1.0.tar.gz", None),
+        ("tool-1.0.zip", None),
+        ("tool-1.0.tgz", "build the source distribution again, as .tar.gz"),
+        ("tool-1.0.TAR.BZ2", "build the source distribution again, as .tar.gz"),
+        ("tool-1.0-py3.11.egg", "is an egg, which pip and uv can't install"),
+        ("tool-1.0.win32.exe", "is an installer, which pip and uv can't install"),
+        ("tool-1.0.rpm", "is neither a wheel (.whl) nor a source distribution (.tar.gz, .zip)"),
+        ("tool-1.0.WHL", "is neither a wheel (.whl)"),
+        ("tool", "is neither a wheel (.whl)"),
+    ],
+)
+def test_a_file_that_no_index_has_is_refused_with_what_to_build(name: str, told: str | None) -> None:
+    if told is None:
+        check_ending(name)
+        return
+    with pytest.raises(Refused) as caught:
+        check_ending(name)
+    assert str(caught.value).startswith(f"{name} ")
+    assert told in str(caught.value)
 
 
 def is_named(file_name: str) -> bool:

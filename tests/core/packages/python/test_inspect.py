@@ -287,6 +287,20 @@ def test_an_archive_without_metadata_is_told_apart(read: Callable[[bytes], objec
         read(pack_zip([("x/y.py", b"")]))
 
 
+def test_requirements_that_clients_cannot_read_are_refused_in_a_wheel_and_not_in_an_sdist(
+    read: Callable[[bytes], object],
+) -> None:
+    """Clients take the metadata of a wheel as they are, and build those of a source distribution."""
+    odd = replace(TOOL, requires=("other >=2 and more",))
+    with pytest.raises(Refused, match="a Requires-Dist that clients can't read"):
+        read(build_wheel(odd))
+    assert read(build_sdist(odd))
+
+
+def test_a_directory_that_names_the_archive_itself_is_not_beside_anything(read: Callable[[bytes], object]) -> None:
+    assert read(tar([special("./", tarfile.DIRTYPE), special("t-1/x", tarfile.REGTYPE)]))
+
+
 def test_the_metadata_must_be_that_of_the_wheel(read: Callable[[bytes], object]) -> None:
     with pytest.raises(Refused, match=r"is that of My\.Tool"):
         read(pack_zip([("other-1.0.dist-info/METADATA", METADATA)]))

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from packrat_core.errors import Refused
-from packrat_core.packages.python.metadata import read_metadata
+from packrat_core.packages.python.metadata import read_metadata, read_version
 
 
 @pytest.mark.timeout(20)
@@ -21,6 +21,8 @@ from packrat_core.packages.python.metadata import read_metadata
         (b"Name: a\nVersion: 1" + b"0" * 5000 + b"\n", "unusable Version"),
         (b"Name: a\nVersion: 1\nRequires-Python: >=3\x00\n", "unusable Requires-Python"),
         (b"Name: a\nVersion: 1\nRequires-Python: >=3\n" + b" x\n" * 1_000_000, "Requires-Python of too many lines"),
+        (b"Name: a\n b\nVersion: 1\n", "a Name that is folded, which pip can't read"),
+        (b"Name: a\nVersion: 1\n .0\n", "a Version that is folded, which pip can't read"),
         # To pip, this is a project called `other`.
         (b"Summary: a\rName: other\nName: a\nVersion: 1\n", "Name twice"),
     ],
@@ -36,6 +38,28 @@ def test_odd_but_usable_metadata_is_read() -> None:
         b"Version: 1.0RC1\r\nRequires-Python: >=3,\r\n <4"
     )
     assert (core.name, core.version, core.requires_python) == ("a.B", "1.0RC1", ">=3, <4")
+
+
+@pytest.mark.parametrize(
+    ("field", "longest"),
+    [("Name", "a" * 200), ("Version", "1." + "0" * 98), ("Requires-Python", ">=3" + "0" * 997)],
+)
+def test_the_longest_values_are_read_and_no_longer_ones(field: str, longest: str) -> None:
+    fields = {"Name": "a", "Version": "1"}
+    for value, is_read in ((longest, True), (f"{longest}0", False)):
+        content = "".join(f"{name}: {text}\n" for name, text in (fields | {field: value}).items()).encode()
+        if is_read:
+            core = read_metadata(content)
+            assert value in (core.name, core.version, core.requires_python)
+        else:
+            with pytest.raises(Refused, match=f"an unusable {field}"):
+                read_metadata(content)
+
+
+def test_a_version_of_any_origin_has_the_same_limit() -> None:
+    assert str(read_version("1" * 100, "its file name")) == "1" * 100
+    with pytest.raises(Refused, match=r"its file name has version '1+', which is none by PEP 440"):
+        read_version("1" * 101, "its file name")
 
 
 @given(st.binary(max_size=300))

@@ -62,6 +62,8 @@ SOUND: dict[str, dict[str, bytes]] = {
     "a script in a directory": _script("a/b = tool:main"),
     "a script with blanks": _script("a b = tool:main behind it"),
     "one more try": _script("tool = tool\ntool = tool:main"),
+    "comments and empty lines": _script("# no entry\n\ntool = tool:main\n \n#=\n[gui_scripts]\n\n# a = b"),
+    "a script with the longest name": _script("é" * 127 + "x = tool:main"),
     "another group": _script("x = !!! no", "plugins"),
     "lines above all groups": {_SCRIPTS: b"no entry\n# [a]\n\n[console_scripts\ntool = tool\n"},
     "no script": {_SCRIPTS: b""},

@@ -17,7 +17,7 @@ from packrat_demo.build_rpm import Rpm, Tags
 from packrat_demo.build_rpm import build_rpm as build
 
 FILES = (("/opt/f", b"x"), ("/opt/g", b"y"))
-SIZES, MODES, FLAGS, OS, OTHER = 1028, 1030, 1037, 1021, 1097
+SIZES, MODES, FLAGS, OS, OTHER, PAYLOAD_FORMAT = 1028, 1030, 1037, 1021, 1097, 1124
 Change = Callable[[Tags], object]
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="rpm installs as root only")
@@ -40,6 +40,10 @@ def cut(tag: int) -> Change:
 
 def ghost(tags: Tags) -> None:
     tags[FLAGS] = (4, (64,))
+
+
+def with_payload(name: str) -> Change:
+    return lambda tags: tags.update({PAYLOAD_FORMAT: (6, name)})
 
 
 def nothing(_: Tags) -> None:
@@ -88,6 +92,7 @@ TAKEN = {
     "two files": (named("/opt/f", "/opt/g"), nothing),
     "no file": (named(), nothing),
     "no word on languages": (named("/opt/f"), without(OTHER)),
+    "no word on the payload": (named("/opt/f"), without(PAYLOAD_FORMAT)),
     "the longest name": (named("/opt/" + "a" * 246), nothing),
     "the longest name of a directory": (named("/opt/" + "a" * 255 + "/x"), nothing),
     "a long path": (named("/opt" + ("/" + "a" * 200) * 5 + "/x"), nothing),
@@ -97,6 +102,12 @@ BROKEN = "its header is broken"
 REFUSED = {
     "no directories": (named("/opt/f"), without(1118), f"{BROKEN}: a file stands in a directory that is not listed"),
     "no operating system": (named("/opt/f"), without(OS), f"{BROKEN}: it names no operating system"),
+    **{
+        f"no {word}": (named("/opt/f"), without(tag), f"its header has no {word}")
+        for tag, word in ((1000, "name"), (1001, "version"), (1002, "release"), (1022, "architecture"))
+    },
+    "changes of another package": (named("/opt/f"), with_payload("drpm"), "its payload is called 'drpm', and rpm"),
+    "a payload without a name": (named(), with_payload(""), "its payload is called ''"),
     "no sizes": (named("/opt/f"), without(SIZES), f"{BROKEN}: it has names of files, but not their sizes"),
     **{
         f"no tag {tag}": (named("/opt/f"), without(tag), f"{BROKEN}: it has names of files, but not tag {tag}")
@@ -132,3 +143,15 @@ def test_a_colon_in_a_version_is_refused(version: str, release: str, tmp_path: P
     path = tmp_path / "x.rpm"
     path.write_bytes(build(Rpm("x", version, "noarch", release)))
     assert "an unusable " in str(refusal(path))
+
+
+SOURCE_PACKAGE, SOURCE_RPM = 1106, 1044
+
+
+@pytest.mark.parametrize("change", [lambda tags: tags.update({SOURCE_PACKAGE: (4, 1)}), without(SOURCE_RPM)])
+def test_either_mark_of_a_source_package_is_enough(
+    change: Change, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """createrepo_c goes by the first, old versions of rpm by the second; rpm 4.18 wants both."""
+    path = write(tmp_path / "x.rpm", named("/opt/f"), change, monkeypatch)
+    assert "it is a source package" in str(refusal(path))

@@ -84,13 +84,14 @@ def test_the_header_range_is_where_the_header_stands(tmp_path: Path) -> None:
         (build_rpm(Rpm("../x", "1", "noarch")), "unusable name"),
         (build_rpm(Rpm("x", "1/2", "noarch")), "unusable version"),
         (build_rpm(Rpm("x", "1", "no/arch")), "unusable architecture"),
-        (set_entry(1000, kind=4), "no name"),
+        (set_entry(1000, kind=4), "not aligned"),
+        (set_entry(1000, kind=9), "tag 1000 has type 9"),
         (set_entry(1117, count=0x7FFFFFFF), "broken"),
         (set_entry(1117, count=3), "lie outside|differ in length"),
         (set_entry(1117, count=1), "differ in length"),
         (set_entry(1118, offset=0xFFFFFFFF), "broken"),
         (set_entry(1022, offset=0), "broken"),
-        (set_entry(1116, kind=3), "type"),
+        (set_entry(1116, kind=3), "its values fill"),
         (GOOD.replace(b"\x8e\xad\xe8\x01\0\0\0\0\0\0\0", b"\x8e\xad\xe8\x01\0\0\0\0\xff\xff\xff"), "entries"),
     ],
 )
@@ -178,9 +179,14 @@ def test_a_rich_dependency_that_is_nested_so_deeply_that_clients_crash_is_refuse
     within = "(a or " * 99 + "(b if c)" + ")" * 99
     wide = "(" + " and ".join(f"libx{number}.so()(64bit)" for number in range(200)) + ")"
     assert read(tmp_path, build_rpm(Rpm("rich", "1", "noarch", requires=((within, ""), (wide, ""))))).name == "rich"
-    for levels in (101, 200_000):
+    beside = "(b() or (c) or d()() or "
+    deepest = beside + "(" * 99 + "a" + ")" * 99 + ")"
+    assert read(tmp_path, build_rpm(Rpm("rich", "1", "noarch", requires=((deepest, ""),)))).name == "rich"
+    deeper = beside + "(" * 100 + "a" + ")" * 100 + ")"
+    behind = "(a" + ")" * 200 + "(" * 101
+    for text in (deeper, behind, "(" * 101 + "a", "(" * 200_000 + "a"):
         with pytest.raises(Refused, match="rich dependency with more than 100 nested"):
-            read(tmp_path, build_rpm(Rpm("rich", "1", "noarch", requires=(("(" * levels + "a", ""),))))
+            read(tmp_path, build_rpm(Rpm("rich", "1", "noarch", requires=((text, ""),))))
 
 
 def test_a_rich_dependency_of_so_many_parts_that_clients_crash_is_refused(tmp_path: Path) -> None:
