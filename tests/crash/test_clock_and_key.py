@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import signal
 import subprocess
 import threading
 import time
@@ -173,6 +174,37 @@ def test_a_key_that_is_extended_is_published_and_told_without_a_restart(tmp_path
         assert (lab.www / "repo-key.gpg").read_bytes() != before
         assert lab.agent("check", "--disk-free", "0", "--allow-plain-http").stdout.startswith("PACKRAT OK")
         assert verify_tree(lab.www, None, lambda files, size: None).faults == ()
+        assert agent.stop() == 0
+
+
+def test_a_key_that_is_extended_beside_one_that_can_not_be_used_ends_no_agent(tmp_path: Path, home: Path) -> None:
+    key = make_key(home, "Renewed <renewed@example.com>", expires="20d")
+    upcoming = make_key(home, "Next <next@example.com>")
+    with stage(tmp_path, key, extra={"gpg_next_key": upcoming.fingerprint}) as lab, daemon(lab) as agent:
+        agent.until_logged("checked ")
+        gpg = ["gpg", "--homedir", str(home), "--batch", "--yes"]
+        subprocess.run([*gpg, "--delete-secret-keys", upcoming.fingerprint], check=True)
+        subprocess.run([*gpg, "--quick-set-expire", key.fingerprint, "1y"], check=True)
+        lab.agent("sync")
+        assert "not in force until all keys can be used" in agent.until_logged("checked ", 2)
+        assert agent.stop() == 0
+
+
+def test_a_key_that_is_extended_hides_no_configuration_that_was_refused(tmp_path: Path, home: Path) -> None:
+    key = make_key(home, "Renewed <renewed@example.com>", expires="200d")
+    with stage(tmp_path, key) as lab, daemon(lab) as agent:
+        agent.until_logged("checked ")
+        lab.config.write_text(lab.config.read_text().replace(key.fingerprint, "0" * 40))
+        agent.process.send_signal(signal.SIGHUP)
+        agent.until_logged("the configuration before it stays in force")
+        agent.until_logged("checked ", 2)
+        gpg = ["gpg", "--homedir", str(home), "--batch"]
+        subprocess.run([*gpg, "--quick-set-expire", key.fingerprint, "1y"], check=True)
+        lab.agent("sync")
+        agent.until_logged("its public key is published again")
+        agent.until_logged("checked ", 3)
+        said = lab.agent("check", "--disk-free", "0", expect=1).stdout
+        assert "the configuration that it was told to read can't be used" in said
         assert agent.stop() == 0
 
 

@@ -2,14 +2,16 @@
 
 import os
 import shutil
+import sqlite3
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
 
+from packrat_agent.state.database import connect
 from packrat_demo.build_deb import Deb
 from packrat_server.admin.new_server import init
 from support.evil import victim
@@ -68,6 +70,26 @@ def test_another_user_of_the_host_can_not_lock_the_agent_out(place: Path, was_op
         ended = mirror.sync()
         assert ended.code == 0, ended.said
         assert (mirror.www / "apt-dev/pool/more/more_1_all.deb").exists()
+
+
+def test_a_state_database_behind_a_link_is_closed_too(tmp_path: Path) -> None:
+    link, path = tmp_path / "state.db", tmp_path / "disk/state.db"
+    path.parent.mkdir()
+    link.symlink_to(path)
+    before = os.umask(0o022)
+    try:
+        connect(link).close()
+        assert path.stat().st_mode & 0o777 == 0o640
+        # What a crash of an earlier version left beside it.
+        with closing(sqlite3.connect(path)) as db:
+            path.chmod(0o644)
+            db.execute("CREATE TABLE extra (a)")
+            beside = path.with_name("state.db-wal")
+            beside.chmod(0o644)
+            connect(link).close()
+            assert beside.stat().st_mode & 0o777 == 0o640
+    finally:
+        os.umask(before)
 
 
 def test_another_user_of_the_host_reads_nothing_of_a_new_packrat_server(place: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import Engine, insert, select, update
 from structlog.testing import capture_logs
 
+from packrat_core.errors import ServerUnavailable
 from packrat_server import admin
 from packrat_server.accounts.sessions import SESSION_S, digest
 from packrat_server.admin.distro_versions import GivenDistro, save_distro
@@ -296,4 +297,38 @@ def test_what_was_noted_while_the_clock_was_ahead_counts_from_the_next_cleaning_
 def test_only_what_the_clock_gains_beside_the_time_that_passes_is_a_jump() -> None:
     clocks = iter([(1000.0, 10.0), (4600.0, 3610.0), (8259.0, 7210.0), (98260.0, 7211.0), (1000.0, 7212.0)])
     watch = JumpWatch(lambda: next(clocks))
-    assert [watch.ahead_s() for _ in range(4)] == [0.0, 0.0, 90000.0, 0.0]
+    seen = []
+    for _ in range(4):
+        with watch.following() as ahead_s:
+            seen.append(ahead_s)
+    assert seen == [0.0, 0.0, 90000.0, 0.0]
+
+
+def test_a_jump_is_followed_by_the_next_cleaning_where_one_fails(
+    engine: Engine, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(housekeeping, "_FIRST_S", 0.01)
+    monkeypatch.setattr(housekeeping, "_EVERY_S", 0.05)
+    # The day that an orphan is kept passes by a jump, while the database can't be used.
+    clocks = iter([(0.0, 0.0), (2 * DAY_S, 1.0)])
+    monkeypatch.setattr(housekeeping, "JumpWatch", lambda: JumpWatch(lambda: next(clocks, (2 * DAY_S, 1.0))))
+    orphan = store(data, "d" * 64)
+    with writing(engine) as connection:
+        add_orphans(connection, ["d" * 64], time.time() - 2 * DAY_S)
+    add(engine, 1, "failed")
+    add(engine, 2, "failed")
+    failures = iter([ServerUnavailable("away")])
+
+    def fail_once(engine: Engine) -> int:
+        if (failure := next(failures, None)) is not None:
+            raise failure
+        return delete_surplus(engine)
+
+    monkeypatch.setattr(housekeeping, "delete_surplus", fail_once)
+    until = time.monotonic() + 60
+    with capture_logs() as told, running(data):
+        while not any(line["event"] == "tidied" for line in told):
+            assert time.monotonic() < until
+            threading.Event().wait(0.01)
+    assert [line["reason"] for line in told if line["event"] == "cleaning"] == ["away"]
+    assert orphan.exists()

@@ -50,19 +50,24 @@ def follow(config_path: Path) -> None:
                 continue
             if following is None:
                 break
-            in_force, config, refused = config, following, None
+            in_force = config
+            config, refused = following
     log.info("stopped")
 
 
-def _run_until_reload(config: Config, refused: str | None, caught: CaughtSignals) -> Config | None:
-    """Run with one configuration; gives the next one after a SIGHUP or with renewed keys, None after SIGTERM.
+def _run_until_reload(config: Config, refused: str | None, caught: CaughtSignals) -> tuple[Config, str | None] | None:
+    """Run with one configuration until a SIGHUP, until the signing keys are renewed, or until SIGTERM.
 
     Args:
         config: The configuration.
         refused: Why the configuration on disk can't be used, where it is not the one in force.
         caught: Keeps the signals that come before this one is ready, or between two configurations.
+
+    Returns:
+        The next configuration, with why the one on disk can't be used if it is not that; None after SIGTERM.
     """
     found: list[Config] = []
+    refusals = [refused]
     bell = asyncio.Event()
 
     def reload(end: EndWork) -> None:
@@ -70,6 +75,7 @@ def _run_until_reload(config: Config, refused: str | None, caught: CaughtSignals
             found.append(load_and_warn(config.source))
         except PackratError as error:
             log.error("config", reason=str(error), text="the configuration in force stays")
+            refusals.append(str(error))
             _note_refused(context, str(error))
             return
         log.info("config", text="read again")
@@ -84,11 +90,12 @@ def _run_until_reload(config: Config, refused: str | None, caught: CaughtSignals
     with ready(config, "run") as context, show_progress(partial(read_totals, config)) as on_progress:
         _note_refused(context, refused)
         others = {signal.SIGHUP: reload, signal.SIGUSR1: ring}
-        if until_signalled(partial(_follow, Agent(context, on_progress, bell)), others, caught):
+        is_renewed = until_signalled(partial(_follow, Agent(context, on_progress, bell)), others, caught)
+        if is_renewed and not found:
             log.info("key", text="the keyring has new dates of a signing key: its public key is published again")
             notify.reloading()
-            return config
-    return found[-1] if found else None
+            return config, refusals[-1]
+    return (found[-1], None) if found else None
 
 
 async def _follow(agent: Agent) -> bool:

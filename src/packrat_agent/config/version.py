@@ -1,6 +1,7 @@
 """Tells the text of mirror.conf that an agent has read from a later one, without keeping what can be read from it.
 
-The text holds the psk, which somebody may have chosen: so it is hashed with a salt, and slowly.
+The text holds the psk, which somebody may have chosen: so it is hashed with a salt, and slowly. Not by scrypt, which
+hosts in FIPS mode don't have.
 """
 
 import hashlib
@@ -9,10 +10,12 @@ from functools import lru_cache
 
 from packrat_agent.config.settings import Config
 
+_ROUNDS = 20_000
+
 
 def describe_version(config: Config) -> str:
     """Describe the version that was read, to be kept."""
-    salt = secrets.token_hex(8)
+    salt = secrets.token_hex(16)
     return f"{salt} {_hash(config.text, salt)} {config.source.absolute()}"
 
 
@@ -25,4 +28,4 @@ def is_changed(config: Config, described: str) -> bool:
 
 @lru_cache(maxsize=4)
 def _hash(text: str, salt: str) -> str:
-    return hashlib.scrypt(text.encode(), salt=salt.encode(), n=2048, r=8, p=1).hex()
+    return hashlib.pbkdf2_hmac("sha256", text.encode(), salt.encode(), _ROUNDS).hex()

@@ -13,6 +13,7 @@ import os
 import subprocess
 import tempfile
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -186,8 +187,10 @@ def _environment() -> dict[str, str]:
 
 
 def _run(command: Sequence[str], data: bytes, limit: int, passed: Sequence[int] = ()) -> GpgResult:
-    status_read, status_write = os.pipe()
-    with open(status_read, "rb", buffering=0), file_of(data) as stdin:  # noqa: PTH123 a descriptor is no path
+    with ExitStack() as opened:
+        stdin = opened.enter_context(file_of(data))
+        status_read, status_write = os.pipe()
+        opened.callback(os.close, status_read)
         try:
             process = _start(
                 [command[0], "--status-fd", str(status_write), *command[1:]], stdin, (status_write, *passed)

@@ -85,6 +85,7 @@ class ScanRequest:
         reads_untracked: Whether the content of untracked files is read, too, so that they can be adopted.
         largest: Bytes of the largest untracked file of which the content is read.
         most_untracked: How many untracked files, and how many others of them, are listed.
+        is_passed_over: Tells of an untracked path that it is neither listed nor counted.
         on_hashed: Called with the path, the SHA-256 and the open file, for each small untracked file that was hashed
             and that nobody can have written to since without a change of its ctime.
     """
@@ -98,6 +99,7 @@ class ScanRequest:
     reads_untracked: bool = True
     largest: int = sys.maxsize
     most_untracked: int = sys.maxsize
+    is_passed_over: Callable[[str], bool] = lambda path: False
     on_hashed: OnHashed | None = None
 
 
@@ -209,6 +211,9 @@ def _look_at(
 ) -> tuple[KnownFile, KnownFile] | None:
     """Look at one item; return a remembered file that is right, as it was and as it is now."""
     path, status = item
+    if known is None and request.is_passed_over(path):
+        found.untold += 1
+        return None
     if stat.S_ISREG(status.st_mode):
         if known is not None:
             return _look_at_known(item, known, request, found)

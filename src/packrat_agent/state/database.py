@@ -15,8 +15,8 @@ from packrat_core.fs.disk_errors import as_disk_error
 from packrat_core.fs.ownership import explain_unmakable, explain_unwritable
 
 _NUMBER = re.compile(r"(\d{4})_\w+\.sql")
-# Not by importlib.resources: to import that takes as long as all that `status` does with the database.
 _MODE = 0o640
+# Not by importlib.resources: to import that takes as long as all that `status` does with the database.
 _MIGRATIONS = Path(__file__).with_name("migrations")
 
 
@@ -201,9 +201,10 @@ def _close_to_others(path: Path) -> None:
 
     The owner's group may read it, such as for monitoring.
     """
+    # Those beside it get its mode from SQLite, which has them beside what a link leads to.
+    path = Path(os.path.realpath(path))
     with suppress(OSError):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE))
-    # Those beside it get its mode from SQLite.
     for file in (path, *(path.with_name(path.name + end) for end in ("-wal", "-shm"))):
         with suppress(OSError):
             if file.stat().st_mode & stat.S_IRWXO:

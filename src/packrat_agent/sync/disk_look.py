@@ -82,6 +82,8 @@ def _look(context: MirrorContext, content: Slice, on_progress: OnProgress, *, re
     check_mounted(root)
     began = noted_at = time.time()
     is_first = not context.store.live.has_files()
+    # Every file may be adopted then.
+    lists_all = is_looked_at_first(context)
 
     def note_position() -> None:
         nonlocal noted_at
@@ -99,7 +101,9 @@ def _look(context: MirrorContext, content: Slice, on_progress: OnProgress, *, re
             unlock=lambda path: None if is_kept(path, kept) else unlock(root, path),
             reads_untracked=reads_untracked,
             largest=context.config.mirror.max_file_bytes,
-            most_untracked=sys.maxsize if is_looked_at_first(context) else _UNTRACKED_LIMIT,
+            most_untracked=sys.maxsize if lists_all else _UNTRACKED_LIMIT,
+            # What the operator keeps must not use up the number.
+            is_passed_over=lambda path: not lists_all and is_kept(path, kept),
         )
     )
     facts.write(content.end(time.time()))

@@ -46,7 +46,8 @@ def are_renewed(config: Config, keys: SigningKeys) -> bool:
     """Tell whether the keyring has a signing key with other dates than it had, such as one that was extended.
 
     One that can't be used is not taken for renewed: what is signed next tells of it. Nor is one that would sign with
-    another subkey now: clients have to get that first, so the operator says when.
+    another subkey now: clients have to get that first, so the operator says when. While another key can't be used,
+    none is: an agent that works doesn't end for keys that it could not start with.
 
     Args:
         config: The configuration, which names the keys.
@@ -55,9 +56,17 @@ def are_renewed(config: Config, keys: SigningKeys) -> bool:
     named = [(config.mirror.keys, keys.main)]
     named += [(names, keys.of_sections.get(section)) for section, names in config.section_keys.items()]
     try:
-        return any(names and found and _is_renewed(config.mirror, names, found) for names, found in named)
+        if not any(names and found and _is_renewed(config.mirror, names, found) for names, found in named):
+            return False
     except PackratError:
         return False
+    try:
+        find_keys(config)
+    except PackratError as error:
+        text = "the keyring has new dates of a signing key; they are not in force until all keys can be used"
+        log.warning("key", reason=str(error), text=text)
+        return False
+    return True
 
 
 def _is_renewed(mirror: MirrorSettings, names: KeyNames, found: PreparedKey) -> bool:

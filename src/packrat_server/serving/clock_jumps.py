@@ -5,7 +5,8 @@
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from sqlalchemy import Connection, update
 
@@ -24,12 +25,16 @@ class JumpWatch:
         self._read = read or _read_clocks
         self._wall, self._running = self._read()
 
-    def ahead_s(self) -> float:
-        """Give the seconds that it jumped ahead since the last call; 0 where it did not."""
+    @contextmanager
+    def following(self) -> Iterator[float]:
+        """Give the seconds that it jumped ahead since the last time that this came to a good end; 0 where it did not.
+
+        Where the body fails, the times that were noted may not have moved along yet.
+        """
         wall, running = self._read()
         ahead_s = (wall - self._wall) - (running - self._running)
+        yield ahead_s if ahead_s > JUMP_S else 0.0
         self._wall, self._running = wall, running
-        return ahead_s if ahead_s > JUMP_S else 0.0
 
 
 def follow_clock(connection: Connection, now: float, ahead_s: float) -> None:

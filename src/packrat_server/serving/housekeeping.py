@@ -56,7 +56,8 @@ async def _run(context: ServerContext) -> None:
     await asyncio.sleep(_FIRST_S * random.uniform(1, 2))  # noqa: S311 # nothing depends on it
     while True:
         try:
-            await asyncio.to_thread(clean, context.engine, context.data_dir, ahead_s=watch.ahead_s())
+            with watch.following() as ahead_s:
+                await asyncio.to_thread(clean, context.engine, context.data_dir, ahead_s=ahead_s)
             context.notifier.notify()
         except (PackratError, OSError) as error:
             log.error("cleaning", reason=str(error))

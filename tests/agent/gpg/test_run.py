@@ -118,6 +118,18 @@ def test_without_files_in_memory_gpg_is_given_files_on_disk(key: Key, monkeypatc
         assert make_signature(signer, b"data\n" * 100_000, form)
 
 
+def test_what_gpg_can_not_be_given_leaves_no_file_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_name: str) -> int:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    monkeypatch.setattr(os, "memfd_create", refuse)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    with pytest.raises(FileNotFoundError):
+        run_gpg(None, "--list-keys")
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
 def test_an_output_of_just_the_limit_is_whole(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run, "_OUTPUT_LIMIT", 1000)
     _write_program(programs, "gpg", "exec head -c 1000 /dev/zero")

@@ -203,6 +203,22 @@ def test_of_very_many_untracked_files_each_full_sync_removes_a_bounded_number(
     assert (context.root / "one/pool/old").exists()
 
 
+def test_what_the_operator_keeps_is_in_the_way_of_no_removal_however_much_it_is(
+    context: MirrorContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    withdraw(context, ONE, "one/pool/old", time.time())
+    monkeypatch.setattr(disk_look, "_UNTRACKED_LIMIT", 3)
+    keeping = replace(context, kept=frozenset({"archive"}))
+    for number in range(8):
+        put(context, f"archive/{number}")
+        (context.root / f"archive/link-{number}").symlink_to("nowhere")
+    put(context, "two/stray")
+    with capture_logs() as logged:
+        asyncio.run(collect(keeping, look(keeping, lambda files, size: None), Summary()))
+    assert [line for line in logged if "left for the next" in str(line.get("text"))] == []
+    assert (len(list((context.root / "archive").iterdir())), (context.root / "two").exists()) == (16, False)
+
+
 def test_before_anything_is_remembered_every_file_is_listed_since_it_may_be_adopted(
     context: MirrorContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
