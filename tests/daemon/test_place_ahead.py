@@ -47,7 +47,7 @@ def few_at_once(monkeypatch: pytest.MonkeyPatch, many: int = 3) -> Iterator[list
 
     with monkeypatch.context() as patched:
         patched.setattr(place_ahead, "MANY", many)
-        patched.setattr(place_ahead, "_PACKAGES", 2)
+        patched.setattr(place_ahead, "_FILES", 2)
         patched.setattr(place_ahead, "_settle", note)
         yield placed
 
@@ -202,7 +202,7 @@ def indexed(made: Stage) -> list[str]:
 )
 def test_killed_between_two_portions(step: str, key: Key, tmp_path: Path) -> None:
     program = (
-        "import packrat_agent.sync.place_ahead as ahead; ahead.MANY, ahead._PACKAGES = 3, 2; "
+        "import packrat_agent.sync.place_ahead as ahead; ahead.MANY, ahead._FILES = 3, 2; "
         "from packrat_agent.cli.main import main; main()"
     )
     with original_server() as original:

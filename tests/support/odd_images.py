@@ -20,6 +20,7 @@ MANIFEST = f"{OCI}.manifest.v1+json"
 PLAIN = f"{OCI}.layer.v1.tar"
 LAYER = tar([("hello", b"hello\n" * 500)])
 OTHER_LAYER = tar([("other", b"other\n" * 500)])
+SBOM = b'{"spdxVersion":"SPDX-2.3"}', "application/spdx+json"
 Files = list[tuple[str, bytes | str]]
 
 
@@ -77,25 +78,25 @@ def classic(layer: bytes = LAYER, diff_ids: object = (digest(LAYER),), **more: A
     return tar([("config.json", config), ("a/layer.tar", layer), ("manifest.json", as_json([listed]))])
 
 
-def with_artifact(*, in_index: bool = True, named: str = "1.0") -> bytes:
-    """An image with a bill of materials that has it as its subject."""
+def with_artifact(*, in_index: bool = True, named: str = "1.0", file: tuple[bytes, str] = SBOM) -> bytes:
+    """An image with a bill of materials, or another file, that has it as its subject."""
     config = config_of([digest(LAYER)])
     manifest = manifest_of(config, (LAYER, PLAIN))
-    empty, sbom = b"{}", b'{"spdxVersion":"SPDX-2.3"}'
+    empty = b"{}"
     about = as_json(
         {
             "schemaVersion": 2,
             "mediaType": MANIFEST,
             "artifactType": "application/spdx+json",
             "config": described(empty, "application/vnd.oci.empty.v1+json"),
-            "layers": [described(sbom, "application/spdx+json")],
+            "layers": [described(*file)],
             "subject": described(manifest, MANIFEST),
             "annotations": {"org.example.tool": "syft"},
         }
     )
     top = described(manifest, MANIFEST, annotations={"org.opencontainers.image.ref.name": named})
     referring = described(about, MANIFEST, artifactType="application/spdx+json")
-    blobs = [config, LAYER, manifest, empty, sbom, about]
+    blobs = [config, LAYER, manifest, empty, file[0], about]
     if in_index:
         return layout(top, referring, blobs=blobs)
     listed = as_json({"schemaVersion": 2, "mediaType": f"{OCI}.index.v1+json", "manifests": [referring]})
@@ -198,6 +199,8 @@ def sound_images() -> dict[str, bytes]:
         "an encrypted layer": oci(OTHER_LAYER[::-1], "+gzip+encrypted"),
         "classic with null for layers": classic(diff_ids=None, Layers=None),
         "an artifact beside it": with_artifact(),
+        # So oras calls each file of which nobody says the type.
+        "an artifact with a gzip file called a tar": with_artifact(file=(gzip.compress(LAYER), PLAIN)),
         "an artifact by the fallback tag": with_artifact(in_index=False),
         "an attestation": attested(),
         "null for what may be missing": oci(annotations=None, subject=None, artifactType=None),

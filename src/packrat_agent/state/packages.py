@@ -232,20 +232,45 @@ class WantedFiles:
         )
 
     def packages(self, repo: str, size: int) -> Iterator[list[str]]:
-        """Give the names of a repository's packages in order, so many at a time.
+        """Give the names of a repository's packages in order, in portions that have few files together.
 
         Args:
             repo: The name of the repository.
-            size: The number of names in each portion but the last.
+            size: The most files that the packages of a portion have together; a package with more comes alone.
         """
         sql = (
-            "SELECT DISTINCT package FROM files INDEXED BY files_by_package WHERE repo = ? AND package > ? "
+            "SELECT package FROM files INDEXED BY files_by_package WHERE repo = ? AND package > ? "
             "ORDER BY package LIMIT ?"
         )
         after = ""
-        while rows := self._db.rows(sql, (repo, after, size)):
-            after = rows[-1][0]
-            yield [package for (package,) in rows]
+        while rows := self._db.rows(sql, (repo, after, size + 1)):
+            portion = list(dict.fromkeys(package for (package,) in rows))
+            # There is room for some of its files, or none.
+            if len(rows) > size and len(portion) > 1:
+                portion.pop()
+            after = portion[-1]
+            yield portion
+
+    def packages_among(self, repo: str, packages: Collection[str], size: int) -> Iterator[list[str]]:
+        """Give some packages of a repository in such portions.
+
+        Args:
+            repo: The name of the repository.
+            packages: The names of the packages.
+            size: As that of `packages`.
+        """
+        portion: list[str] = []
+        count = 0
+        for files, where, values in chunks_of(packages):
+            sql = f"SELECT package, count(*) FROM {files} WHERE repo = ?{where} GROUP BY package ORDER BY package"
+            for package, number in self._db.rows(sql, (repo, *values)):
+                if portion and count + number > size:
+                    yield portion
+                    portion, count = [], 0
+                portion.append(package)
+                count += number
+        if portion:
+            yield portion
 
     def set_live_among(self, repo: str, uris: Iterable[str], named: Collection[str]) -> None:
         """Remember which of some files the published index names; the others of them are no longer live.

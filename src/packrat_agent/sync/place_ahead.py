@@ -32,8 +32,8 @@ from packrat_core.fs.flush import flush_files
 
 MANY = 20_000
 """Up to so many package files are planned and built at once, at some 4 KiB each."""
-_PACKAGES = 5000
-"""Number of packages in each portion; each rewrites most pages of the state database's indexes by SHA-256."""
+_FILES = 5000
+"""Number of package files in each portion; each rewrites most pages of the state database's indexes by SHA-256."""
 
 
 async def place_ahead(job: Job, wanted: Wanted, changes: int) -> None:
@@ -60,7 +60,7 @@ async def place_ahead(job: Job, wanted: Wanted, changes: int) -> None:
         # The sync that follows plans all of it, so no change has to know what it is.
         turn.fetching = EVERYTHING
     async with job.context.turns.working(repo.name):
-        portions = store.wanted.packages(repo.name, _PACKAGES)
+        portions = store.wanted.packages(repo.name, _FILES)
         while packages := await in_thread(next, portions, None):
             if not await _place_some(job, packages):
                 return

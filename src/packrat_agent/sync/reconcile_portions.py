@@ -9,7 +9,7 @@ of a large repository finds nearly all files so. This is for formats whose packa
 3. A path that a file of another portion claims has been published under that file's SHA-256, or `build` finds the two.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from packrat_agent.formats.interface import Format
@@ -21,8 +21,8 @@ from packrat_agent.sync.context import MirrorContext, Order
 from packrat_agent.sync.reconcile import reconcile
 from packrat_agent.sync.scope import Scope, everything
 
-_PACKAGES = 1000
-"""Number of packages that are looked at together."""
+_FILES = 1000
+"""Number of package files that are looked at together, all of a package at once."""
 
 
 @dataclass(slots=True)
@@ -80,12 +80,12 @@ def reconcile_in_portions(
     repo, source = scope.repo, context.source_of(form, scope.repo)
     unsettled = Unsettled()
     withdrawn = store.live.withdrawn(repo.name)
-    portions: Iterable[Sequence[str]] = store.wanted.packages(repo.name, _PACKAGES)
+    portions: Iterable[Sequence[str]] = store.wanted.packages(repo.name, _FILES)
     if is_placed:
         left = store.open_packages(repo.name, source)
         if not left and not store.has_unwanted(repo.name):
             return unsettled, _joined(scope, (), ())
-        portions = _portions(left)
+        portions = store.wanted.packages_among(repo.name, left, _FILES)
     for packages in portions:
         portion = replace(everything(repo), packages=frozenset(packages))
         wanted_files, fragments, plan = reconcile(portion, form, order, store, context, has_bodies=False)
@@ -108,10 +108,6 @@ def reconcile_in_portions(
             keep = tuple(placement for placement in plan.keep if placement.file.uri not in settled)
             unsettled.add(open_files, fragments, replace(plan, keep=keep))
     return unsettled, _joined(scope, unsettled.plans, tuple(store.live.unplaced(repo.name)))
-
-
-def _portions(packages: Sequence[str]) -> Iterator[Sequence[str]]:
-    return (packages[start : start + _PACKAGES] for start in range(0, len(packages), _PACKAGES))
 
 
 def _joined(scope: Scope, plans: Iterable[Plan], withdraw: tuple[str, ...]) -> Plan:

@@ -41,10 +41,21 @@ def states(store: Store) -> dict[str, FileState]:
     return {item.file.uri: item.state for item in store.wanted.wanted_files(REPO.name)}
 
 
-def test_packages_come_in_order_so_many_at_a_time(store: Store) -> None:
-    portions = list(store.wanted.packages(REPO.name, 4))
-    assert [len(portion) for portion in portions] == [4, 4, 2]
-    assert [name for portion in portions for name in portion] == [f"package{number}" for number in range(10)]
+@pytest.mark.parametrize(
+    ("size", "packages"),
+    [(480, [4, 4, 2]), (599, [4, 4, 2]), (600, [5, 5]), (1199, [9, 1]), (1200, [10]), (5000, [10]), (7, [1] * 10)],
+)
+def test_packages_come_in_order_so_many_files_at_a_time(store: Store, size: int, packages: list[int]) -> None:
+    """Each has 120: of a repository that keeps all versions, a few packages are as much work as many of another."""
+    names = [f"package{number}" for number in range(10)]
+    # A package that has no file left by then is passed over.
+    for found in (
+        store.wanted.packages(REPO.name, size),
+        store.wanted.packages_among(REPO.name, [*names[::-1], "gone"], size),
+    ):
+        portions = list(found)
+        assert [len(portion) for portion in portions] == packages
+        assert [name for portion in portions for name in portion] == names
 
 
 def test_only_the_files_that_were_looked_at_change_their_state(store: Store) -> None:

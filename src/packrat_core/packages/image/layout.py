@@ -55,7 +55,7 @@ class LayoutImage:
         artifacts: the same of what is about the image or one of its manifests, but not a part of it.
         blobs: digest → descriptor.
         diff_ids: (digest of a layer, the digest of its plain bytes that a configuration names), each pair once.
-        uncompressed: the digests of layers that a manifest calls uncompressed.
+        uncompressed: the digests of layers that the manifest of an image calls uncompressed.
         architectures: the architectures of the images.
     """
 
@@ -253,7 +253,8 @@ class _Walk:
             if self._archive.find(blob_name(blob.digest)).size != blob.size:
                 raise Refused(f"the bytes of its blob {blob.digest} are not those that its manifest names")
             found.blobs[blob.digest] = blob
-            if blob.media_type in _UNCOMPRESSED:
+            # Nobody unpacks the files of an artifact; oras calls them all by this type, whatever they are.
+            if blob.media_type in _UNCOMPRESSED and _is_image(manifest):
                 found.uncompressed.add(blob.digest)
         if manifest.config is not None:
             config = self._archive.read(blob_name(manifest.config.digest), CONFIG_LIMIT)
@@ -264,13 +265,17 @@ class _Walk:
             found.diff_ids |= pair_layers(manifest, config)
 
 
+def _is_image(manifest: Manifest) -> bool:
+    return manifest.config is not None and manifest.config.media_type in _IMAGE_CONFIGS
+
+
 def pair_layers(manifest: Manifest, config: bytes) -> set[tuple[str, str]]:
     """Pair the layers of an image with the diff_ids in its configuration; an artifact's blobs have none.
 
     Raises:
         Refused: a layer has no type, or the configuration names another number of layers, or clients can't read it.
     """
-    if manifest.config is None or manifest.config.media_type not in _IMAGE_CONFIGS:
+    if not _is_image(manifest):
         return set()
     nameless = next((layer.digest for layer in manifest.layers if not layer.media_type), "")
     if nameless:
