@@ -37,6 +37,8 @@ def tell_next(text: str, *, at_terminal: bool = False) -> None:
 
 
 _PREPARE = f"{__name__}.prepare"
+# What a group raises that is called without a command; click 8.1 prints its help instead.
+_HELP = getattr(click.exceptions, "NoArgsIsHelpError", ())
 
 
 @contextmanager
@@ -167,8 +169,9 @@ class ErrorTellingGroup(click.Group):
             self._tell(error)
             ctx.exit(error.exit_code)
         except click.UsageError as error:
-            # An argument may be the name of a file that somebody else has made.
-            vars(error).update(message=printable(error.message))
+            # An argument may be the name of a file that somebody else has made; help has lines and nothing of others.
+            if not isinstance(error, _HELP):
+                vars(error).update(message=printable(error.message))
             raise
 
     def _tell(self, error: PackratError) -> None:

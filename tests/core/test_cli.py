@@ -4,7 +4,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from packrat_core.cli import ErrorTellingGroup
+from packrat_core.cli import ErrorTellingGroup, InnerGroup
 from packrat_core.errors import ConfigError, DiskError, PackratError
 
 EVIL = "a\x1b[2J\nall good\u202e"
@@ -34,3 +34,13 @@ def test_what_an_argument_has_is_printable() -> None:
     done = CliRunner().invoke(group, ["take", EVIL], color=True)
     assert done.exit_code == 2
     assert done.stderr.splitlines()[-1] == "Error: Got unexpected extra argument (a?[2J?all good?)"
+
+
+def test_a_group_without_a_command_shows_its_help_line_by_line() -> None:
+    group = ErrorTellingGroup("program")
+    inner = InnerGroup("inner", help="Take it.")
+    inner.add_command(click.Command("take", help="Take it."))
+    group.add_command(inner)
+    asked = CliRunner().invoke(group, ["inner", "--help"])
+    bare = CliRunner().invoke(group, ["inner"])
+    assert bare.output == asked.output

@@ -4,12 +4,14 @@ from pathlib import Path
 
 import click
 
+from packrat_agent.cli.config_option import config_option
 from packrat_core.cli import GivenFile, InnerGroup
 
 _KINDS = ("rsa3072", "rsa4096", "ed25519")
 
 
 @click.group("key", cls=InnerGroup)
+@config_option
 def key_command() -> None:
     """Show, make, replace, export and back up the signing key.
 
@@ -18,6 +20,7 @@ def key_command() -> None:
 
 
 @key_command.command("show")
+@config_option
 @click.pass_obj
 def show_command(config_path: Path) -> None:
     """Show the keys that sign, and what clients refuse.
@@ -34,6 +37,7 @@ def show_command(config_path: Path) -> None:
 @click.option("--kind", type=click.Choice(_KINDS), default="rsa3072", show_default=True, help="The algorithm.")
 @click.option("--expires", default="2y", show_default=True, metavar="WHEN", help="As gpg spells it: 2y, 6m, never.")
 @click.option("--without-subkey", is_flag=True, help="The primary key signs: for rpm of RHEL 7 and older.")
+@config_option
 @click.pass_obj
 def new_command(config_path: Path, name: str | None, kind: str, expires: str, without_subkey: bool) -> None:
     """Make a signing key that all clients accept.
@@ -49,6 +53,7 @@ def new_command(config_path: Path, name: str | None, kind: str, expires: str, wi
 @key_command.command("export")
 @click.option("--section", default="mirror", show_default=True, help="The section whose key it is: `repo apt-prod`.")
 @click.option("--binary", is_flag=True, help="Binary, for a file that ends in .gpg.")
+@config_option
 @click.pass_obj
 def export_command(config_path: Path, section: str, binary: bool) -> None:
     """Print the public key as it is published.
@@ -68,6 +73,7 @@ def export_command(config_path: Path, section: str, binary: bool) -> None:
     type=GivenFile(),
     help="A file with a passphrase to encrypt the backup with.",
 )
+@config_option
 @click.pass_obj
 def backup_command(config_path: Path, file: Path, passphrase_file: Path | None) -> None:
     """Write the secret keys into FILE.
@@ -87,6 +93,7 @@ def backup_command(config_path: Path, file: Path, passphrase_file: Path | None) 
 @click.option("--finish", is_flag=True, help="Phase 3: the former key stops signing.")
 @click.option("--forget", is_flag=True, help="Stop publishing retired keys, once no package needs them.")
 @click.option("--now", metavar="KEY", help="The present key was stolen: sign all with KEY at once. Breaks clients.")
+@config_option
 @click.pass_obj
 def rotate_command(config_path: Path, /, section: str, **steps: str | bool | None) -> None:
     """Replace the signing key, in phases.

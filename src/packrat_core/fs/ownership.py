@@ -159,6 +159,17 @@ def refuse_root(own: Sequence[tuple[str, Path]], around: Sequence[tuple[str, Pat
             )
 
 
+def explain_as_owner(directory: Path, *files: Path) -> str | None:
+    """Say that another user's directory, or a file in it, is closed, and name this command as that user; else None."""
+    if not _is_there(directory) or directory.stat().st_uid == os.geteuid():
+        return None
+    for path in (directory, *files):
+        if _is_there(path) and not _may(path, os.R_OK | (os.X_OK if path == directory else 0)):
+            owner = user_name(directory.stat().st_uid)
+            return f"{describe_owner(path)}; as root: `runuser -u {owner} -- {_this_command()}`"
+    return None
+
+
 def _this_command() -> str:
     """Give the command line of this process, to be given again as another user."""
     # It imports what reads archives, which takes longer than all else here.

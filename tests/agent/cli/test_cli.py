@@ -243,6 +243,11 @@ def test_the_configuration_may_be_named_before_the_command_or_behind_it(tmp_path
     assert f"# in force, from {path}" in called(*named).stdout
 
 
+@pytest.mark.parametrize("words", ["key show -c {}", "key -c {} show", "-c {} key show"])
+def test_the_commands_of_a_group_take_the_configuration_like_the_others(tmp_path: Path, words: str) -> None:
+    assert "no key is configured" in called(*words.format(write_mirror_conf(tmp_path)).split()).stdout
+
+
 @pytest.mark.parametrize("module", PROGRAMS)
 def test_the_short_option_prints_the_version(module: str) -> None:
     assert called("-V", module=module).stdout == called("--version", module=module).stdout != ""

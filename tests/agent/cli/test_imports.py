@@ -19,6 +19,7 @@ import packrat_server.cli
 from packrat_agent.cli import main as agent_cli
 from packrat_agent.state.store import Store
 from packrat_core.cli import CommandInModule
+from packrat_server.admin import new_server
 from packrat_server.cli import main as server_cli
 from support.mirror_conf import write_mirror_conf
 
@@ -177,6 +178,14 @@ def test_commands_that_speak_to_a_server_do_without_its_database(
     _, found = ended("packrat_server.cli", *arguments, "--url", "http://127.0.0.1:9", answers=False)
     assert "aiohttp" in found
     assert "sqlalchemy" not in found
+
+
+@pytest.mark.parametrize("arguments", [["repo", "list"], ["find", "x"], ["where", "x"]])
+def test_commands_that_read_a_database_import_nothing_that_migrates_it(tmp_path: Path, arguments: list[str]) -> None:
+    new_server.init(tmp_path / "data")
+    _, found = ended("packrat_server.cli", *arguments, "--data", str(tmp_path / "data"), answers=False)
+    assert "sqlalchemy" in found
+    assert "alembic" not in found
 
 
 def defined(package: ModuleType) -> Iterator[click.Command]:

@@ -146,3 +146,20 @@ def test_root_may_work_where_what_an_agent_made_is_roots_whoever_owns_the_place(
     os.chown(own, pwd.getpwnam(_OTHER).pw_uid, -1, follow_symlinks=False)
     with pytest.raises(ConfigError, match=r"own .* belongs to user"):
         refuse_root([("own", own)], [])
+
+
+@pytest.mark.parametrize("closed", ["", "records"])
+def test_what_another_user_keeps_closed_is_told_with_the_command_as_that_user(place: Path, closed: str) -> None:
+    records = place / "records"
+    records.write_text("")
+    call = f"explain_as_owner(Path({str(place)!r}), Path({str(records)!r}))"
+    assert as_other(call) == "None"
+    (place / closed).chmod(0o700)
+    told = as_other(call)
+    assert told.startswith(f"{place / closed} belongs to root:root with mode 0700, and this is user nobody; as root: ")
+    assert "`runuser -u root -- " in told
+    assert "chmod" not in told
+    # In a directory of this user's own, a file of somebody else's is a mistake, not a boundary.
+    shutil.chown(place, _OTHER)
+    assert as_other(call) == "None"
+    (place / closed).chmod(0o755)
