@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from packrat_agent.formats.interface import Format
@@ -15,6 +15,7 @@ from packrat_agent.sync.shared_downloads import Share
 from packrat_agent.sync.staging import own_staging
 from packrat_agent.sync.turns import RepoTurn
 from packrat_agent.upstream.client import Packrat
+from packrat_core.aio.threads import in_thread
 
 _FEW_DOWNLOADS = 10
 """Up to this number of files are downloaded at once; more are bulk work, which leaves the server time for others."""
@@ -54,6 +55,13 @@ class Job:
         Raises:
             DiskError: Staging can't be written. Any other error fails only its own file.
         """
+        if share.has_outlived_others:
+            plan = await in_thread(self._find_copies_again, plan)
         bulk = len(plan.fetch) > _FEW_DOWNLOADS
         open_file, open_bundle = partial(self.server.open_file, bulk=bulk), self.server.bundles.opener(bulk=bulk)
         return await fetch(plan, share, self.context.root, open_file, self.on_progress, open_bundle=open_bundle)
+
+    def _find_copies_again(self, plan: Plan) -> Plan:
+        """Add copies that other syncs have published since the plan was made: each file is downloaded once."""
+        copies = self.context.store.live.copies({placement.file.sha256 for placement in plan.fetch})
+        return replace(plan, sources={**copies, **plan.sources})

@@ -36,6 +36,7 @@ class SharedDownloads:
         self.slots = Slots(parallel)
         self.shares: list[Share] = []
         self.in_flight: dict[str, asyncio.Future[None]] = {}
+        self.ended = 0
 
     @contextmanager
     def share(self, staging: Path, *, urgent: bool) -> Iterator["Share"]:
@@ -46,6 +47,7 @@ class SharedDownloads:
             yield share
         finally:
             self.shares.remove(share)
+            self.ended += 1
 
 
 class Share:
@@ -59,6 +61,12 @@ class Share:
         self._urgent = urgent
         self._wanted: set[str] = set()
         self._staged: dict[str, Path] = {}
+        self._ended_before = downloads.ended
+
+    @property
+    def has_outlived_others(self) -> bool:
+        """Whether another sync has ended since this one began: what it had in staging is published by now."""
+        return self._downloads.ended > self._ended_before
 
     def want(self, sha256s: Collection[str]) -> None:
         """Get what an earlier process left, what other syncs have in staging now, and what they download later."""

@@ -99,6 +99,17 @@ def test_what_another_sync_has_in_staging_is_taken_over_and_so_is_what_a_dead_pr
     asyncio.run(asyncio.wait_for(test(), DEADLINE_S))
 
 
+def test_a_sync_knows_that_another_one_has_ended_beside_it(two: tuple[Path, Path]) -> None:
+    downloads = SharedDownloads(4)
+    with downloads.share(two[0], urgent=False):
+        pass
+    with downloads.share(two[0], urgent=False) as one:
+        assert not one.has_outlived_others
+        with downloads.share(two[1], urgent=True) as other:
+            assert not other.has_outlived_others
+        assert one.has_outlived_others
+
+
 @pytest.mark.parametrize(("total", "full_syncs"), [(1, 1), (2, 1), (4, 3)])
 def test_full_syncs_leave_a_slot_to_changes(total: int, full_syncs: int) -> None:
     async def test() -> None:

@@ -58,7 +58,7 @@ def test_the_longest_values_are_read_and_no_longer_ones(field: str, longest: str
 
 def test_a_version_of_any_origin_has_the_same_limit() -> None:
     assert str(read_version("1" * 100, "its file name")) == "1" * 100
-    with pytest.raises(Refused, match=r"its file name has version '1+', which is none by PEP 440"):
+    with pytest.raises(Refused, match=r"its file name has version '1+', which is not a version by PEP 440"):
         read_version("1" * 101, "its file name")
 
 
