@@ -7,6 +7,7 @@ import pytest
 
 from packrat_core.errors import Refused
 from packrat_core.packages.python.file_names import check_ending, is_outdated, parse_file_name
+from packrat_core.packages.python.inspect import check_file_name
 from packrat_demo.build_wheel import Python, build_wheel
 
 _UV = Path(__file__).parents[4] / ".cache/clients/bin/uv"
@@ -87,3 +88,27 @@ def test_a_wheel_has_a_name_that_uv_reads(name: str, expected: bool, tmp_path: P
     options = ["--offline", "--no-index", "--no-deps", "--no-cache", "--target", str(tmp_path / "out")]
     done = subprocess.run([_UV, "pip", "install", *options, str(file)], capture_output=True, check=False, timeout=60)
     assert (done.returncode == 0) is expected, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("file_name", "kind", "reason"),
+    [
+        ("my_tool-1.0-py3-none-any.whl", "wheel", None),
+        ("My.Tool-1.0-1b-cp311-cp311-manylinux_2_17_x86_64.manylinux2014_x86_64.whl", "wheel", None),
+        ("my_tool-1.0.0.tar.gz", "sdist", None),
+        ("My-Tool-1.0.zip", "sdist", None),
+        ("my_tool-1.0_fXxNNB9.tar.gz", "sdist", "its file name can't be used"),
+        ("my_tool-1.1-py3-none-any.whl", "wheel", "its file name says my-tool 1.1"),
+        ("other-1.0.tar.gz", "sdist", "its file name says other 1.0"),
+        ("my_tool.tar.gz", "sdist", "has no version"),
+        ("my_tool-1.0.tgz", "sdist", "ends neither with"),
+        ("my_tool-1.0.tar.gz", "wheel", "inside it is a wheel"),
+        ("my_tool-1.0-py3-none-any.whl", "sdist", "inside it is a sdist"),
+    ],
+)
+def test_a_files_name_must_say_what_is_inside(file_name: str, kind: str, reason: str | None) -> None:
+    if reason is None:
+        check_file_name(file_name, kind, "My.Tool", "1.0")
+    else:
+        with pytest.raises(Refused, match=reason):
+            check_file_name(file_name, kind, "My.Tool", "1.0")

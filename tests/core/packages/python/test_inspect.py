@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from packrat_core.errors import Refused
-from packrat_core.packages.python.inspect import Kind, NoDistribution, check_file_name, read_distribution
+from packrat_core.packages.python.inspect import Kind, NoDistribution, read_distribution
 from packrat_demo.build_wheel import (
     Python,
     build_sdist,
@@ -340,30 +340,6 @@ def test_two_headers_of_one_member_must_agree(read: Callable[[bytes], object]) -
     at = WHEEL.index(f"{INFO}/METADATA".encode())
     with pytest.raises(Refused, match="disagree"):
         read(WHEEL[:at] + b"m" + WHEEL[at + 1 :])
-
-
-@pytest.mark.parametrize(
-    ("file_name", "kind", "reason"),
-    [
-        ("my_tool-1.0-py3-none-any.whl", "wheel", None),
-        ("My.Tool-1.0-1b-cp311-cp311-manylinux_2_17_x86_64.manylinux2014_x86_64.whl", "wheel", None),
-        ("my_tool-1.0.0.tar.gz", "sdist", None),
-        ("My-Tool-1.0.zip", "sdist", None),
-        ("my_tool-1.0_fXxNNB9.tar.gz", "sdist", "its file name can't be used"),
-        ("my_tool-1.1-py3-none-any.whl", "wheel", "its file name says my-tool 1.1"),
-        ("other-1.0.tar.gz", "sdist", "its file name says other 1.0"),
-        ("my_tool.tar.gz", "sdist", "has no version"),
-        ("my_tool-1.0.tgz", "sdist", "ends neither with"),
-        ("my_tool-1.0.tar.gz", "wheel", "inside it is a wheel"),
-        ("my_tool-1.0-py3-none-any.whl", "sdist", "inside it is a sdist"),
-    ],
-)
-def test_a_files_name_must_say_what_is_inside(file_name: str, kind: str, reason: str | None) -> None:
-    if reason is None:
-        check_file_name(file_name, kind, "My.Tool", "1.0")
-    else:
-        with pytest.raises(Refused, match=reason):
-            check_file_name(file_name, kind, "My.Tool", "1.0")
 
 
 def read_or_refuse(data: bytes) -> None:
