@@ -1,6 +1,6 @@
 """What `verify` says to do about faults is what helps."""
 
-from packrat_agent.cli.verify import advise
+from packrat_agent.cli.audit_tree import advise
 from packrat_agent.verify.findings import Fault, refused
 from packrat_core.errors import Refused
 
