@@ -224,6 +224,18 @@ def test_a_running_server_cleans_and_keeps_orphans_for_a_day(
             threading.Event().wait(0.01)
 
 
+def fail_once(monkeypatch: pytest.MonkeyPatch, failure: Exception) -> None:
+    """Have the first cleaning fail."""
+    failures = iter([failure])
+
+    def delete(engine: Engine) -> int:
+        if (reason := next(failures, None)) is not None:
+            raise reason
+        return delete_surplus(engine)
+
+    monkeypatch.setattr(housekeeping, "delete_surplus", delete)
+
+
 def test_cleaning_goes_on_after_an_unexpected_failure(
     engine: Engine, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -231,14 +243,7 @@ def test_cleaning_goes_on_after_an_unexpected_failure(
     monkeypatch.setattr(housekeeping, "_EVERY_S", 0.05)
     for number in (1, 2):
         add(engine, number, "failed")
-    failures = iter([ValueError("once")])
-
-    def fail_once(engine: Engine) -> int:
-        if (failure := next(failures, None)) is not None:
-            raise failure
-        return delete_surplus(engine)
-
-    monkeypatch.setattr(housekeeping, "delete_surplus", fail_once)
+    fail_once(monkeypatch, ValueError("once"))
     until = time.monotonic() + 60
     with capture_logs() as told, running(data):
         while versions(engine) != ["2"]:
@@ -317,14 +322,7 @@ def test_a_jump_is_followed_by_the_next_cleaning_where_one_fails(
         add_orphans(connection, ["d" * 64], time.time() - 2 * DAY_S)
     add(engine, 1, "failed")
     add(engine, 2, "failed")
-    failures = iter([ServerUnavailable("away")])
-
-    def fail_once(engine: Engine) -> int:
-        if (failure := next(failures, None)) is not None:
-            raise failure
-        return delete_surplus(engine)
-
-    monkeypatch.setattr(housekeeping, "delete_surplus", fail_once)
+    fail_once(monkeypatch, ServerUnavailable("away"))
     until = time.monotonic() + 60
     with capture_logs() as told, running(data):
         while not any(line["event"] == "tidied" for line in told):
