@@ -22,12 +22,21 @@ if [ ${#wanted[@]} -eq 0 ]; then
     unshare jq tinyproxy squid haproxy aria2c dumb-pypi chromium)
 fi
 
+# Tells whether an environment is there and up to date. Its programs name their Python by its path: where the clone was
+# moved since, that path is gone.
+is_ready() { # directory, pinned requirements …
+  local directory=$1 file
+  shift
+  [ -e "$directory/made" ] && [ -x "$(sed -n '1s/^#!//p' "$directory/bin/pip")" ] || return 1
+  for file in "$@"; do [ ! "$file" -nt "$directory/made" ] || return 1; done
+}
+
 # dumb-pypi comes from PyPI, into a directory of its own.
 bench=.cache/bench
 for at in "${!wanted[@]}"; do
   [ "${wanted[$at]}" = dumb-pypi ] || continue
   unset "wanted[$at]"
-  if [ ! -e $bench/made ] || [ requirements/bench.txt -nt $bench/made ]; then
+  if ! is_ready $bench requirements/bench.txt; then
     python=.venv/bin/python
     [ -x $python ] || python=python3
     echo "installing dumb-pypi into $bench ..."
@@ -64,7 +73,7 @@ fi
 
 # pip, uv and poetry, apart from what the project itself runs with.
 clients=.cache/clients
-if [ ! -e $clients/made ] || [ requirements/clients.txt -nt $clients/made ]; then
+if ! is_ready $clients requirements/clients.txt; then
   python=.venv/bin/python
   [ -x $python ] || python=python3
   echo "installing pip, uv and poetry into $clients ..."
@@ -77,8 +86,7 @@ fi
 # needs, so it can't be built apart from that.
 peers=.cache/cinp
 pinned=(requirements/peers.txt requirements/cinp-*.txt)
-stale() { for file in "${pinned[@]}"; do [ "$file" -nt $peers/made ] && return; done; return 1; }
-if [ ! -e $peers/made ] || stale; then
+if ! is_ready $peers "${pinned[@]}"; then
   python=.venv/bin/python
   [ -x $python ] || python=python3
   echo "installing the client libraries of CInP into $peers ..."
