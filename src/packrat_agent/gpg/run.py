@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from packrat_agent.gpg.bounded_run import BoundedPipe, read_bounded, start
+from packrat_core.bounded_run import BoundedPipe, read_bounded, start
 from packrat_core.errors import SigningError
 from packrat_core.fs.atomic import write_all
 from packrat_core.fs.open import open_given

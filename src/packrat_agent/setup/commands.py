@@ -1,15 +1,15 @@
 """Runs the programs of the system that set things up: useradd, systemctl, a web server's own."""
 
+import os
 import shutil
 import subprocess
-import tempfile
 from pathlib import Path
 
+from packrat_core.bounded_run import run_to_end
 from packrat_core.errors import ConfigError
 
 _TIMEOUT_S = 120
 _SHOWN_LINES = 4
-_OUTPUT_LIMIT = 1 << 20
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -28,30 +28,24 @@ def run_command(*command: str) -> str:
     if program is None:
         raise ConfigError(f"{command[0]} is not installed", hint="install it, and run `packrat-agent init` again")
     shown = " ".join(command)
-    # Into a file: a service that it starts may hold a pipe open for as long as it runs.
-    with tempfile.TemporaryFile() as output:
-        try:
-            done = subprocess.run(
-                [program, *command[1:]],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                timeout=_TIMEOUT_S,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            raise ConfigError(
-                f"`{shown}` did not end within {_TIMEOUT_S} seconds", hint="run it by hand to see what it waits for"
-            ) from None
-        output.seek(0)
-        said = output.read(_OUTPUT_LIMIT).decode("utf-8", "replace")
-    if done.returncode != 0:
-        last = " / ".join(said.strip().splitlines()[-_SHOWN_LINES:])
+    try:
+        ending = run_to_end([program, *command[1:]], os.environ, _TIMEOUT_S)
+    except subprocess.TimeoutExpired:
         raise ConfigError(
-            f"`{shown}` ended with exit code {done.returncode}: {last or 'it said nothing'}",
+            f"`{shown}` did not end within {_TIMEOUT_S} seconds", hint="run it by hand to see what it waits for"
+        ) from None
+    if ending.code != 0:
+        last = " / ".join(ending.said.strip().splitlines()[-_SHOWN_LINES:])
+        how = (
+            f"was ended after it had printed {ending.overrun} bytes"
+            if ending.overrun
+            else f"ended with exit code {ending.code}"
+        )
+        raise ConfigError(
+            f"`{shown}` {how}: {last or 'it said nothing'}",
             hint="run it by hand, fix what it says, and repeat this command",
         )
-    return said
+    return ending.said
 
 
 def has_systemd() -> bool:

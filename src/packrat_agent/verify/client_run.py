@@ -8,6 +8,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from packrat_core.bounded_run import run_to_end
+
 _TIMEOUT_S = 900
 _LAST_LINES = 4
 _LINE_LIMIT = 300
@@ -43,25 +45,18 @@ class Visit:
         environment = {"PATH": os.environ.get("PATH", os.defpath), "HOME": str(self.scratch), "LC_ALL": "C.UTF-8"}
         environment |= {"TMPDIR": str(self.scratch), "no_proxy": "*"} | (more or {})
         try:
-            done = subprocess.run(
-                command,
-                env=environment,
-                cwd=self.scratch,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                timeout=_TIMEOUT_S,
-                check=False,
-            )
+            ending = run_to_end(command, environment, _TIMEOUT_S, self.scratch)
         except subprocess.TimeoutExpired:
             return f"no end within {_TIMEOUT_S} seconds"
         except OSError as error:
             return f"it can't be started: {error.strerror}"
         finally:
             _end_agents(self.scratch)
-        if done.returncode == 0:
+        if ending.overrun:
+            return f"it was ended after it had printed {ending.overrun} bytes; {self._tail(ending.said)}"
+        if ending.code == 0:
             return None
-        return self._tail(done.stdout.decode("utf-8", "replace")) or f"exit code {done.returncode}"
+        return self._tail(ending.said) or f"exit code {ending.code}"
 
     def _tail(self, output: str) -> str:
         """Return the last lines, without what differs from run to run."""

@@ -1,0 +1,16 @@
+"""Clients that print without end while `verify --clients` has them read the tree."""
+
+from pathlib import Path
+
+import pytest
+
+from packrat_agent.verify.client_run import Visit
+from packrat_core import bounded_run
+
+
+def test_a_client_that_prints_without_end_is_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bounded_run, "_ALL_BYTES", 1 << 20)
+    said = Visit(tmp_path, "http://127.0.0.1:1", None, tmp_path).run("yes", "E: broken")
+    assert said is not None
+    assert said.startswith("it was ended after it had printed ")
+    assert said.endswith("E: broken; E: broken; E: broken; E: broken")

@@ -1,0 +1,68 @@
+"""A program that prints without end, hangs, or leaves a service behind that holds its pipe open."""
+
+import os
+import subprocess
+import threading
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from packrat_core import bounded_run
+from packrat_core.bounded_run import BoundedPipe, run_to_end
+
+
+def _run(script: str, timeout_s: float = 60) -> bounded_run.Ending:
+    return run_to_end(["bash", "-c", script], os.environ, timeout_s)
+
+
+@pytest.mark.parametrize(
+    ("keeps_end", "kept"), [(False, {0: b"", 1: b"a", 5: b"abcde", 9: b"abcdef"}), (True, {1: b"f", 5: b"bcdef"})]
+)
+def test_the_first_or_the_last_bytes_are_kept(keeps_end: bool, kept: dict[int, bytes]) -> None:
+    for size, expected in kept.items():
+        read_end, write_end = os.pipe()
+        with closing(os.fdopen(read_end)):
+            pipe = BoundedPipe(read_end, size, 100, keeps_end=keeps_end)
+            for part in (b"abc", b"de", b"f"):
+                os.write(write_end, part)
+                assert pipe.read() == len(part)
+            os.close(write_end)
+            assert pipe.read() == 0
+            assert (pipe.content(), pipe.size) == (expected, 6)
+
+
+def test_the_last_of_both_outputs_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bounded_run, "_END_BYTES", 10)
+    ending = _run("head -c 1000000 /dev/zero; echo first; echo second >&2; exit 3")
+    assert (ending.code, ending.said, ending.overrun) == (3, "rst\nsecond\n"[-10:], None)
+
+
+def test_a_program_that_prints_without_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bounded_run, "_ALL_BYTES", 1 << 20)
+    # Its child does the printing.
+    ending = _run("yes & wait")
+    assert ending.overrun is not None
+    assert 1 << 20 < ending.overrun < 1 << 21
+    assert ending.code < 0
+
+
+def test_a_program_that_hangs_is_ended_with_what_it_started(tmp_path: Path) -> None:
+    pipe = tmp_path / "is-alive"
+    os.mkfifo(pipe)
+    alive = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    with pytest.raises(subprocess.TimeoutExpired):
+        _run(f"exec 9>{pipe}; sleep 1000 & sleep 1000", 0.5)
+    # Whoever is alive holds the other end open. A read waits for that end.
+    os.set_blocking(alive, True)
+    ended = threading.Timer(60, os._exit, [99])
+    ended.start()
+    assert os.read(alive, 1) == b""
+    ended.cancel()
+    os.close(alive)
+
+
+def test_a_service_that_is_left_behind_is_not_waited_for(tmp_path: Path) -> None:
+    ending = _run(f"sleep 1000 & echo $! >{tmp_path}/pid; echo started")
+    assert (ending.code, ending.said) == (0, "started\n")
+    os.kill(int((tmp_path / "pid").read_text()), 9)
