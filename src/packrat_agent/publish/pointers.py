@@ -192,12 +192,15 @@ def _remove(path: Path) -> None:
 
 
 def _remove_pointers(root: Path, paths: Sequence[str]) -> Iterator[Path]:
-    """Remove pointers; gives the directories that they stood in."""
+    """Remove pointers; gives the directories that they stood in.
+
+    What else stands there by now is no pointer: the scan removes it.
+    """
     for path in paths:
         parent, _, name = path.rpartition("/")
         with (
             as_disk_error("remove", root / path),
-            suppress(FileNotFoundError, NotADirectoryError),
+            suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError),
             open_directory(root, parent) as directory,
         ):
             os.unlink(name, dir_fd=directory)

@@ -66,22 +66,22 @@ def walk(root: Path, found: Directories, unlock: Callable[[str], None] | None = 
     return _walk(os.fspath(root), "", None, _Visit(root.lstat().st_dev, mounts_below(root), found, unlock))
 
 
-def find_left_alone(directory: Path) -> list[str]:
+def find_left_alone(directory: Path, above: int) -> list[str]:
     """List what is left alone in a directory, or is that directory: mount points, root_dirs and data of servers.
+
+    Args:
+        directory: Its path.
+        above: The directory above it, open.
 
     Raises:
         OSError: The disk failed.
     """
     found = Directories()
-    above = _open(os.fspath(directory.parent), None)
-    try:
-        visit = _Visit(os.fstat(above).st_dev, mounts_below(directory.parent), found, None)
-        status = os.stat(directory.name, dir_fd=above, follow_symlinks=False)
-        is_mounted = directory.name in visit.mounts
-        for _ in _enter(directory.name, directory.name, above, None if is_mounted else status, visit):
-            pass
-    finally:
-        os.close(above)
+    visit = _Visit(os.fstat(above).st_dev, mounts_below(directory.parent), found, None)
+    status = os.stat(directory.name, dir_fd=above, follow_symlinks=False)
+    is_mounted = directory.name in visit.mounts
+    for _ in _enter(directory.name, directory.name, above, None if is_mounted else status, visit):
+        pass
     return [*found.mounts, *found.nested, *found.server_data]
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from packrat_core.fs.disk_errors import as_disk_error
 from packrat_core.fs.flush import flush_directories
-from packrat_core.fs.links import open_directory, remove_tree
+from packrat_core.fs.links import remove_directory
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
 _WRITE_BYTES = 256 * 1024
@@ -120,36 +120,32 @@ def write_whole(path: Path, content: bytes, mode: int = 0o644, *, owner: tuple[i
     flush_directories([path.parent])
 
 
-def replace(source: Path, target: Path, below: Path | None = None) -> None:
+def replace(source: Path, target: Path) -> None:
     """Rename `source` to `target` in one step; a file, link or directory at the target is replaced.
-
-    Args:
-        source: What is renamed.
-        target: Its new path.
-        below: A directory above `target`; a link in the way from there is not followed. None: links are followed.
 
     Raises:
         DiskError: It can't be renamed.
     """
     with as_disk_error("publish", target):
-        try:
-            _rename(source, target, below)
-        except IsADirectoryError:
-            remove_tree(target)
-            _rename(source, target, below)
-        # Where both are names of one inode, rename(2) does nothing and leaves the source.
-        if os.access(source, os.F_OK, follow_symlinks=False):
-            source.unlink(missing_ok=True)
+        replace_in(source, target)
 
 
-def _rename(source: Path, target: Path, below: Path | None) -> None:
-    if below is None:
-        os.replace(source, target)  # noqa: PTH105
-        return
-    # As text, since pathlib takes longer than the kernel.
-    top, place = os.path.join(below, ""), str(target)  # noqa: PTH118
-    if not place.startswith(top):
-        raise ValueError(f"{target} is not below {below}")
-    parent, _, name = place[len(top) :].rpartition("/")
-    with open_directory(below, parent or ".") as directory:
-        os.rename(source, name, dst_dir_fd=directory)
+def replace_in(source: Path, target: Path | str, directory: int | None = None) -> None:
+    """Do the same in an open directory, whatever stands at its path by then.
+
+    Args:
+        source: What is renamed.
+        target: Its new path, or a name in the directory.
+        directory: Its descriptor; None for a path as usual.
+
+    Raises:
+        OSError: It can't be renamed.
+    """
+    try:
+        os.rename(source, target, dst_dir_fd=directory)
+    except IsADirectoryError:
+        remove_directory(os.fspath(target), directory)
+        os.rename(source, target, dst_dir_fd=directory)
+    # Where both are names of one inode, rename(2) does nothing and leaves the source.
+    if os.access(source, os.F_OK, follow_symlinks=False):
+        source.unlink(missing_ok=True)

@@ -133,7 +133,7 @@ def test_a_file_that_is_published_in_the_place_of_a_directory_takes_nothing_of_w
     new = mounted / "new"
     new.write_bytes(b"ours")
     with pytest.raises(DiskError, match=r"can't (publish|remove)") as refused:
-        replace(new, mounted / named, mounted)
+        replace(new, mounted / named)
     assert (mounted / "repo/disk/deep/theirs").read_bytes() == b"theirs"
     assert "something is mounted there" in refused.value.message or named == "repo"
 

@@ -135,3 +135,11 @@ def test_what_no_longer_stands_ready_is_in_its_place_already(root: Path, intent:
     written = show_pointers(intent, root)
     (root / PUBLISHING_DIR / "repo-r").rmdir()
     assert show_pointers(intent, root) == written
+
+
+def test_a_directory_in_the_place_of_a_pointer_that_leaves_stops_nothing(root: Path, intent: Intent) -> None:
+    (root / "repo/Old").unlink()
+    (root / "repo/Old/below").mkdir(parents=True)
+    show_pointers(intent, root)
+    assert (root / "repo/InRelease").read_bytes() == b"signed"
+    assert not (root / "gone/Index").exists()
