@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from packrat_demo.build_deb import Deb
+from support.calls import number, watch
 from support.evil import FILE, repo_record, victim
 
 NO_RIGHT_TO_OTHERS_FILES = ("setpriv", "--bounding-set=-fowner", "--inh-caps=-fowner")
@@ -71,6 +72,27 @@ def test_a_directory_that_another_user_took_stops_its_own_repository_alone(tmp_p
         assert (mirror.www / "apt-dev/pool/more/more_1_all.deb").exists()
         assert (taken / "good_1_all.deb").read_bytes() == mirror.evil.contents["/files/good_1_all.deb"]
         assert not (mirror.www / "apt-dev/pool/untracked").exists()
+
+
+def test_a_directory_that_somebody_takes_away_stops_its_own_repository_alone(tmp_path: Path) -> None:
+    with victim(tmp_path) as mirror:
+        names = ["apt-dev", *(f"apt-{number}" for number in range(8))]
+        mirror.evil.repos.update({name: repo_record(name, name) for name in names})
+        assert mirror.sync().code == 0
+        mirror.evil.add("2", Deb("more", "1", "all"))
+        # It is gone when the agent flushes what it has placed there.
+        watched = watch(mirror.directory / "state", [mirror.www])
+        faults = {"fail": "fsync", "errno": number("ENOENT"), "path": "/apt-dev/pool/more"}
+        given = watched.environment(**faults).items() - os.environ.items()
+        mirror.limit = ("env", *(f"{name}={value}" for name, value in given))
+        ended = mirror.sync()
+        assert ended.code == 7
+        assert f"can't flush {mirror.www}/apt-dev/pool/more: No such file or directory" in ended.said
+        assert ended.said.count("INFO    published repo=apt-") == len(names) - 1
+        assert f"failed repo=apt-dev reason=\"can't flush {mirror.www}/apt-dev/pool/more" in ended.said
+        mirror.limit = ()
+        assert mirror.sync().code == 0
+        assert (mirror.www / "apt-dev/pool/more/more_1_all.deb").exists()
 
 
 @only_root

@@ -35,7 +35,7 @@ from packrat_core.fs.disk_errors import as_disk_error
 from packrat_core.fs.file_times import mtime_s
 from packrat_core.fs.flush import flush_directories, flush_files
 from packrat_core.fs.links import link_digest
-from packrat_core.fs.open import open_regular
+from packrat_core.fs.open import open_descriptor
 
 _MANY = 64
 """Number of pointers from which on they are flushed together."""
@@ -174,8 +174,8 @@ class _Work:
     """The directories that are to be flushed, relative to root; '' for root itself."""
     made: set[str] = field(default_factory=set)
     """Directories that were made for this publish: no pointer stands there yet."""
-    written: dict[str, Path] = field(default_factory=dict)
-    """SHA-256 → content in its place: other files with these bytes become links to it."""
+    written: dict[str, tuple[Path, os.stat_result]] = field(default_factory=dict)
+    """SHA-256 → content in its place, and what it is told by: other files with these bytes become links to it."""
 
     def target(self, path: str) -> Path:
         """The place of `path` (relative to root), its directory made, and noted for the flush."""
@@ -204,6 +204,20 @@ class _Work:
     def directories(self) -> list[str]:
         """The directories of all targets, and all those above them."""
         return [f"{self.root}/{directory}" for directory in self.noted]
+
+    def link_written(self, content: Content, spare: Path) -> bool:
+        """Give content that stands in its place a second name; tells whether that could be done."""
+        if content.digest not in self.written:
+            return False
+        place, status = self.written[content.digest]
+        with suppress(OSError):
+            spare.unlink(missing_ok=True)
+            os.link(place, spare, follow_symlinks=False)
+            # A directory on the way may have been replaced by a link that leads to somebody else's files.
+            if os.path.samestat(spare.lstat(), status):
+                return True
+            spare.unlink()
+        return False
 
     def write_pointer(self, spare: Path, content: Content) -> None:
         """Write a new pointer beside the tree; many are flushed together when all are written."""
@@ -262,9 +276,13 @@ def _write_content(work: _Work, file: TreeFile | TreeLink) -> None:
         if not _is_link(target, file.target):
             put_in_place(_write_link(work.staging / "writing", file.target), target, work.root)
         return
-    if not _has_content(target, file.content):
-        put_in_place(_spare_of(work, file.content), target, work.root)
-    work.written[file.content.digest] = target
+    status = _find_content(work, file)
+    if status is None:
+        spare = _spare_of(work, file.content)
+        with as_disk_error("read", spare):
+            status = spare.lstat()
+        put_in_place(spare, target, work.root)
+    work.written[file.content.digest] = target, status
 
 
 def _spare_of(work: _Work, content: Content) -> Path:
@@ -273,11 +291,8 @@ def _spare_of(work: _Work, content: Content) -> Path:
     if ready is not None:
         return ready
     spare = work.staging / "writing"
-    same = work.written.get(content.digest)
-    if same is None:
+    if not work.link_written(content, spare):
         write_new(spare, content.parts)
-    else:
-        _link(same, spare)
     return spare
 
 
@@ -296,12 +311,18 @@ def _is_link(path: Path, target: str) -> bool:
         return False
 
 
-def _has_content(target: Path, content: Content) -> bool:
-    with suppress(OSError), open_regular(target) as file:
-        if os.fstat(file.fileno()).st_size != content.size:
-            return False
-        return all(file.read(len(part)) == part for part in content.parts) and not file.read(1)
-    return False
+def _find_content(work: _Work, file: TreeFile) -> os.stat_result | None:
+    """Look whether a file stands in its place already; gives what it is told by."""
+    parent, _, name = path_in_root(work.repo, file.path).rpartition("/")
+    directory, content = work.enter(parent), file.content
+    with suppress(OSError):
+        descriptor, status = open_descriptor(name, directory)
+        with os.fdopen(descriptor, "rb") as opened:
+            if status.st_size != content.size:
+                return None
+            if all(opened.read(len(part)) == part for part in content.parts) and not opened.read(1):
+                return status
+    return None
 
 
 def _stage_pointer(work: _Work, file: TreeFile | TreeLink, directory: Path) -> None:
@@ -313,13 +334,10 @@ def _stage_pointer(work: _Work, file: TreeFile | TreeLink, directory: Path) -> N
         if is_first or not _is_link(target, file.target):
             _write_link(spare, file.target)
         return
-    if not is_first and _has_content(target, file.content):
+    if not is_first and _find_content(work, file) is not None:
         return
-    same = work.written.get(file.content.digest)
-    if same is None:
+    if not work.link_written(file.content, spare):
         work.write_pointer(spare, file.content)
-    else:
-        _link(same, spare)
     if not is_first:
         _advance_mtime(spare, target)
 

@@ -29,10 +29,10 @@ _WHAT_TO_DO = {
 _OF_ONE_PATH = frozenset(
     {
         *(errno.EACCES, errno.EPERM, errno.EXDEV, errno.EBUSY, errno.ELOOP, errno.ENAMETOOLONG),
-        *(errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY),
+        *(errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY),
     }
 )
-"""What is refused for the path: who owns it, or what somebody has put there. Other paths may be well."""
+"""What is refused for the path: who owns it, or what somebody has put there or taken away. Other paths may be well."""
 
 _NO_INODES = (
     "that filesystem has no inodes left, as `df -i` shows: remove files there; the last published state stays served"

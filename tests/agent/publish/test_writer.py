@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -131,6 +132,48 @@ def test_a_planted_link_is_replaced_not_followed(root: Path, tmp_path: Path) -> 
     assert victim.read_text() == "safe"
     assert not (tmp_path / "x.deb").exists()
     assert not (root / "repo/InRelease").is_symlink()
+
+
+@pytest.mark.parametrize("stands", [False, True], ids=["just written", "stands there already"])
+def test_no_pointer_becomes_a_second_name_of_a_file_elsewhere(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stands: bool
+) -> None:
+    theirs = tmp_path / "theirs" / "index"
+    theirs.parent.mkdir()
+    theirs.write_bytes(b"of no concern to the agent")
+    os.utime(theirs, (1, 1))
+    tree = tree_of([index_file("by-hash/index", b"new")], [index_file("Index", b"new")])
+    if stands:
+        go(root, tree)
+    # It has an index that is to be replaced, and so a time that the new one must be later than.
+    (root / "repo").mkdir(exist_ok=True)
+    (root / "repo/Index").write_bytes(b"old")
+    link: Callable[..., None] = os.link
+
+    def swap_and_link(source: str | Path, *arguments: str | Path, **more: bool) -> None:
+        if str(source).endswith("by-hash/index"):
+            # The moment before a pointer with the same bytes becomes a link to the content.
+            (root / "repo/by-hash").rename(root / "repo/moved")
+            (root / "repo/by-hash").symlink_to(theirs.parent)
+        link(source, *arguments, **more)
+
+    monkeypatch.setattr(os, "link", swap_and_link)
+    go(root, tree)
+    assert (root / "repo/by-hash").is_symlink()
+    assert (root / "repo/Index").read_bytes() == b"new"
+    assert (theirs.stat().st_nlink, theirs.stat().st_mtime) == (1, 1)
+
+
+def test_content_behind_a_link_does_not_stand_in_its_place(root: Path, tmp_path: Path) -> None:
+    theirs = tmp_path / "theirs" / "index"
+    theirs.parent.mkdir()
+    theirs.write_bytes(b"new")
+    (root / "repo").mkdir()
+    (root / "repo/by-hash").symlink_to(theirs.parent)
+    go(root, tree_of([index_file("by-hash/index", b"new")], [index_file("Index", b"new")]))
+    assert theirs.stat().st_nlink == 1
+    assert not (root / "repo/by-hash").is_symlink()
+    assert (root / "repo/by-hash/index").samefile(root / "repo/Index")
 
 
 def test_a_link_is_published_flipped_and_recognized_by_the_scan(root: Path) -> None:
