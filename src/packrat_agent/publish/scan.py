@@ -20,7 +20,7 @@ from pathlib import Path
 
 from packrat_agent.model.entries import StoredFile
 from packrat_agent.publish.scan_slices import Slice
-from packrat_agent.publish.walk import Directories, Item, walk
+from packrat_agent.publish.walk import Directories, Item, order_of, walk
 from packrat_agent.state.scanned import KnownFile, Row, ScannedFiles
 from packrat_core.fs.disk_errors import as_disk_error
 from packrat_core.fs.file_times import mtime_ns
@@ -53,7 +53,8 @@ class Scan:
     remembers; their SHA-256 is '' where they were not, or could not be, read. untracked_special: links, sockets, …
     closed: remembered files and directories that not everybody may read. unreadable: paths of those of the damaged
     files that we were not let read, which may be sound. directories: see there. untold: how many files of a portion
-    were looked at without a call of `on_progress`. left_out: how many more are untracked than were to be listed.
+    were looked at without a call of `on_progress`. left_out: how many more are untracked than were to be listed;
+    first_left: the first of those that came after the last that was listed.
     """
 
     files: int = 0
@@ -67,6 +68,12 @@ class Scan:
     directories: Directories = field(default_factory=Directories)
     untold: int = 0
     left_out: int = 0
+    first_left: str | None = None
+
+    def leave_out(self, path: str) -> None:
+        """Count an untracked file that is one too many."""
+        self.left_out += 1
+        self.first_left = self.first_left or path
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +92,7 @@ class ScanRequest:
         reads_untracked: Whether the content of untracked files is read, too, so that they can be adopted.
         largest: Bytes of the largest untracked file of which the content is read.
         most_untracked: How many untracked files, and how many others of them, are listed.
+        untracked_from: The untracked path to begin the lists with, since those before had their turn.
         is_passed_over: Tells of an untracked path that it is neither listed nor counted.
         on_hashed: Called with the path, the SHA-256 and the open file, for each small untracked file that was hashed
             and that nobody can have written to since without a change of its ctime.
@@ -99,6 +107,7 @@ class ScanRequest:
     reads_untracked: bool = True
     largest: int = sys.maxsize
     most_untracked: int = sys.maxsize
+    untracked_from: str = ""
     is_passed_over: Callable[[str], bool] = lambda path: False
     on_hashed: OnHashed | None = None
 
@@ -211,14 +220,14 @@ def _look_at(
 ) -> tuple[KnownFile, KnownFile] | None:
     """Look at one item; return a remembered file that is right, as it was and as it is now."""
     path, status = item
-    if known is None and request.is_passed_over(path):
+    if known is None and (request.is_passed_over(path) or _had_its_turn(path, request, found)):
         found.untold += 1
         return None
     if stat.S_ISREG(status.st_mode):
         if known is not None:
             return _look_at_known(item, known, request, found)
         if len(found.untracked) >= request.most_untracked:
-            found.left_out += 1
+            found.leave_out(path)
             found.untold += 1
             return None
         sha256 = ""
@@ -237,12 +246,19 @@ def _look_at(
         if len(found.untracked_special) < request.most_untracked:
             found.untracked_special.append(path)
         else:
-            found.left_out += 1
+            found.leave_out(path)
     elif stat.S_ISLNK(status.st_mode) and _link_digest_of(request.root / path) == known.sha256:
         return known, _known(known, status, _settled_ctime_ns(status))
     else:
         found.damaged.append(known.file)
     return None
+
+
+def _had_its_turn(path: str, request: ScanRequest, found: Scan) -> bool:
+    if request.untracked_from and order_of(path) < order_of(request.untracked_from):
+        found.left_out += 1
+        return True
+    return False
 
 
 def _look_at_known(

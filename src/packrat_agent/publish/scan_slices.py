@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 
 from packrat_agent.config.settings import MirrorSettings
 from packrat_agent.publish.walk import order_of
-from packrat_agent.state.facts import ScanRound
+from packrat_agent.state.facts import Fact, ScanRound
 
 DEFAULT_DAYS = 7
 """How long a round of a large tree takes where `scan_days` doesn't say."""
@@ -27,6 +27,14 @@ _RESUME_WITHIN_S = _DAY_S
 """For this long after an interruption, a scan of everything is resumed; later, it starts over."""
 
 NEW_ROUND = ScanRound(began=None, ended=None, position=None, bytes=None)
+
+
+@dataclass(frozen=True, slots=True)
+class UntrackedRest(Fact):
+    """Of more untracked files than one full sync removes: the first that was left to the next; None: none was."""
+
+    NAME = "untracked_rest"
+    first: str | None
 
 
 @dataclass(frozen=True, slots=True)

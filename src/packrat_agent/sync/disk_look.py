@@ -20,7 +20,7 @@ from packrat_agent.model.paths import is_kept
 from packrat_agent.publish.claim import HARMLESS, check_mounted
 from packrat_agent.publish.gc import open_up, unlock
 from packrat_agent.publish.scan import OnHashed, Scan, ScanRequest, scan
-from packrat_agent.publish.scan_slices import NEW_ROUND, Slice, everything, plan_slice, read_limits
+from packrat_agent.publish.scan_slices import NEW_ROUND, Slice, UntrackedRest, everything, plan_slice, read_limits
 from packrat_agent.state.facts import ScanRound, TakeoverUnderWay
 from packrat_agent.sync.context import MirrorContext
 from packrat_core.fs.disk_errors import as_disk_error
@@ -84,6 +84,7 @@ def _look(context: MirrorContext, content: Slice, on_progress: OnProgress, *, re
     is_first = not context.store.live.has_files()
     # Every file may be adopted then.
     lists_all = is_looked_at_first(context)
+    rest = facts.read(UntrackedRest) or UntrackedRest(None)
 
     def note_position() -> None:
         nonlocal noted_at
@@ -102,11 +103,15 @@ def _look(context: MirrorContext, content: Slice, on_progress: OnProgress, *, re
             reads_untracked=reads_untracked,
             largest=context.config.mirror.max_file_bytes,
             most_untracked=sys.maxsize if lists_all else _UNTRACKED_LIMIT,
+            # Those that this user may not remove would take the turn of all others each time.
+            untracked_from="" if lists_all else rest.first or "",
             # What the operator keeps must not use up the number.
             is_passed_over=lambda path: not lists_all and is_kept(path, kept),
         )
     )
     facts.write(content.end(time.time()))
+    if found.first_left != rest.first:
+        facts.write(UntrackedRest(found.first_left))
     found.closed = [path for path in found.closed if not is_kept(path, kept)]
     _tell_directories(found, kept)
     return Look(is_first, found, began)

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from packrat_agent.publish.scan_slices import UntrackedRest
 from packrat_agent.state.facts import (
     Fact,
     FactsRead,
@@ -30,7 +31,8 @@ from packrat_agent.state.facts import (
 )
 from packrat_agent.state.store import Store
 
-# As version 0.1.0 wrote them; `records`, `scan_round`, `sealed`, `steady_time` and `retention_time` came later.
+# As version 0.1.0 wrote them; `records`, `scan_round`, `sealed`, `steady_time`, `retention_time` and `untracked_rest`
+# came later.
 OLD: dict[str, tuple[dict[str, object], Fact]] = {
     "started": ({"pid": 7, "host": "h", "at": 1.5, "version": "0.1.0"}, Started(7, "h", 1.5, "0.1.0")),
     "server": (
@@ -54,6 +56,7 @@ OLD: dict[str, tuple[dict[str, object], Fact]] = {
         {"began": 1.0, "ended": 2.0, "position": "apt/pool/x", "bytes": 3},
         ScanRound(1.0, 2.0, "apt/pool/x", 3),
     ),
+    "untracked_rest": ({"first": "apt/pool/x"}, UntrackedRest("apt/pool/x")),
     "records": ({"since": 6.5, "server": "http://x"}, TrustedRecords(6.5, "http://x")),
     "steady_time": (
         {"at": 1.5, "boot": "b", "running": 2.5, "wall": 3.5},

@@ -203,6 +203,35 @@ def test_of_very_many_untracked_files_each_full_sync_removes_a_bounded_number(
     assert (context.root / "one/pool/old").exists()
 
 
+def test_what_may_not_be_removed_takes_no_turn_from_what_may(
+    context: MirrorContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    withdraw(context, ONE, "one/pool/old", time.time())
+    monkeypatch.setattr(disk_look, "_UNTRACKED_LIMIT", 3)
+    patient = replace(context, retention=replace(context.retention, packages_s=3600.0))
+    # As if they stood in a directory of another user.
+    for name in ("another-1", "another-2", "another-3", "another-4", "two/a", "two/b"):
+        put(context, name)
+        (context.root / f"{name}-link").symlink_to("nowhere")
+    unlink = os.unlink
+
+    def refuse(path: str, *arguments: object, **more: int) -> None:
+        if path.startswith("another"):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        unlink(path, *arguments, **more)
+
+    monkeypatch.setattr(os, "unlink", refuse)
+    found = []
+    for _ in range(3):
+        seen = look(patient, lambda files, size: None)
+        found.append([file.path for file in seen.found.untracked])
+        asyncio.run(collect(patient, seen, Summary()))
+    assert found[:2] == [["another-1", "another-2", "another-3"], ["another-4", "two/a", "two/b"]]
+    # And what could not be removed has its turn again.
+    assert found[2] == ["another-1", "another-2", "another-3"]
+    assert not (context.root / "two").exists()
+
+
 def test_what_the_operator_keeps_is_in_the_way_of_no_removal_however_much_it_is(
     context: MirrorContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
