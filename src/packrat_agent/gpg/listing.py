@@ -10,6 +10,7 @@ from pathlib import Path
 
 from packrat_agent.gpg.hints import GpgHints
 from packrat_agent.gpg.run import run_gpg
+from packrat_agent.gpg.verdict import lines_of
 
 _PRIMARY = ("pub", "sec")
 _SUBKEY = ("sub", "ssb")
@@ -104,7 +105,7 @@ def list_keys(home: Path | None, *, secret: bool, name: str | None = None) -> tu
 def read_listing(text: str) -> tuple[ListedKeys, ...]:
     """Read a listing made with --with-colons and --with-keygrip."""
     found: list[ListedKeys] = []
-    for line in text.splitlines():
+    for line in lines_of(text):
         fields = line.split(":") + [""] * _FIELDS
         kind, value = fields[0], fields[9]
         if kind in _PRIMARY:
@@ -129,7 +130,7 @@ def is_weakly_certified(home: Path | None, primary: str) -> bool:
         SigningError: gpg can't be used.
     """
     listed = run_gpg(home, "--with-colons", "--list-sigs", primary).output.decode("utf-8", "replace")
-    rows = [line.split(":") for line in listed.splitlines()]
+    rows = [line.split(":") for line in lines_of(listed)]
     own = [
         fields
         for fields in rows

@@ -9,6 +9,7 @@ from packrat_agent.gpg.key_files import armor, dearmor
 from packrat_agent.gpg.listing import list_keys
 from packrat_agent.gpg.run import GpgResult, run_gpg, unlock_options
 from packrat_agent.gpg.signing_key import SigningKey
+from packrat_agent.gpg.verdict import lines_of
 from packrat_agent.gpg.verify import message_verifies, verifies_by_all
 from packrat_agent.model.tree import SignatureForm
 from packrat_core.errors import SigningError
@@ -129,7 +130,7 @@ def explain_closed_home(home: Path | None) -> str | None:
 
 def _signers(made: GpgResult) -> list[str]:
     """Name the keys that signed: `local-user` in gpg.conf adds others to the one on the command line."""
-    return [line.split()[-1] for line in made.status.splitlines() if line.startswith("[GNUPG:] SIG_CREATED ")]
+    return [line.split()[-1] for line in lines_of(made.status) if line.startswith("[GNUPG:] SIG_CREATED ")]
 
 
 def _is_by(keys: Sequence[SigningKey], made: GpgResult) -> bool:

@@ -45,13 +45,22 @@ class SignatureVerdict:
         return bool(self.signers) and not self.is_bad
 
 
+def lines_of(text: str) -> list[str]:
+    """Split what gpg writes for programs into its lines.
+
+    A user id may have other characters that Python takes for the end of a line, such as U+2028, and so say what gpg
+    does not: that a signature is good, or which fingerprint a key has.
+    """
+    return text.split("\n")
+
+
 def read_verdict(text: str) -> SignatureVerdict:
     """Read the status lines of one run of gpg or gpgv."""
     signers: list[str] = []
     faults: list[str] = []
     expired: list[str] = []
     is_good, is_expired, is_bad = False, False, False
-    for line in text.splitlines():
+    for line in lines_of(text):
         word, _, rest = line.removeprefix(_PREFIX).partition(" ")
         if not line.startswith(_PREFIX):
             continue

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from packrat_agent.gpg.run import GpgResult, file_of, run_gpg, run_gpgv_on
 from packrat_agent.gpg.signing_key import SigningKey
-from packrat_agent.gpg.verdict import read_verdict
+from packrat_agent.gpg.verdict import lines_of, read_verdict
 from packrat_core.errors import SigningError
 
 _VALID = "[GNUPG:] VALIDSIG "
@@ -69,7 +69,7 @@ def verifies_by_family(key: SigningKey, data: bytes, signature: bytes, others: f
     verified = _verify(key, data, signature)
     verdict = read_verdict(verified.status)
     # The last word is the fingerprint of the primary key. Source: doc/DETAILS of GnuPG, VALIDSIG.
-    words = [line.removeprefix(_VALID).split() for line in verified.status.splitlines() if line.startswith(_VALID)]
+    words = [line.removeprefix(_VALID).split() for line in lines_of(verified.status) if line.startswith(_VALID)]
     family = {made_by[0] for made_by in words if made_by[-1] == key.primary}
     # One signature of ours is proof, whatever others there are: two keys sign while one takes over from the other.
     proves = family.union(others).intersection(verdict.signers) or others.intersection(verdict.expired)
