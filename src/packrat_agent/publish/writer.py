@@ -25,6 +25,7 @@ from packrat_agent.model.tree import (
     TreeFile,
     TreeLink,
 )
+from packrat_agent.publish.compared import ComparedFiles
 from packrat_agent.publish.directories import OpenDirectories
 from packrat_agent.publish.in_the_way import put_in_place
 from packrat_agent.publish.pointers import show_pointers, staged_name, staging_pointers
@@ -99,6 +100,7 @@ def publish(
     root: Path,
     staging: Path,
     ahead: WrittenAhead | None = None,
+    compared: ComparedFiles | None = None,
 ) -> tuple[StoredFile, ...]:
     """Write everything in an order that keeps the live tree whole at every moment.
 
@@ -110,6 +112,7 @@ def publish(
         staging: a directory on the same filesystem, which has the package files under their SHA-256; files that are
             not complete yet are written there.
         ahead: content that was written there before.
+        compared: what earlier publications have read.
 
     Returns:
         What stands where it was to be written, in the order of `intent.files`.
@@ -120,7 +123,8 @@ def publish(
     """
     with OpenDirectories(root) as way:
         has_many = len(intent.pointers) >= _MANY
-        _make_ready(_Work(root, staging, tree.repo, way, has_many, ahead), tree, packages)
+        work = _Work(root, staging, tree.repo, way, has_many, compared or ComparedFiles(), ahead)
+        _make_ready(work, tree, packages)
     done("pointers-ready")
     # 4. Each is renamed into its place; from here on nothing is needed but what is on disk.
     return show_pointers(intent, root)
@@ -165,6 +169,7 @@ class _Work:
     way: OpenDirectories
     has_many: bool
     """There are so many pointers that one flush of the filesystem takes less time than one of each."""
+    compared: ComparedFiles = field(default_factory=ComparedFiles)
     ahead: WrittenAhead | None = None
     """Content that stands in staging already."""
     unflushed: list[Path] = field(default_factory=list)
@@ -320,7 +325,10 @@ def _find_content(work: _Work, file: TreeFile) -> os.stat_result | None:
         with os.fdopen(descriptor, "rb") as opened:
             if status.st_size != content.size:
                 return None
+            if work.compared.has(status, content):
+                return status
             if all(opened.read(len(part)) == part for part in content.parts) and not opened.read(1):
+                work.compared.note(status, content)
                 return status
     return None
 

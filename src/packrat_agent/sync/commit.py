@@ -54,7 +54,7 @@ def make_live(
         _refuse_kept(intent, context)
     store.intents.begin(intent)
     done("publish-noted")
-    written = publish(tree, packages, intent, context.root, context.staging, ahead)
+    written = publish(tree, packages, intent, context.root, context.staging, ahead, context.compared)
     store.intents.end(intent, written, time.time())
     done("published-noted")
     discard_pointers(context.root, tree.repo)

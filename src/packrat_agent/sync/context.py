@@ -15,6 +15,7 @@ from packrat_agent.model.changes import NOTHING_CONFIRMED, Confirmed, Position, 
 from packrat_agent.model.entries import Placement, Refusal, StoredFile
 from packrat_agent.model.records import Rejection, Repo
 from packrat_agent.model.tree import Signer
+from packrat_agent.publish.compared import ComparedFiles
 from packrat_agent.state.fragments import FragmentSource
 from packrat_agent.state.original import OriginalState
 from packrat_agent.state.store import Store
@@ -65,6 +66,7 @@ class MirrorContext:
     last_renders: LastRenders
     seals: Seals
     page: PageNews = field(default_factory=PageNews)
+    compared: ComparedFiles = field(default_factory=ComparedFiles)
     kept: frozenset[str] = frozenset()
     dry_run: bool = False
     takeover: Takeover | None = None
