@@ -3,9 +3,10 @@
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+import psycopg
 import pytest
 from structlog.testing import capture_logs
 
@@ -13,6 +14,7 @@ from packrat_server.api import admission
 from packrat_server.store.blobs import blob_path
 from packrat_server.store.database import open_database, reading, writing
 from packrat_server.store.tables import uploads
+from support.postgres import Cluster
 from support.world import Answer, World, world
 
 HEARTBEAT = "/api/v2/Repo/Mirror:lab:(heartbeat)"
@@ -100,3 +102,18 @@ def test_while_uploads_are_read_from_a_disk_that_hangs(server: World) -> None:
                 with suppress(OSError):
                     os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK))
     assert {answer.result().status for answer in answers} == {400}
+
+
+def test_a_postgresql_without_connections_is_told_with_what_to_do(tmp_path: Path, postgresql: Cluster) -> None:
+    with world(tmp_path, postgresql.new_database()) as server, ExitStack() as taken, ThreadPoolExecutor(CALLS) as pool:
+        server.auth("root")
+        with pytest.raises(psycopg.OperationalError):
+            while True:
+                taken.enter_context(psycopg.connect(postgresql.url()))
+        with capture_logs() as logged:
+            answers = [pool.submit(server.call, "GET", f"{FILES}:1:", None, "root") for _ in range(CALLS)]
+            assert {answer.result().status for answer in answers} == {200, 500}
+        reasons = [line["reason"] for line in logged if line["event"] == "unanswered"]
+        assert all("too many clients" in reason and "max_connections" in reason for reason in reasons)
+        taken.close()
+        assert server.call("GET", f"{FILES}:1:", who="root").status == 200
