@@ -246,6 +246,7 @@ TESTS: dict[str, tuple[str, ...]] = {
         "tests/server/test_malformed.py",
         "tests/server/test_files.py",
         "tests/server/test_flood.py",
+        "tests/server/test_held_up.py",
     ),
     "packrat_server/inspect_file.py": (
         "tests/server/test_inspect_python.py",

@@ -14,10 +14,10 @@ import pytest
 from anyio.to_thread import current_default_thread_limiter
 
 from packrat_server.api import change_actions
+from packrat_server.api.admission import WRITERS
 from packrat_server.api.in_thread import run_to_end
 from support.world import World, world
 
-THREADS = 40
 HEARTBEAT = "/api/v2/Repo/Mirror:lab:(heartbeat)"
 
 
@@ -96,10 +96,10 @@ def test_callers_that_hang_up_leave_the_number_of_threads_bounded(server: World)
         with ExitStack() as first:
             for _ in range(30):
                 first.enter_context(beat(server))
-            assert comes(lambda: beating() == 30, 60)
+            assert comes(lambda: beating() == WRITERS, 60)
         with ExitStack() as second:
             for _ in range(30):
                 second.enter_context(beat(server))
-            assert comes(lambda: beating() >= THREADS - 2, 60)
-            assert not comes(lambda: beating() > THREADS, 1)
+            assert comes(lambda: beating() >= WRITERS, 60)
+            assert not comes(lambda: beating() > WRITERS, 1)
     assert server.call("CALL", HEARTBEAT, None, "lab").status == 200

@@ -9,6 +9,9 @@
 5. Tokens that a thread looks up: IDENTIFIED_AT_ONCE at a time. STRANGERS_PER_ADDRESS of an address wait for that, so
    that a caller with made-up tokens can't occupy all threads.
 6. Bundles of files: BUNDLERS threads look for or read files at a time.
+7. Changes: WRITERS threads are at it, of which the database lets one at a time write. The others wait without a thread,
+   for WRITER_WAIT_S at most: while somebody else holds the database, those who only read are answered.
+8. Uploads that are read: INSPECTORS threads at a time, since a large one takes minutes.
 
 What is beyond 1, 2 and 5 is answered with 429 before its body is read.
 """
@@ -19,6 +22,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from weakref import WeakValueDictionary
 
+from packrat_core.errors import ServerUnavailable
 from packrat_server.accounts.sessions import Caller
 from packrat_server.api.messages import CinpError
 
@@ -30,6 +34,9 @@ WORKERS = 1
 LOOKERS = 4
 IDENTIFIED_AT_ONCE = 8
 BUNDLERS = 4
+WRITERS = 4
+WRITER_WAIT_S = 30.0
+INSPECTORS = 4
 RETRY_AFTER_S = 1
 
 
@@ -43,6 +50,8 @@ class Admission:
         self._workers = asyncio.Semaphore(WORKERS)
         self._lookers = asyncio.Semaphore(LOOKERS)
         self._bundlers = asyncio.Semaphore(BUNDLERS)
+        self._writers = asyncio.Semaphore(WRITERS)
+        self._inspectors = asyncio.Semaphore(INSPECTORS)
         self._identifying = asyncio.Semaphore(IDENTIFIED_AT_ONCE)
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
@@ -114,4 +123,30 @@ class Admission:
     async def bundling(self) -> AsyncIterator[None]:
         """Wait until a thread may look for, or read, files of a bundle."""
         async with self._bundlers:
+            yield
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[None]:
+        """Wait until a thread may change something in the database.
+
+        Raises:
+            ServerUnavailable: The changes of others do not end.
+        """
+        try:
+            async with asyncio.timeout(WRITER_WAIT_S):
+                await self._writers.acquire()
+        except TimeoutError:
+            raise ServerUnavailable(
+                f"changes have waited for others for {WRITER_WAIT_S:.0f} s",
+                hint="see what else writes to the database, and end it",
+            ) from None
+        try:
+            yield
+        finally:
+            self._writers.release()
+
+    @asynccontextmanager
+    async def inspecting(self) -> AsyncIterator[None]:
+        """Wait until a thread may read an upload."""
+        async with self._inspectors:
             yield

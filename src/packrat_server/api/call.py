@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from sqlalchemy import Connection
 
@@ -14,6 +14,7 @@ from packrat_server.store.database import reading, writing
 from packrat_server.store.events import Author, Via
 from packrat_server.store.text import REASON_LIMIT
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -93,6 +94,22 @@ async def write(call: Call, change: Callable[[Connection], T]) -> T:
         with writing(call.context.engine) as connection:
             return change(connection)
 
-    value = await run_to_end(work)
+    value = await run_writer(call.context, work)
     call.context.notifier.notify()
     return value
+
+
+async def run_writer(context: ServerContext, work: Callable[P, T], *args: P.args, **more: P.kwargs) -> T:
+    """Run work that changes something in the database, in a thread, when it is its turn.
+
+    Args:
+        context: The server's.
+        work: The work.
+        args: Its arguments.
+        more: Its keyword arguments.
+
+    Raises:
+        ServerUnavailable: The changes of others do not end. What the work raises is raised, too.
+    """
+    async with context.admission.writing():
+        return await run_to_end(work, *args, **more)

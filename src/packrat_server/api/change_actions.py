@@ -8,11 +8,10 @@ A poll of the original API names the packages that change while it waits; what c
 import asyncio
 from typing import Any
 
-from packrat_server.api.call import Call, read
+from packrat_server.api.call import Call, read, run_writer
 from packrat_server.api.change_batch import ChangeBatch, Waiter
 from packrat_server.api.change_question import Question
 from packrat_server.api.change_stream import ChangeStream
-from packrat_server.api.in_thread import run_to_end
 from packrat_server.api.messages import CinpError, JsonText
 from packrat_server.store.database import writing
 from packrat_server.store.journal import newest, read_names, read_newest
@@ -30,7 +29,7 @@ async def heartbeat(call: Call) -> None:
             note_alive(connection, call.id or "")
 
     # Nobody waits for a heartbeat, so this wakes nobody.
-    await run_to_end(work)
+    await run_writer(call.context, work)
 
 
 async def poll(call: Call) -> list[str]:

@@ -146,7 +146,8 @@ async def distro_versions_for(call: Call) -> list[str]:
 async def _inspect(call: Call) -> tuple[Row[Any], Inspected]:
     try:
         upload = await read(call, lambda connection: find_upload(connection, call.arguments["file"]))
-        return upload, await run_to_end(inspect_upload, call.context.data_dir, upload, call.arguments["type"])
+        async with call.context.admission.inspecting():
+            return upload, await run_to_end(inspect_upload, call.context.data_dir, upload, call.arguments["type"])
     except Unrecognized as error:
         raise _invalid_result(str(error)) from None
 

@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, Response
 
 from packrat_server.accounts.sessions import ANONYMOUS, PUBLIC, Caller, InvalidSession
+from packrat_server.api.call import run_writer
 from packrat_server.api.context import ServerContext
 from packrat_server.api.in_thread import run_to_end
 from packrat_server.api.messages import CinpError, CinpResponse
@@ -57,7 +58,7 @@ async def upload(request: Request, caller: Caller, context: ServerContext) -> Re
     except ValueError as error:
         raise CinpError(413, f"the upload is too large: {error}") from None
     handle = secrets.token_hex(8)
-    await run_in_threadpool(_remember, context, handle, name, blob, caller.name)
+    await run_writer(context, _remember, context, handle, name, blob, caller.name)
     return CinpResponse({"uri": f"djfh://{handle}"}, 202)
 
 

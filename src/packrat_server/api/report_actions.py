@@ -5,9 +5,8 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from packrat_server.api.call import Call, read
+from packrat_server.api.call import Call, read, run_writer
 from packrat_server.api.description import uri
-from packrat_server.api.in_thread import run_to_end
 from packrat_server.api.messages import CinpError
 from packrat_server.api.values import read_id
 from packrat_server.promotion.whereabouts import find_whereabouts
@@ -34,7 +33,7 @@ async def report(call: Call) -> None:
             save_reports(connection, mirror, reports)
 
     # Nobody waits for it, so this wakes nobody.
-    await run_to_end(work)
+    await run_writer(call.context, work)
 
 
 def _read(entry: dict[str, str]) -> Report:

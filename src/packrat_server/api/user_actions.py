@@ -16,7 +16,7 @@ from packrat_server.accounts.sessions import (
     log_out,
     open_session,
 )
-from packrat_server.api.call import Call
+from packrat_server.api.call import Call, run_writer
 from packrat_server.api.in_thread import run_to_end
 from packrat_server.api.messages import CinpError
 
@@ -29,14 +29,14 @@ async def login(call: Call) -> str:
     try:
         stored = await _with_secret(call, name, secret, partial(check_secret, call.context.engine, name, secret))
         proof = call.context.delays.attempt(name, call.address, secret, stored.hash).proof
-        return await run_to_end(open_session, call.context.engine, name, stored, proof)
+        return await run_writer(call.context, open_session, call.context.engine, name, stored, proof)
     except InvalidLogin:
         raise CinpError(400, "Invalid Login") from None
 
 
 async def logout(call: Call) -> None:
     """End the session."""
-    await run_to_end(log_out, call.context.engine, call.token or "")
+    await run_writer(call.context, log_out, call.context.engine, call.token or "")
 
 
 async def whoami(call: Call) -> str:

@@ -12,7 +12,7 @@ from packrat_server.accounts.rights import Role, may_tag
 from packrat_server.accounts.sessions import Caller
 from packrat_server.accounts.visibility import visible_packages, visible_repos
 from packrat_server.api.actions import ACTIONS
-from packrat_server.api.call import Call
+from packrat_server.api.call import Call, run_writer
 from packrat_server.api.context import ServerContext
 from packrat_server.api.cors import ALLOWED_HEADERS
 from packrat_server.api.description import MULTI_URI_MAX, ROOT, Model
@@ -65,11 +65,11 @@ async def answer(request: CinpRequest, call: Call) -> CinpResponse:
         case "CALL":
             return await _call(request, call)
         case "CREATE":
-            return await run_to_end(_create, request, request.model, call)
+            return await run_writer(context, _create, request, request.model, call)
         case "DELETE":
-            return await run_to_end(_delete, request, request.model, call)
+            return await run_writer(context, _delete, request, request.model, call)
         case _:
-            return await run_to_end(_update, request, request.model, call)
+            return await run_writer(context, _update, request, request.model, call)
 
 
 def check_verb(request: CinpRequest) -> None:

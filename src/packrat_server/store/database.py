@@ -15,7 +15,7 @@ from packrat_core.errors import ConfigError, PackratError, ServerUnavailable
 from packrat_core.fs.open import read_given
 from packrat_core.fs.ownership import explain_unread
 from packrat_server.store.blobs import holds_files
-from packrat_server.store.postgresql import connect_postgresql, first_line, place, refusal
+from packrat_server.store.postgresql import connect_postgresql, first_line, hint_of, place, refusal
 from packrat_server.store.schema import is_newest, upgrade
 from packrat_server.store.sqlite import connect_sqlite, explain_sqlite, writers_turn
 
@@ -215,7 +215,9 @@ def _as_unavailable(engine: Engine, *, writes: bool = False) -> Iterator[None]:
             raise
         if writes:
             _refused.add(engine)
-        raise ServerUnavailable(f"the database {where(engine)} can't be used just now: {reason}") from error
+        raise ServerUnavailable(
+            f"the database {where(engine)} can't be used just now: {reason}", hint=hint_of(reason)
+        ) from error
 
 
 @contextmanager

@@ -146,8 +146,9 @@ def refusal(url: str, error: Exception) -> PackratError:
         return ServerUnavailable(
             f"{place(url)} can't be reached: {reason}", hint="see that PostgreSQL runs there and lets this machine in"
         )
-    if "too many" in reason or "connection slots" in reason:
-        return ServerUnavailable(f"{place(url)} has no connection left: {reason}", hint="raise its max_connections")
+    hint = hint_of(reason)
+    if hint:
+        return ServerUnavailable(f"{place(url)} has no connection left: {reason}", hint=hint)
     return ConfigError(
         f"{place(url)} can't be opened: {reason}",
         hint=(
@@ -155,6 +156,12 @@ def refusal(url: str, error: Exception) -> PackratError:
             "that PGPASSFILE or passfile= names), the database, or pg_hba.conf"
         ),
     )
+
+
+def hint_of(reason: str) -> str:
+    """Say what to do where PostgreSQL has no connection left; nothing about other reasons."""
+    is_full = "too many" in reason or "connection slots" in reason
+    return "raise its max_connections, or see in pg_stat_activity who has the connections" if is_full else ""
 
 
 def first_line(error: BaseException) -> str:

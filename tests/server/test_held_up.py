@@ -1,0 +1,119 @@
+"""Those who only read are answered while the changes or the uploads of others are held up."""
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+import psycopg
+import pytest
+from structlog.testing import capture_logs
+
+from packrat_server.api import admission
+from packrat_server.store.blobs import blob_path
+from packrat_server.store.database import open_database, reading, writing
+from packrat_server.store.tables import uploads
+from support.postgres import Cluster
+from support.world import Answer, World, world
+
+HEARTBEAT = "/api/v2/Repo/Mirror:lab:(heartbeat)"
+FILES = "/api/v2/Package/PackageFile"
+CALLS = 60
+"""More than a server has threads."""
+
+
+@pytest.fixture
+def server(tmp_path: Path, new_database: Callable[[], str | None]) -> Iterator[World]:
+    with world(tmp_path, new_database()) as made:
+        for name in ("root", "lab", "manager"):
+            made.auth(name)
+        yield made
+
+
+@contextmanager
+def asked(server: World, calls: int, target: str, *, who: str, **arguments: object) -> Iterator[list[Future[Answer]]]:
+    with ThreadPoolExecutor(calls) as pool:
+        yield [pool.submit(server.call, "CALL", target, arguments, who) for _ in range(calls)]
+
+
+def assert_readers_are_answered(server: World) -> None:
+    # The first ones may come before the calls that are held up; of so many, the last ones come after them.
+    for _ in range(CALLS):
+        assert server.call("GET", f"{FILES}:1:", who="root").status == 200
+    assert server.call("LIST", FILES, who="root").status == 200
+    assert server.ask("GET", "/health", {}).data == b"ok\n"
+
+
+def test_while_another_program_writes_to_the_database(server: World) -> None:
+    engine = open_database(server.data)
+    with ThreadPoolExecutor(1) as pool:
+        with writing(engine), asked_outside(pool, server) as changes:
+            assert_readers_are_answered(server)
+            assert not changes.done()
+        assert changes.result() == {200}
+    engine.dispose()
+
+
+@contextmanager
+def asked_outside(pool: ThreadPoolExecutor, server: World) -> Iterator[Future[set[int]]]:
+    """Ask for many changes, and don't wait for them."""
+
+    def ask() -> set[int]:
+        with asked(server, CALLS, HEARTBEAT, who="lab") as answers:
+            return {answer.result().status for answer in answers}
+
+    yield pool.submit(ask)
+
+
+def test_a_change_that_waits_for_others_is_given_up(server: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admission, "WRITER_WAIT_S", 0.1)
+    engine = open_database(server.data)
+    waiting = admission.WRITERS + 1
+    with capture_logs() as logged, ThreadPoolExecutor(waiting) as pool:
+        with writing(engine):
+            answers = [pool.submit(server.call, "CALL", HEARTBEAT, {}, "lab") for _ in range(waiting)]
+            while not any(answer.done() for answer in answers):
+                assert server.call("GET", f"{FILES}:1:", who="root").status == 200
+        statuses = sorted(answer.result().status for answer in answers)
+    assert statuses == [*[200] * admission.WRITERS, 500]
+    (told,) = (line["reason"] for line in logged if line["event"] == "unanswered")
+    assert told == "changes have waited for others for 0 s; see what else writes to the database, and end it"
+    engine.dispose()
+
+
+def test_while_uploads_are_read_from_a_disk_that_hangs(server: World) -> None:
+    handle = server.upload("slow_1_all.deb", b"content").value["uri"]
+    engine = open_database(server.data)
+    with reading(engine) as connection:
+        sha256 = connection.execute(uploads.select()).one().sha256
+    engine.dispose()
+    path = blob_path(server.data, sha256)
+    path.unlink()
+    os.mkfifo(path)
+    options = f"{FILES}(distroversionOptions)"
+    with asked(server, CALLS, options, who="manager", file=handle, type=None) as answers:
+        try:
+            assert_readers_are_answered(server)
+            assert not any(answer.done() for answer in answers)
+        finally:
+            # Whoever reads it finds nothing in it, and the next one waits.
+            while not all(answer.done() for answer in answers):
+                with suppress(OSError):
+                    os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK))
+    assert {answer.result().status for answer in answers} == {400}
+
+
+def test_a_postgresql_without_connections_is_told_with_what_to_do(tmp_path: Path, postgresql: Cluster) -> None:
+    with world(tmp_path, postgresql.new_database()) as server, ExitStack() as taken, ThreadPoolExecutor(CALLS) as pool:
+        server.auth("root")
+        with pytest.raises(psycopg.OperationalError):
+            while True:
+                taken.enter_context(psycopg.connect(postgresql.url()))
+        with capture_logs() as logged:
+            answers = [pool.submit(server.call, "GET", f"{FILES}:1:", None, "root") for _ in range(CALLS)]
+            assert {answer.result().status for answer in answers} == {200, 500}
+        reasons = [line["reason"] for line in logged if line["event"] == "unanswered"]
+        assert all("too many clients" in reason and "max_connections" in reason for reason in reasons)
+        taken.close()
+        assert server.call("GET", f"{FILES}:1:", who="root").status == 200
