@@ -13,7 +13,7 @@ import pytest
 from packrat_demo.build_image import Image, build_classic, build_oci, tar, write_image
 from support.docker_registry import HOST, MULTI, WEB_1, WEB_2, Registry, docker_stage, policy, put, served
 from support.keys import Key
-from support.odd_images import with_artifact
+from support.odd_images import saved_by_cosign, signature_of_cosign, with_artifact
 from support.stage import DEADLINE_S, Stage
 
 _REGISTRIES = ".config/containers/registries.d"
@@ -332,6 +332,28 @@ def test_an_artifact_is_found_by_its_subject(key: Key) -> None:
                 # It is signed by its digest, and by no tag of the image.
                 checked, by_digest = policy(set_up, registry), f"docker://{HOST}/docker-dev/web@{listed['digest']}"
                 registry.run("skopeo", "copy", by_digest, f"dir:{registry.place / 'sbom'}", policy=checked)
+
+
+def test_an_image_that_cosign_saved_keeps_the_digest_that_cosign_signed(key: Key) -> None:
+    """Its signature, uploaded as a file of its own, has the tag by which cosign finds it."""
+    with docker_stage(key) as set_up:
+        put(set_up, Image("web", "1.0"), saved_by_cosign())
+        set_up.agent("sync")
+        with served("built-in", set_up) as registry:
+            signed = registry.run(
+                "skopeo", "inspect", "--no-tags", "--format", "{{.Digest}}", f"docker://{HOST}/docker-dev/web:1.0"
+            )
+            tag = f"{signed.strip().replace(':', '-')}.sig"
+            put(set_up, Image("web", tag), signature_of_cosign())
+            set_up.agent("sync")
+            assert "0 faults" in set_up.agent("verify").stdout
+            copied = registry.place / "copied"
+            registry.run("skopeo", "copy", f"docker://{HOST}/docker-dev/web:{tag}", f"dir:{copied}")
+            manifest = json.loads((copied / "manifest.json").read_bytes())
+            [layer] = manifest["layers"]
+            assert layer["mediaType"] == "application/vnd.dev.cosign.simplesigning.v1+json"
+            payload = json.loads((copied / layer["digest"].removeprefix("sha256:")).read_bytes())
+            assert payload["critical"]["image"]["docker-manifest-digest"] == signed.strip()
 
 
 def test_a_tree_that_hands_out_signatures_goes_on_until_it_is_told_not_to(key: Key) -> None:

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from packrat_core.errors import PackratError
-from packrat_demo.build_wheel import Python, write_wheel
-from support.python_clients import installed, pip, uv
+from packrat_demo.build_wheel import Python, build_wheel, write_wheel
+from support.odd_wheels import rename_info
+from support.python_clients import installed, pip, run, uv
 from support.stage import stage
 from support.web import web_server
 
@@ -53,3 +54,33 @@ def test_pip_is_ended_by_what_is_refused(tmp_path: Path) -> None:
         write_wheel(python, tmp_path / "wheels")
     told = pip("http://127.0.0.1:1/", tmp_path, "--no-index", "--find-links", "wheels", "condition", expect=2)
     assert "UndefinedComparison" in told
+
+
+def test_a_directory_without_a_version_ends_clients_and_is_refused(tmp_path: Path) -> None:
+    """pip as soon as it has unpacked the wheel, where another would do; uv in each later command."""
+    tool = Python("my-tool", "2.0")
+    (tmp_path / "wheels").mkdir()
+    write_wheel(Python("my-tool", "1.0"), tmp_path / "wheels")
+    path = tmp_path / "wheels" / tool.wheel_name
+    path.write_bytes(rename_info(build_wheel(tool), "my-tool-2.0.dist-info"))
+    offline = ("--no-index", "--find-links", "wheels", "my-tool")
+    assert "InvalidVersion" in pip("http://127.0.0.1:1/", tmp_path, *offline, expect=None)
+    uv("http://127.0.0.1:1/", tmp_path, *offline)
+    listed = ("uv", "pip", "list", "--target", str(tmp_path / "target"))
+    assert "my-tool-2.0.dist-info" in run(*listed, directory=tmp_path, expect=None)
+    with stage(tmp_path, None, ("pypi",), "pypi") as lab:
+        with pytest.raises(PackratError, match=r"the name 'my' and the version 'tool-2\.0'"):
+            lab.server.put(path, ("pypi",))
+        # A dash within the version is read by both.
+        post = Python("my-tool", "3.0.post1")
+        path = tmp_path / post.wheel_name
+        path.write_bytes(rename_info(build_wheel(post), "my_tool-3.0-1.dist-info"))
+        lab.server.put(path, ("pypi",))
+        lab.agent("sync")
+        with web_server(lab.www) as url:
+            for client in (pip, uv):
+                directory = tmp_path / client.__name__
+                directory.mkdir()
+                client(f"{url}/pypi-dev/simple/", directory, "my-tool")
+                assert installed(directory) == {"my_tool-3.0-1.dist-info"}
+                run("uv", "pip", "list", "--target", str(directory / "target"), directory=tmp_path)

@@ -125,6 +125,32 @@ def attested() -> bytes:
     return layout(described(index, f"{OCI}.index.v1+json"), blobs=blobs)
 
 
+def _signed_by_cosign() -> tuple[bytes, bytes, list[bytes]]:
+    """The manifests of an image and of its signature, which has no subject, and their blobs."""
+    config = config_of([digest(LAYER)])
+    manifest = manifest_of(config, (LAYER, PLAIN))
+    payload = as_json({"critical": {"image": {"docker-manifest-digest": digest(manifest)}}})
+    about_config = config_of([digest(payload)], architecture="", os="")
+    about = manifest_of(about_config, (payload, "application/vnd.dev.cosign.simplesigning.v1+json"))
+    return manifest, about, [config, LAYER, manifest, payload, about_config, about]
+
+
+def saved_by_cosign() -> bytes:
+    """An image with its signature beside it, as `cosign save` writes them: nothing but the kind tells them apart."""
+    manifest, about, blobs = _signed_by_cosign()
+    tops = [
+        described(data, MANIFEST, annotations={"kind": f"dev.cosignproject.cosign/{kind}"})
+        for data, kind in ((manifest, "image"), (about, "sigs"))
+    ]
+    return layout(*tops, blobs=blobs)
+
+
+def signature_of_cosign() -> bytes:
+    """The signature alone."""
+    _, about, blobs = _signed_by_cosign()
+    return layout(described(about, MANIFEST), blobs=blobs)
+
+
 def frames(data: bytes) -> bytes:
     """Several zstd frames, and one that is to be skipped, as zstd:chunked layers have them."""
     half = len(data) // 2

@@ -43,6 +43,9 @@ _UNCOMPRESSED = frozenset(
 )
 """Types by which containerd unpacks a layer as it is; with Docker's types it looks at the bytes."""
 _ENCRYPTED = "+encrypted"
+_COSIGN = "dev.cosignproject.cosign/"
+"""How `cosign save` begins the kind of each manifest in `index.json`: the image, or what it knows of that."""
+_COSIGN_IMAGES = frozenset({f"{_COSIGN}image", f"{_COSIGN}imageIndex"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,21 +147,29 @@ def _part(archive: ImageArchive, named: Sequence[Descriptor]) -> tuple[list[Desc
     """
     if len({descriptor.digest for descriptor in named}) == 1:
         return list(named), []
+    # A signature of cosign has no subject: clients find it by a tag alone, which a file of its own gives it.
+    published = [descriptor for descriptor in named if not _is_of_cosign(descriptor)]
     tops: list[Descriptor] = []
     about: list[Descriptor] = []
     manifests = {
         descriptor.identity: read_manifest(_read_blob(archive, descriptor), descriptor.media_type)
-        for descriptor in _each_once(named)
+        for descriptor in _each_once(published)
     }
-    for descriptor in named:
+    for descriptor in published:
         manifest = manifests[descriptor.identity]
         if FALLBACK_TAG.fullmatch(descriptor.name.rpartition(":")[2]) and manifest.is_index:
             about += manifest.children
         else:
             (about if manifest.subject else tops).append(descriptor)
     if not tops:
-        raise Refused(f"it holds {len(about)} artifacts and no image; save each into a file of its own")
+        raise Refused(f"it holds {len(named)} artifacts and no image; save each into a file of its own")
     return tops, about
+
+
+def _is_of_cosign(descriptor: Descriptor) -> bool:
+    annotations = descriptor.record.get("annotations")
+    kind = annotations.get("kind") if isinstance(annotations, dict) else None
+    return isinstance(kind, str) and kind.startswith(_COSIGN) and kind not in _COSIGN_IMAGES
 
 
 def _read_image(archive: ImageArchive, walk: "_Walk", tops: Sequence[Descriptor], index: bytes) -> _Found:

@@ -211,10 +211,30 @@ def _only(found: list[ZipMember]) -> ZipMember:
 
 
 def _check_info_directory(member: str, core: CoreMetadata) -> None:
+    """Check that clients read the project's name, and a version, in the name of the .dist-info directory.
+
+    pip ends with an error as soon as it has unpacked another one, and uv in every later command in that environment.
+
+    Raises:
+        Refused: they read something else there.
+    """
     match = _WHEEL_METADATA.fullmatch(member)
-    name = match[1].rpartition("-")[0] if match is not None else ""
-    if normalize(name) != normalize(core.name):
-        raise Refused(f"its metadata is in {member}, but is that of {core.name}")
+    name, _, version = match[1].partition("-") if match is not None else ("", "", "")
+    # Which version is told by the metadata; neither client compares them.
+    if normalize(name) == normalize(core.name) and _is_version(version):
+        return
+    raise Refused(
+        f"its metadata is in {member[:120]}, but is that of {core.name} {core.version}; clients read there the name "
+        f"{name[:60]!r} and the version {version[:60]!r}; build the wheel again"
+    )
+
+
+def _is_version(text: str) -> bool:
+    try:
+        version_of(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _sdist(content: bytes, top: str, ending: str) -> Distribution:

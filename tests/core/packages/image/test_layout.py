@@ -23,6 +23,7 @@ from support.odd_images import (
     digest,
     layout,
     manifest_of,
+    saved_by_cosign,
     with_artifact,
 )
 
@@ -57,6 +58,12 @@ def test_the_manifests_of_an_index_may_stand_beside_it() -> None:
         read(layout(top, described(OTHER, MANIFEST), blobs=BLOBS))
     with pytest.raises(Refused, match="it holds 2 images"):
         read(layout(top, named(WEB, MANIFEST, "2.0"), blobs=BLOBS))
+
+
+def test_an_image_keeps_its_digest_beside_a_signature_of_cosign() -> None:
+    """cosign asks for the signature of the digest to which the tag leads."""
+    image = read(saved_by_cosign())
+    assert (image.top, set(image.manifests), image.artifacts) == (digest(WEB), {digest(WEB)}, {})
 
 
 def test_a_platform_whose_layer_is_not_in_the_archive_is_left_out() -> None:

@@ -26,6 +26,7 @@ from packrat_demo.build_wheel import (
     pack_zip,
     write_metadata,
 )
+from support.odd_wheels import rename_info
 
 TOOL = Python("My.Tool", "1.0", ("other>=2",), ">=3.8", (("my_tool.py", b"A = 1\n" * 500),))
 METADATA = write_metadata(TOOL)
@@ -304,6 +305,35 @@ def test_a_directory_that_names_the_archive_itself_is_not_beside_anything(read: 
 def test_the_metadata_must_be_that_of_the_wheel(read: Callable[[bytes], object]) -> None:
     with pytest.raises(Refused, match=r"is that of My\.Tool"):
         read(pack_zip([("other-1.0.dist-info/METADATA", METADATA)]))
+
+
+@pytest.mark.parametrize(
+    ("directory", "is_read"),
+    [
+        ("my_tool-1.0", True),
+        ("my.tool-1.0", True),
+        ("MY__TOOL-1.0", True),
+        ("my_tool-v1.0", True),
+        ("my_tool-1.0-1", True),
+        ("my_tool-1.0+a-b", True),
+        # The name ends at the first dash, and what follows must be a version.
+        ("my-tool-1.0", False),
+        ("my_tool-x", False),
+        ("my_tool-", False),
+        ("my_tool", False),
+        ("my_tool-1_1.0", False),
+        ("my_tool-1.0-py3", False),
+    ],
+)
+def test_clients_find_name_and_version_in_the_name_of_the_directory(
+    read: Callable[[bytes], object], directory: str, is_read: bool
+) -> None:
+    wheel = rename_info(WHEEL, f"{directory}.dist-info")
+    if is_read:
+        assert read(wheel)
+    else:
+        with pytest.raises(Refused, match="clients read there the name"):
+            read(wheel)
 
 
 def test_a_wheel_whose_metadata_pip_cannot_read_as_text_is_refused(read: Callable[[bytes], object]) -> None:
