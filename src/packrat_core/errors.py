@@ -82,6 +82,10 @@ class SigningError(PackratError):
     exit_code = 6
 
 
+class NotYetValid(SigningError):
+    """The signing key was made later than this machine's clock says: it can sign once that clock is right."""
+
+
 class DiskError(PackratError):
     """The operator must free space or correct permissions; work then continues by itself.
 

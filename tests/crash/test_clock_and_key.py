@@ -9,7 +9,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -114,6 +114,22 @@ def test_what_was_published_with_a_clock_ahead_can_be_set_right(tmp_path: Path, 
         for command in ("sync", "status"):
             assert "! apt-dev" not in lab.agent(command, expect=None).stdout
         assert lab.tree() == before
+
+
+def test_an_agent_that_starts_before_the_clock_is_set_waits_for_its_key(tmp_path: Path, home: Path) -> None:
+    with stage(tmp_path, None) as lab:
+        lab.server.put_deb(FIRST)
+        made = datetime.now(UTC) + timedelta(seconds=15)
+        lab.key = make_key(home, "Tomorrow <tomorrow@example.com>", faked_time=f"{made:%Y%m%dT%H%M%S}")
+        lab.write_config()
+        assert "set that clock" in lab.agent("sync", expect=6).stderr
+        with daemon(lab) as agent:
+            assert "set that clock" in agent.until_logged("waiting ")
+            assert "not running" in lab.agent("check", expect=None).stdout
+            told = agent.until_logged("checked ")
+            assert told.count("waiting ") == 1
+            assert "Package: first" in lab.packages()
+        lab.agent("verify")
 
 
 @contextmanager

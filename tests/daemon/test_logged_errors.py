@@ -333,3 +333,17 @@ def test_a_kept_public_key_that_is_not_the_signing_keys_is_told_until_it_is(lab:
                 assert (f"! {told}" in lab.agent("status").stdout) == is_former
                 figures = render_metrics(read_status(load(lab.config))).decode()
                 assert f"packrat_agent_kept_key_stale {float(is_former)}" in figures
+
+
+def test_a_kept_public_key_that_nobody_has_exported_is_told_until_it_is(lab: Stage) -> None:
+    """With the original agent's instructions, `repo-key` stands in keep_file_list before it is exported."""
+    assert lab.key is not None
+    kept = lab.www / "repo-key"
+    lab.extra = {"keep_file_list": str(kept)}
+    lab.write_config()
+    told = "repo-key, which keep_file_list keeps, is missing"
+    for is_missing in (True, False):
+        assert (told in lab.agent("sync").stderr) == is_missing
+        ended, said = check(lab, "--allow-stopped")
+        assert (ended, told in said) == (int(is_missing), is_missing), said
+        kept.write_bytes((lab.www / "repo-key.gpg").read_bytes())

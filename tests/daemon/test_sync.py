@@ -35,6 +35,14 @@ def test_the_summary_counts_what_was_done(lab: Stage) -> None:
     assert "1 added" in said
 
 
+def test_the_summary_names_a_file_of_two_suites_once(lab: Stage) -> None:
+    lab.server.put_deb(FIRST, ("bookworm", "trixie"))
+    for option in (["--dry-run"], []):
+        said = lab.agent("sync", *option).stdout
+        assert said.count("+ apt-dev/pool/first/first_1_amd64.deb") == 1
+        assert f"2 {'would be ' if option else ''}added" in said
+
+
 def test_a_dry_run_says_what_would_be_done_and_touches_nothing(lab: Stage) -> None:
     lab.server.put_deb(FIRST)
     done = lab.agent("sync", "--dry-run")

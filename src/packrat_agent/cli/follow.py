@@ -22,9 +22,11 @@ from packrat_agent.watch import memory
 from packrat_agent.watch import systemd as notify
 from packrat_agent.watch.agent import Agent
 from packrat_agent.watch.signals import CaughtSignals, EndWork, until_signalled
-from packrat_core.errors import DiskError, PackratError
+from packrat_core.errors import DiskError, NotYetValid, PackratError
 
 log = structlog.get_logger()
+
+_CLOCK_PAUSE_S = 5.0
 
 
 def follow(config_path: Path) -> None:
@@ -41,7 +43,7 @@ def follow(config_path: Path) -> None:
     with CaughtSignals((signal.SIGHUP, signal.SIGUSR1)) as caught:
         while True:
             try:
-                following = _run_until_reload(config, refused, caught)
+                following = _run_once_key_is_valid(config, refused, caught)
             except PackratError as error:
                 if config is in_force:
                     raise
@@ -53,6 +55,25 @@ def follow(config_path: Path) -> None:
             in_force = config
             config, refused = following
     log.info("stopped")
+
+
+def _run_once_key_is_valid(
+    config: Config, refused: str | None, caught: CaughtSignals
+) -> tuple[Config, str | None] | None:
+    """Do what `_run_until_reload` does, once this machine's clock has come to when the signing key was made.
+
+    A machine whose clock has no battery starts years back, until NTP sets it.
+    """
+    is_told = False
+    while True:
+        try:
+            return _run_until_reload(config, refused, caught)
+        except NotYetValid as error:
+            if not is_told:
+                log.error("waiting", reason=str(error), text="the key is tried again until it can sign")
+                notify.status(f"waiting: {error}")
+                is_told = True
+        time.sleep(_CLOCK_PAUSE_S)
 
 
 def _run_until_reload(config: Config, refused: str | None, caught: CaughtSignals) -> tuple[Config, str | None] | None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from shlex import quote
 
-from packrat_agent.config.ini import Value
+from packrat_agent.config.ini import Value, find_foreign_syntax
 from packrat_agent.config.settings import Config
 
 _FILES = {"state_db": "state.db", "metrics_file": "packrat.prom", "passphrase_file": "passphrase"}
@@ -120,6 +120,7 @@ def warn(config: Config) -> tuple[str, ...]:
             )
     else:
         found.append("psk is not set: the agent asks the server anonymously")
+    found += _warn_of_foreign_syntax(config)
     found += _warn_of_writers(config)
     metrics = config.mirror.metrics_file
     if metrics is not None and not _mode(metrics.parent, stat.S_ISDIR):
@@ -134,6 +135,20 @@ def warn(config: Config) -> tuple[str, ...]:
         if not path.is_relative_to(root)
     ]
     return tuple(found)
+
+
+def _warn_of_foreign_syntax(config: Config) -> Iterator[str]:
+    """Warn of values that may be meant otherwise: those with quotes around them, or a comment behind them."""
+    packrat, mirror = config.packrat, config.mirror
+    values = (
+        *(("psk", packrat.psk), ("ca_file", packrat.ca_file), ("root_dir", mirror.root_dir)),
+        *(("state_db", mirror.state_db), ("gnupg_home", mirror.gnupg_home)),
+        *(("passphrase_file", mirror.passphrase_file), ("gpg_sign_key", mirror.gpg_sign_key)),
+        *(("keep_file_list", path) for path in sorted(mirror.keep_files)),
+    )
+    for key, value in values:
+        if value is not None and (foreign := find_foreign_syntax(str(value))):
+            yield f"{key}: {foreign}"
 
 
 def _warn_of_writers(config: Config) -> Iterator[str]:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from packrat_agent.config.ini import KEY, SECTION
+from packrat_agent.config.ini import KEY, SECTION, indent_of
 from packrat_core.errors import ConfigError
 from packrat_core.fs.atomic import write_whole
 
@@ -30,12 +30,14 @@ def change(text: str, section: str, values: Mapping[str, str | None]) -> str:
         raise ConfigError(f"[{section}] has none of {', '.join(values)}", hint="edit the file by hand")
     first = min(start for start, _ in places.values())
     end = "\r\n" if lines[first].endswith("\r\n") else "\n"
+    # Where keys are indented, one that is not would take the next ones for lines of its value.
+    indent = lines[first][: indent_of(lines[first])]
     changed: dict[int, list[str]] = {}
     for key, (start, stop) in places.items():
         changed |= {number: [] for number in range(start, stop)}
         value = values[key]
-        changed[start] = [] if value is None else [f"{key}: {value}{end}"]
-    new = [f"{key}: {value}{end}" for key, value in values.items() if value is not None and key not in places]
+        changed[start] = [] if value is None else [f"{lines[start][: indent_of(lines[start])]}{key}: {value}{end}"]
+    new = [f"{indent}{key}: {value}{end}" for key, value in values.items() if value is not None and key not in places]
     changed[first] = [*changed[first], *new]
     written = []
     for number, line in enumerate(lines):
@@ -52,20 +54,21 @@ def _find(lines: list[str], section: str, keys: frozenset[str]) -> dict[str, tup
     here = False
     # The key whose value the next line may continue, also one that nobody asked for.
     last: str | None = None
+    key_indent = 0
     for number, raw in enumerate(lines):
         line = raw.strip().lstrip("\ufeff")
         if not line:
             last = None
         elif line[0] in "#;":
             continue
-        elif raw[0] in " \t" and last is not None:
+        elif last is not None and indent_of(raw) > key_indent:
             if last in found:
                 found[last] = (found[last][0], number + 1)
         elif (match := SECTION.fullmatch(line)) is not None:
             here, last = " ".join(match[1].split()) == section, None
         elif (match := KEY.fullmatch(line)) is not None:
             key = match[1].strip().lower()
-            last = key if here else ""
+            last, key_indent = (key if here else ""), indent_of(raw)
             if here and key in keys:
                 found[key] = (number, number + 1)
     return found

@@ -74,17 +74,18 @@ def parse(
     faults: list[str] = []
     section: str | None = None
     last: tuple[str, str] | None = None
+    key_indent = 0
     for number, raw in enumerate(LINE_END.split(text), start=1):
         line = raw.strip()
         if not line or line[0] in "#;":
             # A comment may stand between the lines of one value; an empty line ends the value.
             last = last if line else None
             continue
-        if raw[0] in " \t" and last is not None:
+        if last is not None and indent_of(raw) > key_indent:
             value = found[last][-1]
             found[last][-1] = Value(f"{value.text}\n{line}".strip("\n"), value.line)
             continue
-        last = None
+        last, key_indent = None, indent_of(raw)
         if line.startswith("["):
             section, fault = _section(line, keys)
         elif section is None:
@@ -101,6 +102,20 @@ def parse(
             faults.append(f"{path}: the lines after that were not read")
             break
     return {name: kept for name, values in found.items() if (kept := [value for value in values if value.text])}, faults
+
+
+def indent_of(raw: str) -> int:
+    """Count the blanks before a line: one that has more than the line of its key continues that key's value."""
+    return len(raw) - len(raw.lstrip(" \t"))
+
+
+def find_foreign_syntax(text: str) -> str:
+    """Say what of a value is syntax in files of other programs, and part of the value here; '' if nothing is."""
+    if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":
+        return "quotes belong to the value: leave them out"
+    if re.search(r"\s[#;]", text):
+        return "a comment after a value belongs to the value: give it a line of its own"
+    return ""
 
 
 def _section(line: str, keys: Mapping[str, frozenset[str]]) -> tuple[str, str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from packrat_agent.config.checks import check_keys, check_together
 from packrat_agent.config.fields import FIELDS, NAMED_SECTIONS, Field
-from packrat_agent.config.ini import Value, parse, read_text
+from packrat_agent.config.ini import Value, find_foreign_syntax, parse, read_text
 from packrat_agent.config.settings import INDEX_GRACE_S, Config, KeyNames, MirrorSettings, PackratSettings
 from packrat_core.errors import ConfigError
 
@@ -76,12 +76,18 @@ def _read_field(row: Field, values: Sequence[Value], read: dict[str, object], pa
         try:
             new = row.read(value.text)
         except ValueError as error:
-            faults.append(f"{path}, line {value.line}: {row.key}: {error}")
+            faults.append(f"{path}, line {value.line}: {row.key}: {error}{_explain_foreign(value.text)}")
             continue
         old = read.get(row.field)
         # Two keys may set one field (keep_file, keep_file_list), and keep_file may stand several times.
         read[row.field] = old | new if isinstance(old, frozenset) and isinstance(new, frozenset) else new
     return faults
+
+
+def _explain_foreign(text: str) -> str:
+    """Name the syntax of other programs that a wrong value has, if it has any."""
+    foreign = find_foreign_syntax(text)
+    return f"; {foreign}" if foreign else ""
 
 
 def _with_defaults(

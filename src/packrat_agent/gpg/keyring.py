@@ -13,7 +13,7 @@ from packrat_agent.gpg.rotation import SilentKey
 from packrat_agent.gpg.run import check_passphrase_file, run_gpg
 from packrat_agent.gpg.signatures import explain_closed_home, try_key
 from packrat_agent.gpg.signing_key import PublicKey, SigningKey
-from packrat_core.errors import SigningError
+from packrat_core.errors import NotYetValid, SigningError
 
 log = structlog.get_logger()
 
@@ -248,14 +248,14 @@ def _choose(key: ListedKeys, named: str, now: datetime, hints: GpgHints) -> List
     # The secret part of a primary key may be kept offline while its subkeys sign.
     reason = primary.why_unusable(now, primary.fingerprint, hints)
     if reason is not None and primary.has_secret:
-        raise SigningError(f"the signing key {primary.fingerprint} {reason}")
+        raise _error_of((primary,), now)(f"the signing key {primary.fingerprint} {reason}")
     signing = [subkey for subkey in key.subkeys if "s" in subkey.capabilities]
     # If a subkey is named, no other one takes its place, not even when it has expired.
     for subkey in signing:
         if subkey.fingerprint == named:
             reason = subkey.why_unusable(now, primary.fingerprint, hints)
             if reason is not None:
-                raise SigningError(f"the signing key {named} {reason}")
+                raise _error_of((subkey,), now)(f"the signing key {named} {reason}")
             return subkey
     usable = [subkey for subkey in signing if subkey.why_unusable(now, primary.fingerprint, hints) is None]
     if usable:
@@ -276,10 +276,15 @@ def _explain_unable(key: ListedKeys, now: datetime, hints: GpgHints) -> SigningE
     primary = key.primary.fingerprint
     parts = [_explain_part("the primary key", key.primary, primary, now, hints)]
     parts += [_explain_part("the subkey", subkey, primary, now, hints) for subkey in key.subkeys]
-    return SigningError(
+    return _error_of((key.primary, *key.subkeys), now)(
         f"key {primary} can't sign: {', '.join(parts)}",
         hint=f"add a subkey that may sign with {hints.add_signing_subkey(primary)}, or name another key",
     )
+
+
+def _error_of(parts: Sequence[ListedKey], now: datetime) -> type[SigningError]:
+    """Choose the error for parts of a key that can't sign now: whether the clock alone may be why."""
+    return NotYetValid if any(part.is_made_after(now) for part in parts) else SigningError
 
 
 def _explain_part(what: str, part: ListedKey, primary: str, now: datetime, hints: GpgHints) -> str:

@@ -18,8 +18,6 @@ _CERTIFICATIONS = ("10", "11", "12", "13")
 _WEAK_DIGESTS = ("1", "2")
 _FIELDS = 21
 _ESCAPE = re.compile(r"\\x([0-9a-f]{2})")
-_CLOCK_S = 60
-"""Seconds; by less, a clock may have been set back since the key was made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +44,10 @@ class ListedKey:
         """When this part expires by itself; None if it never does."""
         return datetime.fromtimestamp(self.expires_s, UTC) if self.expires_s else None
 
+    def is_made_after(self, now: datetime) -> bool:
+        """Tell whether the clock that says `now` is behind that of the machine where the key was made."""
+        return self.created_s > now.timestamp()
+
     def why_unusable(self, now: datetime, primary: str, hints: GpgHints) -> str | None:
         """Say why this part of a key can't be used now, and what to do; None if it can.
 
@@ -56,7 +58,7 @@ class ListedKey:
         """
         if self.validity == "r":
             return "is revoked; make a new key, publish it, and configure it"
-        if self.created_s > now.timestamp() + _CLOCK_S:
+        if self.is_made_after(now):
             made = datetime.fromtimestamp(self.created_s, UTC)
             return f"was made on {made:%Y-%m-%d}, which has not come by the clock of this machine; set that clock"
         if "D" in self.capabilities:

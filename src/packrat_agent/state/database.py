@@ -137,15 +137,17 @@ def connect(path: Path) -> sqlite3.Connection:
             db.close()
             raise
     except sqlite3.DatabaseError as error:
-        if isinstance(error, sqlite3.OperationalError):
-            if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+        code = getattr(error, "sqlite_errorcode", None)
+        # SQLITE_ERROR: a migration misses a table or a column, which is no fault of the disk.
+        if isinstance(error, sqlite3.OperationalError) and code != sqlite3.SQLITE_ERROR:
+            if code == sqlite3.SQLITE_FULL:
                 hint = "free space there, and where temporary files go (TMPDIR, or else /var/tmp)"
                 raise DiskError(f"can't open the state database {path}: its disk is full", hint=hint) from error
             beside = (path.with_name(path.name + end) for end in ("", "-wal", "-shm"))
             hint = explain_unwritable(path.parent, *beside) or "check its directory's permissions"
             raise DiskError(f"can't open the state database {path}: {error}", hint=hint) from error
         raise ConfigError(
-            f"{path} is damaged or not an SQLite database ({error})",
+            f"{path} is damaged or not a database of packrat-agent ({error})",
             hint="move it away: the agent makes a new one and adopts the files on disk without downloading them",
         ) from error
     except OSError as error:

@@ -196,7 +196,7 @@ def _of_key_and_disks(status: Status) -> Iterator[Metric]:
         yield _gauge("signing", "1 if the repositories are signed.", signing)
         yield from _known("key_expires_timestamp_seconds", "When the signing key expires.", status.key.expires)
         stale = float(any(key.stale is not None for _, key in status.named_keys()))
-        yield _gauge("kept_key_stale", "1 if a public key that the operator keeps is not the signing key's.", stale)
+        yield _gauge("kept_key_stale", "1 if a kept public key is missing or not the signing key's.", stale)
     expiry = _family(
         "section_key_expires_timestamp_seconds", "When the key of a section of mirror.conf expires.", "section"
     )

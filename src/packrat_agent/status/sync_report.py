@@ -65,10 +65,12 @@ def show_summary(summary: _SummaryReport, *, dry_run: bool) -> None:
 def _show_repo(report: _RepoReport, *, dry_run: bool) -> None:
     kept = report.adopted if dry_run else []
     for mark, paths in (("=", kept), ("+", _told_added(report)), ("-", report.removed)):
-        for path in paths[:_LISTED]:
+        # A file that several suites have is a package file of each.
+        shown = list(dict.fromkeys(paths))
+        for path in shown[:_LISTED]:
             _print_line(f"{mark} {path}")
-        if len(paths) > _LISTED:
-            _print_line(f"{mark} … and {len(paths) - _LISTED} more")
+        if len(shown) > _LISTED:
+            _print_line(f"{mark} … and {len(shown) - _LISTED} more")
     for refusal in report.refused:
         _print_line(f"! {report.repo}: refused {refusal.file.file_name}: {refusal.reason}")
     for failure in report.failed:

@@ -38,7 +38,7 @@ def find_keys(config: Config) -> SigningKeys:
         try:
             sections[section] = _prepare(config.mirror, keys, prepared)
         except SigningError as error:
-            raise SigningError(f"[{section}]: {error.message}", hint=error.hint) from error
+            raise type(error)(f"[{section}]: {error.message}", hint=error.hint) from error
     return SigningKeys(main, sections)
 
 
@@ -133,7 +133,7 @@ def _find_next(name: str, mirror: MirrorSettings, now: datetime) -> SigningKey:
         return find_key(name, mirror.gnupg_home, mirror.passphrase_file, now, "gpg_next_key")
     except SigningError as error:
         give_up = "take gpg_next_key out of mirror.conf to give that key up"
-        raise SigningError(error.message, hint=f"{error.hint}; or {give_up}" if error.hint else give_up) from error
+        raise type(error)(error.message, hint=f"{error.hint}; or {give_up}" if error.hint else give_up) from error
 
 
 def _find_former(mirror: MirrorSettings, name: str, now: datetime) -> SigningKey | SilentKey:

@@ -1,7 +1,7 @@
 """Notes which keys sign, and whether a public key that the operator keeps in root_dir is still that key's.
 
-A `repo-key` in keep_file_list is not written by the agent. After the key was replaced or extended, clients that fetch
-the kept one refuse the mirror, or soon will.
+A `repo-key` in keep_file_list is not written by the agent. Where nobody has exported it, clients find no key. After the
+key was replaced or extended, clients that fetch the kept one refuse the mirror, or soon will.
 """
 
 import time
@@ -92,7 +92,7 @@ def _find_stale_of(context: MirrorContext, key: SigningKey, place: KeyPlace) -> 
     for name in (place.armored, place.binary):
         if is_kept(name, context.kept) and (wrong := _find_wrong(context.root / name, key)) is not None:
             return (
-                f"{name}, which keep_file_list keeps, {wrong}: clients that fetch it refuse what is signed with "
+                f"{name}, which keep_file_list keeps, {wrong}: clients that rely on it refuse what is signed with "
                 f"{key.fingerprint}; export the keys again (`packrat-agent key export`), or remove {name} from "
                 "keep_file_list, and the agent writes it"
             )
@@ -100,11 +100,11 @@ def _find_stale_of(context: MirrorContext, key: SigningKey, place: KeyPlace) -> 
 
 
 def _find_wrong(path: Path, key: SigningKey) -> str | None:
-    """Say what is wrong with a kept public key; None if nothing is, or if there is none."""
+    """Say what is wrong with a kept public key; None if nothing is."""
     try:
         parts = read_public_keys(read_regular(path, _KEY_LIMIT), datetime.now(UTC))
     except FileNotFoundError:
-        return None
+        return "is missing"
     except (OSError, SigningError):
         return "can't be read as a public key"
     found = next((part for part in parts if part.fingerprint == key.fingerprint), None)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+from configparser import ConfigParser
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -347,3 +348,35 @@ def test_what_is_in_force_is_written_so_that_it_can_be_read_again(conf: Path, tm
 
 def test_a_psk_that_is_not_set_is_not_masked_as_if_it_were(conf: Path) -> None:
     assert "\npsk:\n" in describe(load(written(conf, {"psk": ""})))
+
+
+def test_keys_may_be_indented_as_the_original_agents_reader_takes_them(conf: Path) -> None:
+    conf.write_text(
+        "[packrat]\n  host: packrat.example.com\n  name: prod\n  psk: abc\n"
+        "  [mirror]\n\troot_dir: /srv/www\n\tkeep_file_list:\n"
+        "\t\t/srv/www/a\n\t  /srv/www/b\n\tstate_db: /srv/state/state.db\n"
+    )
+    config = load(conf)
+    theirs = ConfigParser()
+    theirs.read(conf)
+    assert {section: set(theirs[section]) for section in theirs.sections()} == {
+        "packrat": {"host", "name", "psk"},
+        "mirror": {"root_dir", "keep_file_list", "state_db"},
+    }
+    assert (config.packrat.url, config.packrat.name) == ("http://packrat.example.com", "prod")
+    assert config.mirror.keep_files == {Path("/srv/www/a"), Path("/srv/www/b")}
+    assert config.mirror.state_db == Path("/srv/state/state.db")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("full_sync_interval", '"900"', "leave them out"),
+        ("root_dir", "'/srv/mirror/www'", "leave them out"),
+        ("full_sync_interval", "900 # a quarter of an hour", "a line of its own"),
+        ("grace_period", "60 ; short", "a line of its own"),
+    ],
+)
+def test_a_wrong_value_that_is_right_in_another_syntax_is_told_so(conf: Path, key: str, value: str, said: str) -> None:
+    [fault] = faults(written(conf, mirror={key: value}))
+    assert fault.endswith(said)

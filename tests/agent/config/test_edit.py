@@ -123,3 +123,15 @@ def test_a_file_that_root_changes_keeps_its_owner(tmp_path: Path) -> None:
     save(conf, "new")
     found = conf.stat()
     assert (found.st_uid, found.st_gid, found.st_mode & 0o777, conf.read_text()) == (65534, 4242, 0o640, "new")
+
+
+def test_an_indented_key_stays_indented_or_the_next_ones_would_continue_it() -> None:
+    text = "[mirror]\n  a: 1\n  b: 2\n  c: 3\n"
+    changed = change(text, "mirror", {"a": "9", "d": "4"})
+    assert changed == "[mirror]\n  a: 9\n  d: 4\n  b: 2\n  c: 3\n"
+    assert {key: value for (_, key), value in _read(changed).items()} == {
+        "a": ["9"],
+        "b": ["2"],
+        "c": ["3"],
+        "d": ["4"],
+    }

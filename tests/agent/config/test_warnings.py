@@ -120,3 +120,24 @@ def test_a_missing_directory_of_the_figures_is_warned_of(conf: Path, tmp_path: P
     assert any(text.startswith(f"metrics_file {tmp_path}/missing/packrat.prom: there is no") for text in warn(config))
     (tmp_path / "missing").mkdir()
     assert not any("metrics_file" in text for text in warn(config))
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value", "told"),
+    [
+        ("packrat", "psk", f'"{SECRET}"', "psk: quotes"),
+        ("packrat", "psk", f"{SECRET} ; of the lab", "psk: a comment"),
+        ("mirror", "root_dir", "/srv/mirror/www # all of it", "root_dir: a comment"),
+        ("mirror", "keep_file", "/srv/mirror/www/a # ours", "keep_file_list: a comment"),
+        ("mirror", "gpg_sign_key", "'B2CAFB61'", "gpg_sign_key: quotes"),
+        ("mirror", "description", 'The "best" mirror # 1', ""),
+        ("packrat", "psk", "a#b;c'", ""),
+    ],
+)
+def test_a_value_that_is_meant_otherwise_in_another_syntax_is_told(
+    conf: Path, section: str, key: str, value: str, told: str
+) -> None:
+    given = {section: {key: value}}
+    found = warn(load(written(conf, given.get("packrat"), given.get("mirror"))))
+    assert [text.startswith(told) for text in found] == ([True] if told else [])
+    assert SECRET not in "".join(found)

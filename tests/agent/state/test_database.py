@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from packrat_agent.state.database import Database, connect, copy_database
-from packrat_core.errors import DiskError
+from packrat_core.errors import ConfigError, DiskError
 
 _ADD = "INSERT INTO events (at, word, repo, text) VALUES (1, ?, NULL, 'x')"
 
@@ -140,7 +140,7 @@ def test_a_migration_that_fails_leaves_the_database_as_it_was(tmp_path: Path) ->
         # The second migration makes this table after it has changed others.
         db.execute("CREATE TABLE old_publications (x)")
         before = db.execute("SELECT sql FROM sqlite_schema ORDER BY name").fetchall()
-        with pytest.raises(DiskError, match="old_publications already exists"):
+        with pytest.raises(ConfigError, match="old_publications already exists"):
             connect(path)
         assert db.execute("SELECT sql FROM sqlite_schema ORDER BY name").fetchall() == before
         assert db.execute("PRAGMA user_version").fetchall() == [(1,)]
@@ -159,3 +159,15 @@ def test_a_copy_holds_what_is_not_yet_folded_in_and_none_is_made_of_nothing(
     copy_database(missing, tmp_path / "copy2.db")
     assert not missing.exists()
     assert not (tmp_path / "copy2.db").exists()
+
+
+def test_a_database_that_no_migration_fits_is_not_taken_for_a_fault_of_the_disk(path: Path) -> None:
+    connect(path).close()
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("ALTER TABLE repos RENAME TO of_another_program")
+        # As that of an early version, which migrations bring up to date.
+        db.execute("PRAGMA user_version = 4")
+    with pytest.raises(ConfigError) as refused:
+        connect(path)
+    assert str(refused.value).startswith(f"{path} is damaged or not a database of packrat-agent (")
+    assert "move it away" in refused.value.hint
