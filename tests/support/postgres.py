@@ -54,7 +54,9 @@ class Cluster:
 
     def start(self) -> None:
         """Start the server, and wait until it takes connections."""
-        settings = [part for one in (*_SETTINGS, f"unix_socket_directories={self.directory}") for part in ("-c", one)]
+        settings = [
+            part for setting in (*_SETTINGS, f"unix_socket_directories={self.directory}") for part in ("-c", setting)
+        ]
         with (self.directory / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 _unprivileged("postgres", "-D", str(self.directory / "data"), *settings), stdout=log, stderr=log
