@@ -14,13 +14,13 @@ from packrat_agent.formats.table import FORMATS
 from packrat_agent.model.entries import Fragment, Placement, Plan
 from packrat_agent.model.records import PackageFile, Repo
 from packrat_agent.publish import scan
-from packrat_agent.sync import rehearsed
 from packrat_agent.sync.context import MirrorContext
 from packrat_agent.sync.disk_look import look_without_a_touch
 from packrat_agent.sync.local_copies import LocalCopies
 from packrat_agent.sync.mirror import ready
-from packrat_agent.sync.read_at_hand import read_as_hashed
-from packrat_agent.sync.rehearsed import Rehearsed
+from packrat_agent.sync.takeover import rehearsed
+from packrat_agent.sync.takeover.read_at_hand import read_as_hashed
+from packrat_agent.sync.takeover.rehearsed import Rehearsed
 from packrat_core.errors import ConfigError, Refused
 from packrat_core.fs.verified import SMALL_BYTES, is_settled
 from packrat_demo.build_deb import Deb, build_deb

@@ -10,8 +10,8 @@ import pytest
 from packrat_agent.model.entries import Fragment, Product
 from packrat_agent.model.records import PackageFile
 from packrat_agent.state.fragments import FragmentSource
-from packrat_agent.sync import rehearsed
-from packrat_agent.sync.rehearsed import Rehearsed
+from packrat_agent.sync.takeover import rehearsed
+from packrat_agent.sync.takeover.rehearsed import Rehearsed
 from packrat_core.fs.verified import is_settled
 
 SHA, OTHER = "1" * 64, "2" * 64
