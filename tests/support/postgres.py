@@ -92,7 +92,7 @@ def cluster() -> Iterator[Cluster]:
 
 
 def _unprivileged(program: str, *arguments: str) -> list[str]:
-    """A command line that runs a program of PostgreSQL as somebody else than root; it ends when the tests do."""
+    """A command line that runs a program of PostgreSQL as a user other than root; it ends when the tests do."""
     found = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{program}"), key=lambda path: float(path.parts[-3]))
     path = str(found[-1]) if found else shutil.which(program)
     assert path is not None, f"{program} of PostgreSQL is not installed: tests/provision.sh does that"

@@ -165,7 +165,7 @@ class WorkQueue:
         return name, Order(None, reread=True)
 
     def put_back(self, repo: str, order: Order) -> None:
-        """Take back work that something else than its repository stopped; it goes on as soon as that is over."""
+        """Take back work that something other than its repository stopped; it goes on as soon as that is over."""
         if order.reread:
             self.add_due([repo])
         else:
