@@ -192,7 +192,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "packrat_agent/sync/place_ahead.py": ("tests/daemon/test_place_ahead.py",),
     "packrat_agent/sync/plan_repo.py": ("tests/daemon/test_place_ahead.py", "tests/agent/sync/test_no_news.py"),
     "packrat_agent/sync/reconcile_portions.py": ("tests/agent/sync/test_reconcile.py",),
-    "packrat_agent/sync/takeover.py": ("tests/daemon/test_takeover.py",),
+    "packrat_agent/sync/takeover/losses.py": ("tests/daemon/test_takeover.py",),
     "packrat_agent/sync/": (
         "tests/agent/sync/test_build.py",
         "tests/agent/sync/test_roll_forward.py",

@@ -14,7 +14,9 @@ from typing import Any
 from packrat_core.errors import ConfigError
 
 _LISTEN = re.compile(r"(?:(?P<host>\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z_.-]*):)?(?P<port>[0-9]{1,5})")
-_BACKLOG = 1024
+QUEUED_CONNECTIONS = 1024
+ACCEPTED_AT_ONCE = 16
+"""Connections that are accepted before those accepted earlier are counted; few, so that they fit into the limit."""
 _TRIES = 20
 
 
@@ -73,7 +75,7 @@ def _listen_at(addresses: Sequence[tuple[int, tuple[Any, ...]]], port: int) -> l
                 # Its IPv4 addresses get sockets of their own.
                 listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             listener.bind((address[0], port or listeners[0].getsockname()[1], *address[2:]))
-            listener.listen(_BACKLOG)
+            listener.listen(QUEUED_CONNECTIONS)
         opened.pop_all()
     return listeners
 

@@ -58,5 +58,5 @@ def test_clients_succeed_always_during_twenty_publishes(lab: Stage, tmp_path: Pa
     assert len(names) == PUBLISHES + 1
     for client_said in said:
         assert len(client_said) > 3
-        for one in client_said:
-            assert (one.exit_code, "W:" in one.output) == (0, False), one.output
+        for run in client_said:
+            assert (run.exit_code, "W:" in run.output) == (0, False), run.output

@@ -62,7 +62,7 @@ def test_skopeo_copies_every_architecture(registry: Registry) -> None:
     registry.run("skopeo", "copy", *options, source, f"oci:{target}:3.0")
     index = json.loads((target / "index.json").read_text())["manifests"][0]
     named = json.loads((target / "blobs" / index["digest"].replace(":", "/")).read_text())["manifests"]
-    assert [one["platform"]["architecture"] for one in named] == ["amd64", "arm64"]
+    assert [manifest["platform"]["architecture"] for manifest in named] == ["amd64", "arm64"]
     arm = json.loads(
         registry.run("skopeo", "--override-arch", "arm64", "inspect", "--tls-verify=false", "--config", source)
     )

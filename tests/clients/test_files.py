@@ -76,15 +76,15 @@ def test_the_manifest_lists_every_file_as_its_schema_says(lab: Stage) -> None:
     lab.agent("sync")
     listed = manifest(lab)
     assert sorted(listed) == ["Tool", "conf", "disk", "empty", "machine", "noext", "set", "tree"]
-    assert [(one["version"], one["type"]) for one in listed["conf"]] == [("1.0", "resource"), ("1.1", "resource")]
+    assert [(file["version"], file["type"]) for file in listed["conf"]] == [("1.0", "resource"), ("1.1", "resource")]
     (tree,) = listed["tree"]
     assert (tree["version"], tree["type"], tree["path"]) == ("1.0-rc.1", "tar", "tree/tree_1.0-rc.1.tar.gz")
-    kinds = {one["type"] for files in listed.values() for one in files}
+    kinds = {file["type"] for files in listed.values() for file in files}
     assert kinds == {"resource", "tar", "img", "ova", "appimage", "respkg"}
     for package, files in listed.items():
-        for one in files:
-            assert one["path"].startswith(f"{package}/")
-            assert (lab.repo / one["path"]).stat().st_size == one["size"]
+        for file in files:
+            assert file["path"].startswith(f"{package}/")
+            assert (lab.repo / file["path"]).stat().st_size == file["size"]
 
 
 def test_sha256sum_checks_every_file(lab: Stage) -> None:
@@ -180,7 +180,7 @@ def test_what_is_withdrawn_leaves_the_lists(lab: Stage) -> None:
     lab.agent("sync")
     lab.server.act(uri, "fail")
     lab.agent("sync")
-    assert [one["version"] for one in manifest(lab)["conf"]] == ["1.1"]
+    assert [file["version"] for file in manifest(lab)["conf"]] == ["1.1"]
     assert "conf_1.0" not in (lab.repo / "SHA256SUMS").read_text()
     assert gpgv(lab, lab.repo / "SHA256SUMS.gpg", lab.repo / "SHA256SUMS") == 0
 

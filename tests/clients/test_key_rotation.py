@@ -33,7 +33,10 @@ class Clients:
         self._keyring = place / "keyring.gpg"
         source = f"deb [signed-by={self._keyring}] {made.url}/apt-dev bookworm main\n"
         # The clients of other releases are run by wrappers in a directory that goes first in PATH.
-        self._paths = [os.environ["PATH"], *(f"{write_programs(one, place)}:{os.environ['PATH']}" for one in RELEASES)]
+        self._paths = [
+            os.environ["PATH"],
+            *(f"{write_programs(release, place)}:{os.environ['PATH']}" for release in RELEASES),
+        ]
         self._apts = [PrivateApt(place / f"apt-{number}", source) for number in range(len(self._paths))]
         yum = made.lab.www / "yum-dev"
         rhel, sles = ((yum / f"{part}/yum-dev.repo").read_text() for part in ("rhel/main/9", "sles/main/15"))

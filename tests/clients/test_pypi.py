@@ -219,7 +219,7 @@ PIP = f"{JSON_TYPE}, application/vnd.pypi.simple.v1+html; q=0.1, text/html; q=0.
 
 def test_caches_keep_packages_and_ask_for_pages(index: str) -> None:
     headers, page = get(f"{index}{PROJECT}/", {"Accept": JSON_TYPE})
-    file = next(one for one in json.loads(page)["files"] if one["filename"].endswith(".whl"))
+    file = next(listed for listed in json.loads(page)["files"] if listed["filename"].endswith(".whl"))
     package = urllib.parse.urljoin(f"{index}{PROJECT}/", file["url"])
     kept = [get(path, {})[0].get("Cache-Control") for path in (package, f"{package}.metadata")]
     assert headers["Cache-Control"] == "no-cache"

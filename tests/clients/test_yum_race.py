@@ -130,8 +130,8 @@ def test_no_client_fails_during_constant_publishing(tmp_path: Path, key: Key) ->
         said = race(made, clients, RUNS)
         for runs in said.values():
             assert len(runs) == RUNS
-            for one in runs:
-                assert one.exit_code == 0, one.output
+            for run in runs:
+                assert run.exit_code == 0, run.output
         # There was something to race against.
         assert made.count > RUNS
         generations = list((tmp_path / "www/yum-dev/rhel/main/9/generations").iterdir())

@@ -343,7 +343,7 @@ def test_a_directory_that_became_a_link_is_not_followed(lab: Stage, place: str) 
     ended = [lab.agent("sync", expect=None) for _ in range(2)]
     assert {path.name for path in inner.iterdir()} == {"precious"}, ended[0].stderr
     assert (inner / "precious").read_text() == "mine"
-    assert not [one.stderr for one in ended if "Traceback" in one.stderr]
+    assert not [run.stderr for run in ended if "Traceback" in run.stderr]
     if place:
         assert ended[1].returncode == 0, ended[1].stderr
         assert faults(lab) == ()

@@ -99,8 +99,8 @@ def test_apt_stays_whole_and_the_next_pass_finishes(lab: Stage, tmp_path: Path, 
         result = lab.agent("sync")
         with updating(source, tmp_path / "apt-after") as said_after:
             pass
-    for one in (*said, *said_after):
-        assert (one.exit_code, "W:" in one.output) == (0, False), one.output
+    for run in (*said, *said_after):
+        assert (run.exit_code, "W:" in run.output) == (0, False), run.output
     assert {f"Package: {name}" in lab.packages() for name in ("staying", "new-1", "new-2")} == {True}
     assert "Package: leaving" not in lab.packages()
     if step.partition(":")[0] in _AFTER_DOWNLOAD[1:]:

@@ -25,7 +25,9 @@ def assert_whole(lab: Stage, because: str, *, among_pointers: bool = False) -> N
     """
     faults = verify_tree(lab.www, None, lambda files, size: None).faults
     if among_pointers:
-        faults = tuple(one for one in faults if PurePath(one.path).name not in BESIDE or "signature" in one.what)
+        faults = tuple(
+            fault for fault in faults if PurePath(fault.path).name not in BESIDE or "signature" in fault.what
+        )
     assert not faults, f"{because}\n{faults}"
 
 

@@ -69,12 +69,12 @@ def test_a_file_is_flushed_before_the_rename_that_shows_it(lab: Stage, tmp_path:
     calls = record(lab, tmp_path)
     shown = entering(lab, calls)
     assert len(shown) > len(POINTERS)
-    assert not [call for call in unflushed(calls) if call in [one for _, one in shown]]
+    assert not [call for call in unflushed(calls) if call in [entered for _, entered in shown]]
 
 
 def test_many_files_are_flushed_too(lab: Stage, tmp_path: Path) -> None:
     calls = record(lab, tmp_path, packages=70)
-    assert not [call for call in unflushed(calls) if call in [one for _, one in entering(lab, calls)]]
+    assert not [call for call in unflushed(calls) if call in [entered for _, entered in entering(lab, calls)]]
     assert sum(call.path.endswith(".deb") for _, call in entering(lab, calls)) == 70
 
 
@@ -93,7 +93,7 @@ def test_a_directory_is_flushed_after_the_renames_into_it(lab: Stage, tmp_path: 
     calls = record(lab, tmp_path)
     for at, call in entering(lab, calls):
         parent = str(Path(call.path).parent)
-        assert any(one.name == "fsync" and one.path == parent for one in calls[at:]), call
+        assert any(later.name == "fsync" and later.path == parent for later in calls[at:]), call
 
 
 def test_pointers_come_after_the_content_that_they_name_has_reached_the_disk(lab: Stage, tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_pointers_come_after_the_content_that_they_name_has_reached_the_disk(lab
     assert max(at for at, _ in content) < first
     for at, call in content:
         parent = str(Path(call.path).parent)
-        assert any(one.name == "fsync" and one.path == parent for one in calls[at:first]), call
+        assert any(later.name == "fsync" and later.path == parent for later in calls[at:first]), call
     # All of them wait beside the tree; after a loss of power before the first of them, they must still be there.
     ready = last(calls[:first], lambda call: call.name == "rename" and call.path.startswith(f"{waiting}/repo"))
     assert -1 < ready < last(calls[:first], lambda call: call.name == "fsync" and call.path == str(waiting))

@@ -33,7 +33,7 @@ def die(lab: Stage, step: str, command: str = "sync") -> str:
 
 def faults(lab: Stage) -> tuple[str, ...]:
     """What verify finds wrong."""
-    return tuple(f"{one.path}: {one.what}" for one in verify_tree(lab.www, None, lambda files, size: None).faults)
+    return tuple(f"{fault.path}: {fault.what}" for fault in verify_tree(lab.www, None, lambda files, size: None).faults)
 
 
 def pointers_left(lab: Stage) -> int:

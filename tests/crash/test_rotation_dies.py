@@ -204,7 +204,9 @@ def test_a_subkey_and_the_key_of_a_section_are_rotated_in_the_same_way(made: Rot
     lab.agent("sync")
     told = json.loads(lab.agent("status", "--json").stdout)
     assert told["key"]["phase"] is None
-    assert [(one["section"], one["key"]["phase"]) for one in told["section_keys"]] == [("repo apt-dev", "offered")]
+    assert [(section["section"], section["key"]["phase"]) for section in told["section_keys"]] == [
+        ("repo apt-dev", "offered")
+    ]
     lab.agent("key", "rotate", "--section", "repo apt-dev", "--switch")
     lab.agent("sync")
     # Nothing of the other repository has changed.

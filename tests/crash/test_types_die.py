@@ -86,12 +86,12 @@ def test_clients_see_whole_indexes_and_the_next_pass_finishes(tmp_path: Path, ke
                 said = made.lab.agent("sync").stdout
                 assert downloaded_bytes(said) == "0 B", step
                 assert made.offered() == made.expected(*there), step
-        stumbled = [one for one in seen if isinstance(one, Exception)]
+        stumbled = [packages for packages in seen if isinstance(packages, Exception)]
         assert not stumbled, stumbled
         assert len(seen) > len(DEATHS)
         # What was there stays: each death only added.
         whole = made.expected(*there)
-        assert all(isinstance(one, set) and made.expected(*there[:2]) <= one <= whole for one in seen)
+        assert all(isinstance(packages, set) and made.expected(*there[:2]) <= packages <= whole for packages in seen)
         assert seen[-1] == whole
         before = made.lab.tree()
         made.lab.agent("sync")

@@ -112,7 +112,9 @@ def test_a_strained_server_is_polled_once_at_a_time() -> None:
             before, since = original.count("(poll)"), time.monotonic()
             await ear.until(lambda: original.count("(poll)") >= before + 3)
             # One worker, one poll: each began when the one before was over.
-            begun = [one.at for one in original.asked if one.at >= since and one.target.endswith("(poll)")]
+            begun = [
+                request.at for request in original.asked if request.at >= since and request.target.endswith("(poll)")
+            ]
             assert all(later - earlier > 0.4 for earlier, later in pairwise(begun))
 
         assert asyncio.run(following(original.url, None, test)) is None

@@ -78,8 +78,8 @@ def _move(lab: Stage, *, with_state: bool) -> None:
 
 
 def _moved(path: Path) -> dict[str, tuple[bytes, int]]:
-    files = (one for one in sorted(path.rglob("*")) if one.is_file() and ".packrat-agent" not in one.parts)
-    return {str(one.relative_to(path)): (one.read_bytes(), one.stat().st_mtime_ns) for one in files}
+    files = (file for file in sorted(path.rglob("*")) if file.is_file() and ".packrat-agent" not in file.parts)
+    return {str(file.relative_to(path)): (file.read_bytes(), file.stat().st_mtime_ns) for file in files}
 
 
 def test_a_mirror_that_moves_to_another_host_is_not_downloaded_again(lab: Stage) -> None:

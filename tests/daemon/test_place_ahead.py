@@ -80,7 +80,7 @@ def test_a_new_repository_comes_out_as_ever(
             [result] = sync_now(made.lab.config).syncs
             assert len(placed) == 4
             assert len(result.added) == 5
-        assert not [name for one in sync_now(made.lab.config).syncs for name in one.publications]
+        assert not [name for result in sync_now(made.lab.config).syncs for name in result.publications]
         made.lab.agent("verify")
         assert made.indexes() != indexes
 

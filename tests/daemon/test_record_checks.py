@@ -51,7 +51,11 @@ def seed(mirror: Stage, original: OriginalServer, count: int, read_at: float) ->
 
 def records_read(original: OriginalServer, since: float) -> list[int]:
     """The numbers of the package files whose records were asked for."""
-    asked = [one.target for one in list(original.asked) if one.at >= since and f"GET {one.target}".startswith(RECORDS)]
+    asked = [
+        request.target
+        for request in list(original.asked)
+        if request.at >= since and f"GET {request.target}".startswith(RECORDS)
+    ]
     return [int(number) for target in asked for number in target.partition(":")[2].strip(":").split(":")]
 
 

@@ -44,7 +44,7 @@ def public_key(request: pytest.FixtureRequest, old_key: Key, tmp_path: Path) -> 
     """The same key as it may be at another time, its home left as it is."""
     with gnupg_home() as home:
         shutil.copytree(
-            old_key.home, home, dirs_exist_ok=True, ignore=lambda _, names: [one for one in names if one[:2] == "S."]
+            old_key.home, home, dirs_exist_ok=True, ignore=lambda _, names: [name for name in names if name[:2] == "S."]
         )
         if request.param == "expired":
             gpg(home, "--faked-system-time", CHANGED, "--quick-set-expire", old_key.fingerprint, "1m")

@@ -37,7 +37,7 @@ class World:
         self.wrong = wrong
         self.dice = random.Random(seed)
         self.said = 0
-        self._recorded = [one.raw for one in recorded() if one.raw]
+        self._recorded = [exchange.raw for exchange in recorded() if exchange.raw]
         self._mirror = SmallMirror()
 
     def say(self, verb: str, target: str) -> bytes:
@@ -110,5 +110,5 @@ def test_full_passes_over_wrong_answers_write_nowhere_else(
 
 def outside(top: Path, *but: Path) -> dict[str, int]:
     """Path → time of change of all files that are none of the agent's."""
-    found = [path for path in top.rglob("*") if not any(path.is_relative_to(one) for one in but)]
+    found = [path for path in top.rglob("*") if not any(path.is_relative_to(place) for place in but)]
     return {str(path): path.lstat().st_mtime_ns for path in found if not path.is_dir()}

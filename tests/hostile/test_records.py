@@ -62,7 +62,7 @@ def test_records_of_files_that_lie_are_named_and_left_out(lured: Victim) -> None
     ended = lured.sync()
     assert ended.code == 12, ended.said
     assert lured.pool() == [GOOD]
-    assert [one for one in odd if f"{FILE}:{one}:" not in ended.said] == []
+    assert [name for name in odd if f"{FILE}:{name}:" not in ended.said] == []
     assert not any(line.startswith("Filename: pool/evil") for line in ended.said.splitlines())
     assert ended.memory_mib < 200
 

@@ -259,7 +259,7 @@ def get(
                 return await fetch(plan, share, staging, packrat.open_file, lambda files, size: None, retries)
 
     fetched = asyncio.run(work())
-    return fetched, [one.headers for one in server.asked if one.target.startswith("/files/")]
+    return fetched, [request.headers for request in server.asked if request.target.startswith("/files/")]
 
 
 def test_a_cut_download_is_resumed_by_range_and_validator(tmp_path: Path, original: OriginalServer) -> None:
@@ -270,7 +270,7 @@ def test_a_cut_download_is_resumed_by_range_and_validator(tmp_path: Path, origin
     assert [staged.read_bytes() for staged in fetched.staged.values()] == [CONTENT]
     half = len(CONTENT) // 2
     etag = f'"{hashlib.sha256(CONTENT).hexdigest()[:8]}"'
-    assert [(one.get("range"), one.get("if-range")) for one in asked] == [
+    assert [(headers.get("range"), headers.get("if-range")) for headers in asked] == [
         (None, None),
         (f"bytes={half}-", etag),
         (f"bytes={half + half // 2}-", etag),

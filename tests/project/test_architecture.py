@@ -69,7 +69,8 @@ def test_nothing_grows_too_large(path: Path) -> None:
             assert length < FUNCTION_LIMIT, f"{node.name} has {length} lines"
             arguments = [a for a in (*node.args.args, *node.args.kwonlyargs) if a.arg not in ("self", "cls")]
             commands = any(
-                "command" in ast.unparse(one) or "_of_a_session" in ast.unparse(one) for one in node.decorator_list
+                "command" in ast.unparse(decorator) or "_of_a_session" in ast.unparse(decorator)
+                for decorator in node.decorator_list
             )
             assert commands or len(arguments) <= PARAMETERS_LIMIT, f"{node.name} has {len(arguments)} parameters"
 

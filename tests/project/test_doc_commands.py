@@ -73,7 +73,7 @@ def _commands(group: click.Group, path: str = "") -> Iterator[tuple[str, click.C
 
 
 def _options(command: click.Command) -> set[str]:
-    return {name for one in command.params for name in (*one.opts, *one.secondary_opts)}
+    return {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
 
 
 _COMMANDS = [(name, command) for program in _PROGRAMS.values() for name, command in _commands(program)]

@@ -284,11 +284,11 @@ def _fields(of: object, above: str = "") -> Iterator[str]:
     """The dotted names of all fields of a dataclass, `[]` where there are several."""
     hints = get_type_hints(of)
     for field in fields(of):  # type: ignore[arg-type]
-        inner = [one for one in _parts(hints[field.name]) if is_dataclass(one)]
+        inner = [part for part in _parts(hints[field.name]) if is_dataclass(part)]
         many = "[]" if getattr(hints[field.name], "__origin__", None) is tuple else ""
         yield f"{above}{field.name}{many}"
-        for one in inner:
-            yield from _fields(one, f"{above}{field.name}{many}.")
+        for part in inner:
+            yield from _fields(part, f"{above}{field.name}{many}.")
 
 
 def _parts(hint: object) -> tuple[object, ...]:

@@ -38,7 +38,7 @@ def test_commands_in_the_pages_exist_with_their_options(page: Path) -> None:
         if command in cli.main.commands:
             listed = cli.main.commands[command]
             assert isinstance(listed, CommandInModule)
-            options = {name for one in listed.load().params for name in one.opts}
+            options = {name for parameter in listed.load().params for name in parameter.opts}
             assert set(rest.split()) <= options | {"--help"}, f"{page.name}: packrat-agent {command}{rest}"
 
 

@@ -152,12 +152,12 @@ def test_many_wait_without_a_thread_each(server: World) -> None:
     before = threading.active_count()
     got: list[Any] = []
     waiting = [threading.Thread(target=lambda: got.append(ask(server, position, 200))) for _ in range(120)]
-    for one in waiting:
-        one.start()
+    for thread in waiting:
+        thread.start()
     tag(server, 7)
-    for one in waiting:
-        one.join(60)
+    for thread in waiting:
+        thread.join(60)
     assert len(got) == 120
-    assert all(one["changes"] == {APT: ["p7"]} for one in got)
+    assert all(answer["changes"] == {APT: ["p7"]} for answer in got)
     # The server runs in this process: anyio's pool, which all requests share, is all that it added.
     assert threading.active_count() - before <= 45

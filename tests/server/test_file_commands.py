@@ -238,7 +238,7 @@ def test_a_refusal_is_told_without_the_protocol_around_it(server: Server, tmp_pa
         "`packrat-server user set admin --new-password` makes another"
     )
     in_order = "tag it stage first; `packrat-server promote` puts on all tags that one requires"
-    assert [one.err for one in told] == [
+    assert [ended.err for ended in told] == [
         [f"{name}it is uploaded as {uri}, but not tagged prod: {in_order}"],
         [f"{name}{in_order}"],
         [f"packrat-server: {uri}: {in_order}"],
@@ -250,7 +250,7 @@ def test_a_refusal_is_told_without_the_protocol_around_it(server: Server, tmp_pa
         [f"packrat-server: {server.url} refuses user 'admin' with this password: Invalid Login; {renewing}"],
         [f"{name}this tag needs a change control id: give --change-control"],
     ]
-    assert {one.code for one in told} == {4}
+    assert {ended.code for ended in told} == {4}
 
 
 def test_who_may_not_is_refused_and_a_wrong_password_stops_at_once(server: Server, tmp_path: Path) -> None:

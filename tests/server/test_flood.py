@@ -136,7 +136,7 @@ def test_long_bodies_of_strangers_are_refused(server: World, body: bytes) -> Non
     with ThreadPoolExecutor(20) as pool:
         sent = [pool.submit(server.ask, "CALL", LOGIN, PLAIN, body) for _ in range(20)]
         assert_others_are_answered(server)
-        for answer in (one.result() for one in sent):
+        for answer in (future.result() for future in sent):
             assert answer.status == 413
             assert f"at most {STRANGER_BYTES} bytes" in answer.value["message"]
 

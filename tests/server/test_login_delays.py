@@ -117,7 +117,7 @@ def test_many_addresses_take_no_place_of_who_logged_in_before() -> None:
         answers = await asyncio.gather(*mirrors, return_exceptions=True)
         refused = await asyncio.gather(*working, *early, *late, return_exceptions=True)
         queue.close()
-        assert any(isinstance(one, QueueFull) for one in refused)
+        assert any(isinstance(outcome, QueueFull) for outcome in refused)
         return answers
 
     assert asyncio.run(main()) == [""] * 4

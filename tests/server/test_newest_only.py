@@ -149,7 +149,7 @@ ASKED = [
 def test_pip_finds_among_the_newest_what_it_finds_among_all(server: Server, tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.mkdir()
-    files = [write_wheel(one, source) for one in PYTHON] + [write_sdist(Python("plain", "1.10"), source)]
+    files = [write_wheel(python, source) for python in PYTHON] + [write_sdist(Python("plain", "1.10"), source)]
     for path in files:
         server.put(path, ("pypi",))
     names = offered(server, "pypi")

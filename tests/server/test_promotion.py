@@ -156,8 +156,8 @@ def test_tags_have_their_order_and_prod_its_change_control(server: World) -> Non
     assert tag("nope").value == recorded(123)
     record = server.call("GET", uri).value
     assert record["tags"] == ["dev", "prod", "stage"]
-    tagged = [server.call("GET", one).value for one in record["tag_list"]]
-    assert [one["change_control_id"] for one in tagged] == [None, "CC-7", None]
+    tagged = [server.call("GET", uri).value for uri in record["tag_list"]]
+    assert [tag["change_control_id"] for tag in tagged] == [None, "CC-7", None]
 
 
 def test_a_tag_that_another_needs_stays(server: World) -> None:
@@ -368,7 +368,9 @@ def test_file_names_in_use_are_told(server: World) -> None:
     assert in_use("unused_1_all.deb") is False
 
 
-@pytest.mark.parametrize("action", [one.name for one in MODELS[PACKAGE_FILE].actions.values() if not one.static])
+@pytest.mark.parametrize(
+    "action", [action.name for action in MODELS[PACKAGE_FILE].actions.values() if not action.static]
+)
 @pytest.mark.parametrize(
     "arguments", [{"tag": "/api/v2/Attrib/Tag:dev:"}, {"tag": "/api/v2/Attrib/Tag:none:"}, {"tag": 7}, {}]
 )

@@ -102,7 +102,7 @@ def test_a_new_repository_has_defaults_and_says_what_it_needs(data: Path) -> Non
             pair for pair in zip(NEW_REPO[3::2], NEW_REPO[4::2], strict=True) if pair[0] != option
         )
         told = refused(data, "repo", "set", "other", *words)
-        assert [one for one in needs if one in told] == [option]
+        assert [need for need in needs if need in told] == [option]
 
 
 def test_a_refused_change_changes_nothing(data: Path) -> None:

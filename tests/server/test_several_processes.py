@@ -86,10 +86,10 @@ def together(works: Sequence[Callable[[], Any]]) -> list[Any]:
         results[index] = works[index]()
 
     threads = [threading.Thread(target=do, args=(index,)) for index in range(len(works))]
-    for one in threads:
-        one.start()
-    for one in threads:
-        one.join()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
     return results
 
 
@@ -116,9 +116,9 @@ def test_sessions_and_uploads_are_shared(server: World) -> None:
 def test_of_many_who_want_the_same_one_gets_it_and_the_others_are_told_why(server: World) -> None:
     with other_process(server) as other:
         servers = [server, other] * 4
-        for one in servers:
-            one.auth("manager")
-        answers = together([lambda one=one: tag(one) for one in servers])  # type: ignore[misc]
+        for world in servers:
+            world.auth("manager")
+        answers = together([lambda world=world: tag(world) for world in servers])  # type: ignore[misc]
         assert sorted(answer.status for answer in answers) == [200] + [400] * 7
         assert {answer.value["error"] for answer in answers if answer.status == 400} == {"ALLREADY_TAGGED"}
         deb = build_deb(Deb("once", "1", "all"))
@@ -126,7 +126,7 @@ def test_of_many_who_want_the_same_one_gets_it_and_the_others_are_told_why(serve
         handle = server.upload("once_1_all.deb", deb).value["uri"]
         wanted = {"file": handle, "justification": "", "provenance": "", "distroversion": "bookworm"}
         answers = together(
-            [lambda one=one: one.call("CALL", f"{PACKAGE_FILE}(create)", wanted, "manager") for one in servers]  # type: ignore[misc]
+            [lambda world=world: world.call("CALL", f"{PACKAGE_FILE}(create)", wanted, "manager") for world in servers]  # type: ignore[misc]
         )
         assert sorted(answer.status for answer in answers) == [200] + [400] * 7
     assert server.call("LIST", PACKAGE_FILE, {"package": "/api/v2/Package/Package:once:"}, Filter="package").value
@@ -136,9 +136,9 @@ def test_who_follows_misses_no_change_of_many_writers(server: World) -> None:
     files = {1: "hello", 2: "myall", 3: "myall", 4: "aslib", 5: "tiny", 6: "p6"}
     with other_process(server) as other:
         servers = [server, other]
-        for one in servers:
-            one.auth("manager")
-            one.auth("lab")
+        for world in servers:
+            world.auth("manager")
+            world.auth("lab")
         start = ask(server, None)["position"]
         ended = threading.Event()
 
@@ -167,7 +167,7 @@ def test_who_follows_misses_no_change_of_many_writers(server: World) -> None:
         written, *followed = together([write_all, lambda: follow(server), lambda: follow(other)])
         assert {status for each in written for status in each} == {200}
         for positions in followed:
-            numbers = [int(one.partition("-")[0]) for one in positions]
+            numbers = [int(position.partition("-")[0]) for position in positions]
             assert numbers == sorted(numbers)
         # 12 changes of 6 files, and of two of them in three repositories.
         assert set(ask(server, start)["changes"][APT]) == set(files.values())
@@ -218,7 +218,7 @@ def test_every_session_that_listens_is_told_of_a_change_after_it_can_be_seen(
         assert list(listening.notifies(timeout=0)) == []
         before = listening.execute("SELECT max(id) FROM journal").fetchone()
         assert tag(server).status == 200
-        assert [one.channel for one in listening.notifies(timeout=60, stop_after=1)] == [CHANNEL]
+        assert [notice.channel for notice in listening.notifies(timeout=60, stop_after=1)] == [CHANNEL]
         assert listening.execute("SELECT max(id) FROM journal").fetchone() != before
 
 

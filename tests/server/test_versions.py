@@ -27,7 +27,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 @pytest.mark.parametrize("version", ["0.9", "1.0", "2.0"])
 def test_every_recorded_request_is_answered_in_the_version_that_it_names(server: World, version: str) -> None:
-    asked = [one for one in replayed() if one.header("cinp-version") == "0.9" and not one.id.startswith("08:")]
+    asked = [
+        exchange
+        for exchange in replayed()
+        if exchange.header("cinp-version") == "0.9" and not exchange.id.startswith("08:")
+    ]
     assert len(asked) > 100
     for exchange in asked:
         first, then = (replay(server, exchange, cinp) for cinp in ("0.9", version))
@@ -37,7 +41,11 @@ def test_every_recorded_request_is_answered_in_the_version_that_it_names(server:
 
 
 def test_the_original_recorded_that_it_speaks_one_version_only(server: World) -> None:
-    refused = {one.header("cinp-version"): one for one in read_wire("05") if "Protocol Version" in str(one.answer)}
+    refused = {
+        exchange.header("cinp-version"): exchange
+        for exchange in read_wire("05")
+        if "Protocol Version" in str(exchange.answer)
+    }
     assert replay(server, refused.pop("1.0")).status == 200
     for exchange in refused.values():
         answer = replay(server, exchange)

@@ -61,7 +61,9 @@ def server(tmp_path_factory: pytest.TempPathFactory, new_database: Callable[[], 
 def replayed() -> list[Exchange]:
     # File 15 shows how the original fails without its database.
     found = read_wire("01", "02", "03", "04", "05", "06", "08", "13", "14", "18")
-    return [one for one in found if one.id not in NOT_REPLAYED and not one.target.startswith("/files")]
+    return [
+        exchange for exchange in found if exchange.id not in NOT_REPLAYED and not exchange.target.startswith("/files")
+    ]
 
 
 @pytest.mark.parametrize("exchange", replayed(), ids=lambda exchange: exchange.id)
@@ -146,7 +148,7 @@ def shape(value: Any, key: str = "") -> Any:
     if isinstance(value, dict):
         if any(name.startswith("/api/") for name in value):
             return {"URI": shape(next(iter(value.values())))}
-        return {name: shape(one, name) for name, one in value.items()}
+        return {name: shape(part, name) for name, part in value.items()}
     if isinstance(value, list):
         return [shape(value[0])] if value else []
     if key in ("last_heartbeat", "failed_at", "failed_by", "deprocated_at", "deprocated_by", "change_control_id"):
@@ -159,9 +161,9 @@ def assert_described(ours: dict[str, Any], recorded: dict[str, Any]) -> None:
     for name, value in recorded.items():
         mine = ours[name]
         if name == "actions":
-            mine = [one for one in mine if one in value]
+            mine = [action for action in mine if action in value]
         elif name == "paramaters":
-            mine = [one for one in mine if one["name"] not in OPTIONAL]
+            mine = [parameter for parameter in mine if parameter["name"] not in OPTIONAL]
         elif name == "list-filters":
             mine = {filter_name: mine[filter_name] for filter_name in value}
         expected = value

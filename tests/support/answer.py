@@ -11,7 +11,7 @@ import sys
 
 _SILENCE_S = 5.0
 _SILENCES = 20
-"""After so many in a row, the command waits for something else than this answer."""
+"""After so many in a row, the command waits for something other than this answer."""
 _ECHO_LIMIT = 60
 """Fewer bytes than these after an answer are the rest of the question, and the echo."""
 

@@ -146,7 +146,7 @@ def in_staging(root: Path) -> set[str]:
 
 
 def sha256s(placements: Sequence[Placement]) -> set[str]:
-    return {one.file.sha256 for one in placements}
+    return {place.file.sha256 for place in placements}
 
 
 async def until(holds: Callable[[], bool]) -> None:

@@ -74,8 +74,8 @@ class Ear:
 
     async def listed(self, repo: str) -> frozenset[str]:
         """Ask what the agent would ask."""
-        one = next(one for one in self.repos if one.name == repo)
-        return frozenset((await self.packrat.wanted(one, None, {})).uris)
+        known = next(known for known in self.repos if known.name == repo)
+        return frozenset((await self.packrat.wanted(known, None, {})).uris)
 
 
 async def following(

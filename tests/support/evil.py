@@ -109,7 +109,7 @@ class Evil:
         headers = {}
         if verb == "LIST":
             repo = json.loads(body or b"{}").get("repo", "").removeprefix(f"{REPO}:").removesuffix(":")
-            default = self.listed if self.listed is not None else [f"{FILE}:{one}:" for one in self.files]
+            default = self.listed if self.listed is not None else [f"{FILE}:{number}:" for number in self.files]
             value: Any = self.listed_of.get(repo, default)
             headers = {"Total": str(len(value)), "Count": str(len(value)), "Position": "0"}
         elif verb == "DESCRIBE":
@@ -127,7 +127,7 @@ class Evil:
             return {"name": "lab", "description": "", "repo_list": [f"{REPO}:{name}:" for name in self.repos]}
         version = {"name": "bookworm", "distro": "debian", "version": "12", "file_type": "deb"}
         known = {REPO: self.repos, FILE: self.files, DISTRO_VERSION: {"bookworm": version}}[model]
-        return {f"{model}:{one}:": known[one] for one in ids if one in known}
+        return {f"{model}:{number}:": known[number] for number in ids if number in known}
 
 
 @contextmanager

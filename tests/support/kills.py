@@ -33,7 +33,7 @@ def kill_again_and_again(lab: Stage, times: int, seed: int) -> int:
         content = ((f"/usr/share/{name}", dice.randbytes(dice.choice([100, 200_000, 2_000_000]))),)
         offered[name] = lab.server.put_deb(Deb(name, "1", "amd64", files=content))
         if len(offered) > 5:
-            for uri in offered.pop(dice.choice([one for one in offered if one != name])):
+            for uri in offered.pop(dice.choice([other for other in offered if other != name])):
                 lab.server.act(uri, "fail")
         command = lab.command("run" if number % 3 == 2 else "sync")
         with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
@@ -63,7 +63,9 @@ def _assert_whole(lab: Stage, because: str, published: set[str]) -> None:
         # Nothing was published yet.
         return
     found = verify_tree(lab.www, None, lambda files, size: None).faults
-    wrong = [one for one in found if PurePath(one.path).name not in _BESIDE or "signature" in one.what]
+    wrong = [fault for fault in found if PurePath(fault.path).name not in _BESIDE or "signature" in fault.what]
     # The landing page names the suites before the first publication of each is over.
-    wrong = [one for one in wrong if one.path in published or not re.fullmatch("apt-dev/dists/[a-z]+", one.path)]
+    wrong = [
+        fault for fault in wrong if fault.path in published or not re.fullmatch("apt-dev/dists/[a-z]+", fault.path)
+    ]
     assert not wrong, f"{because}\n{wrong}"

@@ -92,7 +92,7 @@ def _build_pypi(name: str, version: str, arch: str, inside: bytes) -> tuple[str,
 
 def _build_docker(name: str, version: str, arch: str, inside: bytes) -> tuple[str, bytes]:
     layers = ((("base", b"base\n"),), (("it", inside),))
-    images = [Image(name, version, layers, one) for one in arch.split("+")]
+    images = [Image(name, version, layers, architecture) for architecture in arch.split("+")]
     return images[0].file_name, build_classic(images[0]) if arch == "amd64" else build_oci(*images)
 
 
@@ -101,7 +101,9 @@ def _build_json(name: str, version: str, arch: str, inside: bytes) -> tuple[str,
 
 
 def _stanzas(text: str) -> list[dict[str, str]]:
-    lines = (re.findall(r"^([!-9;-~]+):[ ]?(.*)$", one, re.M) for one in text.split("\n\n") if one.strip())
+    lines = (
+        re.findall(r"^([!-9;-~]+):[ ]?(.*)$", paragraph, re.M) for paragraph in text.split("\n\n") if paragraph.strip()
+    )
     return [dict(fields) for fields in lines]
 
 
@@ -117,9 +119,9 @@ def _read_apt(get: Get) -> Offered:
             packed = listed[path]
             index = lzma.decompress(hold(get, f"{top}/{path.rpartition('/')[0]}/by-hash/SHA256/{packed}", packed))
             assert hashlib.sha256(index).hexdigest() == listed[path.removesuffix(".xz")]
-            for one in _stanzas(index.decode()):
-                hold(get, one["Filename"], one["SHA256"])
-                offered.add((one["Package"], one["Version"], one["Architecture"]))
+            for stanza in _stanzas(index.decode()):
+                hold(get, stanza["Filename"], stanza["SHA256"])
+                offered.add((stanza["Package"], stanza["Version"], stanza["Architecture"]))
     return offered
 
 
@@ -145,9 +147,9 @@ def _read_yum(get: Get) -> Offered:
             indexes[data.get("type")] = ET.fromstring(index)
         assert set(indexes) == {"primary", "filelists", "other"}
         listed = indexes["primary"].findall("c:package", _COMMON)
-        for one in listed:
-            hold(get, f"{top}/{_told(one, 'c:location', 'href')}", _told(one, "c:checksum"))
-            offered.add((_told(one, "c:name"), _told(one, "c:version", "ver"), _told(one, "c:arch")))
+        for package in listed:
+            hold(get, f"{top}/{_told(package, 'c:location', 'href')}", _told(package, "c:checksum"))
+            offered.add((_told(package, "c:name"), _told(package, "c:version", "ver"), _told(package, "c:arch")))
         assert len(indexes["filelists"]) == len(indexes["other"]) == len(listed)
     return offered
 

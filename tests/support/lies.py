@@ -80,7 +80,7 @@ LIES: Mapping[str, tuple[Lie, str, str]] = {
             mirror.key, "-o", tree / "json-dev/SHA256SUMS.signed", "--clear-sign", tree / "docker-dev/v2/_catalog"
         ),
         "json-dev/SHA256SUMS.signed",
-        "something else than SHA256SUMS",
+        "differs from SHA256SUMS",
     ),
     "the signed sums that the landing page leads to are lost": (
         lambda tree, _, __: (tree / "json-dev/SHA256SUMS.signed").unlink(),

@@ -93,12 +93,16 @@ class Store:
         self._order: list[int] = []
         self._stored: dict[str, bytes] = {}
         self._suffixes = (f"fX{number:05}" for number in itertools.count())
-        shapes = {one.target: one.answer for one in read_wire("02") if one.verb == "GET" and one.status == 200}
+        shapes = {
+            exchange.target: exchange.answer
+            for exchange in read_wire("02")
+            if exchange.verb == "GET" and exchange.status == 200
+        }
         self._shape_mirror = shapes[f"{MIRROR}:lab:"]
         self._shape_repo = next(
-            one.answer
-            for one in read_wire("02")
-            if one.target == f"{REPO}:apt-dev:" and one.status == 200 and "name" in one.answer
+            exchange.answer
+            for exchange in read_wire("02")
+            if exchange.target == f"{REPO}:apt-dev:" and exchange.status == 200 and "name" in exchange.answer
         )
         self._shape_file = shapes[f"{FILE}:1:"]
 
@@ -171,8 +175,8 @@ class Store:
 
     def delete(self, number: int) -> None:
         """Delete a record, without a word to anybody; the file stays, so that its name is not free again."""
-        self._order = [one for one in self._order if one != number]
-        self.files = {one: file for one, file in self.files.items() if one != number}
+        self._order = [other for other in self._order if other != number]
+        self.files = {other: file for other, file in self.files.items() if other != number}
 
     def changed(self, number: int) -> None:
         """Do what follows a change of a file."""
@@ -196,7 +200,7 @@ class Store:
         return file.number
 
     def _touch(self, number: int) -> None:
-        self._order = [*(one for one in self._order if one != number), number]
+        self._order = [*(other for other in self._order if other != number), number]
         self.changed(number)
 
     # What the server says of it.

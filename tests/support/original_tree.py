@@ -212,8 +212,8 @@ def _write_docker(top: Path, files: Sequence[StoredPackage]) -> None:
             layers = _layers(file.content)
             for layer in layers:
                 (base / f"blobs/sha256:{hashlib.sha256(layer).hexdigest()}").write_bytes(layer)
-            for one in (tag, "latest"):
-                (base / f"manifests/{one}").write_text(_schema_1(image, one, layers))
+            for reference in (tag, "latest"):
+                (base / f"manifests/{reference}").write_text(_schema_1(image, reference, layers))
             tags.append(tag)
         (base / "tags/list").write_text(json.dumps({"name": image, "tags": tags}, indent=2))
     (top / "v2/_catalog").write_text(json.dumps({"repositories": list(images)}, indent=2))

@@ -54,7 +54,9 @@ class Cluster:
 
     def start(self) -> None:
         """Start the server, and wait until it takes connections."""
-        settings = [part for one in (*_SETTINGS, f"unix_socket_directories={self.directory}") for part in ("-c", one)]
+        settings = [
+            part for setting in (*_SETTINGS, f"unix_socket_directories={self.directory}") for part in ("-c", setting)
+        ]
         with (self.directory / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 _unprivileged("postgres", "-D", str(self.directory / "data"), *settings), stdout=log, stderr=log
@@ -90,7 +92,7 @@ def cluster() -> Iterator[Cluster]:
 
 
 def _unprivileged(program: str, *arguments: str) -> list[str]:
-    """A command line that runs a program of PostgreSQL as somebody else than root; it ends when the tests do."""
+    """A command line that runs a program of PostgreSQL as a user other than root; it ends when the tests do."""
     found = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{program}"), key=lambda path: float(path.parts[-3]))
     path = str(found[-1]) if found else shutil.which(program)
     assert path is not None, f"{program} of PostgreSQL is not installed: tests/provision.sh does that"

@@ -40,8 +40,8 @@ def read_wire(*prefixes: str) -> list[Exchange]:
     for path in sorted(WIRE.glob("*.json")):
         if prefixes and not path.name.startswith(prefixes):
             continue
-        for number, one in enumerate(json.loads(path.read_text())):
-            request, response = one["request"], one["response"]
+        for number, exchange in enumerate(json.loads(path.read_text())):
+            request, response = exchange["request"], exchange["response"]
             parts = request["line"].split(" ")
             if request["line"].startswith("<<") or len(parts) != 3 or parts[2] != "HTTP/1.1":
                 continue
@@ -53,8 +53,8 @@ def read_wire(*prefixes: str) -> list[Exchange]:
                 Exchange(
                     path.name,
                     number,
-                    one["name"],
-                    one["after_s"],
+                    exchange["name"],
+                    exchange["after_s"],
                     parts[0],
                     parts[1],
                     tuple(request["headers"].items()),

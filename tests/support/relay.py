@@ -59,9 +59,9 @@ class Relay:
                 target.sendall(data)
                 if self._left.get(source) == 0:
                     break
-        for one in (source, target):
+        for end in (source, target):
             with suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
+                end.shutdown(socket.SHUT_RDWR)
 
 
 @contextmanager

@@ -186,7 +186,7 @@ def do(command: str, name: str) -> int:
 
 def main(arguments: list[str]) -> int:
     """Do one command of systemctl."""
-    command, *units = [one for one in arguments if not one.startswith("-")]
+    command, *units = [argument for argument in arguments if not argument.startswith("-")]
     names = [unit.removesuffix(".service") for unit in units]
     if command in ("enable", "disable"):
         for name in names:

@@ -92,8 +92,8 @@ class TypeStage:
         """File name → reason, of what `packrat-agent status` says was refused."""
         status = json.loads(self.lab.agent("status", "--json").stdout)
         found: list[dict[str, Any]] = status["troubles"]
-        assert {one["state"] for one in found} <= {"refused"}
-        return {one["file"]: one["reason"] for one in found}
+        assert {trouble["state"] for trouble in found} <= {"refused"}
+        return {trouble["file"]: trouble["reason"] for trouble in found}
 
     def grace(self, seconds: int) -> None:
         """Set the grace periods; no generation of an index stays beyond them."""

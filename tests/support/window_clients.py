@@ -56,7 +56,9 @@ class Models:
         path = f"{index}/by-hash/SHA256/{listed[1]}" if by_hash else f"{index}/Packages.xz"
         packages = lzma.decompress(hold(get, f"{top}/{path}", listed[1])).decode()
         stanzas = [dict(re.findall(r"^(\S+): (.*)$", text, re.M)) for text in packages.split("\n\n")]
-        newest = max((one for one in stanzas if one.get("Package") == NAME), key=lambda one: one["Version"])
+        newest = max(
+            (stanza for stanza in stanzas if stanza.get("Package") == NAME), key=lambda stanza: stanza["Version"]
+        )
         hold(get, f"apt-dev/{newest['Filename']}", newest["SHA256"])
 
     def dnf(self, get: Get) -> None:
@@ -135,18 +137,18 @@ class Models:
 
     def _from_list(self, get: Get, digest: str) -> list[bytes]:
         said = json.loads(get(f"docker-dev/extensions/v2/{NAME}/signatures/{digest}"))
-        return [base64.b64decode(one["content"]) for one in said["signatures"]]
+        return [base64.b64decode(signature["content"]) for signature in said["signatures"]]
 
     def _skopeo(
         self, get: Get, place: Callable[[str, str], str], read: Callable[[str], list[bytes]], *, is_held: bool = True
     ) -> None:
         top = f"docker-dev/v2/{NAME}"
         listed = json.loads(get(f"{top}/{place('latest', 'ocii')}"))["manifests"]
-        [digest] = [one["digest"] for one in listed if one["platform"]["architecture"] == "amd64"]
+        [digest] = [manifest["digest"] for manifest in listed if manifest["platform"]["architecture"] == "amd64"]
         manifest = json.loads(hold(get, f"{top}/{place(digest, 'ocim')}", digest.partition(":")[2]))
         signatures = read(digest)
         if is_held:
-            texts = [self._read(one)[0] for one in signatures]
+            texts = [self._read(signature)[0] for signature in signatures]
             names = [json.loads(text)["critical"]["identity"]["docker-reference"] for text in texts]
             assert any(name.endswith(f"/{NAME}:latest") for name in names), "no signature is of this tag"
         for blob in (*manifest["layers"], manifest["config"]):
@@ -203,7 +205,7 @@ def _metadata(get: Get, top: str, repomd: bytes, *wanted: str) -> tuple[str, str
         file = hold(get, f"{top}/{_attribute(data, 'r:location', 'href')}", data.findtext("r:checksum", "", _REPO))
         if data.get("type") == "primary":
             primary = ET.fromstring(gzip.decompress(file))
-    found = {_attribute(one, "c:version", "ver"): one for one in primary.findall("c:package", _REPO)}
+    found = {_attribute(package, "c:version", "ver"): package for package in primary.findall("c:package", _REPO)}
     newest = found[max(found)]
     return _attribute(newest, "c:location", "href"), newest.findtext("c:checksum", "", _REPO)
 

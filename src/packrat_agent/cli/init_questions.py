@@ -132,7 +132,7 @@ def _parameter(option: str) -> str:
 
 
 def refuse_contradiction(config: Config, given: Mapping[str, Any]) -> None:
-    """Refuse options that say something else than the mirror.conf that is there.
+    """Refuse options that contradict the mirror.conf that is there.
 
     Raises:
         ConfigError: An option does.

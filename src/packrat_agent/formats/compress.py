@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-_GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
+GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 _XZ_MAGIC = b"\xfd7zXZ\x00"
 _XZ_FLAGS = b"\x00\x01"
 _XZ_END = b"YZ"
@@ -62,7 +62,7 @@ class Gzip:
         """Compress a shard to a member."""
         deflate = zlib.compressobj(6, zlib.DEFLATED, -15)
         body = deflate.compress(plain) + deflate.flush()
-        return _GZIP_HEADER + body + _crc32(plain) + (len(plain) & 0xFFFFFFFF).to_bytes(4, "little")
+        return GZIP_HEADER + body + _crc32(plain) + (len(plain) & 0xFFFFFFFF).to_bytes(4, "little")
 
     def piece(self, chunk: bytes) -> Piece:
         """Give the member."""

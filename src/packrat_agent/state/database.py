@@ -103,7 +103,7 @@ def is_there(path: Path) -> bool:
     """Tell whether a state database is there; SQLite would wait for good at a named pipe in its place.
 
     Raises:
-        ConfigError: Something else than a file stands there.
+        ConfigError: What stands there is not a file.
         OSError: It can't be looked at.
     """
     try:

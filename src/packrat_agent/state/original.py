@@ -25,7 +25,7 @@ from pathlib import Path
 
 from packrat_core.errors import DiskError
 from packrat_core.fs.disk_errors import as_disk_error
-from packrat_core.packages.repository_types import REPOSITORY_TYPES
+from packrat_core.packages.repository_types import KIND_OF_OTHER_NAME
 
 _TABLES = frozenset({"control", "repos", "files"})
 _ENDING = ".original"
@@ -33,7 +33,6 @@ _SIDES = ("-journal", "-wal", "-shm")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _SEGMENT = re.compile(r"[^/\0]{1,255}")
 _BUSY_S = 5.0
-_KINDS = {name: kind for kind, known in REPOSITORY_TYPES.items() for name in known.other_names}
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +114,7 @@ def read_original(path: Path) -> OriginalState:
     try:
         with _copied(path) as db:
             repos = {
-                name: OriginalRepo(name, _KINDS.get(kind, kind), directory.strip("/"))
+                name: OriginalRepo(name, KIND_OF_OTHER_NAME.get(kind, kind), directory.strip("/"))
                 for name, kind, directory in _rows(db, "repos", ("name", "manager", "filesystem_dir"))
                 if name and directory.strip("/")
             }

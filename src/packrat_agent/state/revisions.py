@@ -1,4 +1,4 @@
-"""Counts, for each repository, how often something else than its own sync changed what is remembered of it.
+"""Counts, for each repository, how often something other than its own sync changed what is remembered of it.
 
 What a sync holds in memory is good for as long as the count is what it was when that sync began.
 """

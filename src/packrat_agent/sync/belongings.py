@@ -21,7 +21,7 @@ from packrat_agent.model.records import Repo
 from packrat_agent.state.facts import TakeoverUnderWay
 from packrat_agent.state.store import Store
 from packrat_agent.sync.context import MirrorContext
-from packrat_agent.sync.original_places import keeps_path
+from packrat_agent.sync.takeover.original_places import keeps_path
 from packrat_core.fs.file_times import mtime_ns
 from packrat_core.fs.inodes import inode
 from packrat_core.fs.open import read_regular

@@ -32,12 +32,18 @@ from packrat_agent.sync.held_versions import keep_held_versions
 from packrat_agent.sync.kept_key import note_keys
 from packrat_agent.sync.lost_state import recall_suites
 from packrat_agent.sync.noted_sync import sync_and_note
-from packrat_agent.sync.read_at_hand import read_as_hashed
-from packrat_agent.sync.rehearsed import Rehearsed
 from packrat_agent.sync.removals import Leaving, hold_back_leaving
 from packrat_agent.sync.roll_forward import roll_forward_all
 from packrat_agent.sync.site import keep_site, publish_site
-from packrat_agent.sync.takeover import begin_with_suites, find_changed_names, find_chores, find_losses, find_removed
+from packrat_agent.sync.takeover.losses import (
+    begin_with_suites,
+    find_changed_names,
+    find_chores,
+    find_losses,
+    find_removed,
+)
+from packrat_agent.sync.takeover.read_at_hand import read_as_hashed
+from packrat_agent.sync.takeover.rehearsed import Rehearsed
 from packrat_agent.upstream.client import Packrat
 from packrat_core.aio.threads import in_thread
 from packrat_core.aio.workers import run_workers

@@ -5,8 +5,8 @@ from collections.abc import Collection, Sequence
 from packrat_agent.model.paths import path_in_root
 from packrat_agent.model.records import Repo
 from packrat_agent.sync.context import MirrorContext
-from packrat_agent.sync.original_places import read_own_suite
-from packrat_agent.sync.other_keys import is_ours
+from packrat_agent.sync.takeover.original_places import read_own_suite
+from packrat_agent.sync.takeover.other_keys import is_ours
 
 
 def recall_suites(context: MirrorContext, repos: Sequence[Repo], untracked: Collection[str]) -> None:

@@ -16,13 +16,13 @@ from packrat_agent.state.file_state import FileState, Unreadable
 from packrat_agent.state.fragment_backup import recall
 from packrat_agent.state.packages import WantedFile
 from packrat_agent.state.store import Store
-from packrat_agent.sync.adopt_signed import recall_signed
 from packrat_agent.sync.build import parts_of, read_parts
 from packrat_agent.sync.context import MirrorContext, Order
 from packrat_agent.sync.places import place_of
 from packrat_agent.sync.plan import decide, missing_parts
-from packrat_agent.sync.read_at_hand import read_at_hand
 from packrat_agent.sync.scope import Scope, everything
+from packrat_agent.sync.takeover.adopt_signed import recall_signed
+from packrat_agent.sync.takeover.read_at_hand import read_at_hand
 from packrat_core.errors import Refused
 from packrat_core.fs.file_times import mtime_ns
 from packrat_core.fs.inodes import inode

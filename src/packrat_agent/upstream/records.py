@@ -9,7 +9,7 @@ from urllib.parse import unquote
 from packrat_agent.model.key_places import MAIN_KEY, OWN_KEYS_DIR
 from packrat_agent.model.paths import PAGE_DIR
 from packrat_agent.model.records import DistroVersion, PackageFile, Repo
-from packrat_core.packages.repository_types import REPOSITORY_TYPES
+from packrat_core.packages.repository_types import KIND_OF_OTHER_NAME
 
 ROOT = "/api/v2/"
 REPO = f"{ROOT}Repo/Repo"
@@ -27,7 +27,6 @@ _WORD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _SEGMENT_LIMIT = 200
 _RESERVED = frozenset({"index.html", MAIN_KEY.armored, MAIN_KEY.binary, OWN_KEYS_DIR, PAGE_DIR})
-_KINDS = {name: kind for kind, known in REPOSITORY_TYPES.items() for name in known.other_names}
 
 
 class Unusable(ValueError):
@@ -103,7 +102,7 @@ def read_repo(name: str, record: Mapping[str, Any], distro_versions: Mapping[str
         name,
         read_text(record.get("description"), "description"),
         read_directory(record.get("filesystem_dir")),
-        _KINDS.get(kind, kind),
+        KIND_OF_OTHER_NAME.get(kind, kind),
         tuple(distro_versions[suite] for suite in names),
         latest,
         _tag(record.get("tag")),

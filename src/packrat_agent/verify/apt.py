@@ -226,7 +226,7 @@ def _audit_index(subject: Subject, directory: str, path: str, sha256: str, forms
             if hashlib.sha256(unpacked).hexdigest() != sha256:
                 # Auditing a damaged index would only report consequences of the damage.
                 if forms:
-                    yield Fault(place, "unpacks to something else than the plain index")
+                    yield Fault(place, "does not unpack to the plain index")
             elif not is_audited:
                 is_audited = True
                 yield from _audit_packages(directory, path, unpacked)

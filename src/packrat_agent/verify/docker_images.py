@@ -31,6 +31,7 @@ from packrat_core.packages.image.layout import pair_layers
 from packrat_core.packages.image.manifest import (
     CONFIG_LIMIT,
     MANIFEST_LIMIT,
+    MANIFEST_TYPE_OF_END,
     MANIFEST_TYPES,
     OCI_INDEX,
     Descriptor,
@@ -39,7 +40,6 @@ from packrat_core.packages.image.manifest import (
 )
 from packrat_core.packages.image.rules import check_manifest
 
-_TYPES = {end: media_type for media_type, end in MANIFEST_TYPES.items()}
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _BLOCK = re.compile(
     r'<Files "([^"\n]+)">\nForceType ([^\n]+)\nHeader set Docker-Content-Digest "([^"\n]+)"\n</Files>\n'
@@ -145,7 +145,7 @@ def _audit_manifest(
         yield Fault(references, f"{digest} can't be read: {told(error)}")
         return
     end = forms[0].partition(".")[2] if len(forms) == 1 else ""
-    if end not in _TYPES:
+    if end not in MANIFEST_TYPE_OF_END:
         yield Fault(references, "does not hold one manifest of a known type")
         return
     image.ends[digest] = end
@@ -154,7 +154,7 @@ def _audit_manifest(
         # Reported when its hash is checked.
         return
     try:
-        manifest = read_manifest(content, _TYPES[end])
+        manifest = read_manifest(content, MANIFEST_TYPE_OF_END[end])
         check_manifest(content)
     except Refused as error:
         yield Fault(path, str(error))
@@ -266,7 +266,7 @@ def _audit_htaccess(subject: Subject, image: _Image) -> Iterator[Finding]:
     if _BLOCK.sub("", text):
         yield Fault(path, "has lines that are not the type and digest of a manifest")
     blocks = {name: (media_type, digest) for name, media_type, digest in _BLOCK.findall(text)}
-    wanted = {digest: (_TYPES[end], digest) for digest, end in image.ends.items()}
+    wanted = {digest: (MANIFEST_TYPE_OF_END[end], digest) for digest, end in image.ends.items()}
     wanted |= {tag: wanted[digest] for tag, digest in image.tags.items() if digest in wanted}
     for name in sorted(wanted):
         if blocks.get(name) != wanted[name]:

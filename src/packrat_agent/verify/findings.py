@@ -277,7 +277,7 @@ def check_clear_signed(
     # gpgv accepts variations around the signed text, so compare that text and check the form of the signature, too.
     match = _CLEAR_SIGNED.fullmatch(content)
     if match is None or match["signed"].replace(b"\n- ", b"\n") != (text or b"\n"):
-        yield Fault(message, f"says something else than {path.rpartition('/')[2]}")
+        yield Fault(message, f"differs from {path.rpartition('/')[2]}")
     elif (wrong := find_armor_fault(match["signature"])) is not None:
         yield Fault(message, wrong)
 

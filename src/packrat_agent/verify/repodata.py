@@ -132,7 +132,7 @@ def read_packages(kind: str, packed: bytes, told: Metadata) -> list[Package]:
             if len(packages) > _PACKAGES_LIMIT:
                 raise ValueError(f"has more than {_PACKAGES_LIMIT} packages")
     if digest.hexdigest() != told.open_sha256:
-        raise ValueError("unpacks to something else than repomd.xml says")
+        raise ValueError("does not unpack to what repomd.xml says")
     if count != str(len(packages)):
         raise ValueError(f"has {count_of(len(packages), 'package')} and says {str(count)[:20]}")
     return packages

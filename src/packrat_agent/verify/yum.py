@@ -4,7 +4,6 @@ The audit only reads the repository, and runs gpgv to verify signatures.
 """
 
 import hashlib
-import re
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -29,9 +28,14 @@ from packrat_agent.verify.rpms import find_wrong_rpm
 from packrat_agent.verify.signatures import Keyring, read_keys
 from packrat_agent.verify.withdrawn import is_withdrawn_version
 from packrat_agent.verify.yum_addresses import audit_addresses
-from packrat_agent.verify.yum_spelling import AS_UPLOADED, read_content_tags, read_repository, spell_repomd
+from packrat_agent.verify.yum_spelling import (
+    AS_UPLOADED,
+    read_content_tags,
+    read_repository,
+    read_revision,
+    spell_repomd,
+)
 
-_REVISION = re.compile(rb"<revision>(\d+)</revision>")
 _KINDS = ("primary", "filelists", "other")
 
 
@@ -86,9 +90,8 @@ def _check_repomd(subject: Subject, path: str, content: bytes, listed: Mapping[s
         content: Its content.
         listed: The metadata files by kind, as parsed from it.
     """
-    revision = match[1].decode() if (match := _REVISION.search(content)) else ""
     repository = read_repository(content)
-    wanted = spell_repomd(listed, revision, read_content_tags(content), repository)
+    wanted = spell_repomd(listed, read_revision(content), read_content_tags(content), repository)
     yield from check_bytes(path, content, wanted)
     yield from check_name(subject, path, repository)
 

@@ -6,7 +6,6 @@ The audit only reads the repository.
 import configparser
 import hashlib
 import os
-import re
 from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
 from contextlib import suppress
 from urllib.parse import quote, unquote, urlsplit
@@ -22,10 +21,16 @@ from packrat_agent.verify.findings import (
     read_pointer,
 )
 from packrat_agent.verify.repodata import Metadata, read_metalink
-from packrat_agent.verify.yum_spelling import AS_UPLOADED, Checks, read_content_tags, spell_metalink, spell_repo_file
+from packrat_agent.verify.yum_spelling import (
+    AS_UPLOADED,
+    Checks,
+    read_content_tags,
+    read_revision,
+    spell_metalink,
+    spell_repo_file,
+)
 
 _REPOMD = "repodata/repomd.xml"
-_REVISION = re.compile(rb"<revision>(\d+)</revision>")
 
 
 def audit_addresses(
@@ -99,8 +104,7 @@ def _check_lists(subject: Subject, lists: tuple[str, str], url: str, repomd: byt
         url: URL of the generation.
         repomd: Content of repomd.xml.
     """
-    revision = match[1].decode() if (match := _REVISION.search(repomd)) else ""
-    wanted = (f"{url}/\n".encode(), spell_metalink(f"{url}/{_REPOMD}", repomd, revision))
+    wanted = (f"{url}/\n".encode(), spell_metalink(f"{url}/{_REPOMD}", repomd, read_revision(repomd)))
     for path, text in zip(lists, wanted, strict=True):
         # An unreadable file was reported when its address was read.
         with suppress(OSError):

@@ -16,6 +16,7 @@ AS_UPLOADED = "package-signatures:as-uploaded"
 """A content tag of repomd.xml: packages need not be signed by the mirror."""
 
 _CONTENT = re.compile(rb"<content>([^<]*)</content>")
+_REVISION = re.compile(rb"<revision>(\d+)</revision>")
 _REPOSITORY = re.compile(rb"<repo>([^<]*)</repo>")
 _LINUX = "http://linux.duke.edu/metadata"
 
@@ -64,6 +65,12 @@ def spell_repomd(
 def read_content_tags(repomd: bytes) -> list[str]:
     """Return the texts of the content tags of a repomd.xml."""
     return [_unescape(text.decode("utf-8", "replace")) for text in _CONTENT.findall(repomd)]
+
+
+def read_revision(repomd: bytes) -> str:
+    """Return the revision of a repomd.xml, '' where it has none."""
+    match = _REVISION.search(repomd)
+    return "" if match is None else match[1].decode()
 
 
 def read_repository(repomd: bytes) -> str | None:

@@ -1,6 +1,7 @@
 """Keeps the landing page and its lists of packages up to date, beside the syncs, which never wait for it."""
 
 import asyncio
+from dataclasses import dataclass
 
 import structlog
 
@@ -12,21 +13,34 @@ from packrat_core.errors import PackratError
 
 log = structlog.get_logger()
 
-_SETTLE_S = 1.0
-"""What is published together shows together, and the page's turn comes after that of a burst's first changes."""
-_REST_S = 9.0
-"""Between two versions of the page."""
-_AGAIN_S = 30.0
+
+@dataclass(frozen=True, slots=True)
+class PagePace:
+    """How soon the page follows what is published, in seconds.
+
+    Attributes:
+        settle_s: Before the page is published: what is published together shows together, and the page's turn comes
+            after that of a burst's first changes.
+        rest_s: Between two versions of the page.
+        again_s: Before a page that could not be published is tried again.
+    """
+
+    settle_s: float = 1.0
+    rest_s: float = 9.0
+    again_s: float = 30.0
 
 
-async def keep_page(context: MirrorContext) -> None:
+_PACE = PagePace()
+
+
+async def keep_page(context: MirrorContext, pace: PagePace = _PACE) -> None:
     """Publish the page after what is published, until it is cancelled; what stops it is tried again."""
     news = context.page.arrived
     try:
         while True:
             await news.wait()
-            await asyncio.sleep(_SETTLE_S)
-            await asyncio.sleep(_REST_S if await _publish(context) else _AGAIN_S)
+            await asyncio.sleep(pace.settle_s)
+            await asyncio.sleep(pace.rest_s if await _publish(context) else pace.again_s)
     finally:
         if news.is_set():
             # The agent may be away for long.

@@ -17,12 +17,7 @@ from dataclasses import dataclass, field
 from packrat_agent.sync.context import Order
 from packrat_core.backoff import BackOff
 
-_QUIET_S = 0.05
-_LONGEST_BURST_S = 0.5
 _RETRY = BackOff(first_s=15.0, longest_s=900.0)
-_REST_S = 1.0
-_NAMES_LIMIT = 200_000
-"""Names of packages that are kept, of all repositories together."""
 
 
 @dataclass(slots=True)
@@ -36,8 +31,19 @@ class _Change:
 
 @dataclass(slots=True)
 class WorkQueue:
-    """The work that waits, for one event loop."""
+    """The work that waits, for one event loop.
 
+    Attributes:
+        quiet_s: A burst of changes is over when nothing came for so long.
+        longest_burst_s: The first change of a burst waits no longer than this.
+        rest_s: How long a repository rests that was just published.
+        names_limit: Names of packages that are kept, of all repositories together.
+    """
+
+    quiet_s: float = 0.05
+    longest_burst_s: float = 0.5
+    rest_s: float = 1.0
+    names_limit: int = 200_000
     _changed: dict[str, _Change] = field(default_factory=dict)
     _due: dict[str, None] = field(default_factory=dict)
     _mirror: bool = False
@@ -67,7 +73,7 @@ class WorkQueue:
 
     def _forget_names(self) -> None:
         changes = self._changed.values()
-        while sum(len(change.packages) for change in changes) > _NAMES_LIMIT:
+        while sum(len(change.packages) for change in changes) > self.names_limit:
             most = max(changes, key=lambda change: len(change.packages))
             most.packages, most.everything = frozenset(), True
 
@@ -93,11 +99,11 @@ class WorkQueue:
         await self._woken.wait()
         self._woken.clear()
         loop = asyncio.get_running_loop()
-        end = loop.time() + _LONGEST_BURST_S
+        end = loop.time() + self.longest_burst_s
         while (left_s := end - loop.time()) > 0:
             try:
                 # Not wait_for: in Python 3.11 it goes on where it is cancelled at the moment that something comes.
-                async with asyncio.timeout(min(_QUIET_S, left_s)):
+                async with asyncio.timeout(min(self.quiet_s, left_s)):
                     await self._woken.wait()
             except TimeoutError:
                 return
@@ -159,7 +165,7 @@ class WorkQueue:
         return name, Order(None, reread=True)
 
     def put_back(self, repo: str, order: Order) -> None:
-        """Take back work that something else than its repository stopped; it goes on as soon as that is over."""
+        """Take back work that something other than its repository stopped; it goes on as soon as that is over."""
         if order.reread:
             self.add_due([repo])
         else:
@@ -171,7 +177,7 @@ class WorkQueue:
         """Let a repository rest after a publication, and come back after a failure."""
         loop = asyncio.get_running_loop()
         if published:
-            self._rests_until[repo] = loop.time() + _REST_S
+            self._rests_until[repo] = loop.time() + self.rest_s
         if not failed:
             self._failures.pop(repo, None)
             return

@@ -10,9 +10,7 @@ from packrat_agent.formats.interface import WebServer
 from packrat_agent.formats.table import FORMATS
 from packrat_agent.state.database import copy_database
 from packrat_agent.state.store import Store
-from packrat_agent.web.site_files import Site, write_site
-
-_HTTP_PORT = 80
+from packrat_agent.web.site_files import HTTP_PORT, Site, write_site
 
 
 def this_host() -> str:
@@ -24,7 +22,7 @@ def site_of(mirror: MirrorSettings, host: str | None = None) -> Site:
     """Tell where clients find a mirror without TLS; `host` is the site's host name, by default that of public_url."""
     public = urlsplit(mirror.public_url or "")
     port = public.port if public.scheme == "http" else None
-    return Site(host or public.hostname or this_host(), port or _HTTP_PORT)
+    return Site(host or public.hostname or this_host(), port or HTTP_PORT)
 
 
 def write_mirror_site(mirror: MirrorSettings, server: WebServer, host: str | None = None) -> str:

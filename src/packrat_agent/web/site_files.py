@@ -17,7 +17,7 @@ _LISTENS = {
     WebServer.NGINX: (("listen 80;", "listen {};"), ("listen [::]:80;", "listen [::]:{};")),
     WebServer.APACHE: (("<VirtualHost *:80>", "Listen {0}\n<VirtualHost *:{0}>"),),
 }
-_HTTP_PORT = 80
+HTTP_PORT = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Site:
     """Where clients find the site without TLS."""
 
     host: str
-    port: int = _HTTP_PORT
+    port: int = HTTP_PORT
 
 
 def write_site(server: WebServer, root: Path, site: Site, repos: Sequence[Repo], formats: Mapping[str, Format]) -> str:
@@ -34,7 +34,7 @@ def write_site(server: WebServer, root: Path, site: Site, repos: Sequence[Repo],
     outside = dict.fromkeys(rule.outside for rule in rules if rule.outside)
     template = (resources.files(__package__) / f"{server.value}.conf").read_text(encoding="utf-8")
     text = template.replace(_ROOT, str(root)).replace(_HOST, site.host)
-    for usual, other in _LISTENS[server] if site.port != _HTTP_PORT else ():
+    for usual, other in _LISTENS[server] if site.port != HTTP_PORT else ():
         text = text.replace(usual, other.format(site.port))
     text = text.replace("#outside#\n", "".join(f"{rule.rstrip()}\n\n" for rule in outside))
     shared = dict.fromkeys(rule.shared for rule in rules if rule.shared)

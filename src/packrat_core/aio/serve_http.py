@@ -10,12 +10,9 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from packrat_core.aio.limited_connections import ServedConnections, telling_connections
 from packrat_core.aio.malformed import log_malformed
-from packrat_core.listen import open_listeners
+from packrat_core.listen import ACCEPTED_AT_ONCE, QUEUED_CONNECTIONS, open_listeners
 
 _STOP_S = 2.0
-_ACCEPTED_AT_ONCE = 16
-"""Connections that are accepted before those accepted earlier are counted; few, so that they fit into the limit."""
-_QUEUED_CONNECTIONS = 1024
 
 
 @asynccontextmanager
@@ -51,9 +48,9 @@ async def serving_http(
         protocol = connections.protocol(runner.server, logger)
         listeners = open_listeners(host, port, setting)
         for listener in listeners:
-            servers.append(await loop.create_server(protocol, sock=listener, backlog=_ACCEPTED_AT_ONCE))
+            servers.append(await loop.create_server(protocol, sock=listener, backlog=ACCEPTED_AT_ONCE))
             # asyncio has set the length of the queue to the number of connections that are accepted at a time.
-            listener.listen(_QUEUED_CONNECTIONS)
+            listener.listen(QUEUED_CONNECTIONS)
         bound: int = listeners[0].getsockname()[1]
         yield bound
     finally:

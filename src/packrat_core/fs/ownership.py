@@ -50,8 +50,8 @@ def explain_unreadable(path: Path) -> str | None:
         return f"{describe_owner(path)}; {_own_again(path)}"
     change = "" if found.st_gid == os.getegid() else f"chgrp {group} {quote(str(path))} && "
     return (
-        f"{describe_owner(path)}; if the agent runs as this user: `{change}chmod 0640 {quote(str(path))}`, "
-        "else run this as root or as the agent's user"
+        f"{describe_owner(path)}; run this as root or as the user that the file is for; if that is this user, as root: "
+        f"`{change}chmod 0640 {quote(str(path))}`"
     )
 
 
@@ -215,8 +215,8 @@ def _closed_directory(path: Path) -> str | None:
                 return f"{describe_owner(directory)}, who may not go through it; {_own_again(directory)}"
             shown = quote(str(directory))
             return (
-                f"{describe_owner(directory)}, who may not go through it; as root: `chmod o+x {shown}`, or where it is "
-                f"the agent's own, `chown -R {_this_user()} {shown}`"
+                f"{describe_owner(directory)}, who may not go through it; as root: `chmod o+x {shown}`, or, "
+                f"where only this program uses it, `chown -R {_this_user()} {shown}`"
             )
     return None
 

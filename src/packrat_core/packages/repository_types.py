@@ -27,6 +27,7 @@ REPOSITORY_TYPES: Mapping[str, RepositoryType] = {
     "docker": RepositoryType("Docker", "docker", "docker"),
     "pypi": RepositoryType("PyPi", "python", "pypi"),
 }
+KIND_OF_OTHER_NAME = {name: kind for kind, known in REPOSITORY_TYPES.items() for name in known.other_names}
 TYPE_NAMES = tuple(name for kind, known in REPOSITORY_TYPES.items() for name in (kind, *known.other_names))
 """All names of all types."""
 FILE_TYPES = ("deb", "rpm", "python", "docker", "json", "ova", "tar", "img", "appimage", "resource", "respkg")

@@ -13,12 +13,10 @@ from typing import Any
 from packrat_core.cinp.client import CinpClient
 from packrat_core.cinp.refusals import NotFound, SessionEnded
 from packrat_core.errors import ServerBroken, ServerRefused
-from packrat_server.client.find_file import FileFinder, Records, without_epoch
+from packrat_server.client.find_file import PACKAGE_FILE, ROOT, FileFinder, Records, without_epoch
 from packrat_server.client.refusals import explain
 
-_ROOT = "/api/v2/"
-_PACKAGE_FILE = f"{_ROOT}Package/PackageFile"
-_REPO = f"{_ROOT}Repo/Repo"
+_REPO = f"{ROOT}Repo/Repo"
 _EVENTS_AT_ONCE = 1000
 
 
@@ -56,7 +54,7 @@ class Catalog:
         Raises:
             ServerBroken: The answer has another shape.
         """
-        answer = await self._client.call(f"{_ROOT}Attrib/Tag(tagMap)", {}, repeatable=True)
+        answer = await self._client.call(f"{ROOT}Attrib/Tag(tagMap)", {}, repeatable=True)
         if not isinstance(answer, dict) or not all(_is_tag(tag) for tag in answer.values()):
             raise ServerBroken("the answer to tagMap is not a map of tags")
         return answer
@@ -151,7 +149,7 @@ class Catalog:
 
     async def _call(self, action: str, arguments: Mapping[str, Any]) -> Any:
         try:
-            return await self._client.call(f"{_PACKAGE_FILE}({action})", arguments, repeatable=True)
+            return await self._client.call(f"{PACKAGE_FILE}({action})", arguments, repeatable=True)
         except NotFound:
             raise ServerRefused(
                 f"the server can't answer this: it has no action {action}",
@@ -171,7 +169,7 @@ class Catalog:
 
     async def _read_actions(self) -> frozenset[str]:
         if self._actions is None:
-            described = (await self._client.describe(_PACKAGE_FILE)).get("actions")
+            described = (await self._client.describe(PACKAGE_FILE)).get("actions")
             paths = described if isinstance(described, list) else []
             self._actions = frozenset(str(path).rpartition("(")[2].removesuffix(")") for path in paths)
         return self._actions

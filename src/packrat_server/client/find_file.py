@@ -19,8 +19,9 @@ from packrat_core.errors import ServerRefused
 
 log = structlog.get_logger()
 
-_PACKAGE_FILE = "/api/v2/Package/PackageFile"
-_PACKAGE = "/api/v2/Package/Package"
+ROOT = "/api/v2/"
+PACKAGE_FILE = f"{ROOT}Package/PackageFile"
+_PACKAGE = f"{ROOT}Package/Package"
 _FILTER = "file_name"
 _NOT_IN_PACKAGE_NAME = re.compile(r"[^0-9A-Za-z_-]+")
 _PACKAGES_TRIED = 20
@@ -48,27 +49,27 @@ class FileFinder:
             ServerBroken: An answer is not what the protocol says.
         """
         if await self._filters():
-            uris = await self._client.list_uris(_PACKAGE_FILE, _FILTER, {_FILTER: file_name})
+            uris = await self._client.list_uris(PACKAGE_FILE, _FILTER, {_FILTER: file_name})
             return await self._read(uris, file_name)
         for package in possible_packages(file_name):
             if found := await self._read(await self._files_of(package), file_name):
                 return found
-        if not await self._client.call(f"{_PACKAGE_FILE}(filenameInUse)", {"file_name": file_name}, repeatable=True):
+        if not await self._client.call(f"{PACKAGE_FILE}(filenameInUse)", {"file_name": file_name}, repeatable=True):
             return {}
-        uris = await self._client.list_uris(_PACKAGE_FILE, None, {})
+        uris = await self._client.list_uris(PACKAGE_FILE, None, {})
         log.info("searching", file=file_name, records=len(uris), text="the server has no filter for file names")
         return await self._read(uris, file_name)
 
     async def _filters(self) -> bool:
         if self._has_filter is None:
-            described = await self._client.describe(_PACKAGE_FILE)
+            described = await self._client.describe(PACKAGE_FILE)
             filters = described.get("list-filters")
             self._has_filter = isinstance(filters, dict) and _FILTER in filters
         return self._has_filter
 
     async def _files_of(self, package: str) -> list[str]:
         try:
-            return await self._client.list_uris(_PACKAGE_FILE, "package", {"package": f"{_PACKAGE}:{package}:"})
+            return await self._client.list_uris(PACKAGE_FILE, "package", {"package": f"{_PACKAGE}:{package}:"})
         except SessionEnded:
             raise
         except ServerRefused:
@@ -81,7 +82,7 @@ class FileFinder:
         found: Records = {}
         for start in range(0, len(ids), _RECORDS_AT_ONCE):
             portion = [str(number) for number in ids[start : start + _RECORDS_AT_ONCE]]
-            for uri, record in (await self._client.get_many(_PACKAGE_FILE, portion)).items():
+            for uri, record in (await self._client.get_many(PACKAGE_FILE, portion)).items():
                 if unquote(str(record.get("file")).rpartition("/")[2]) == file_name:
                     found[uri] = record
         return dict(sorted(found.items(), key=lambda pair: _number(pair[0])))

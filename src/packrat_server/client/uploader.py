@@ -15,13 +15,11 @@ from packrat_core.cinp.refusals import NotFound, SessionEnded
 from packrat_core.cinp.transport import NoAnswer
 from packrat_core.errors import PackratError, ServerBroken, ServerRefused
 from packrat_server.client.catalog import Catalog
-from packrat_server.client.find_file import without_epoch
+from packrat_server.client.find_file import PACKAGE_FILE, ROOT, without_epoch
 from packrat_server.client.refusals import explain
 
 T = TypeVar("T")
 
-_ROOT = "/api/v2/"
-_PACKAGE_FILE = f"{_ROOT}Package/PackageFile"
 _LOGOUT_S = 5.0
 _OPTIONS = SettingNames("--url", "--ca-file")
 """What a command calls the settings of the client."""
@@ -75,7 +73,7 @@ class Uploader:
                 return dict.fromkeys((there[version] for version in distro_versions), False)
             handle = await self._send(path, name)
             options = await self._client.call(
-                f"{_PACKAGE_FILE}(distroversionOptions)", {"file": handle}, repeatable=True
+                f"{PACKAGE_FILE}(distroversionOptions)", {"file": handle}, repeatable=True
             )
             chosen = _choose(distro_versions, options)
             made = {}
@@ -107,7 +105,7 @@ class Uploader:
             SessionEnded: The session is over.
             ServerRefused: A rule forbids it.
         """
-        arguments: dict[str, Any] = {"tag": f"{_ROOT}Attrib/Tag:{tag}:", "change_control_id": change_control_id}
+        arguments: dict[str, Any] = {"tag": f"{ROOT}Attrib/Tag:{tag}:", "change_control_id": change_control_id}
         arguments |= _why(reason)
         return await self._change(
             f"{uri}(tag)", arguments, "ALLREADY_TAGGED", lambda record: tag in record.get("tags", ())
@@ -128,7 +126,7 @@ class Uploader:
             SessionEnded: The session is over.
             ServerRefused: A rule forbids it.
         """
-        arguments = {"tag": f"{_ROOT}Attrib/Tag:{tag}:", **_why(reason)}
+        arguments = {"tag": f"{ROOT}Attrib/Tag:{tag}:", **_why(reason)}
         return await self._change(
             f"{uri}(untag)", arguments, "NOT_TAGGED", lambda record: tag not in record.get("tags", (tag,))
         )
@@ -216,11 +214,11 @@ class Uploader:
         arguments = {"file": handle, "distroversion": distro_version, **described}
 
         async def create() -> str:
-            return str(await self._client.call(f"{_PACKAGE_FILE}(create)", arguments))
+            return str(await self._client.call(f"{PACKAGE_FILE}(create)", arguments))
 
         async def look() -> str | None:
-            records = await self._client.get_many(_PACKAGE_FILE, [_id_of(uri) for uri in await self.find(name)])
-            wanted = (distro_version, f"{_ROOT}Attrib/DistroVersion:{distro_version}:")
+            records = await self._client.get_many(PACKAGE_FILE, [_id_of(uri) for uri in await self.find(name)])
+            wanted = (distro_version, f"{ROOT}Attrib/DistroVersion:{distro_version}:")
             return next((uri for uri, record in records.items() if record.get("distroversion") in wanted), None)
 
         try:
@@ -233,7 +231,7 @@ class Uploader:
         return await _once(create, look)
 
     async def _create_package(self, name: str, reason: str = "") -> None:
-        model = f"{_ROOT}Package/Package"
+        model = f"{ROOT}Package/Package"
 
         async def look() -> Mapping[str, Any] | None:
             try:
@@ -304,7 +302,7 @@ async def signed_in(url: str, user: str, password: str, ca_file: Path | None = N
     """
     async with CinpClient(url, ca_file=ca_file, names=_OPTIONS) as client:
         try:
-            await client.login(f"{_ROOT}Auth/User(login)", user, password)
+            await client.login(f"{ROOT}Auth/User(login)", user, password)
         except ServerRefused as error:
             if not error.by_api:
                 raise
@@ -323,7 +321,7 @@ async def _log_out(client: CinpClient) -> None:
     """End the session. Nothing depends on it, so a failure is not reported, and the wait for it is short."""
     with suppress(PackratError, TimeoutError):
         async with asyncio.timeout(_LOGOUT_S):
-            await client.logout(f"{_ROOT}Auth/User(logout)")
+            await client.logout(f"{ROOT}Auth/User(logout)")
 
 
 async def _once(ask: Callable[[], Awaitable[T]], look: Callable[[], Awaitable[T | None]]) -> T:

@@ -19,7 +19,7 @@ from sqlalchemy import Engine, select
 from starlette.types import Receive, Scope, Send
 
 from packrat_core.aio.connection_bounds import connection_limit
-from packrat_core.listen import open_listeners, show_url
+from packrat_core.listen import ACCEPTED_AT_ONCE, QUEUED_CONNECTIONS, open_listeners, show_url
 from packrat_server.accounts.callers import Callers
 from packrat_server.accounts.downloads import Downloads
 from packrat_server.accounts.login_delays import LoginDelays
@@ -44,9 +44,6 @@ from packrat_server.store.tables import package_files, uploads
 log = structlog.get_logger()
 
 _GRACEFUL_S = 2
-_ACCEPTED_AT_ONCE = 16
-"""Connections that are accepted before those accepted earlier are counted; few, so that they fit into the limit."""
-_QUEUED_CONNECTIONS = 1024
 _SWITCH_S = 0.0005
 _M_MMAP_THRESHOLD = -3
 _OWN_BLOCK_BYTES = 256 * 1024
@@ -65,7 +62,7 @@ class _Server(uvicorn.Server):
         await super().startup(sockets=sockets)
         # uvicorn has set the length of the queue to the number of connections that are accepted at a time.
         for listener in sockets or ():
-            listener.listen(_QUEUED_CONNECTIONS)
+            listener.listen(QUEUED_CONNECTIONS)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Stop on a signal; on a second Ctrl-C, don't wait for answers that are under way.
@@ -181,7 +178,7 @@ def _prepare(data_dir: Path, host: str, port: int, options: ServeOptions) -> tup
         server_header=False,
         # The application looks at X-Forwarded-For itself.
         proxy_headers=False,
-        backlog=_ACCEPTED_AT_ONCE,
+        backlog=ACCEPTED_AT_ONCE,
         timeout_graceful_shutdown=_GRACEFUL_S,
         timeout_keep_alive=int(KNOWN_IDLE_S),
     )

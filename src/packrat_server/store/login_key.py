@@ -40,5 +40,5 @@ def read_login_key(data_dir: Path) -> bytes:
 
 def _read(path: Path) -> bytes:
     with open_given(path) as file:
-        # One byte more shows that the file holds something else than a key.
+        # One byte more shows that the file holds something other than a key.
         return file.read(_BYTES + 1)

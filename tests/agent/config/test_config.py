@@ -252,19 +252,19 @@ def test_a_file_that_is_something_else_has_no_fault_for_each_of_its_lines(tmp_pa
 )
 def test_a_wrong_line_is_told_with_its_number_and_the_nearest_right_name(conf: Path, text: str, fault: str) -> None:
     conf.write_text(text)
-    assert any(one.startswith(fault) for one in faults(conf))
+    assert any(told.startswith(fault) for told in faults(conf))
 
 
 def test_all_faults_are_told_at_once(conf: Path) -> None:
     conf.write_text("[packrat]\nhots: a\nname\n[mirrror]\n[mirror]\nx=1\n")
-    assert [one.partition(":")[0] for one in faults(conf)] == ["line 2", "line 3", "line 4", "line 6"]
+    assert [told.partition(":")[0] for told in faults(conf)] == ["line 2", "line 3", "line 4", "line 6"]
     written(conf, {"nmae": "prod", "name": "a/b"}, {"root_dir": "www", "keepfile": "x"})
-    assert [one.partition(":")[0] for one in faults(conf)] == ["line 5", "line 9", "line 3", "line 7"]
+    assert [told.partition(":")[0] for told in faults(conf)] == ["line 5", "line 9", "line 3", "line 7"]
     # The missing name is the one that is misspelled.
     conf.write_text("[packrat]\nhost: a\nnmae: b\n[mirror]\nroot_dir: www\n")
-    assert [one.partition(":")[0] for one in faults(conf)] == ["line 3", "line 5"]
+    assert [told.partition(":")[0] for told in faults(conf)] == ["line 3", "line 5"]
     written(conf, {"name": "a/b"}, {"root_dir": "www", "keep_generations": "none", "keep_file": "x"})
-    assert sorted(one.partition(":")[0] for one in faults(conf)) == ["line 3", "line 6", "line 8", "line 9"]
+    assert sorted(told.partition(":")[0] for told in faults(conf)) == ["line 3", "line 6", "line 8", "line 9"]
 
 
 @pytest.mark.parametrize(

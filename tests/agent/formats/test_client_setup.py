@@ -78,7 +78,7 @@ def test_the_lines_for_files_work_when_pasted(tmp_path: Path, key: Key) -> None:
 
 @pytest.mark.parametrize("kind", sorted(FORMATS))
 def test_the_landing_page_calls_signed_what_is_signed_and_nothing_else(tmp_path: Path, key: Key, kind: str) -> None:
-    made_of = next(one for one in KINDS if one.name == kind)
+    made_of = next(known for known in KINDS if known.name == kind)
     with type_stage(tmp_path, key, made_of) as made:
         made.put("hello", "1.0")
         for url in (None, "http://repo.example.com"):

@@ -27,9 +27,9 @@ def test_the_armor_is_the_one_that_gpg_writes(key: Key) -> None:
 def test_all_keys_are_read_from_one_file_and_those_of_packages_from_one_form() -> None:
     with gnupg_home() as home:
         first, second, third = (make_key(home, name) for name in ("first", "second", "third"))
-        binaries = [public(one)[1] for one in (first, second, third)]
+        binaries = [public(key)[1] for key in (first, second, third)]
         joined = join_keys([binaries[0], binaries[1], binaries[0]], [binaries[2], binaries[1]])
-        known = [one.fingerprint for one in (first, second, third)]
+        known = [key.fingerprint for key in (first, second, third)]
         assert fingerprints(joined.binary) == known[:2]
         assert fingerprints(joined.armored) == known
         with gnupg_home() as other:

@@ -32,7 +32,7 @@ def test_a_clock_that_stood_in_the_future_keeps_nothing_for_ever(store: Store) -
 YEAR_S = 365 * DAY_S
 
 
-@pytest.mark.parametrize("boots", [False, True], ids=["it runs", "it starts anew"])
+@pytest.mark.parametrize("boots", [False, True], ids=["it runs", "it starts again"])
 @pytest.mark.parametrize("jump_s", [YEAR_S, -YEAR_S, 6 * HOUR_S, -6 * HOUR_S])
 def test_a_clock_that_jumps_neither_ends_a_period_early_nor_stretches_it(
     store: Store, jump_s: float, boots: bool

@@ -208,7 +208,9 @@ def test_records_that_can_not_be_used_are_told_until_they_can(bench: Bench) -> N
     assert bench.verdict(refused=Limit(3))[0] is Level.WARNING
     # A look at one of them says nothing of the other.
     bench.store.rejections.note("apt-dev", [], ["/f/8"])
-    assert [(one.state, one.file) for one in bench.read().troubles if one.state == "rejected"] == [("rejected", "/f/9")]
+    assert [(trouble.state, trouble.file) for trouble in bench.read().troubles if trouble.state == "rejected"] == [
+        ("rejected", "/f/9")
+    ]
     bench.store.rejections.note("apt-dev", [])
     assert bench.verdict()[0] is Level.OK
 

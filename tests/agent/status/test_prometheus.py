@@ -73,7 +73,7 @@ def test_the_file_has_all_figures(config: Config) -> None:
     assert _value(told, "packrat_agent_repo_files", state="refused", kind="apt") == 0
     assert _value(told, "packrat_agent_key_expires_timestamp_seconds") == 5000
     assert all(family.type == "gauge" and family.documentation for family in told.values())
-    assert [one.name for one in path.parent.iterdir() if "prom" in one.name] == ["packrat.prom"]
+    assert [file.name for file in path.parent.iterdir() if "prom" in file.name] == ["packrat.prom"]
 
 
 def test_all_figures_are_documented_and_no_other(config: Config) -> None:

@@ -61,7 +61,7 @@ def test_the_bytes_of_the_record_are_read(tmp_path: Path, kind: Kind) -> None:
 def test_a_staged_file_that_is_not_published_itself_is_not_needed(
     tmp_path: Path, kind: str, is_published: bool
 ) -> None:
-    made = build(tmp_path, next(one for one in KINDS if one.name == kind), is_staged=True, forged=False)
+    made = build(tmp_path, next(known for known in KINDS if known.name == kind), is_staged=True, forged=False)
     [sha256] = made.fresh
     assert any(package.sha256 == sha256 for package in made.packages) is is_published
     # What is published leaves staging with all that was placed.

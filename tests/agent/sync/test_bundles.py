@@ -22,10 +22,10 @@ def test_all_files_come_in_bundles_in_their_order_and_are_counted(tmp_path: Path
     assert not fetched.failed
     assert not server.alone
     asked = [uri for uris in server.bundles for uri in uris]
-    wanted = {one.file.sha256: one.file.uri for one in reversed(placements)}
+    wanted = {place.file.sha256: place.file.uri for place in reversed(placements)}
     assert sorted(asked) == sorted(wanted.values())
     large = [uri for uri in asked if server.files[uri]]
-    assert large == [one.file.uri for one in placements if server.files[one.file.uri]]
+    assert large == [place.file.uri for place in placements if server.files[place.file.uri]]
     assert sum(files for files, _ in told) == len(wanted)
     assert sum(size for _, size in told) == sum(len(server.files[uri]) for uri in wanted.values())
     assert in_staging(tmp_path) == set(wanted)
@@ -61,7 +61,7 @@ def test_what_an_answer_does_not_speak_of_goes_into_the_next_bundle(tmp_path: Pa
     asked_first = [uris[0] for uris in server.bundles]
     assert len(asked_first) == len(set(asked_first)) == -(-len(sha256s(placements)) // most)
     come = [uri for uris in server.bundles for uri in uris[:most] if server.files[uri]]
-    assert come == [one.file.uri for one in placements if server.files[one.file.uri]]
+    assert come == [place.file.uri for place in placements if server.files[place.file.uri]]
 
 
 @pytest.mark.parametrize("cut", [0, 1, 20, 49])
@@ -114,7 +114,7 @@ def test_what_is_at_hand_or_was_begun_is_in_no_bundle(tmp_path: Path) -> None:
     assert set(fetched.staged) == sha256s(placements)
     assert sorted(server.alone) == sorted([begun.file.uri, damaged.file.uri])
     asked = {uri for uris in server.bundles for uri in uris}
-    assert not asked & {one.file.uri for one in (whole, begun, damaged, copied)}
+    assert not asked & {place.file.uri for place in (whole, begun, damaged, copied)}
 
 
 def test_two_syncs_that_want_the_same_get_each_file_once(tmp_path: Path) -> None:

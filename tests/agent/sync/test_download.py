@@ -339,19 +339,19 @@ def test_many_copies_are_staged_in_portions_and_what_is_damaged_or_gone_is_fetch
     monkeypatch.setattr(local_copies, "_PORTION_BYTES", portion_bytes)
     contents = {f"{number:03}": b"%03d" % number for number in range(500)}
     wanted = [placement(name, content) for name, content in contents.items()]
-    sources = {one.file.sha256: f"d{one.file.file_name[-1]}/{one.file.file_name}" for one in wanted[:450]}
+    sources = {place.file.sha256: f"d{place.file.file_name[-1]}/{place.file.file_name}" for place in wanted[:450]}
     for place in sources.values():
         (tmp_path / place).parent.mkdir(exist_ok=True)
         (tmp_path / place).write_bytes(contents[place[-3:]])
     (tmp_path / "d3/123").write_bytes(b"xyz")
     (tmp_path / "d4/124").unlink()
     told: list[tuple[int, int]] = []
-    server = Server({one.file.url: contents[one.file.file_name] for one in wanted})
+    server = Server({place.file.url: contents[place.file.file_name] for place in wanted})
     fetched = run(server, tmp_path, *wanted, sources=sources, told=told, parallel=3)
     assert not fetched.failed
     assert {staged.read_bytes() for staged in fetched.staged.values()} == set(contents.values())
     assert sorted(path for path, _ in server.asked) == sorted(
-        ["/files/123", "/files/124", *(one.file.url for one in wanted[450:])]
+        ["/files/123", "/files/124", *(place.file.url for place in wanted[450:])]
     )
     assert fetched.staged[wanted[0].file.sha256].samefile(tmp_path / "d0/000")
     assert sum(files for files, _ in told) == 500
@@ -364,11 +364,11 @@ _AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a f
 def test_a_part_that_several_packages_need_at_once_is_staged_for_each(tmp_path: Path, is_elsewhere: bool) -> None:
     layer = CONTENT * 8
     sha256, wanted = hashlib.sha256(layer).hexdigest(), [placement(f"{n}.tar", b"%d" % n) for n in range(8)]
-    missing = {one.file.uri: {f"{one.path}/layer": sha256} for one in wanted}
+    missing = {place.file.uri: {f"{place.path}/layer": sha256} for place in wanted}
     (tmp_path / "disk").mkdir()
     with small_disk(tmp_path / "disk", "64m") if is_elsewhere else nullcontext():
         (tmp_path / "disk/layer").write_bytes(layer)
-        server = Server({one.file.url: b"" for one in wanted})
+        server = Server({place.file.url: b"" for place in wanted})
         # Each task has the layer hashed before the first of them has staged it.
         found = run(server, tmp_path, *wanted, missing=missing, sources={sha256: "disk/layer"}, parallel=8)
         assert (server.asked, found.failed) == ([], {})

@@ -121,7 +121,7 @@ def test_every_wanted_file_has_one_fate_and_nothing_wanted_is_retired(
     )
     placed = [*plan.keep, *plan.fetch, *plan.link]
     assert sorted([p.file.uri for p in placed] + [r.file.uri for r in plan.refused]) == sorted(
-        one.file.uri for one in wanted
+        placement.file.uri for placement in wanted
     )
     by_path: dict[str, set[str]] = {}
     for placement in placed:

@@ -163,7 +163,7 @@ def test_how_many_repositories_may_leave_at_once(
 ) -> None:
     live(store, had)
     repos = [a_repo(name) for name in named]
-    assert sorted(one.repo for one in hold_back_leaving(repos, (), store, LATER, accepted=False)) == sorted(staying)
+    assert sorted(held.repo for held in hold_back_leaving(repos, (), store, LATER, accepted=False)) == sorted(staying)
 
 
 def test_repositories_that_stay_go_when_it_is_said_again_later_or_is_accepted(store: Store) -> None:

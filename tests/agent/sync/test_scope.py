@@ -12,7 +12,7 @@ REPO = Repo("r", "R", "r", "docker", ())
 
 def entry(package: str, *products: str) -> Entry:
     file = PackageFile(f"/uri/{package}", package, "docker", "1", "docker", "all", "/files/x", "x", package[0] * 64)
-    made = tuple(Product(f"blobs/{one}", one * 64, 1) for one in products)
+    made = tuple(Product(f"blobs/{letter}", letter * 64, 1) for letter in products)
     return Entry(file, "v2/shared", Fragment(b"", package, "1", "all", made, size=1))
 
 

@@ -111,7 +111,7 @@ def test_any_values_in_the_records_are_understood_or_rejected_by_name(
         if request.target == MIRROR:
             return answer_of(record(MIRROR))
         model, ids = request.target.split(":", 1)
-        return answer_of({f"{model}:{one}:": record(model, one) for one in ids.strip(":").split(":")})
+        return answer_of({f"{model}:{number}:": record(model, number) for number in ids.strip(":").split(":")})
 
     for way in ("view, anonymous", "wanted", "changes"):
         found = line.outcome(WAYS[way], answer)
@@ -126,12 +126,12 @@ def assert_storable(value: Any) -> None:
         assert value.isprintable(), repr(value)
         assert len(value) <= 1000
     elif isinstance(value, dict):
-        for key, one in value.items():
+        for key, part in value.items():
             assert_storable(key)
-            assert_storable(one)
+            assert_storable(part)
     elif isinstance(value, list | tuple | frozenset):
-        for one in value:
-            assert_storable(one)
+        for part in value:
+            assert_storable(part)
     elif hasattr(value, "__slots__"):
         for name in set(value.__slots__) - {"uris"}:
             assert_storable(getattr(value, name))

@@ -64,7 +64,7 @@ def test_no_request_has_more_than_100_ids_or_a_line_that_a_server_refuses(line: 
         lengths.append(len(f"{request.verb} {request.target} HTTP/1.1"))
         counts.append(len(ids))
         assert request.headers["multi-object"] == "True"
-        return answer_of({f"{FILES}:{one}:": {"id": one} for one in ids})
+        return answer_of({f"{FILES}:{number}:": {"id": number} for number in ids})
 
     numbers = [str(number) for number in range(250)]
     found = line.ask(lambda client: client.get_many(FILES, [*numbers, "7", "8"]), answer)
@@ -84,11 +84,11 @@ def test_ids_that_are_missing_are_left_out_whether_the_server_names_them_or_not(
     def answer(request: Request) -> bytes:
         asked.append(request)
         ids = request.target.split(":")[1:-1]
-        gone = [one for one in ids if one in missing]
+        gone = [number for number in ids if number in missing]
         if gone:
             body = {"model_path": "packrat.Package.models.PackageFile", "object_id": gone[0]} if told else {"x": "y"}
             return answer_of(body, 404)
-        return answer_of({f"{FILES}:{one}:": {} for one in ids})
+        return answer_of({f"{FILES}:{number}:": {} for number in ids})
 
     found = line.ask(lambda client: client.get_many(FILES, [str(number) for number in range(100)]), answer)
     assert len(found) == 96

@@ -34,7 +34,13 @@ def _named(answers: list[Recorded]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("answer", answers, ids=lambda answer: answer.name)
 
 
-@_named([one for one in ANSWERS if 200 <= one.status < 300 and natural(one) and not one.target.startswith("/files")])
+@_named(
+    [
+        answer
+        for answer in ANSWERS
+        if 200 <= answer.status < 300 and natural(answer) and not answer.target.startswith("/files")
+    ]
+)
 def test_a_recorded_answer_is_understood(line: Line, answer: Recorded) -> None:
     way = natural(answer)
     assert way is not None
@@ -47,12 +53,12 @@ def test_a_recorded_answer_is_understood(line: Line, answer: Recorded) -> None:
         assert isinstance(found, ServerBroken)
     elif answer.verb == "GET" and answer.multi:
         # An answer that was recorded in part only has a note in it.
-        assert found == {uri: one for uri, one in answer.value.items() if isinstance(one, dict)}
+        assert found == {uri: record for uri, record in answer.value.items() if isinstance(record, dict)}
     else:
         assert found == (answer.value if answer.value != "" else None)
 
 
-@_named([one for one in ANSWERS if one.status >= 300 and natural(one)])
+@_named([answer for answer in ANSWERS if answer.status >= 300 and natural(answer)])
 def test_a_recorded_error_is_told_in_the_servers_words_as_what_it_is(line: Line, answer: Recorded) -> None:
     way = natural(answer)
     assert way is not None

@@ -30,11 +30,11 @@ def test_any_text_is_read_or_refused(chunks: list[str]) -> None:
 @given(st.lists(st.binary(max_size=50)))
 def test_elements_are_the_same_however_the_document_is_cut(texts: list[bytes]) -> None:
     wanted = [base64.b64encode(text).decode() for text in texts]
-    document = f"<a>{''.join(f'<b n={chr(34)}{one}{chr(34)}><c/>{one}</b>' for one in wanted)}</a>".encode()
+    document = f"<a>{''.join(f'<b n={chr(34)}{text}{chr(34)}><c/>{text}</b>' for text in wanted)}</a>".encode()
     for size in (1, 7, 1000):
         chunks = [document[at : at + size] for at in range(0, len(document), size)]
         found = list(read_elements(chunks, {"a/b"}))
-        assert [one.text for one in found] == [one.attributes["n"] for one in found] == wanted
+        assert [element.text for element in found] == [element.attributes["n"] for element in found] == wanted
 
 
 def _documents(children: st.SearchStrategy[str]) -> st.SearchStrategy[str]:

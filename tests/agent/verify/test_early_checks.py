@@ -34,7 +34,7 @@ def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def named(tmp_path: Path) -> list[Named]:
-    """Debs as an index names them; some are spoiled, and of some it says something else than they do."""
+    """Debs as an index names them; some are spoiled, and some are not what it says of them."""
     plants = (flip_a_byte, truncate, remove)
     found = []
     for number in range(FILES):

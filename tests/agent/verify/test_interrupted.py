@@ -27,6 +27,6 @@ def test_while_an_agent_works_it_is_under_way(tmp_path: Path) -> None:
     with FileLock(own / "lock") as lock:
         assert lock.try_exclusive()
         assert is_locked(own / "lock")
-        assert [one.what.partition(";")[0] for one in find_interrupted(tmp_path)] == ["a publication is under way"]
+        assert [fault.what.partition(";")[0] for fault in find_interrupted(tmp_path)] == ["a publication is under way"]
     assert not is_locked(own / "lock")
-    assert [one.what for one in find_interrupted(tmp_path)] == [INTERRUPTED]
+    assert [fault.what for fault in find_interrupted(tmp_path)] == [INTERRUPTED]

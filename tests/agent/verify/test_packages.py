@@ -127,7 +127,7 @@ def wrong_config(top: Path, config: bytes) -> list[str]:
     (image / "tags").mkdir()
     (image / "tags/list").write_text(json.dumps({"name": "web", "tags": ["1.0"]}))
     findings = audit_image(Subject(top, None), "docker-dev", "web", Signing(None, listed=False))
-    looks = [one.look for one in findings if isinstance(one, Named) and one.look is not None]
+    looks = [finding.look for finding in findings if isinstance(finding, Named) and finding.look is not None]
     assert looks
     return [told for told in (look() for look in looks) if told is not None]
 

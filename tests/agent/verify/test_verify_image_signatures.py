@@ -59,19 +59,21 @@ def faults(
                 "schemaVersion": 2,
                 "name": f"{DIGEST}@{number:032x}",
                 "type": "atomic",
-                "content": base64.b64encode(one).decode(),
+                "content": base64.b64encode(signature).decode(),
             }
-            for number, one in enumerate(listed, start=1)
+            for number, signature in enumerate(listed, start=1)
         ]
         path = top / f"docker-dev/extensions/v2/web/signatures/{DIGEST}"
         path.parent.mkdir(parents=True)
         path.write_bytes(json.dumps({"signatures": parts}, separators=(",", ":")).encode() + b"\n")
     signing = Signing(SCOPE, listed=listed is not None)
     found = []
-    for one in audit_signatures(Subject(top, keyring), "docker-dev", "web", DIGEST, NAMES, signing):
-        told = one.what if isinstance(one, Fault) else one.look() if isinstance(one, Named) and one.look else None
+    for finding in audit_signatures(Subject(top, keyring), "docker-dev", "web", DIGEST, NAMES, signing):
+        told = finding.what if isinstance(finding, Fault) else None
+        if isinstance(finding, Named) and finding.look:
+            told = finding.look()
         if told is not None:
-            found.append((one.path.rpartition("/")[2], told))
+            found.append((finding.path.rpartition("/")[2], told))
     return found
 
 

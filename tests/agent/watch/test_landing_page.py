@@ -10,17 +10,13 @@ from packrat_agent.sync.context import MirrorContext
 from packrat_agent.sync.mirror import ready
 from packrat_agent.sync.site import publish_site
 from packrat_agent.watch import landing_page
-from packrat_agent.watch.landing_page import keep_page
+from packrat_agent.watch.landing_page import PagePace, keep_page
 from support.mirror_conf import write_mirror_conf
 
 ROUNDS = 20
 """Rounds of the event loop in which a task comes to where it has to wait."""
 
-
-@pytest.fixture(autouse=True)
-def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(landing_page, "_SETTLE_S", 0.0)
-    monkeypatch.setattr(landing_page, "_AGAIN_S", 0.0)
+AT_ONCE = PagePace(settle_s=0.0, again_s=0.0)
 
 
 async def pass_rounds() -> None:
@@ -33,7 +29,7 @@ def test_a_stop_while_the_page_waits_for_its_turn_does_not_lose_it(tmp_path: Pat
 
     async def stop(context: MirrorContext) -> None:
         async with context.turns.publishing:
-            keeping = asyncio.create_task(keep_page(context))
+            keeping = asyncio.create_task(keep_page(context, AT_ONCE))
             context.page.arrived.set()
             await pass_rounds()
             keeping.cancel()
@@ -58,7 +54,7 @@ def test_what_nobody_foresaw_is_tried_again(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(landing_page, "publish_site", fail_once)
 
     async def keep(context: MirrorContext) -> None:
-        keeping = asyncio.create_task(keep_page(context))
+        keeping = asyncio.create_task(keep_page(context, AT_ONCE))
         context.page.arrived.set()
         async with asyncio.timeout(60):
             while not (context.root / "index.html").is_file():

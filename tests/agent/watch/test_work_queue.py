@@ -2,12 +2,10 @@
 
 import asyncio
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from packrat_agent.sync.context import Order
-from packrat_agent.watch import work_queue
 from packrat_agent.watch.work_queue import WorkQueue
 
 _REPOS = st.sampled_from(["apt", "yum", "pypi"])
@@ -51,13 +49,9 @@ def test_all_that_was_added_comes_out_once(changes: list[dict[str, frozenset[str
     assert all(order == _EVERYTHING for _, order in reread)
 
 
-def test_names_without_an_end_are_not_kept_and_all_of_their_repository_is_looked_at(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(work_queue, "_NAMES_LIMIT", 100)
-
+def test_names_without_an_end_are_not_kept_and_all_of_their_repository_is_looked_at() -> None:
     async def test() -> None:
-        queue = WorkQueue()
+        queue = WorkQueue(names_limit=100)
         queue.hear({"yum": frozenset("ab")})
         for number in range(98):
             queue.hear({"apt": frozenset({f"p{number}"})})
@@ -110,13 +104,11 @@ def test_a_busy_repository_waits_and_the_others_do_not() -> None:
     asyncio.run(test())
 
 
-def test_a_published_repository_rests_and_the_queue_wakes_when_it_may_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Longer than this process may be kept from going on.
-    monkeypatch.setattr(work_queue, "_REST_S", 2.5)
-
+def test_a_published_repository_rests_and_the_queue_wakes_when_it_may_go_on() -> None:
     async def test() -> None:
         loop = asyncio.get_running_loop()
-        queue = WorkQueue()
+        # Longer than this process may be kept from going on.
+        queue = WorkQueue(rest_s=2.5)
         queue.note("apt", failed=False, published=True)
         published_at = loop.time()
         queue.add({"apt": None, "yum": None})
@@ -153,13 +145,10 @@ def test_the_mirrors_own_record_is_taken_once() -> None:
     assert not queue.take_mirror()
 
 
-def test_a_wait_that_is_cancelled_when_something_comes_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    # No burst ends by itself in this time, however long this process rests.
-    monkeypatch.setattr(work_queue, "_QUIET_S", 60.0)
-    monkeypatch.setattr(work_queue, "_LONGEST_BURST_S", 60.0)
-
+def test_a_wait_that_is_cancelled_when_something_comes_ends() -> None:
     async def test(rounds: int) -> None:
-        queue = WorkQueue()
+        # No burst ends by itself in this time, however long this process rests.
+        queue = WorkQueue(quiet_s=60.0, longest_burst_s=60.0)
         queue.wake()
         waiting = asyncio.create_task(queue.wait())
         await asyncio.sleep(0)

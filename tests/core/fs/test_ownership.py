@@ -80,6 +80,8 @@ def test_a_file_that_may_not_be_read_is_readable_after_the_command_of_the_messag
     call = f"explain_unreadable(Path({str(path)!r}))"
     told = as_other(call)
     assert f"{path} belongs to root:root with mode {mode:04o}, and this is user nobody" in told
+    # The server says this of its files, too.
+    assert "agent" not in told
     mend(told)
     assert as_other(call) == "None"
     assert path.stat().st_mode & 0o007 == 0
@@ -92,6 +94,7 @@ def test_a_closed_directory_on_the_way_is_named_in_place_of_the_file(place: Path
     for function in ("explain_unreadable", "explain_unwritable", "explain_unmakable"):
         told = as_other(f"{function}(Path({str(directory / 'mirror.conf')!r}))")
         assert told.startswith(f"{directory} belongs to root:root with mode 0700")
+        assert "agent" not in told
     mend(told)
     assert as_other(f"explain_unreadable(Path({str(directory / 'mirror.conf')!r}))") == "None"
 

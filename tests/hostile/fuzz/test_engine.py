@@ -19,7 +19,7 @@ from support.fuzz.planted import SOUND, planted_targets
 def run_planted(name: str, tmp_path: Path) -> Failure | None:
     """Have a planted reader read something that is not sound."""
     with planted_targets(tmp_path) as targets, guarded(tmp_path):
-        (target,) = (one for one in targets if one.name == name)
+        (target,) = (target for target in targets if target.name == name)
         assert run_case(target, SOUND) is None
         return run_case(target, b"other")
 
@@ -51,7 +51,7 @@ def test_an_input_that_fails_is_kept_with_its_seed_and_fails_again(tmp_path: Pat
     told = kept.with_suffix(".txt").read_text()
     found = re.match(r"planted\.error with seed 7, number (\d+)\nKeyError", told)
     assert found is not None
-    assert any(f"number {found[1]}, kept as planted.error/{kept.name}\n" in one.text for one in failures)
+    assert any(f"number {found[1]}, kept as planted.error/{kept.name}\n" in failure.text for failure in failures)
     assert kept.read_bytes() == make_input(targets[0], Case("planted.error", 7, int(found[1])))
     again = replay([kept], tmp_path / "again")
     assert again.cases == 1

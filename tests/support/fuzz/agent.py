@@ -66,7 +66,8 @@ _DATES = [b"120", b"Sun, 22 Nov 2026 11:07:00 GMT", b"Sunday, 22-Nov-26 11:07:00
 @contextmanager
 def agent_targets(_directory: Path) -> Iterator[list[Target]]:
     """A target for each question, and the readers of parts of answers."""
-    mirror, heads = SmallMirror(), [one.raw for one in recorded() if one.raw and len(one.raw) < 5000]
+    mirror = SmallMirror()
+    heads = [exchange.raw for exchange in recorded() if exchange.raw and len(exchange.raw) < 5000]
     targets = [
         Target("agent.text_list", [b'["a","b\\u00e9", "c"]', b"[]"], _read_texts, _JSON, (NotAList, TooMuch)),
         Target("agent.bundle", _BUNDLES, _read_bundle, st.binary(max_size=60), (ServerBroken, ServerUnavailable)),

@@ -48,7 +48,7 @@ def audit_targets(directory: Path) -> Iterator[list[Target]]:
         ),
         Target("audit.keys", [_ARMORED.replace(b"SIGNATURE", b"PUBLIC KEY BLOCK")], read_keys),
     ]
-    targets = [Target(one.name, one.samples, one.read, may_raise=(ValueError,)) for one in targets]
+    targets = [Target(target.name, target.samples, target.read, may_raise=(ValueError,)) for target in targets]
     targets.append(Target("audit.armor", [_ARMORED], _read_armor))
     by_name: dict[str, list[Path]] = {}
     for path in sorted(top.rglob("*")):
@@ -69,8 +69,8 @@ class _Tree:
         self._path = path
         self._sound = path.read_bytes()
         sha256 = hashlib.sha256(self._sound).hexdigest().encode()
-        indexes = [one for one in top.rglob("Release") if one != path and one.is_file()]
-        self._naming = {one: one.read_bytes() for one in indexes if sha256 in one.read_bytes()}
+        indexes = [release for release in top.rglob("Release") if release != path and release.is_file()]
+        self._naming = {release: release.read_bytes() for release in indexes if sha256 in release.read_bytes()}
 
     def __call__(self, data: bytes) -> None:
         try:
@@ -91,7 +91,7 @@ class _Index(_Tree):
 
     def __init__(self, top: Path, path: Path) -> None:
         super().__init__(top, path)
-        self._release = next(one for one in path.parents if one.parent.name == "dists") / "Release"
+        self._release = next(directory for directory in path.parents if directory.parent.name == "dists") / "Release"
         self._plain = lzma.decompress(self._sound)
         self._said = self._release.read_bytes()
 

@@ -205,7 +205,7 @@ def fuzz(
         (corpus / CURRENT).write_bytes(f"{case}\n".encode() + data)
         failure = run_case(replace(target, may_raise=()) if case.number == 0 else target, data)
         spent[target.name] += time.thread_time() - began
-        if failure is not None and sum(one.cause == failure.cause for one in failures) < _SAME_FAILURES:
+        if failure is not None and sum(known.cause == failure.cause for known in failures) < _SAME_FAILURES:
             path = keep(corpus, failure, case)
             failures.append(replace(failure, text=f"{case}, kept as {target.name}/{path.name}\n{failure.text}"))
 

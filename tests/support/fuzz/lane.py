@@ -49,7 +49,7 @@ def run_worker(family: str, corpus: Path, *arguments: str, seconds: float = 0.0)
     )
     try:
         said = json.loads((done.stdout.splitlines() or [""])[-1])
-        failures = [f"{one['target']}: {one['cause']}\n{one['text']}" for one in said["failures"]]
+        failures = [f"{failure['target']}: {failure['cause']}\n{failure['text']}" for failure in said["failures"]]
         cases = said["cases"]
     except ValueError:
         cases, failures = 0, [_find_end(own, done)]

@@ -21,7 +21,7 @@ class SmallMirror:
         """Give the JSON value and the headers of any other answer."""
         model, _, rest = target.partition(":")
         if verb == "LIST":
-            return [f"{FILE}:{one}:" for one in (1, 2, 3)], {"Total": "3"}
+            return [f"{FILE}:{number}:" for number in (1, 2, 3)], {"Total": "3"}
         if verb == "DESCRIBE":
             return {"api-version": "2.0", "actions": [f"{MIRROR}(changes)"]}, {}
         if verb == "CALL" and "login" in target:
@@ -33,7 +33,7 @@ class SmallMirror:
             names = ("apt-dev", "apt-more", "py")
             return {"name": "lab", "description": "d", "repo_list": [f"{REPO}:{name}:" for name in names]}, {}
         ids = rest.removesuffix(":").split(":")
-        return {f"{model}:{one}:": self._record(model, one) for one in ids}, {}
+        return {f"{model}:{number}:": self._record(model, number) for number in ids}, {}
 
     def say(self, verb: str, target: str) -> bytes:
         """Answer rightly."""

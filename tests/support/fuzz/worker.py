@@ -39,7 +39,7 @@ def work(
     """Fuzz, and say how it went."""
     corpus.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="packrat-fuzz-") as top, _ALL[family](Path(top)) as targets:
-        readers = [one for one in targets if only in (None, one.name)]
+        readers = [target for target in targets if only in (None, target.name)]
         with guarded(corpus):
             inputs = [(reader, path) for path in replay for reader in readers]
             if kept is not None:
@@ -49,7 +49,7 @@ def work(
             if not replay:
                 more, others = fuzz(readers, seed, corpus, cases=cases, seconds=seconds)
                 count, failures = count + more, failures + others
-    click.echo(json.dumps({"cases": count, "failures": [_told(one) for one in failures]}))
+    click.echo(json.dumps({"cases": count, "failures": [_told(failure) for failure in failures]}))
 
 
 def _told(failure: Failure) -> dict[str, str]:

@@ -6,9 +6,7 @@ Source: Apache HTTP Server 2.4, Configuration Sections.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from packrat_core.packages.image.manifest import MANIFEST_TYPES
-
-_TYPE_OF = {end: media_type for media_type, end in MANIFEST_TYPES.items()}
+from packrat_core.packages.image.manifest import MANIFEST_TYPE_OF_END
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +21,7 @@ class Named:
 def write_htaccess(named: Iterable[Named]) -> bytes:
     """Write one block for each file; tags and digests can't contain Apache's wildcards, so they need no escaping."""
     return "".join(
-        f'<Files "{manifest.name}">\nForceType {_TYPE_OF[manifest.end]}\n'
+        f'<Files "{manifest.name}">\nForceType {MANIFEST_TYPE_OF_END[manifest.end]}\n'
         f'Header set Docker-Content-Digest "{manifest.digest}"\n</Files>\n'
         for manifest in named
     ).encode()

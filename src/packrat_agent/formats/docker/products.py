@@ -10,11 +10,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from packrat_agent.formats.compress import GZIP_HEADER
 from packrat_core.archives.plain_stream import READ_BYTES, Readable
 from packrat_core.fs.atomic import replace
 from packrat_core.fs.open import open_new
-
-_GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +79,7 @@ def _gzip(chunks: Iterable[bytes]) -> Iterator[bytes]:
     """Compress without a name or date in the header, so that the same layer gives the same bytes."""
     deflate = zlib.compressobj(6, zlib.DEFLATED, -15)
     crc = size = 0
-    yield _GZIP_HEADER
+    yield GZIP_HEADER
     for chunk in chunks:
         crc = zlib.crc32(chunk, crc)
         size += len(chunk)

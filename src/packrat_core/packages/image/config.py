@@ -4,13 +4,11 @@ Source: OCI Image Format Specification 1.1, "OCI Image Configuration".
 """
 
 import json
-import re
 from collections.abc import Sequence
 
 from packrat_core.errors import Refused
-from packrat_core.packages.image.manifest import read_list, read_object
+from packrat_core.packages.image.manifest import DIGEST, read_list, read_object
 
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _ARCHITECTURE_LIMIT = 20
 
 
@@ -34,6 +32,6 @@ def read_diff_ids(config: bytes) -> Sequence[str]:
     root = read_object(config, "configuration").get("rootfs")
     diff_ids = read_list((root.get("diff_ids") or []) if isinstance(root, dict) else None, "list of diff_ids")
     for diff_id in diff_ids:
-        if not isinstance(diff_id, str) or not _DIGEST.fullmatch(diff_id):
+        if not isinstance(diff_id, str) or not DIGEST.fullmatch(diff_id):
             raise Refused(f"its configuration names the layer {repr(diff_id)[:100]}, which is not a SHA-256")
     return diff_ids

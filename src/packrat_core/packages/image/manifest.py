@@ -24,11 +24,12 @@ MANIFEST_TYPES = {
     "application/vnd.docker.distribution.manifest.v2+json": "dkrm",
 }
 """Media type of a manifest → the ending of its file, from which web servers derive the type."""
+MANIFEST_TYPE_OF_END = {end: media_type for media_type, end in MANIFEST_TYPES.items()}
 
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
 _SCHEMA_2 = "application/vnd.docker.distribution.manifest.v2+json"
 _INDEX_ENDS = ("ocii", "dkrl")
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +172,7 @@ def _read_descriptor(value: object, what: str) -> Descriptor:
         raise Refused(f"its {what} has no descriptor")
     digest, size = value.get("digest"), value.get("size")
     media_type = value["mediaType"] if value.get("mediaType") is not None else ""
-    if not isinstance(digest, str) or not _DIGEST.fullmatch(digest):
+    if not isinstance(digest, str) or not DIGEST.fullmatch(digest):
         raise Refused(f"its {what} names the digest {repr(digest)[:100]}, which is not a SHA-256")
     # In Python, bool is a subclass of int; `true` is not a size.
     if type(size) is not int or size < 0:

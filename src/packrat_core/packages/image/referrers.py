@@ -8,12 +8,10 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from packrat_core.packages.image.manifest import MANIFEST_TYPES, OCI_INDEX, read_manifest, read_object
+from packrat_core.packages.image.manifest import MANIFEST_TYPE_OF_END, OCI_INDEX, read_manifest, read_object
 
 FALLBACK_TAG = re.compile(r"sha256-[0-9a-f]{64}")
 """The tag under which registries without the API keep that list; in an archive, a tool may have put it there."""
-
-_TYPE_OF = {end: media_type for media_type, end in MANIFEST_TYPES.items()}
 
 
 def describe_referrer(digest: str, end: str, data: bytes) -> tuple[str, Mapping[str, Any]] | None:
@@ -30,11 +28,11 @@ def describe_referrer(digest: str, end: str, data: bytes) -> tuple[str, Mapping[
     Raises:
         Refused: it is not a usable manifest.
     """
-    manifest = read_manifest(data, _TYPE_OF[end])
+    manifest = read_manifest(data, MANIFEST_TYPE_OF_END[end])
     if not manifest.subject:
         return None
     record = read_object(data, "manifest")
-    described: dict[str, Any] = {"mediaType": _TYPE_OF[end], "digest": digest, "size": len(data)}
+    described: dict[str, Any] = {"mediaType": MANIFEST_TYPE_OF_END[end], "digest": digest, "size": len(data)}
     artifact_type = record.get("artifactType") or (manifest.config.media_type if manifest.config is not None else "")
     if isinstance(artifact_type, str) and artifact_type:
         described["artifactType"] = artifact_type

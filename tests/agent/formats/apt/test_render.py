@@ -43,9 +43,9 @@ FACTS = {"bookworm": {"Origin": "Packrat", "Label": "Development packages", "Cod
 def release_of(publication: Publication) -> dict[str, str]:
     """The one-line fields of a suite's Release."""
     (file,) = (
-        one
-        for one in publication.pointers
-        if isinstance(one, TreeFile) and one.path == f"dists/{publication.name}/Release"
+        pointer
+        for pointer in publication.pointers
+        if isinstance(pointer, TreeFile) and pointer.path == f"dists/{publication.name}/Release"
     )
     lines = bytes(file.content).decode().splitlines()
     return dict(line.split(": ", 1) for line in lines if re.match(r"[A-Z]\S*: ", line))
@@ -149,11 +149,11 @@ def test_packages_for_all_stand_in_every_index_and_in_one_of_their_own(tmp_path:
 def test_the_architectures_of_a_mirror_that_was_taken_over_stay(tmp_path: Path) -> None:
     facts = {"bookworm": {"Architectures": "amd64 i386"}}
     asked = request([entry(Deb("p", "1", "arm64"), tmp_path)], facts=facts)
-    bookworm = next(one for one in APT.render(asked) if one.name == "bookworm")
+    bookworm = next(suite for suite in APT.render(asked) if suite.name == "bookworm")
     assert release_of(bookworm)["Architectures"] == "all amd64 arm64 i386"
     assert bookworm.facts["Architectures"] == "amd64 i386"
     # Without that fact there are those of the packages.
-    plain = next(one for one in APT.render(request(asked.entries)) if one.name == "bookworm")
+    plain = next(suite for suite in APT.render(request(asked.entries)) if suite.name == "bookworm")
     assert release_of(plain)["Architectures"] == "all arm64"
     assert "Architectures" not in plain.facts
 
@@ -271,7 +271,7 @@ def test_the_date_always_rises_also_where_the_clock_stepped_back() -> None:
 
 def test_the_identity_is_without_the_date_and_follows_everything_else(tmp_path: Path) -> None:
     repo = one_suite()
-    shelved = [one for one in wanted_files(tmp_path) if one.file.distro_version == "bookworm"]
+    shelved = [wanted for wanted in wanted_files(tmp_path) if wanted.file.distro_version == "bookworm"]
     base = APT.render(request(shelved, repo=repo))[0]
     facts = {"bookworm": {**base.facts, "Date": "1000"}}
     later = APT.render(request(shelved, repo=repo, now=NOW + timedelta(days=400), facts=facts))[0]
@@ -282,7 +282,7 @@ def test_the_identity_is_without_the_date_and_follows_everything_else(tmp_path: 
         request(shelved, repo=repo, settings=dataclasses.replace(SETTINGS, mirror_description="other")),
         request(shelved, repo=repo, settings=dataclasses.replace(SETTINGS, apt_valid_for_s=86400)),
     ]
-    assert len({base.identity, *(APT.render(one)[0].identity for one in others)}) == 4
+    assert len({base.identity, *(APT.render(other)[0].identity for other in others)}) == 4
 
 
 def test_valid_until_is_written_when_asked_and_anew_when_half_of_it_is_over() -> None:

@@ -67,7 +67,7 @@ def request(entries: list[Entry], facts: dict[str, dict[str, str]] | None = None
 
 def shown(tree: Sequence[Publication], entries: list[Entry]) -> str:
     lines = ["products of the images"]
-    lines += sorted({f"  {one.path}/{p.name}  {p.size}" for one in entries for p in one.fragment.products})
+    lines += sorted({f"  {entry.path}/{p.name}  {p.size}" for entry in entries for p in entry.fragment.products})
     for publication in tree:
         for what, group in (("content", publication.content), ("pointers", publication.pointers)):
             lines.append(f"section {publication.name}: {what}")
@@ -165,7 +165,7 @@ def test_unsigned_images_say_that_they_are(tmp_path: Path) -> None:
 
 
 def publication(tree: Sequence[Publication], name: str) -> Publication:
-    return next(one for one in tree if one.name == name)
+    return next(publication for publication in tree if publication.name == name)
 
 
 def test_manifests_that_are_gone_keep_their_type_for_those_who_know_them(tmp_path: Path) -> None:
@@ -254,8 +254,12 @@ def test_an_image_of_signatures_only_has_no_latest(tmp_path: Path) -> None:
     def tags_of(*versions: str) -> dict[str, object]:
         images = [Image("web", version, ((("web", version.encode()),),)) for version in versions]
         entries = [entry(image, build_oci(image), tmp_path, number) for number, image in enumerate(images, 1)]
-        publication = next(one for one in DockerFormat().render(request(entries)) if one.name == "web")
-        links = {one.path.rpartition("/")[2]: one.target for one in publication.pointers if isinstance(one, TreeLink)}
+        publication = next(found for found in DockerFormat().render(request(entries)) if found.name == "web")
+        links = {
+            pointer.path.rpartition("/")[2]: pointer.target
+            for pointer in publication.pointers
+            if isinstance(pointer, TreeLink)
+        }
         return {tag: links[tag] == links.get("latest") for tag in links}
 
     assert tags_of(f"{SIGNATURE}.sig") == {f"{SIGNATURE}.sig": False}
@@ -313,9 +317,10 @@ def test_what_refers_to_a_manifest_is_listed_wherever_it_was_uploaded(tmp_path: 
             for file in publication.pointers
             if isinstance(file, TreeFile) and file.path == f"v2/web/referrers/{subject}"
         ]
-        assert [one["digest"] for one in listed] == sorted(one["digest"] for one in listed)
-        assert {one["digest"] for one in listed} > {digest(about)}
-        assert len(listed) == 2
+        digests = [descriptor["digest"] for descriptor in listed]
+        assert digests == sorted(digests)
+        assert set(digests) > {digest(about)}
+        assert len(digests) == 2
 
 
 def test_a_tree_from_before_the_setting_is_known_by_its_lists_of_signatures(tmp_path: Path) -> None:

@@ -96,7 +96,7 @@ def test_what_is_remembered_is_bounded() -> None:
     signed = update_names({A: dict.fromkeys(tags)}, {A: tags[:1]}, 2000, GRACE_S)
     assert len(names_of(signed)) == 101
     digests = [f"sha256:{number:03}" for number in range(300)]
-    some = update_names({one: {":x": None} for one in digests}, {}, 2000, GRACE_S)
+    some = update_names({digest: {":x": None} for digest in digests}, {}, 2000, GRACE_S)
     assert len(some) == 200
     # Those that are withdrawn next are remembered first.
     last = update_names({**{B: {":x": None}}, **some}, {}, 2001, GRACE_S)

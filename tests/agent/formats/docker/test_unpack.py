@@ -100,7 +100,7 @@ def test_images_that_are_not_in_the_archive_are_left_out_of_the_index(tmp_path: 
     assert_products_are_there(fragment, tmp_path)
     manifests = top(fragment)[1]["manifests"]
     assert isinstance(manifests, list)
-    assert [one["platform"]["architecture"] for one in manifests] == ["arm64"]
+    assert [manifest["platform"]["architecture"] for manifest in manifests] == ["arm64"]
 
 
 def test_an_index_json_may_itself_be_the_index(tmp_path: Path) -> None:

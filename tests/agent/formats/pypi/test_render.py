@@ -165,7 +165,7 @@ def test_a_file_is_also_a_link_where_the_original_agent_had_it(entries: list[Ent
     }
     assert b'href="../../packages/my-too/my-tool-1.0.tar.gz#' in pages(found)["simple/my-tool/index.html"]
     # The others are not published again.
-    assert {one.name: one.identity for one in found if one.name in ("other", "zope-thing")} == {
+    assert {project.name: project.identity for project in found if project.name in ("other", "zope-thing")} == {
         name: before[name] for name in ("other", "zope-thing")
     }
 

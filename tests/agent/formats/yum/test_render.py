@@ -132,7 +132,7 @@ def test_identity_is_that_of_all_but_dates(tmp_path: Path) -> None:
     entries = [entry(tmp_path, HELLO)]
     first = render(entries)
     later = render(entries, now=NOW + timedelta(days=1), last=first)
-    assert [one.identity for one in later] == [one.identity for one in first]
+    assert [publication.identity for publication in later] == [publication.identity for publication in first]
     more = render([*entries, entry(tmp_path, GREETING, number=2)])
     assert [one.identity == two.identity for one, two in zip(first, more, strict=True)] == [
         False,

@@ -6,7 +6,7 @@ from contextlib import suppress
 from packrat_agent.gpg.verify import verifies_by_family
 from packrat_agent.model.records import Repo
 from packrat_agent.sync.context import MirrorContext
-from packrat_agent.sync.original_places import signed_indexes
+from packrat_agent.sync.takeover.original_places import signed_indexes
 from packrat_core.fs.open import read_regular
 
 _INDEX_LIMIT = 64 << 20

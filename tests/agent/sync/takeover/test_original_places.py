@@ -6,7 +6,7 @@ import pytest
 
 from packrat_agent.model.records import DistroVersion, Repo
 from packrat_agent.state.original import OriginalFile
-from packrat_agent.sync.original_places import (
+from packrat_agent.sync.takeover.original_places import (
     is_package,
     keeps_path,
     original_place,

@@ -14,13 +14,12 @@ from packrat_agent.formats.table import FORMATS
 from packrat_agent.model.entries import Fragment, Placement, Plan
 from packrat_agent.model.records import PackageFile, Repo
 from packrat_agent.publish import scan
-from packrat_agent.sync import rehearsed
 from packrat_agent.sync.context import MirrorContext
 from packrat_agent.sync.disk_look import look_without_a_touch
 from packrat_agent.sync.local_copies import LocalCopies
 from packrat_agent.sync.mirror import ready
-from packrat_agent.sync.read_at_hand import read_as_hashed
-from packrat_agent.sync.rehearsed import Rehearsed
+from packrat_agent.sync.takeover.read_at_hand import read_as_hashed
+from packrat_agent.sync.takeover.rehearsed import Rehearsed
 from packrat_core.errors import ConfigError, Refused
 from packrat_core.fs.verified import SMALL_BYTES, is_settled
 from packrat_demo.build_deb import Deb, build_deb
@@ -53,8 +52,8 @@ def put(context: MirrorContext, path: str, content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def look(context: MirrorContext, wanted: set[str]) -> dict[str, Fragment]:
-    reads = Rehearsed()
+def look(context: MirrorContext, wanted: set[str], reads: Rehearsed | None = None) -> dict[str, Fragment]:
+    reads = reads or Rehearsed()
     seen = look_without_a_touch(context, lambda files, size: None, read_as_hashed(REPOS, context, reads))
     assert wanted <= {file.sha256 for file in seen.found.untracked}
     return reads.recall(context.root, context.source_of(FORM, REPOS[1]), wanted)
@@ -87,7 +86,6 @@ def test_a_file_that_somebody_may_write_to_unseen_is_not_read(
 
 def test_nothing_more_is_read_than_can_be_held(context: MirrorContext, monkeypatch: pytest.MonkeyPatch) -> None:
     wanted = {put(context, f"apt-dev/pool/tool/tool_{number}_all.deb", a_deb(f"tool{number}")) for number in range(4)}
-    monkeypatch.setattr(rehearsed, "_LIMIT_BYTES", 1)
     read = []
     whole = type(FORM).read
 
@@ -96,7 +94,7 @@ def test_nothing_more_is_read_than_can_be_held(context: MirrorContext, monkeypat
         return whole(*values)
 
     monkeypatch.setattr(type(FORM), "read", note)
-    assert look(context, wanted) == {}
+    assert look(context, wanted, Rehearsed(limit_bytes=1)) == {}
     assert len(read) == 1
 
 

@@ -10,8 +10,7 @@ import pytest
 from packrat_agent.model.entries import Fragment, Product
 from packrat_agent.model.records import PackageFile
 from packrat_agent.state.fragments import FragmentSource
-from packrat_agent.sync import rehearsed
-from packrat_agent.sync.rehearsed import Rehearsed
+from packrat_agent.sync.takeover.rehearsed import Rehearsed
 from packrat_core.fs.verified import is_settled
 
 SHA, OTHER = "1" * 64, "2" * 64
@@ -84,9 +83,8 @@ def test_records_are_forgotten_where_the_server_moved_or_tells_no_position(
     assert memory.take_records("apt-dev") == {}
 
 
-def test_records_beyond_the_limit_are_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rehearsed, "_RECORDS_LIMIT", 2)
-    memory = Rehearsed(position="7")
+def test_records_beyond_the_limit_are_read_again() -> None:
+    memory = Rehearsed(position="7", records_left=2)
     others = [replace(RECORD, uri=f"/f/{number}/") for number in range(4)]
     memory.note_records("apt-dev", others[:1])
     memory.note_records("apt-dev", others[1:])
@@ -105,10 +103,9 @@ def test_what_is_made_beside_the_file_is_held_with_it(file: Path) -> None:
     assert memory.products == {OTHER: b"Name: x"}
 
 
-def test_what_is_made_beside_the_file_counts_for_the_limit(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_made_beside_the_file_counts_for_the_limit(file: Path) -> None:
     for limit, products in ((len(FRAGMENT.body) + 7, {OTHER: b"Name: x"}), (len(FRAGMENT.body) + 6, {})):
-        monkeypatch.setattr(rehearsed, "_LIMIT_BYTES", limit)
-        memory = Rehearsed()
+        memory = Rehearsed(limit_bytes=limit)
         note(memory, file, fragment=WITH_METADATA, products={OTHER: b"Name: x"})
         assert memory.products == products
         assert bool(memory.recall(file.parent, SOURCE, {SHA})) is bool(products)
@@ -122,9 +119,8 @@ def test_what_is_signed_or_made_on_disk_is_not_held(file: Path) -> None:
     assert memory.recall(file.parent, replace(SOURCE, signer="A" * 40), {SHA}) == {}
 
 
-def test_no_more_is_held_than_the_limit(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rehearsed, "_LIMIT_BYTES", len(FRAGMENT.body) + 1)
-    memory = Rehearsed()
+def test_no_more_is_held_than_the_limit(file: Path) -> None:
+    memory = Rehearsed(limit_bytes=len(FRAGMENT.body) + 1)
     note(memory, file)
     memory.note(SOURCE, OTHER, file.name, file.stat(), FRAGMENT, {})
     assert memory.recall(file.parent, SOURCE, {SHA, OTHER}) == {SHA: FRAGMENT}

@@ -23,12 +23,8 @@ from packrat_agent.model.entries import Fragment
 from packrat_agent.model.records import PackageFile
 from packrat_agent.state.fragments import FragmentSource
 
-_LIMIT_BYTES = 32 * 1024 * 1024
-"""Bytes of the bodies and products that are held; those of a deb or wheel have about one kilobyte."""
 _ONE_BYTES = 256 * 1024
 """What takes more than this is read again: some large ones would leave no room for all others."""
-_RECORDS_LIMIT = 100_000
-"""Number of records that are held, each of which has about one kilobyte; the rehearsal itself holds all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,16 +44,19 @@ class Rehearsed:
     Attributes:
         position: that of the server before it began, None where it has none.
         products: SHA-256 → bytes, of what is published beside files that were read.
-        is_full: whether something did not fit, so that it is of little use to read more for it.
+        is_full: whether something did not fit, so that it is of little use to read more.
+        limit_bytes: of the bodies and products that are held; those of a deb or wheel have about one kilobyte.
+        records_left: how many more records are held, of about one kilobyte each; the rehearsal itself holds all.
     """
 
     position: str | None = None
     products: dict[str, bytes] = field(default_factory=dict)
     is_full: bool = False
+    limit_bytes: int = 32 * 1024 * 1024
+    records_left: int = 100_000
     _readings: dict[tuple[FragmentSource, str], _Reading] = field(default_factory=dict)
     _bytes: int = 0
     _records: dict[str, dict[str, PackageFile]] = field(default_factory=dict)
-    _records_left: int = field(default_factory=lambda: _RECORDS_LIMIT)
 
     def note(
         self,
@@ -83,7 +82,7 @@ class Rehearsed:
         size = len(fragment.body) + sum(map(len, products.values()))
         if source.signer or needed - products.keys() or size > _ONE_BYTES:
             return
-        if self._bytes + size > _LIMIT_BYTES:
+        if self._bytes + size > self.limit_bytes:
             self.is_full = True
             return
         self._bytes += size
@@ -113,8 +112,8 @@ class Rehearsed:
         # Without a position nobody could tell later whether they are still right.
         if self.position is None:
             return
-        some = list(records)[: self._records_left]
-        self._records_left -= len(some)
+        some = list(records)[: self.records_left]
+        self.records_left -= len(some)
         self._records.setdefault(repo, {}).update((file.uri, file) for file in some)
 
     def keep_records(self, position: str | None) -> None:

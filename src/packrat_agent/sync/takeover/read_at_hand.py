@@ -22,8 +22,8 @@ from packrat_agent.publish.scan import OnHashed
 from packrat_agent.state.fragments import FragmentSource
 from packrat_agent.sync.build import parts_of
 from packrat_agent.sync.context import MirrorContext, Order
-from packrat_agent.sync.original_places import is_package
-from packrat_agent.sync.rehearsed import Rehearsed
+from packrat_agent.sync.takeover.original_places import is_package
+from packrat_agent.sync.takeover.rehearsed import Rehearsed
 from packrat_core.errors import DiskError, PackratError, Refused
 from packrat_core.fs.links import remove_tree
 from packrat_core.fs.verified import Opened, OtherBytes, read_verified

@@ -15,8 +15,8 @@ from packrat_agent.formats.yum.format import YumFormat
 from packrat_agent.gpg.keyring import find_key
 from packrat_agent.model.entries import StoredFile
 from packrat_agent.model.records import Repo
-from packrat_agent.sync.adopt_signed import recall_signed
 from packrat_agent.sync.context import MirrorContext, Takeover
+from packrat_agent.sync.takeover.adopt_signed import recall_signed
 from packrat_demo.build_rpm import Rpm, write_rpm
 from support.keys import Key, new_key
 

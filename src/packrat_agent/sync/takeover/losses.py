@@ -17,14 +17,14 @@ from packrat_agent.model.paths import is_kept, path_in_root
 from packrat_agent.model.records import MirrorView, Repo
 from packrat_agent.state.original import OriginalState
 from packrat_agent.sync.context import MirrorContext, Summary, SyncResult
-from packrat_agent.sync.original_places import (
+from packrat_agent.sync.takeover.original_places import (
     is_package,
     keeps_path,
     original_place,
     read_filenames,
     read_suite,
 )
-from packrat_agent.sync.other_keys import find_other_keys
+from packrat_agent.sync.takeover.other_keys import find_other_keys
 
 _WITH_SUITES = frozenset({"apt", "yum"})
 _NOT_OFFERED = "the server no longer offers it there"
