@@ -132,6 +132,26 @@ def test_an_agent_that_starts_before_the_clock_is_set_waits_for_its_key(tmp_path
         lab.agent("verify")
 
 
+def test_a_key_of_the_future_in_a_changed_configuration_keeps_no_agent_from_its_work(
+    tmp_path: Path, home: Path
+) -> None:
+    with stage(tmp_path, make_key(home, "Today <today@example.com>")) as lab:
+        lab.server.put_deb(FIRST)
+        with daemon(lab) as agent:
+            agent.until_logged("checked ")
+            made = datetime.now(UTC) + timedelta(days=1)
+            lab.key = make_key(home, "Tomorrow <tomorrow@example.com>", faked_time=f"{made:%Y%m%dT%H%M%S}")
+            lab.write_config()
+            agent.process.send_signal(signal.SIGHUP)
+            told = agent.until_logged("the configuration before it stays in force")
+            assert "set that clock" in told
+            agent.until_logged("started", 2)
+            lab.server.put_deb(SECOND)
+            agent.until_logged("published", 2)
+            assert "Package: second" in lab.packages()
+            assert agent.stop() == 0
+
+
 @contextmanager
 def signing_for_a_while(lab: Stage, home: Path) -> Iterator[tuple[Daemon, Key]]:
     """Run an agent whose key expires soon, but after the first full sync, however long this machine takes for that."""

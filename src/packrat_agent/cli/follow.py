@@ -42,8 +42,10 @@ def follow(config_path: Path) -> None:
     # Before the lock is taken: from then on `sync` asks this process, which may not be ready yet.
     with CaughtSignals((signal.SIGHUP, signal.SIGUSR1)) as caught:
         while True:
+            # A new configuration doesn't wait for its key: until then, the one before it would not be in force either.
+            run = _run_once_key_is_valid if config is in_force else _run_until_reload
             try:
-                following = _run_once_key_is_valid(config, refused, caught)
+                following = run(config, refused, caught)
             except PackratError as error:
                 if config is in_force:
                     raise

@@ -56,6 +56,11 @@ class ComparedFiles:
                 self._digests.clear()
             self._digests[_identity(status)] = content.digest
 
+    def forget(self) -> None:
+        """Have all files read again, since the disk itself may have changed some: that changes no time."""
+        with self._lock:
+            self._digests.clear()
+
 
 def _identity(status: os.stat_result) -> tuple[int, ...]:
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns

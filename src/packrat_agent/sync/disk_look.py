@@ -194,6 +194,8 @@ def note_look(context: MirrorContext, seen: Look) -> frozenset[str]:
         if file.inode:
             log.warning("damaged", path=file.path, text="missing or changed on disk; it is replaced")
             store.events.add(time.time(), "damaged", None, file.path)
+    if damaged:
+        context.compared.forget()
     paths = [file.path for file in damaged]
     repos = store.live.repos_of(paths)
     unreadable = seen.found.unreadable

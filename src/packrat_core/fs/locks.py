@@ -18,6 +18,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
+from packrat_core.fs.mounts import kernel_device
+
 _MODE = 0o600
 """Whoever can read a file can lock it, and so keep its owner from working."""
 
@@ -72,9 +74,15 @@ class FileLock:
 def is_locked(path: Path) -> bool:
     """Tell whether a process of this host holds a lock file, without touching the lock."""
     try:
-        inode = str(path.stat().st_ino)
+        descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
+        try:
+            inode, device = str(os.fstat(descriptor).st_ino), kernel_device(descriptor)
+        finally:
+            os.close(descriptor)
         held = [line.split() for line in Path("/proc/locks").read_text("ascii").splitlines()]
     except (OSError, ValueError):
         return False
     # Source: proc(5). A line with an arrow is a process that waits.
-    return any(words[1:2] == ["FLOCK"] and words[5].rpartition(":")[2] == inode for words in held)
+    places = (words[5].rpartition(":") for words in held if words[1:2] == ["FLOCK"])
+    # Files of two filesystems may have one inode number.
+    return any(number == inode and on in (device or on,) for on, _, number in places)

@@ -1,7 +1,7 @@
 r"""Finds what is mounted below a directory, even from the same filesystem, as with `mount --bind`.
 
-Source: proc_pid_mountinfo(5): the fifth field is the mount point, with escapes such as \040 for the characters that
-separate fields; proc_pid_fdinfo(5) has the number of the mount.
+Source: proc_pid_mountinfo(5): the third field is the device, the fifth the mount point, with escapes such
+as \040 for the characters that separate fields; proc_pid_fdinfo(5) has the number of the mount.
 """
 
 import os
@@ -38,6 +38,24 @@ def is_mount_point(descriptor: int) -> bool:
         return _mount_of(descriptor) != _mount_of(above)
     finally:
         os.close(above)
+
+
+def kernel_device(descriptor: int) -> str | None:
+    """Give the device of an open file's filesystem as /proc/locks writes it; None where the system does not tell.
+
+    What stat(2) says is another one on btrfs, which has one for each subvolume.
+    """
+    mount = _mount_of(descriptor)[1]
+    try:
+        lines = _MOUNTS.read_bytes().split(b"\n")
+    except OSError:
+        return None
+    for line in lines:
+        number, _, device = line.split(b" ")[:3] if line else (b"", b"", b"")
+        if number and number == mount:
+            major, minor = device.split(b":")
+            return f"{int(major):02x}:{int(minor):02x}"
+    return None
 
 
 def _mount_of(descriptor: int) -> tuple[int, bytes]:

@@ -88,6 +88,18 @@ def test_what_somebody_changed_is_written_again_though_it_kept_its_size_and_mtim
     assert site.pointer.read_bytes() == LARGE
 
 
+def test_what_the_disk_itself_changed_is_written_again_once_that_is_known(tmp_path: Path) -> None:
+    compared = clock_that_is_ahead_by(LATER_NS, tmp_path)
+    site = Site(tmp_path, compared)
+    site.publish(LARGE)
+    site.pointer.write_bytes(LARGE[::-1])
+    # No time changes when a disk forgets, and a ctime can't be set; so the one is noted that it has now.
+    compared.note(site.pointer.stat(), Content.of(LARGE))
+    compared.forget()
+    site.publish(LARGE)
+    assert site.pointer.read_bytes() == LARGE
+
+
 def test_another_index_of_the_same_size_is_not_taken_for_the_one_that_was_read(site: Site) -> None:
     for _ in range(3):
         site.publish(LARGE)

@@ -4,12 +4,15 @@ import hashlib
 import os
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from packrat_agent.config.load import load
 from packrat_agent.model.entries import StoredFile
+from packrat_agent.model.tree import Content
+from packrat_agent.publish.compared import ComparedFiles
 from packrat_agent.state.facts import ScanRound
 from packrat_agent.sync import disk_look
 from packrat_agent.sync.context import MirrorContext
@@ -109,6 +112,17 @@ def test_what_was_found_is_found_again_if_the_agent_dies_before_it_is_mended(
     assert seen.found.read_bytes <= (COUNT - 1000 + 1) * SIZE
     note_look(context, seen)
     assert context.store.scanned.look_up(["pool/00100"]) == {}
+
+
+def test_an_index_that_the_disk_changed_is_not_taken_for_the_one_that_was_read_before(context: MirrorContext) -> None:
+    compared = ComparedFiles(lambda: time.time_ns() + 5_000_000_000)
+    path, content = context.root / "pool/00100", Content.of(b"x" * 300_000)
+    path.write_bytes(b"y" * content.size)
+    compared.note(path.stat(), content)
+    seen = look_beside(context, lambda files, size: None, reads_everything=True)
+    assert [file.path for file in seen.found.damaged] == ["pool/00100"]
+    note_look(replace(context, compared=compared), seen)
+    assert not compared.has(path.stat(), content)
 
 
 def test_what_lies_too_deep_is_untracked_and_all_else_is_looked_at(context: MirrorContext) -> None:
