@@ -80,7 +80,7 @@ def _take(steps: list[Step]) -> None:
 
 
 def _read_mirror(path: Path, given: dict[str, Any]) -> NewMirror:
-    """Read what is to be set up from mirror.conf where it is there, else from the options and the answers.
+    """Read what to set up from mirror.conf if there is one, else from the options and the answers.
 
     Raises:
         ConfigError: Something can't be used, an answer is missing, or an option contradicts mirror.conf.

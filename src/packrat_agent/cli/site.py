@@ -28,5 +28,5 @@ def site_command(config_path: Path, server: str, host: str | None) -> None:
         from packrat_agent.web.mirror_site import write_mirror_site
 
     click.echo(write_mirror_site(load(config_path).mirror, WebServer(server), host), nl=False)
-    # Where it goes to a file, the rest is to be done by hand.
+    # Where it goes to a file, the operator does the rest by hand.
     tell_next(_ENABLE[WebServer(server)])

@@ -140,12 +140,27 @@ def warn(config: Config) -> tuple[str, ...]:
 def _warn_of_foreign_syntax(config: Config) -> Iterator[str]:
     """Warn of values that may be meant otherwise: those with quotes around them, or a comment behind them."""
     packrat, mirror = config.packrat, config.mirror
-    values = (
-        *(("psk", packrat.psk), ("ca_file", packrat.ca_file), ("root_dir", mirror.root_dir)),
-        *(("state_db", mirror.state_db), ("gnupg_home", mirror.gnupg_home)),
-        *(("passphrase_file", mirror.passphrase_file), ("gpg_sign_key", mirror.gpg_sign_key)),
+    # A description is free text: quotes may be meant there.
+    values = [
+        ("psk", packrat.psk),
+        ("ca_file", packrat.ca_file),
+        ("root_dir", mirror.root_dir),
+        ("state_db", mirror.state_db),
+        ("gnupg_home", mirror.gnupg_home),
+        ("passphrase_file", mirror.passphrase_file),
+        ("apt_origin", mirror.apt_origin),
+        ("apt_label", mirror.apt_label),
         *(("keep_file_list", path) for path in sorted(mirror.keep_files)),
-    )
+        *(("confirm_release_change", name) for name in sorted(mirror.confirm_release_change)),
+    ]
+    for section, names in config.all_keys.items():
+        place = "" if section == "mirror" else f"[{section}] "
+        values += [
+            (f"{place}gpg_sign_key", names.sign_key),
+            (f"{place}gpg_next_key", names.next_key),
+            (f"{place}gpg_former_key", names.former_key),
+            *((f"{place}gpg_retired_keys", name) for name in sorted(names.retired_keys)),
+        ]
     for key, value in values:
         if value is not None and (foreign := find_foreign_syntax(str(value))):
             yield f"{key}: {foreign}"

@@ -60,7 +60,7 @@ class ListedKey:
             return "is revoked; make a new key, publish it, and configure it"
         if self.is_made_after(now):
             made = datetime.fromtimestamp(self.created_s, UTC)
-            return f"was made on {made:%Y-%m-%d}, which has not come by the clock of this machine; set that clock"
+            return f"was made at {made:%Y-%m-%d %H:%M:%S} UTC, later than this machine's clock says; set that clock"
         if "D" in self.capabilities:
             return f"is disabled; enable it with {hints.enable(primary)}"
         if self.validity == "e" or (self.expires_s is not None and self.expires_s <= now.timestamp()):

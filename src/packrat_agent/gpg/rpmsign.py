@@ -55,7 +55,7 @@ def sign_package(rpm: Path, sha256: str, into: Path, signer: PackageSigner) -> P
         signer: What to sign with.
 
     Returns:
-        The copy, to be published in place of the rpm; None if the rpm is to be published as it is.
+        The copy, to publish in place of the rpm; None if the rpm is published as it is.
 
     Raises:
         SigningError: The key does not sign.

@@ -182,7 +182,7 @@ def check_passphrase_file(path: Path) -> None:
 
 
 def _environment() -> dict[str, str]:
-    """Give the environment for gpg: its messages are to be in English, since some of them are read."""
+    """Give the environment for gpg: its messages must be in English, since the agent reads some of them."""
     return {**{name: value for name, value in os.environ.items() if name != "LANGUAGE"}, "LC_ALL": "C.UTF-8"}
 
 

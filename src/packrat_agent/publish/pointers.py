@@ -81,7 +81,7 @@ def show_pointers(intent: Intent, root: Path) -> tuple[StoredFile, ...]:
         root: root_dir.
 
     Returns:
-        What stands where it was to be written, in the order of `intent.files`.
+        What stands now where it should be written, in the order of `intent.files`.
 
     Raises:
         DiskError: the disk failed; the same call goes on with it later.

@@ -53,7 +53,7 @@ class Scan:
     remembers; their SHA-256 is '' where they were not, or could not be, read. untracked_special: links, sockets, …
     closed: remembered files and directories that not everybody may read. unreadable: paths of those of the damaged
     files that we were not let read, which may be sound. directories: see there. untold: how many files of a portion
-    were looked at without a call of `on_progress`. left_out: how many more are untracked than were to be listed;
+    were looked at without a call of `on_progress`. left_out: how many more are untracked than the scan lists;
     first_left: the first of those that came after the last that was listed.
     """
 
@@ -83,7 +83,7 @@ class ScanRequest:
     Attributes:
         root: root_dir.
         memory: The files as they were last seen. How those look that are right is noted there, in portions, and of the
-            damaged ones that they are to be read again.
+            damaged ones that the next scan reads them again.
         content: Which remembered files to read.
         on_progress: Called with (files, bytes read) since the last call, every MiB, after each file that was read, and
             after each portion; what it raises ends the scan.
@@ -186,7 +186,7 @@ def _leave_out_unchanged(portion: Sequence[Item], rows: Mapping[str, Row], conte
     Args:
         portion: What stands there.
         rows: What is remembered, by path.
-        content: A file whose content is to be read counts as changed.
+        content: A file whose content it reads counts as changed.
         found: Takes the count.
 
     Returns:

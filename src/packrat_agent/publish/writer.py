@@ -115,7 +115,7 @@ def publish(
         compared: what earlier publications have read.
 
     Returns:
-        What stands where it was to be written, in the order of `intent.files`.
+        What stands now where it should be written, in the order of `intent.files`.
 
     Raises:
         DiskError: the disk failed. Before the first pointer is replaced, all publications stay as they were; after it,
@@ -176,7 +176,7 @@ class _Work:
     known: dict[str, Path] = field(default_factory=dict)
     entered: set[str] = field(default_factory=set)
     noted: set[str] = field(default_factory=set)
-    """The directories that are to be flushed, relative to root; '' for root itself."""
+    """The directories to flush, relative to root; '' for root itself."""
     made: set[str] = field(default_factory=set)
     """Directories that were made for this publish: no pointer stands there yet."""
     written: dict[str, tuple[Path, os.stat_result]] = field(default_factory=dict)

@@ -23,7 +23,7 @@ from packrat_core.errors import ConfigError, ServerRefused
 
 @dataclass(frozen=True, slots=True)
 class NewMirror:
-    """A mirror that is to be set up, in part or whole.
+    """A mirror to set up, in part or whole.
 
     Attributes:
         config: As mirror.conf has it, or, before that is there, as it follows from the answers but for the key's id.
@@ -65,7 +65,7 @@ class NewMirror:
 
 
 def check_rights(mirror: NewMirror) -> None:
-    """Make sure that this user may set up what is to be set up.
+    """Make sure that this user may do all steps of the set-up.
 
     Raises:
         ConfigError: It may not; the message names what, and the hint how to go on.

@@ -29,7 +29,7 @@ class RecordReads:
         self._db = db
         self._facts = facts
         self.on_distrust: Callable[[], None] = lambda: None
-        """Called, in any thread, when records that were trusted are to be read again."""
+        """Called, in any thread, when records that were trusted must be read again."""
 
     def trust_server(self, url: str, now: float) -> None:
         """Distrust everything that another server said; to be called before the server at `url` is asked."""
@@ -56,7 +56,7 @@ class RecordReads:
         self.on_distrust()
 
     def unread(self, repo: str, now: float) -> frozenset[str]:
-        """Give the URIs of a repository's known files whose records are to be read again before they are used.
+        """Give the URIs of a repository's known files whose records must be read again before they are used.
 
         Dates that lie in the future come from a clock that was wrong, and say nothing.
 

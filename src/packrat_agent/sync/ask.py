@@ -241,7 +241,7 @@ def _compare_told(
 
 
 def _compare(answer: _Answer, repo: Repo, order: Order, context: MirrorContext, asked_at: float) -> _Compared:
-    """Mark what is to be read, and look for what differs; if anything does, the repository is behind."""
+    """Mark what must be read, and look for what differs; if anything does, the repository is behind."""
     store, reads, rejected = context.store, context.store.record_reads, Rejected()
     listing, some = answer.listing, about(order.packages, answer.touched)
     # What can't be used may be usable to a newer agent, so a full sync tries it again.

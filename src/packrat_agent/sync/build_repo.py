@@ -82,7 +82,7 @@ async def build_repo(build: Build, turn: RepoTurn, *, is_last_try: bool) -> Sequ
         is_last_try: Go on without the files that others have changed on disk.
 
     Returns:
-        The files that others have changed; if there are any, nothing was published, and they are to be fetched again.
+        The files that others have changed; if there are any, nothing was published, and they must be fetched again.
 
     Raises:
         Held: A published value that clients rely on would change.

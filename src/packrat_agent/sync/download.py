@@ -100,7 +100,7 @@ async def fetch(
         open_file: Opens a file of the server.
         on_progress: Called with (files done, bytes downloaded) since the last call.
         retries: How to retry; None for the defaults.
-        open_bundle: Asks for many small files at once; None where each is to be asked for by itself.
+        open_bundle: Asks for many small files at once; None where each is asked for by itself.
 
     Returns:
         The staged files, and the errors of the others.

@@ -97,7 +97,7 @@ async def _place_some(job: Job, packages: Collection[str]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Portion:
-    """Some packages: their wanted files, what was read of these before, and what is to be done."""
+    """Some packages: their wanted files, what was read of these before, and what must be done."""
 
     wanted_files: Sequence[WantedFile]
     fragments: Mapping[str, Fragment]

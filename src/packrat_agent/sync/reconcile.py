@@ -83,7 +83,7 @@ def reconcile_dry(
     fragments |= _recall(repo, wanted_files, fragments, form, order, context)
     placed = _place(repo, form, wanted_files, fragments, context, order)
     if context.takeover is not None:
-        # What is to be made from a file is nowhere yet, unless it is held in memory.
+        # What is made from a file is nowhere yet, unless it is held in memory.
         held = order.rehearsed.products
         read = {
             sha256: fragment
@@ -124,7 +124,7 @@ def _recall(
         recalled = recall(context.root, made_for, context.store.fragments, lacking, context.seals.backups)
         for sha256, fragment in recalled.items():
             maker = fragment.made_by or made_for.signer
-            # What a key has signed that mirror.conf names no more, as a stolen one, is to be signed again.
+            # What a key has signed that mirror.conf no longer names, such as a stolen one, must be signed again.
             if maker == source.signer:
                 found[sha256] = replace(fragment, made_by="")
             elif maker in accepted:

@@ -1,6 +1,6 @@
 """Reconciles a whole repository some packages at a time, and keeps in memory only what is not settled.
 
-A file is settled where nothing is to be done: the index names it, it stands in its place, and it was read. A full sync
+A file is settled where nothing is left to do: the index names it, it stands in its place, and it was read. A full sync
 of a large repository finds nearly all files so. This is for formats whose package files share no places.
 
 1. Where this process has placed all files of the repository on the same basis before, the state database tells which
@@ -45,7 +45,7 @@ class Unsettled:
         Args:
             wanted_files: They, as they were remembered before the portion was looked at.
             fragments: Those of the portion.
-            plan: What is to be done about the portion, without what is settled.
+            plan: What must be done about the portion, without what is settled.
         """
         places = {placement.file.uri: placement.path for placement in (*plan.keep, *plan.link, *plan.fetch)}
         for item in wanted_files:

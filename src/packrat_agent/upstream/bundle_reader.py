@@ -4,7 +4,7 @@
     the 1512 bytes of the one, and the 840 bytes of the other
 
 1. `looked_at`: of so many of the files that were asked for, the first ones, the answer speaks, at least of one. Those
-   among them that are not listed are left out, and are to be asked for one by one.
+   among them that are not listed are left out; the agent asks for them one by one.
 2. The files are some of these, in the order in which they were asked for, so each comes once.
 3. Memory holds the head of the answer, of a bounded size, and what has come of one file.
 

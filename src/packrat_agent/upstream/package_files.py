@@ -42,7 +42,7 @@ class ReadRecords:
 
 @dataclass(frozen=True, slots=True)
 class Unread:
-    """URIs of records that are to be read: how many, and in portions of at most `RECORDS_AT_ONCE`."""
+    """URIs of records to read: how many, and in portions of at most `RECORDS_AT_ONCE`."""
 
     count: int
     portions: Iterable[Sequence[str]]

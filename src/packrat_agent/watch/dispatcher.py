@@ -178,7 +178,7 @@ class Dispatcher:
         if repo is None:
             return
         if full is None:
-            # Records that were trusted are to be read again.
+            # Records that were trusted must be read again.
             result = await sync_and_note(self._context, server, repo, order, Summary(), self._on_progress)
         else:
             result = await full.sync_repo(server, repo, order)

@@ -54,7 +54,7 @@ class FullSyncs:
         self.current: FullSync | None = None
         """The one under way; None between two of them, and until one could begin."""
         self.is_looking_first = False
-        """Whether changes wait, since nothing is to be downloaded before the disk was looked at."""
+        """Whether changes wait, since nothing may be downloaded before the disk was looked at."""
         self.has_failed_look = False
         """Whether the last look at the disk that ended failed."""
 

@@ -106,7 +106,7 @@ class _Polls:
         return None
 
     async def _poll(self, repo: Repo) -> float:
-        """Poll once and tell what is to be told; gives the seconds to wait before the next poll."""
+        """Poll once and tell the news; gives the seconds to wait before the next poll."""
         loop = asyncio.get_running_loop()
         timeout_s = random.randint(*self.pace.poll_s)  # noqa: S311 jitter
         asked = loop.time()
@@ -150,7 +150,7 @@ class _Polls:
             self._sooner.set()
 
     async def watch(self) -> None:
-        """List each repository when it is due, and tell where the list is another; the mirror is to be looked at too.
+        """List each repository when it is due, and tell whose list has changed, and to look at the mirror, too.
 
         Raises:
             PackratError: Several listings in a row failed.
@@ -184,7 +184,7 @@ class _Polls:
                 continue
 
     async def _list(self, repo: Repo) -> float:
-        """List once and tell what is to be told; gives the seconds to wait before anything else is listed."""
+        """List once and tell the news; gives the seconds to wait before anything else is listed."""
         try:
             fingerprint = Fingerprint()
             await self.server.list_wanted_into(Sink(fingerprint.clear, fingerprint.add), repo)

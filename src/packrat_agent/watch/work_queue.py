@@ -110,7 +110,7 @@ class WorkQueue:
             self._woken.clear()
 
     def take_mirror(self) -> bool:
-        """Say, once, whether the mirror's own record is to be looked at."""
+        """Say, once, whether the mirror's own record must be looked at."""
         taken, self._mirror = self._mirror, False
         return taken
 
@@ -157,7 +157,7 @@ class WorkQueue:
         return name, Order(packages, change.packages, heard_at=change.heard_at)
 
     def take_due(self, busy: Collection[str] = ()) -> tuple[str, Order] | None:
-        """Take the next repository that is to be asked for again, none of the busy ones."""
+        """Take the next repository to ask for again, none of the busy ones."""
         name = next((name for name in self._due if name not in busy), None)
         if name is None:
             return None

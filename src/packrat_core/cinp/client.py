@@ -158,7 +158,7 @@ class CinpClient:
         return found, again, size
 
     async def _get_some(self, model: str, ids: list[str]) -> tuple[dict[str, Mapping[str, Any]], list[list[str]], int]:
-        """GET objects in one request; gives those found, what is to be asked again, how many bytes the answer had."""
+        """GET objects in one request; gives those found, what to ask for again, how many bytes the answer had."""
         try:
             answer = await self._session.ask("GET", f"{model}:{':'.join(ids)}:", {"Multi-Object": "True"})
         except NotFound as error:

@@ -58,7 +58,7 @@ def open_directory(root: Path, relative: str, *, crosses_mounts: bool = False, l
         root: A directory.
         relative: What is opened; '' or `.` for `root` itself.
         crosses_mounts: Whether it may be of another filesystem, such as to read there.
-        lists: Whether its names are to be listed; to open some of them, the permission to search it will do.
+        lists: Whether its names will be listed; to open some of them, the permission to search it will do.
 
     Raises:
         OSError: It does not exist; a part of it is a link, not a directory or, without `crosses_mounts`, of another

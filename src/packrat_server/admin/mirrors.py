@@ -139,7 +139,7 @@ def _find_losses(connection: Connection, mirror: str, had: Sequence[str], repo_n
 
 
 def _columns(secret: str | None, description: str | None) -> dict[str, Any]:
-    """Give what is to be written of a mirror's row; None leaves a column as it is."""
+    """Give what to write of a mirror's row; None leaves a column as it is."""
     values = {} if secret is None else {"psk": hash_secret(secret)}
     return values | ({} if description is None else {"description": description})
 

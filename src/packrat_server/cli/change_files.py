@@ -32,7 +32,7 @@ class FileChange:
     Attributes:
         described: What happens to the file, for a dry run: `failed`.
         carry_out: Changes one package file, given its URI and the name on the command line.
-        check: Says what else is to be noted of a change of this record; raises Rejected where a rule forbids it.
+        check: Says what else to note of a change of this record; raises Rejected where a rule forbids it.
         losing: The tags whose repositories lose a file with this record; None for a change that takes nothing away.
         lost: What is lost in any case, also of a file that is in no repository: `is deleted for good`.
         needless: Says why a record needs no change, such as `already failed`, or ''; None where `carry_out` says so.
@@ -52,7 +52,7 @@ def change_files(session: dict[str, Any], names: Sequence[str], change: FileChan
     Args:
         session: The options of the session.
         names: URIs or file names.
-        change: What is to be done.
+        change: What to do.
         consent: What the command line says beforehand.
     """
 
@@ -119,7 +119,7 @@ async def _change_all(
         uploader: The session.
         name: The URI of a package file, or a file name.
         records: The package files, URI → record.
-        change: What is to be done.
+        change: What to do.
         consent: Whether it is a dry run.
 
     Raises:

@@ -152,7 +152,7 @@ def _is_remote() -> bool:
     context = click.get_current_context()
     url, data = (context.get_parameter_source(name) for name in ("url", "data"))
     if url is ParameterSource.COMMANDLINE and data is ParameterSource.COMMANDLINE:
-        raise ConfigError("--url and --data are both given", hint="give the one that is to be read")
+        raise ConfigError("--url and --data are both given", hint="give the one to read")
     return url is ParameterSource.COMMANDLINE or (
         url is ParameterSource.ENVIRONMENT and data is not ParameterSource.COMMANDLINE
     )

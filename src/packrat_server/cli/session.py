@@ -98,7 +98,7 @@ def with_session(session: dict[str, Any], work: "Callable[[Uploader], Awaitable[
 
     Args:
         session: The options of `session_options`, by name.
-        work: What is to be done.
+        work: What to do.
 
     Raises:
         ConfigError: The password or the certificates can't be read.

@@ -64,7 +64,7 @@ def _name_image(files: Sequence[Path], package: str | None, version: str | None)
     """Return the name under which an image goes to the server, by which the server knows what it is.
 
     Args:
-        files: What is to be uploaded.
+        files: What to upload.
         package: The image as `--package` gives it.
         version: Its tag as `--version` gives it.
 

@@ -130,6 +130,9 @@ def test_a_missing_directory_of_the_figures_is_warned_of(conf: Path, tmp_path: P
         ("mirror", "root_dir", "/srv/mirror/www # all of it", "root_dir: a comment"),
         ("mirror", "keep_file", "/srv/mirror/www/a # ours", "keep_file_list: a comment"),
         ("mirror", "gpg_sign_key", "'B2CAFB61'", "gpg_sign_key: quotes"),
+        ("mirror", "apt_origin", '"Example"', "apt_origin: quotes"),
+        ("mirror", "apt_label", "Example # ours", "apt_label: a comment"),
+        ("mirror", "confirm_release_change", "'apt-prod'", "confirm_release_change: quotes"),
         ("mirror", "description", 'The "best" mirror # 1', ""),
         ("packrat", "psk", "a#b;c'", ""),
     ],
@@ -141,3 +144,16 @@ def test_a_value_that_is_meant_otherwise_in_another_syntax_is_told(
     found = warn(load(written(conf, given.get("packrat"), given.get("mirror"))))
     assert [text.startswith(told) for text in found] == ([True] if told else [])
     assert SECRET not in "".join(found)
+
+
+def test_keys_that_are_meant_otherwise_in_another_syntax_are_told_of_each_section(conf: Path) -> None:
+    keys = {"gpg_sign_key": "B2CAFB61", "gpg_next_key": "'C2CAFB61'", "gpg_retired_keys": "00000001, 00000002 # stolen"}
+    written(conf, mirror=keys)
+    conf.write_text(f'{conf.read_text()}[repo apt-prod]\ngpg_sign_key: "D2CAFB61"\ngpg_former_key: B2CAFB61 # old\n')
+    found = [text.partition(" belong")[0] for text in warn(load(conf)) if "belong" in text]
+    assert found == [
+        "gpg_next_key: quotes",
+        "gpg_retired_keys: a comment after a value",
+        "[repo apt-prod] gpg_sign_key: quotes",
+        "[repo apt-prod] gpg_former_key: a comment after a value",
+    ]

@@ -22,7 +22,7 @@ class Finding:
         topic: What it belongs to, a word: `key`, `server`.
         level: How it is.
         text: What was found.
-        hint: What to do; '' where nothing is to be done, or the text says it.
+        hint: What to do; '' where there is nothing to do, or the text says it.
     """
 
     topic: str
