@@ -1,8 +1,10 @@
 """A clock that jumps, a key that expires under way, a state database that is copied, two agents on one directory."""
 
+import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -123,9 +125,15 @@ def test_an_agent_that_starts_before_the_clock_is_set_waits_for_its_key(tmp_path
         lab.key = make_key(home, "Tomorrow <tomorrow@example.com>", faked_time=f"{made:%Y%m%dT%H%M%S}")
         lab.write_config()
         assert "set that clock" in lab.agent("sync", expect=6).stderr
-        with daemon(lab) as agent:
+        systemd = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        systemd.bind(str(home / "notify"))
+        systemd.settimeout(DEADLINE_S)
+        with systemd, daemon(lab, {**os.environ, "NOTIFY_SOCKET": str(home / "notify")}) as agent:
             assert "set that clock" in agent.until_logged("waiting ")
             assert "not running" in lab.agent("check", expect=2).stdout
+            # Else systemd would end it after TimeoutStartSec.
+            assert "set that clock" in systemd.recv(4096).decode()
+            assert systemd.recv(4096).startswith(b"EXTEND_TIMEOUT_USEC=")
             told = agent.until_logged("checked ")
             assert told.count("waiting ") == 1
             assert "Package: first" in lab.packages()

@@ -27,6 +27,8 @@ from packrat_core.errors import DiskError, NotYetValid, PackratError
 log = structlog.get_logger()
 
 _CLOCK_PAUSE_S = 5.0
+_LONGEST_START_S = 120.0
+"""Within this time after each try, systemd takes it that the start has not hung: as TimeoutStartSec in the unit."""
 
 
 def follow(config_path: Path) -> None:
@@ -75,6 +77,7 @@ def _run_once_key_is_valid(
                 log.error("waiting", reason=str(error), text="the key is tried again until it can sign")
                 notify.status(f"waiting: {error}")
                 is_told = True
+        notify.still_starting(_LONGEST_START_S)
         time.sleep(_CLOCK_PAUSE_S)
 
 

@@ -21,6 +21,11 @@ def status(text: str) -> bool:
     return _tell(*_status(text))
 
 
+def still_starting(within_s: float) -> bool:
+    """Say that the start takes longer: that something is told again within that time."""
+    return _tell(f"EXTEND_TIMEOUT_USEC={within_s * 1_000_000:.0f}")
+
+
 def reloading() -> bool:
     """Say that the configuration is being read again; `ready` ends it."""
     return _tell("RELOADING=1", f"MONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")

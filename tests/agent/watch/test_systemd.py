@@ -40,6 +40,11 @@ def test_each_word_arrives(heard: socket.socket) -> None:
     assert heard.recv(4096) == b"STATUS=checking 3 STOPPING=1"
 
 
+def test_a_start_that_takes_longer_says_how_long_to_wait_for_the_next_word(heard: socket.socket) -> None:
+    assert notify.still_starting(120.0) is True
+    assert heard.recv(4096) == b"EXTEND_TIMEOUT_USEC=120000000"
+
+
 def test_a_reload_says_when_it_began(heard: socket.socket) -> None:
     before = os.times().elapsed
     assert notify.reloading() is True
