@@ -6,7 +6,7 @@ import pytest
 
 from packrat_core.errors import PackratError
 from packrat_demo.build_wheel import Python, build_wheel, write_wheel
-from support.odd_wheels import rename_info
+from support.odd_wheels import rename_info, with_file
 from support.python_clients import installed, pip, run, uv
 from support.stage import stage
 from support.web import web_server
@@ -84,3 +84,27 @@ def test_a_directory_without_a_version_ends_clients_and_is_refused(tmp_path: Pat
                 client(f"{url}/pypi-dev/simple/", directory, "my-tool")
                 assert installed(directory) == {"my_tool-3.0-1.dist-info"}
                 run("uv", "pip", "list", "--target", str(directory / "target"), directory=tmp_path)
+
+
+def test_metadata_of_another_project_without_a_version_ends_clients_and_is_refused(tmp_path: Path) -> None:
+    """What a wheel puts beside all installed projects is read by each later command."""
+    metadata = b"Metadata-Version: 2.1\nName: junk\nVersion: 1.0\n"
+    offline = ("--no-index", "--find-links", "wheels", "tool")
+    with stage(tmp_path, None, ("pypi",), "pypi") as lab:
+        for placed, is_sound in (("junk-foo", False), ("junk-1.0", True)):
+            directory = tmp_path / placed
+            (directory / "wheels").mkdir(parents=True)
+            path = directory / "wheels" / Python("tool", "1.0").wheel_name
+            name = f"tool-1.0.data/purelib/{placed}.dist-info/METADATA"
+            path.write_bytes(with_file(build_wheel(Python("tool", "1.0")), name, metadata))
+            listed = ("uv", "pip", "list", "--target", str(directory / "target"))
+            if is_sound:
+                pip("http://127.0.0.1:1/", directory, *offline)
+                assert "junk" in run(*listed, directory=directory)
+                lab.server.put(path, ("pypi",))
+                continue
+            assert "InvalidVersion" in pip("http://127.0.0.1:1/", directory, *offline, expect=None)
+            uv("http://127.0.0.1:1/", directory, *offline)
+            assert "junk-foo" in run(*listed, directory=directory, expect=None)
+            with pytest.raises(PackratError, match=r"where clients read the version 'foo'"):
+                lab.server.put(path, ("pypi",))

@@ -25,7 +25,7 @@ from packrat_core.packages.python.file_names import parse_file_name, split_sdist
 from packrat_core.packages.python.metadata import CoreMetadata, check_text, read_metadata
 from packrat_core.packages.python.names_inside import check_names
 from packrat_core.packages.python.requirements import check_requirements
-from packrat_core.packages.python.spellings import normalize, version_of
+from packrat_core.packages.python.spellings import is_version, normalize, version_of
 from packrat_core.packages.python.wheel import read_wheel_file
 
 METADATA_LIMIT = 4 * 1024 * 1024
@@ -221,20 +221,12 @@ def _check_info_directory(member: str, core: CoreMetadata) -> None:
     match = _WHEEL_METADATA.fullmatch(member)
     name, _, version = match[1].partition("-") if match is not None else ("", "", "")
     # Which version is told by the metadata; neither client compares them.
-    if normalize(name) == normalize(core.name) and _is_version(version):
+    if normalize(name) == normalize(core.name) and is_version(version):
         return
     raise Refused(
         f"its metadata is in {member[:120]}, but is that of {core.name} {core.version}; clients read there the name "
         f"{name[:60]!r} and the version {version[:60]!r}; build the wheel again"
     )
-
-
-def _is_version(text: str) -> bool:
-    try:
-        version_of(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _sdist(content: bytes, top: str, ending: str) -> Distribution:

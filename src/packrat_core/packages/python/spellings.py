@@ -29,6 +29,15 @@ def version_of(text: str) -> Version:
     return _version_of(text) if len(text) <= _LENGTH_LIMIT else Version(text)
 
 
+def is_version(text: str) -> bool:
+    """Tell whether a text is a version."""
+    try:
+        version_of(text)
+    except ValueError:
+        return False
+    return True
+
+
 @lru_cache(_KNOWN)
 def _normalize(name: str) -> NormalizedName:
     return canonicalize_name(name)
