@@ -5,13 +5,12 @@
 3. Its RECORD is a table of CSV in UTF-8, without an empty line. What it says of the files is not compared with them:
    neither pip nor uv does that.
 4. Its entry_points.txt, if there is one, can be read (`entry_points.py`).
-5. A `.data` directory at its top has files in known directories only, such as `scripts`. What it puts beside all
-   installed projects and is called `.dist-info` has a version in its name: pip and uv end at another one, in each later
-   command, too.
+5. A `.data` directory at its top has files in known directories only, such as `scripts`.
+6. Metadata of other projects that it puts beside all installed ones have versions (`placed_metadata.py`).
 
     read_wheel_file(archive, "tool-1.0.dist-info")
 
-uv is the judge of none of these: some of what ends it, pip takes, such as a RECORD with a fourth column.
+uv is the judge of the last one alone: some of what ends it, pip takes, such as a RECORD with a fourth column.
 
 Source: Binary distribution format (PEP 427); pip 23.0 and 26.
 """
@@ -27,7 +26,7 @@ from packrat_core.archives.zip_archive import ZipArchive
 from packrat_core.archives.zip_directory import ZipMember
 from packrat_core.errors import Refused
 from packrat_core.packages.python.entry_points import check_entry_points
-from packrat_core.packages.python.spellings import is_version
+from packrat_core.packages.python.placed_metadata import check_placed_metadata
 
 _WHEEL_FILE_LIMIT = 64 * 1024
 _USUAL = re.compile(r"Wheel-Version: 1(\.[0-9]{1,9})*\n(?![ \t])")
@@ -41,7 +40,6 @@ _ROW_LIMIT = 1024 * 1024
 """Characters of a row in RECORD; pip reads 131,072 of a field."""
 _KNOWN_MAJOR_VERSION = 1
 _DATA_DIRECTORIES = frozenset({"data", "headers", "platlib", "purelib", "scripts"})
-_PROJECT_DIRECTORIES = frozenset({"platlib", "purelib"})
 _SHOWN_LIMIT = 60
 _ADVICE = "pip and uv refuse it; rebuild it"
 _ADVICE_PIP = "pip refuses it; rebuild it"
@@ -58,6 +56,7 @@ def read_wheel_file(archive: ZipArchive, info: str) -> str:
         Refused: the wheel has another such directory, or clients end at its frame.
     """
     found = _find_frame(archive.members, info)
+    check_placed_metadata(archive, info)
     for name in ("WHEEL", "RECORD"):
         if name not in found:
             raise Refused(f"its {info[:_SHOWN_LIMIT]} has no {name}; {_ADVICE}")
@@ -92,20 +91,7 @@ def _find_frame(members: Iterable[ZipMember], info: str) -> dict[str, ZipMember]
                     f"it has a file {member.name[:_SHOWN_LIMIT]!r}, but a .data directory has only "
                     f"{', '.join(sorted(_DATA_DIRECTORIES))}; {_ADVICE_PIP}"
                 )
-            if parts[1] in _PROJECT_DIRECTORIES:
-                _check_placed(parts[2].partition("/")[0])
     return found
-
-
-def _check_placed(name: str) -> None:
-    """Check the name of what a wheel puts beside all installed projects."""
-    stem, ending = posixpath.splitext(name)
-    version = stem.partition("-")[2]
-    if ending == ".dist-info" and version and not is_version(version):
-        raise Refused(
-            f"it puts {name[:_SHOWN_LIMIT]!r} beside the installed projects, where clients read the version "
-            f"{version[:_SHOWN_LIMIT]!r}; pip and uv end there; rebuild it"
-        )
 
 
 def _check_version(text: str) -> None:
