@@ -96,6 +96,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     ),
     "packrat_core/packages/python/metadata.py": ("tests/core/packages/python/test_metadata_differential.py",),
     "packrat_core/packages/python/names_inside.py": ("tests/core/packages/python/test_inspect.py",),
+    "packrat_core/packages/python/placed_metadata.py": ("tests/core/packages/python/test_placed_metadata.py",),
     "packrat_core/packages/python/payload.py": ("tests/core/packages/test_payload_differential.py",),
     "packrat_core/packages/python/requirements.py": (
         "tests/core/packages/python/test_requirements_differential.py",
@@ -186,7 +187,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "packrat_agent/sync/belongings.py": ("tests/crash/test_belongings.py",),
     "packrat_agent/sync/build_repo.py": ("tests/daemon/test_change_syncs.py",),
     "packrat_agent/sync/commit.py": ("tests/agent/sync/test_package_lists.py",),
-    "packrat_agent/sync/dry_run.py": ("tests/daemon/test_sync.py", "tests/agent/sync/test_ask.py"),
+    "packrat_agent/sync/dry_run.py": ("tests/daemon/test_sync_summary.py", "tests/agent/sync/test_ask.py"),
     "packrat_agent/sync/noted_sync.py": ("tests/agent/sync/test_no_news.py",),
     "packrat_agent/sync/partial_file.py": ("tests/agent/sync/test_download.py",),
     "packrat_agent/sync/place_ahead.py": ("tests/daemon/test_place_ahead.py",),

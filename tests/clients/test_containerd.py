@@ -16,7 +16,8 @@ import pytest
 
 from packrat_demo.build_image import Image
 from support.docker_registry import docker_stage, put, served
-from support.odd_images import MANIFEST, bad_images, digest, sound_images
+from support.image_archives import MANIFEST, digest
+from support.odd_images import bad_images, sound_images
 from support.stage import DEADLINE_S
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can run containerd")

@@ -12,7 +12,8 @@ from packrat_agent.formats.docker.format import DockerFormat
 from packrat_core.errors import Refused
 from packrat_demo.build_image import Image, build_classic, build_oci, tar
 from packrat_server.inspect_file import Unrecognized, inspect_file
-from support.odd_images import LAYER, as_pzstd_writes, bad_images, classic, misread_images, oci, sound_images
+from support.image_archives import LAYER, classic, oci
+from support.odd_images import as_pzstd_writes, bad_images, misread_images, sound_images
 
 TOOL_LIMIT_S = 120
 

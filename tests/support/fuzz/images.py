@@ -17,18 +17,8 @@ from packrat_core.packages.image.versions import latest_of, read_version
 from packrat_demo.build_image import tar
 from support.fuzz.engine import Target
 from support.fuzz.packages import PackageReader
-from support.odd_images import (
-    LAYER,
-    MANIFEST,
-    PLAIN,
-    as_json,
-    config_of,
-    described,
-    digest,
-    layout,
-    manifest_of,
-    sound_images,
-)
+from support.image_archives import LAYER, MANIFEST, PLAIN, as_json, config_of, described, digest, layout, manifest_of
+from support.odd_images import sound_images
 
 _TAGS = st.text("0123456789abcrv.-_+", max_size=20).map(str.encode)
 

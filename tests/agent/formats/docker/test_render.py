@@ -21,7 +21,8 @@ from packrat_agent.model.tree import PendingFile, Publication, TreeFile, TreeLin
 from packrat_core.errors import Refused
 from packrat_core.packages.image.versions import latest_of, version_order
 from packrat_demo.build_image import Image, build_classic, build_oci
-from support.odd_images import MANIFEST, described, digest, layout, manifest_of, with_artifact
+from support.image_archives import MANIFEST, described, digest, layout, manifest_of
+from support.odd_images import with_artifact
 
 REPO = Repo("docker-dev", "", "docker-dev", "docker", (DistroVersion("docker", "none", None, "docker"),))
 BASE = (("base", b"base\n"),)

@@ -9,7 +9,7 @@ from packrat_core.errors import Refused
 from packrat_core.packages.image.archive import ImageArchive
 from packrat_core.packages.image.classic import ClassicLayer, read_classic
 from packrat_demo.build_image import tar
-from support.odd_images import LAYER, OTHER_LAYER, as_json, classic, config_of, digest
+from support.image_archives import LAYER, OTHER_LAYER, as_json, classic, config_of, digest
 
 
 def archive_of(manifest: object, config: bytes, **layers: bytes) -> bytes:

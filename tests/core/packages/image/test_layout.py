@@ -11,7 +11,7 @@ from packrat_core.packages.image import layout as layout_module
 from packrat_core.packages.image.archive import ImageArchive
 from packrat_core.packages.image.layout import LayoutImage, read_layout
 from packrat_core.packages.image.payload import read_image
-from support.odd_images import (
+from support.image_archives import (
     LAYER,
     MANIFEST,
     OCI,
@@ -23,9 +23,8 @@ from support.odd_images import (
     digest,
     layout,
     manifest_of,
-    saved_by_cosign,
-    with_artifact,
 )
+from support.odd_images import saved_by_cosign, with_artifact
 
 CONFIG = config_of([digest(LAYER)])
 WEB, OTHER = manifest_of(CONFIG, (LAYER, PLAIN)), manifest_of(CONFIG, (LAYER, PLAIN), annotations={"a": "b"})

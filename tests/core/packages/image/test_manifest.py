@@ -9,7 +9,7 @@ import pytest
 from packrat_core.errors import Refused
 from packrat_core.packages.image.manifest import DESCRIPTORS_LIMIT, read_list, read_manifest, write_schema_2
 from packrat_core.packages.image.referrers import describe_referrer
-from support.odd_images import MANIFEST, OCI, as_json, config_of, described, digest, manifest_of
+from support.image_archives import MANIFEST, OCI, as_json, config_of, described, digest, manifest_of
 
 INDEX = f"{OCI}.index.v1+json"
 WEB = manifest_of(config_of([]))
