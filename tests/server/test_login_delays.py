@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import event
 
-from packrat_core.addresses import name_network
+from packrat_core.aio.addresses import name_network
 from packrat_core.errors import ConfigError
 from packrat_server import admin
 from packrat_server.accounts.login_delays import DELAY_LIMIT_S, FORGOTTEN_S, FREE_FAILURES, Attempt, LoginDelays

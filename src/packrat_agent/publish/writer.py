@@ -169,7 +169,7 @@ class _Work:
     way: OpenDirectories
     has_many: bool
     """There are so many pointers that one flush of the filesystem takes less time than one of each."""
-    compared: ComparedFiles = field(default_factory=ComparedFiles)
+    compared: ComparedFiles
     ahead: WrittenAhead | None = None
     """Content that stands in staging already."""
     unflushed: list[Path] = field(default_factory=list)

@@ -24,7 +24,7 @@ from typing import Any
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from packrat_core.addresses import name_network
+from packrat_core.aio.addresses import name_network
 from packrat_core.aio.connection_bounds import Unread, find_crowd
 from packrat_core.aio.open_connections import OpenConnections
 

@@ -3,7 +3,7 @@
 1. Behind a trusted proxy, the address is the one that the proxy has seen: the rightmost of X-Forwarded-For that is not
    a trusted proxy itself. What stands further left the client may have made up.
 2. The header is ignored where it comes from any other address.
-3. For limits the network of an address counts (packrat_core/addresses.py). For permissions and the log the whole
+3. For limits the network of an address counts (packrat_core/aio/addresses.py). For permissions and the log the whole
    address does.
 
 Source: RFC 7239.
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import ip_network
 
-from packrat_core.addresses import parse_address
+from packrat_core.aio.addresses import parse_address
 from packrat_core.errors import ConfigError
 
 

@@ -15,7 +15,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
-from packrat_core.addresses import name_network
+from packrat_core.aio.addresses import name_network
 from packrat_core.errors import DiskError, PackratError
 from packrat_core.fs.disk_errors import tell_os_error
 from packrat_server.accounts.sessions import ANONYMOUS, Caller

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, func, select
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
-from packrat_core.addresses import name_network
+from packrat_core.aio.addresses import name_network
 from packrat_core.errors import PackratError
 from packrat_server.api.context import ServerContext
 from packrat_server.api.in_thread import run_to_end

@@ -21,7 +21,7 @@ import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from packrat_core.addresses import name_network
+from packrat_core.aio.addresses import name_network
 from packrat_core.aio.connection_bounds import Unread, find_crowd
 from packrat_core.aio.malformed import log_malformed
 from packrat_core.aio.open_connections import OpenConnections

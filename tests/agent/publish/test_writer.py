@@ -12,6 +12,7 @@ import pytest
 from packrat_agent.model.entries import StoredFile
 from packrat_agent.model.records import Repo
 from packrat_agent.model.tree import Content, LiveFile, ReadyPublication, Since, TreeFile, TreeLink, UnsignedTree
+from packrat_agent.publish.compared import ComparedFiles
 from packrat_agent.publish.directories import OpenDirectories
 from packrat_agent.publish.pointers import discard_pointers
 from packrat_agent.publish.writer import _Work, discard_staged, intend, publish
@@ -231,7 +232,7 @@ def test_where_no_links_can_be_made_files_are_copied() -> None:
 
 def test_each_directory_above_a_target_is_to_be_flushed(root: Path) -> None:
     with OpenDirectories(root) as way:
-        work = _Work(root, root / ".packrat-agent" / "staging", REPO, way, has_many=False)
+        work = _Work(root, root / ".packrat-agent" / "staging", REPO, way, has_many=False, compared=ComparedFiles())
         assert work.target("repo/pool/ab/x.deb") == root / "repo/pool/ab/x.deb"
         assert work.target("repo/pool/cd/") == root / "repo/pool/cd"
         assert work.target("index.html") == root / "index.html"

@@ -6,7 +6,7 @@
    neither pip nor uv does that.
 4. Its entry_points.txt, if there is one, can be read (`entry_points.py`).
 5. A `.data` directory at its top has files in known directories only, such as `scripts`.
-6. Metadata of other projects that it puts beside all installed ones have versions (`placed_metadata.py`).
+6. Metadata of another project that it puts beside all installed ones has a version (`placed_metadata.py`).
 
     read_wheel_file(archive, "tool-1.0.dist-info")
 
