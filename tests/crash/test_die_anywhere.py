@@ -3,7 +3,6 @@
 import os
 import re
 import signal
-import subprocess
 import threading
 import urllib.request
 from collections.abc import Iterator
@@ -46,9 +45,7 @@ def updating(source: str, directory: Path) -> Iterator[list[ClientRun]]:
 def die(lab: Stage, step: str) -> None:
     """Run a sync that is killed at a step."""
     environment = {**os.environ, "PACKRAT_AGENT_DIE_AT": step}
-    done = subprocess.run(
-        lab.command("sync"), env=environment, capture_output=True, text=True, timeout=DEADLINE_S, check=False
-    )
+    done = lab.sync(environment)
     assert done.returncode == -signal.SIGKILL, f"it never came to {step}:\n{done.stderr}"
 
 

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,7 @@ from packrat_agent.verify.tree import verify_tree
 from support.keys import Key, make_key, new_key
 from support.kinds import APT, KINDS, YUM, Kind
 from support.mirror_conf import write_mirror_conf
-from support.stage import DEADLINE_S, Stage
+from support.stage import Stage
 from support.type_stage import TypeStage, type_stage
 
 NOBODY = "http://127.0.0.1:9"
@@ -24,9 +23,7 @@ STEPS = ("pointers-ready", "pointer-renamed", "pointer-renamed:2", "pointers-flu
 def die(lab: Stage, step: str, command: str = "sync") -> str:
     """Run the agent until it is killed at a step; gives its log."""
     environment = {**os.environ, "PACKRAT_AGENT_DIE_AT": step}
-    done = subprocess.run(
-        lab.command(command), env=environment, capture_output=True, text=True, timeout=DEADLINE_S, check=False
-    )
+    done = lab.agent(command, expect=None, environment=environment)
     assert done.returncode == -signal.SIGKILL, f"it never came to {step}:\n{done.stderr}"
     return done.stderr
 

@@ -1,8 +1,8 @@
 """A packrat server, a mirror of it and an agent, for tests that need the whole line."""
 
 import asyncio
+import os
 import subprocess
-import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,6 +23,7 @@ from support.apt_packages import read_packages
 from support.keys import Key
 from support.mirror_conf import write_mirror_conf
 from support.relay import Relay, relay_to
+from support.warm_agent import AGENT, run_agent
 
 T = TypeVar("T")
 
@@ -129,24 +130,23 @@ class Stage:
         )
         (self.directory / "state").mkdir(exist_ok=True)
 
-    def agent(self, *arguments: str, expect: int | None = 0) -> subprocess.CompletedProcess[str]:
-        """Run packrat-agent to its end."""
-        done = subprocess.run(
-            self.command(*arguments), capture_output=True, text=True, timeout=DEADLINE_S * 2, check=False
-        )
+    def agent(
+        self, *arguments: str, expect: int | None = 0, environment: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run packrat-agent to its end, in this environment or another one."""
+        given = ["--config", str(self.config), *arguments]
+        done = run_agent(given, os.environ if environment is None else environment, DEADLINE_S * 2)
         if expect is not None:
             assert done.returncode == expect, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done
 
     def sync(self, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
         """Run a sync in an environment of its own, however it ends."""
-        return subprocess.run(
-            self.command("sync"), env=environment, capture_output=True, text=True, timeout=DEADLINE_S, check=False
-        )
+        return self.agent("sync", expect=None, environment=environment)
 
     def command(self, *arguments: str) -> list[str]:
         """The command line of packrat-agent."""
-        return [sys.executable, "-m", "packrat_agent.cli", "--config", str(self.config), *arguments]
+        return [*AGENT, "--config", str(self.config), *arguments]
 
     def packages(self, suite: str = "bookworm", architecture: str = "amd64") -> str:
         """The text of a suite's Packages."""

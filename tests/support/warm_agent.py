@@ -1,48 +1,138 @@
 """Starts packrat-agent again and again, each time as a copy of one process that has everything imported already.
 
-Each copy is a process of its own that can be killed; what is left out is the time that Python needs to read modules.
+Each copy is a process of its own that can be killed; what is left out is the time that Python needs to read modules,
+which is most of what a small sync takes.
 """
 
 import json
 import os
 import select
+import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
 
-_LOOP = """
-import json, os, sys
-from packrat_agent.cli.main import main
-import packrat_agent.sync.full_sync, packrat_agent.watch.agent
-for line in sys.stdin:
-    asked = json.loads(line)
-    child = os.fork()
-    if not child:
-        os.environ.update(asked["environment"])
-        out = os.open(asked["output"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
-        nothing = os.open(os.devnull, os.O_RDONLY)
-        for descriptor, target in ((nothing, 0), (out, 1), (out, 2)):
-            os.dup2(descriptor, target)
-        sys.argv = ["packrat-agent", *asked["arguments"]]
-        main()
-    print(child, flush=True)
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
-"""
+from support import agent_copier
 
+AGENT = (sys.executable, "-m", "packrat_agent.cli")
+"""How a new process of packrat-agent is started."""
 
 _LOOK_S = 0.05
 """How often is looked what a started agent printed."""
+_AT_START = ("LD_", "PYTHON", "LC_", "LANG", "TZ")
+"""How the variables begin that a process reads while it starts: a copy does not see another value of them."""
+_COPIERS = 2
+"""So many are kept: one for most tests, and one whose calls the test at work watches."""
 
 
-@dataclass(frozen=True, slots=True)
+class Copier:
+    """The process that is copied."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        """Start it; it ends with this process.
+
+        environment: All variables of its own; a copy may have others.
+        """
+        self._questions, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            self.process = subprocess.Popen(
+                [sys.executable, agent_copier.__file__, str(theirs.fileno())],
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+            )
+
+    def start(self, arguments: Sequence[str], environment: Mapping[str, str], out: int, err: int) -> "Copy":
+        """Start a copy.
+
+        Args:
+            arguments: Those of packrat-agent.
+            environment: All its variables.
+            out: The descriptor that it prints to.
+            err: The descriptor of what it logs.
+        """
+        asked = {"arguments": list(arguments), "environment": dict(environment), "directory": str(Path.cwd())}
+        told, telling = os.pipe()
+        with Path(os.devnull).open("rb") as nothing:
+            try:
+                socket.send_fds(self._questions, [json.dumps(asked).encode()], [nothing.fileno(), out, err, telling])
+            finally:
+                os.close(telling)
+        return Copy(told)
+
+    def end(self) -> None:
+        """End it; copies go on."""
+        self._questions.close()
+        self.process.kill()
+        self.process.wait()
+
+
+class Copy:
+    """An agent that was started."""
+
+    def __init__(self, told: int) -> None:
+        self._told = os.fdopen(told)
+        self.pid = int(self._told.readline())
+
+    def wait(self, timeout_s: float | None = None) -> int:
+        """Wait until it ends, and kill it where that takes longer; gives the exit code, negative for a signal."""
+        with self._told:
+            try:
+                if not select.select([self._told], [], [], timeout_s)[0]:
+                    raise subprocess.TimeoutExpired("packrat-agent", timeout_s or 0)
+                return int(self._told.readline())
+            except BaseException:
+                with suppress(ProcessLookupError):
+                    os.kill(self.pid, signal.SIGKILL)
+                raise
+
+
+_kept: dict[frozenset[tuple[str, str]], Copier] = {}
+
+
+def _copier_for(environment: Mapping[str, str]) -> Copier:
+    """Give the process whose copies do what a new process with these variables would do."""
+    at_start = frozenset(item for item in environment.items() if item[0].startswith(_AT_START))
+    if at_start not in _kept:
+        if len(_kept) == _COPIERS:
+            _kept.pop(next(reversed(_kept))).end()
+        _kept[at_start] = Copier(environment)
+    return _kept[at_start]
+
+
+def run_agent(
+    arguments: Sequence[str], environment: Mapping[str, str], timeout_s: float
+) -> subprocess.CompletedProcess[str]:
+    """Run packrat-agent to its end.
+
+    Args:
+        arguments: Those of packrat-agent.
+        environment: All its variables.
+        timeout_s: It is killed when it takes longer.
+
+    Raises:
+        subprocess.TimeoutExpired: It took longer.
+    """
+    with TemporaryFile("w+") as out, TemporaryFile("w+") as err:
+        code = _copier_for(environment).start(arguments, environment, out.fileno(), err.fileno()).wait(timeout_s)
+        for file in (out, err):
+            file.seek(0)
+        return subprocess.CompletedProcess([*AGENT, *arguments], code, out.read(), err.read())
+
+
+@dataclass(slots=True)
 class WarmAgent:
-    """A process that starts the agent when asked."""
+    """Starts one agent after the other, all in one environment and with one log."""
 
-    process: "subprocess.Popen[str]"
+    copier: Copier
+    environment: Mapping[str, str]
     output: Path
+    _copy: Copy | None = None
 
     def run(self, arguments: Sequence[str], environment: Mapping[str, str]) -> tuple[int, str]:
         """Run the agent to its end; gives the exit code, negative for a signal, and all that it printed."""
@@ -50,14 +140,17 @@ class WarmAgent:
         return self.end()
 
     def start(self, arguments: Sequence[str], environment: Mapping[str, str]) -> int:
-        """Start the agent; gives its process id. Another one can be started after `end`."""
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
+        """Start the agent; gives its process id. Another one can be started after `end`.
+
+        Args:
+            arguments: Those of packrat-agent.
+            environment: Variables that this one has besides.
+        """
         self.output.unlink(missing_ok=True)
-        asked = {"arguments": list(arguments), "environment": dict(environment), "output": str(self.output)}
-        self.process.stdin.write(json.dumps(asked) + "\n")
-        self.process.stdin.flush()
-        return int(self.process.stdout.readline())
+        with self.output.open("wb") as out:
+            whole = {**self.environment, **environment}
+            self._copy = self.copier.start(arguments, whole, out.fileno(), out.fileno())
+        return self._copy.pid
 
     def until_printed(self, pid: int, text: str, count: int = 1) -> bool:
         """Wait until a started agent has printed a text so many times; False if it ended before."""
@@ -75,22 +168,16 @@ class WarmAgent:
 
     def end(self) -> tuple[int, str]:
         """Wait until the started agent ends; gives the same as `run`."""
-        assert self.process.stdout is not None
-        return int(self.process.stdout.readline()), self.output.read_text(errors="replace")
+        assert self._copy is not None
+        return self._copy.wait(), self.output.read_text(errors="replace")
 
 
 @contextmanager
 def warm_agent(directory: Path, environment: Mapping[str, str]) -> Iterator[WarmAgent]:
     """Run such a process; its environment is that of each agent."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", _LOOP],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, **environment},
-    )
+    whole = {**os.environ, **environment}
+    copier = Copier(whole)
     try:
-        yield WarmAgent(process, directory / "agent.log")
+        yield WarmAgent(copier, whole, directory / "agent.log")
     finally:
-        process.kill()
-        process.wait()
+        copier.end()
