@@ -11,4 +11,4 @@ pytestmark = pytest.mark.timeout(900)
 
 
 def test_what_changes_in_a_tree_is_told_by_verify(tmp_path: Path) -> None:
-    run_slice("audit", tmp_path, cases=20)
+    run_slice("audit", tmp_path, cases=10)
