@@ -25,7 +25,10 @@ Dependency = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Rpm:
-    """A package to build; files: path below / → content. Architecture `src` makes a source package."""
+    """A package to build; files: path below / → content. Architecture `src` makes a source package.
+
+    `module`: the label of the module that it belongs to, name:stream:version:context; '' if it belongs to none.
+    """
 
     name: str
     version: str
@@ -36,6 +39,7 @@ class Rpm:
     files: tuple[tuple[str, bytes], ...] = ()
     summary: bytes | None = None
     build_time: int = _MOMENT
+    module: str = ""
 
     @property
     def file_name(self) -> str:
@@ -114,6 +118,8 @@ def _about(rpm: Rpm) -> Tags:
         1112: (_INT32, (_EQUAL,)),
         1113: (_STRINGS, (version,)),
     }
+    if rpm.module:
+        tags[5096] = (_STRING, rpm.module)
     if rpm.epoch is not None:
         tags[1003] = (_INT32, rpm.epoch)
     if rpm.arch == "src":

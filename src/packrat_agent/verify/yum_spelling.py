@@ -118,6 +118,7 @@ def spell_repo_file(name: str, title: str, addresses: Iterable[str], mirror: str
     """
     lines = [f"[{name}]", f"name={title}", *addresses]
     lines += ["enabled=1", "autorefresh=1", "metadata_expire=300", "type=rpm-md"]
+    lines.append("module_hotfixes=1")
     lines += [f"gpgcheck={int(checks.packages)}", f"repo_gpgcheck={int(checks.metadata)}"]
     if checks.metadata:
         lines.append(f"gpgkey={mirror}/{checks.key_path}")

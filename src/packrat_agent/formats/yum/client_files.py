@@ -76,6 +76,9 @@ def write_repo_file(repo: Repo, top: str, title: str, settings: RenderSettings) 
         lines.append(f"baseurl={base}/")
     # Without these, zypper never looks for new packages by itself, and dnf does only every two days.
     lines += ["enabled=1", "autorefresh=1", f"metadata_expire={_EXPIRE_S}", "type=rpm-md"]
+    # The metadata has no modules: without this, dnf installs no package that is labelled as a module's, and hides those
+    # that have the name of one in a module of another repository.
+    lines.append("module_hotfixes=1")
     lines += [f"gpgcheck={check_packages}", f"repo_gpgcheck={check}"]
     if settings.signed:
         lines.append(f"gpgkey={mirror}/{settings.key_place.armored}")

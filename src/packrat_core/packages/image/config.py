@@ -10,6 +10,8 @@ from packrat_core.errors import Refused
 from packrat_core.packages.image.manifest import DIGEST, read_list, read_object
 
 _ARCHITECTURE_LIMIT = 20
+_ATTESTATION = "unknown"
+"""What BuildKit calls the architecture, and the operating system, of what it attests of an image."""
 
 
 def read_architecture(config: bytes) -> str:
@@ -18,7 +20,7 @@ def read_architecture(config: bytes) -> str:
         architecture = json.loads(config).get("architecture")
     except (ValueError, RecursionError, AttributeError):
         return ""
-    if not isinstance(architecture, str) or not architecture.isalnum():
+    if not isinstance(architecture, str) or not architecture.isalnum() or architecture == _ATTESTATION:
         return ""
     return architecture if len(architecture) < _ARCHITECTURE_LIMIT else ""
 

@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from packaging.version import InvalidVersion, Version
 
 from packrat_core.errors import Refused
-from packrat_core.packages.python.spellings import version_of
+from packrat_core.packages.python.spellings import is_project_name, version_of
 
 _FIELD = re.compile(rb"([!-9;-~]+):[ \t]*(.*)")
-_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 _NAME_LIMIT = 200
 _VERSION_LIMIT = 100
 _REQUIRES_LIMIT = 1000
@@ -47,7 +46,7 @@ def read_metadata(content: bytes) -> CoreMetadata:
     version = _value(fields, b"version", _VERSION_LIMIT)
     if fields[b"name"].decode("utf-8") != name:
         raise Refused("its metadata has white space within or behind its Name, which pip and uv can't read")
-    if not _NAME.fullmatch(name):
+    if not is_project_name(name):
         raise Refused(f"its metadata has an unusable Name: {name[:60]!r}")
     read_version(version, "its metadata")
     requires = _value(fields, b"requires-python", _REQUIRES_LIMIT) if b"requires-python" in fields else ""

@@ -1,10 +1,12 @@
 """Checks metadata of other projects that a wheel puts beside all installed ones, where clients read them.
 
 1. A `.dist-info` with a dash in its name has a version behind it: `junk-1.0.dist-info`. Clients read nothing else.
+   Before the dash stands the name of a project, as before that of an `.egg-info` or in place of it.
 2. One without a dash has a version in its METADATA, if it has one.
 3. An `.egg-info`, be it a directory or a file, has a PKG-INFO (or is one) with a version in it; if there is a dash in
    its name, there is a version behind that, too: `junk.egg-info`, `junk-1.0.egg-info`, `junk-1.0-py3.12.egg-info`.
 
+All of this holds in any case (`.EGG-INFO`), and below a Python's own directory, to which `.data/data` may lead, too.
 At one that breaks these, pip ends once it has unpacked the wheel, or uv in each later command, or both.
 
     check_placed_metadata(archive, "tool-1.0.dist-info")
@@ -20,9 +22,10 @@ from email.parser import HeaderParser
 from packrat_core.archives.zip_archive import ZipArchive
 from packrat_core.archives.zip_directory import ZipMember
 from packrat_core.errors import Refused
-from packrat_core.packages.python.spellings import is_version, normalize
+from packrat_core.packages.python.spellings import is_project_name, is_version, normalize
 
-_PLACED = re.compile(r"((?:[^/]+\.data/(?:pure|plat)lib/)?[^/]+\.(?:egg|dist)-info)(?:/(.*))?", re.DOTALL)
+_INSTALLED = r"[^/]+\.data/(?:(?:pure|plat)lib|data/(?:lib|lib64|Lib)/(?:python3[^/]*/)?(?:site|dist)-packages)/"
+_PLACED = re.compile(rf"((?:{_INSTALLED})?[^/]+\.(?i:egg|dist)-(?i:info))(?:/(.*))?", re.DOTALL)
 _TEXTS = ("METADATA", "PKG-INFO", "")
 """Where clients look for metadata; the last is a file that is called `.egg-info` itself."""
 _TEXT_LIMIT = 4 * 1024 * 1024
@@ -44,7 +47,7 @@ def check_placed_metadata(archive: ZipArchive, info: str) -> None:
     placed: dict[str, dict[str, ZipMember]] = {}
     for member in archive.members:
         # Few names have this in them, and the test is cheaper than a regular expression on every name.
-        if "-info" not in member.name:
+        if "-info" not in member.name.lower():
             continue
         match = _PLACED.fullmatch(posixpath.normpath(member.name))
         if match is not None and match[1] != info:
@@ -55,7 +58,10 @@ def check_placed_metadata(archive: ZipArchive, info: str) -> None:
     for path, files in placed.items():
         stem, ending = posixpath.splitext(posixpath.basename(path))
         name, dash, version = stem.partition("-")
-        if ending == ".egg-info":
+        is_egg = ending.lower() == ".egg-info"
+        if (dash or is_egg) and not is_project_name(name):
+            raise _refused(path, f"read the name {name[:_SHOWN_LIMIT]!r}")
+        if is_egg:
             if dash:
                 _check_version(path, version.partition("-")[0])
             _check_texts(archive, path, files, is_needed=normalize(name) != own)

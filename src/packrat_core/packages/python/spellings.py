@@ -4,11 +4,13 @@ normalize("My.Tool")  # "my-tool"
 version_of("1.0")     # Version("1.0")
 """
 
+import re
 from functools import lru_cache
 
 from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import Version
 
+_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 _KNOWN = 1024
 _LENGTH_LIMIT = 200
 """Characters of what is remembered; a longer text is read each time."""
@@ -17,6 +19,11 @@ _LENGTH_LIMIT = 200
 def normalize(name: str) -> NormalizedName:
     """Return the spelling that all spellings of a project's name share (PEP 503)."""
     return _normalize(name) if len(name) <= _LENGTH_LIMIT else canonicalize_name(name)
+
+
+def is_project_name(text: str) -> bool:
+    """Tell whether a text is the name of a project, in any spelling."""
+    return _NAME.fullmatch(text) is not None
 
 
 def version_of(text: str) -> Version:

@@ -24,7 +24,7 @@ from support.image_archives import (
     layout,
     manifest_of,
 )
-from support.odd_images import saved_by_cosign, with_artifact
+from support.odd_images import attested, saved_by_cosign, with_artifact
 
 CONFIG = config_of([digest(LAYER)])
 WEB, OTHER = manifest_of(CONFIG, (LAYER, PLAIN)), manifest_of(CONFIG, (LAYER, PLAIN), annotations={"a": "b"})
@@ -63,6 +63,12 @@ def test_an_image_keeps_its_digest_beside_a_signature_of_cosign() -> None:
     """cosign asks for the signature of the digest to which the tag leads."""
     image = read(saved_by_cosign())
     assert (image.top, set(image.manifests), image.artifacts) == (digest(WEB), {digest(WEB)}, {})
+
+
+def test_what_buildkit_attests_is_no_architecture_of_the_image() -> None:
+    image = read(attested())
+    assert len(image.manifests) == 3
+    assert image.architectures == {"amd64"}
 
 
 def test_a_platform_whose_layer_is_not_in_the_archive_is_left_out() -> None:

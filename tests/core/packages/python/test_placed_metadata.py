@@ -19,8 +19,9 @@ from pip._internal.models.scheme import SCHEME_KEYS, Scheme
 from pip._internal.operations.install.wheel import install_wheel
 uv, *paths = sys.argv[1:]
 for path in paths:
-    place = f"{path}.installed"
-    scheme = Scheme(**{key: place if key.endswith("lib") else f"{place}-{key}" for key in SCHEME_KEYS})
+    data = f"{path}.installed"
+    place = f"{data}/lib/python3.99/site-packages"
+    scheme = Scheme(**{key: place if key.endswith("lib") else f"{data}-{key}" for key in SCHEME_KEYS} | {"data": data})
     install_wheel("tool", path, scheme, "tool", pycompile=False, warn_script_location=False)
     try:
         [each.version for each in get_environment([place]).iter_all_distributions()]
@@ -33,6 +34,8 @@ for path in paths:
 _GOOD = b"Metadata-Version: 2.1\nName: junk\nVersion: 1.0\n"
 _BAD = _GOOD.replace(b"1.0\n", b"foo\n")
 _NONE = b"Metadata-Version: 2.1\nName: junk\n"
+_DATA = "tool-1.0.data/data"
+_SITE = f"{_DATA}/lib/python3.99/site-packages"
 _PURE, _PLAT = "tool-1.0.data/purelib", "tool-1.0.data/platlib"
 
 SOUND: dict[str, Mapping[str, bytes]] = {
@@ -48,6 +51,11 @@ SOUND: dict[str, Mapping[str, bytes]] = {
     "versions of a .dist-info": {f"{_PURE}/junk-1.0.dist-info/METADATA": _BAD, f"{_PLAT}/b-1.0-1.dist-info/x": b""},
     "a .dist-info without a dash": {f"{_PURE}/junk.dist-info/METADATA": _GOOD, f"{_PLAT}/other.dist-info/x": b""},
     "an empty directory": {"junk.egg-info/": b""},
+    "capital letters": {"JUNK-1.0.Egg-Info/PKG-INFO": _GOOD, f"{_PURE}/Other.DIST-INFO/METADATA": _GOOD},
+    "letters, digits, and some between them": {f"{_PURE}/A.b__C1-1.0.dist-info/METADATA": _GOOD},
+    "a .dist-info without a dash that is no name": {f"{_PURE}/a b!.dist-info/METADATA": _GOOD},
+    "in the directory of Python": {f"{_SITE}/junk-1.0.dist-info/METADATA": _GOOD},
+    "beside the directory of Python": {f"{_DATA}/lib/python3.99/junk-foo.egg-info": _BAD},
 }
 BROKEN: dict[str, tuple[Mapping[str, bytes], str]] = {
     "a word in PKG-INFO": ({"junk.egg-info/PKG-INFO": _BAD}, "it puts 'junk.egg-info' beside the installed projects"),
@@ -66,6 +74,13 @@ BROKEN: dict[str, tuple[Mapping[str, bytes], str]] = {
     "a .dist-info with a word": ({f"{_PLAT}/junk-foo.dist-info/METADATA": _GOOD}, "the version 'foo'"),
     "a .dist-info with nothing": ({f"{_PURE}/junk-.dist-info/METADATA": _GOOD}, "the version ''"),
     "a word in METADATA": ({f"{_PURE}/junk.dist-info/METADATA": _BAD}, "the version 'foo'"),
+    "a word behind a name in capital letters": ({"JUNK-foo.EGG-INFO/PKG-INFO": _BAD}, "the version 'foo'"),
+    "a word behind .DIST-INFO": ({"junk-foo.Dist-Info/METADATA": _BAD}, "the version 'foo'"),
+    "a name that is none": ({"a b!-1.0.egg-info/PKG-INFO": _GOOD}, "clients read the name 'a b!'"),
+    "such a name of a file": ({f"{_PURE}/junk_.egg-info": _GOOD}, "the name 'junk_'"),
+    "such a name of a .dist-info": ({f"{_PLAT}/j\xfcnk-1.0.dist-info/METADATA": _GOOD}, "the name 'j\xfcnk'"),
+    "no name at all": ({f"{_PLAT}/-1.0.dist-info/METADATA": _GOOD}, "the name ''"),
+    "a word in the directory of Python": ({f"{_SITE}/junk-foo.egg-info/PKG-INFO": _GOOD}, "the version 'foo'"),
     "no version in METADATA": ({f"{_PLAT}/junk.dist-info/METADATA": _NONE}, "find no version"),
 }
 
