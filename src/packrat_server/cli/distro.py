@@ -60,9 +60,7 @@ def distro_set(name: str, data: Path, consent: Consent, **given: str | None) -> 
     from packrat_server.store.database import open_database
 
     engine, distro = open_database(data), GivenDistro(name, **given)
-    change = carry_out(
-        f"distribution version {name}", lambda decide: save_distro(engine, distro, decide, consent.reason), consent
-    )
+    change = carry_out(f"distribution version {name}", lambda approval: save_distro(engine, distro, approval), consent)
     if change.is_new and not consent.dry_run:
         repo = command_line("repo", "set", "NAME", "--type", "TYPE", "--tag", "TAG", "--distro", name)
         tell_next(f"{repo} makes a repository for it")
@@ -78,6 +76,4 @@ def distro_remove(name: str, data: Path, consent: Consent) -> None:
     from packrat_server.store.database import open_database
 
     engine = open_database(data)
-    carry_out(
-        f"distribution version {name}", lambda decide: remove_distro(engine, name, decide, consent.reason), consent
-    )
+    carry_out(f"distribution version {name}", lambda approval: remove_distro(engine, name, approval), consent)

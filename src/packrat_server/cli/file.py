@@ -87,8 +87,6 @@ def file_free(name: str, data: Path, consent: Consent) -> None:
     from packrat_server.store.database import open_database
 
     engine = open_database(data)
-    carry_out(
-        f"file name {printable(name)}", lambda decide: free_file_name(engine, name, decide, consent.reason), consent
-    )
+    carry_out(f"file name {printable(name)}", lambda approval: free_file_name(engine, name, approval), consent)
     if not consent.dry_run:
         tell_next(f"`packrat-server upload {quote(printable(name))} --distro DISTRO` puts the other bytes in")

@@ -18,7 +18,7 @@ from packrat_server.cli.records import Records, add_looking
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from packrat_server.admin.record_change import Decide, RecordChange
+    from packrat_server.admin.record_change import Approval, RecordChange
 
 
 @click.group("mirror", cls=InnerGroup)
@@ -91,8 +91,8 @@ def mirror_set(
     psk = new_password() if new_psk else None
     engine = open_database(data)
 
-    def change_it(decide: "Decide") -> "RecordChange":
-        return admin.set_mirror(engine, name, repos or None, description, psk, decide, consent.reason)
+    def change_it(approval: "Approval") -> "RecordChange":
+        return admin.set_mirror(engine, name, repos or None, description, psk, approval)
 
     change = carry_out(f"mirror {name}", change_it, consent)
     if change.secret is not None:
@@ -113,4 +113,4 @@ def mirror_remove(name: str, data: Path, consent: Consent) -> None:
     from packrat_server.store.database import open_database
 
     engine = open_database(data)
-    carry_out(f"mirror {name}", lambda decide: admin.remove_mirror(engine, name, decide, consent.reason), consent)
+    carry_out(f"mirror {name}", lambda approval: admin.remove_mirror(engine, name, approval), consent)

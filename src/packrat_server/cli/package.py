@@ -83,4 +83,4 @@ def package_set(name: str, data: Path, consent: Consent, **given: int | None) ->
     from packrat_server.store.database import open_database
 
     engine, counts = open_database(data), {field: count for field, count in given.items() if count is not None}
-    carry_out(f"package {name}", lambda decide: set_package(engine, name, counts, decide, consent.reason), consent)
+    carry_out(f"package {name}", lambda approval: set_package(engine, name, counts, approval), consent)

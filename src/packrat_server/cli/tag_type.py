@@ -59,7 +59,7 @@ def tag_type_set(
     required = tuple(filter(None, requires)) if requires else None
     tag = TagType(name, required, needs_change_control)
     engine = open_database(data)
-    change = carry_out(f"tag {name}", lambda decide: save_tag_type(engine, tag, decide, consent.reason), consent)
+    change = carry_out(f"tag {name}", lambda approval: save_tag_type(engine, tag, approval), consent)
     if change.is_new and not consent.dry_run:
         repo = command_line("repo", "set", "NAME", "--type", "TYPE", "--tag", name, "--distro", "DISTRO")
         tell_next(f"{repo} makes a repository of the files that have it")
@@ -75,4 +75,4 @@ def tag_type_remove(name: str, data: Path, consent: Consent) -> None:
     from packrat_server.store.database import open_database
 
     engine = open_database(data)
-    carry_out(f"tag {name}", lambda decide: remove_tag_type(engine, name, decide, consent.reason), consent)
+    carry_out(f"tag {name}", lambda approval: remove_tag_type(engine, name, approval), consent)

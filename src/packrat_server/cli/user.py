@@ -16,7 +16,7 @@ from packrat_server.cli.records import Records, add_looking
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from packrat_server.admin.record_change import Decide, RecordChange
+    from packrat_server.admin.record_change import Approval, RecordChange
 
 
 @click.group("user", cls=InnerGroup)
@@ -65,8 +65,8 @@ def user_set(name: str, role: str | None, rights: tuple[str, ...], renew: bool, 
     password = new_password() if renew else None
     engine, new_role = open_database(data), None if role is None else Role(role)
 
-    def change_it(decide: "Decide") -> "RecordChange":
-        return admin.set_user(engine, name, new_role, password, rights or None, decide, consent.reason)
+    def change_it(approval: "Approval") -> "RecordChange":
+        return admin.set_user(engine, name, new_role, password, rights or None, approval)
 
     change = carry_out(f"user {name}", change_it, consent)
     if change.secret is not None:
@@ -94,4 +94,4 @@ def user_remove(name: str, data: Path, consent: Consent) -> None:
     from packrat_server.store.database import open_database
 
     engine = open_database(data)
-    carry_out(f"user {name}", lambda decide: admin.remove_user(engine, name, decide, consent.reason), consent)
+    carry_out(f"user {name}", lambda approval: admin.remove_user(engine, name, approval), consent)
