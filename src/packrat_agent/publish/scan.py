@@ -143,7 +143,7 @@ def scan(request: ScanRequest) -> Scan:
 def _remembered_in_others(request: ScanRequest, directories: Directories) -> Iterator[Sequence[Item]]:
     """Give the remembered files in directories that a walk leaves alone, as those of a packrat-server.
 
-    Whoever may write to a directory of ours can make it look like one. It begins once the walk is over.
+    Anyone who may write to a directory of ours can make it look like one. It begins once the walk is over.
 
     Args:
         request: What is scanned.
@@ -328,7 +328,7 @@ def _note(right: Sequence[tuple[KnownFile, KnownFile]], memory: ScannedFiles, fo
 
 
 def _doubt(damaged: Sequence[KnownFile], memory: ScannedFiles) -> None:
-    """Have damaged files read again by the next scan: their turn is over, and whoever mends them may die before."""
+    """Have damaged files read again by the next scan: their turn is over, and the sync may die before it mends them."""
     doubted = [(file, file._replace(ctime_ns=_UNSETTLED_NS)) for file in damaged if file.ctime_ns != _UNSETTLED_NS]
     if doubted:
         memory.note(doubted)

@@ -302,7 +302,7 @@ def _server(config: Config, facts: FactsRead) -> ServerStatus:
 def _find_lost(root: Path) -> str | None:
     """Say that root_dir does not hold the tree that the state database remembers; None if it does, or can't be seen."""
     try:
-        os.stat(root / AGENT_DIR / "mark")  # noqa: PTH116 whoever may not look inside can't tell
+        os.stat(root / AGENT_DIR / "mark")  # noqa: PTH116 fails for a user who may not look inside
     except (FileNotFoundError, NotADirectoryError):
         what = "does not hold the files of this mirror" if root.is_dir() else "is not there"
         return f"root_dir {root} {what}, which clients ask for; is its filesystem mounted?"

@@ -122,7 +122,7 @@ def _uses(connection: Connection, name: str) -> list[str]:
         select(user_rights.c.user).where(user_rights.c.right == tag_right(name)).order_by(user_rights.c.user)
     )
     if user_names := holders.scalars().all():
-        # Whoever has the right to a removed tag would have it to a later one of that name.
+        # Otherwise the right to a removed tag would be a right to a later one of that name.
         uses.append(f"a right of user {join_names(user_names)}")
     if tag_names:
         uses.append(f"required by tag {join_names(tag_names)}")

@@ -37,7 +37,7 @@ def fetch(url: str, headers: Mapping[str, str] | None = None) -> Answered | Unan
         url: What to ask for.
         headers: Headers of the request beside the usual ones.
     """
-    # The variables of the environment are those of whoever asks, not of the clients.
+    # The variables of the environment are those of the user who asks, not of the clients.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     request = urllib.request.Request(url, headers={"User-Agent": "packrat-agent doctor", **(headers or {})})  # noqa: S310
     try:
