@@ -85,6 +85,6 @@ def show_progress(totals: Totals = _no_totals) -> Iterator[OnProgress]:
             task, work = shown[what]
             work.files += files
             work.size += size
-            bars.update(task, told=work.describe(now_s, known.get(what)))  # type: ignore[arg-type]
+            bars.update(task, told=work.describe(now_s, known.get(what)))  # type: ignore[arg-type] # the TaskID above
 
         yield on_progress

@@ -228,7 +228,7 @@ def _own_again(path: Path) -> str:
 
 def _is_directory(path: Path) -> bool:
     """Like Path.is_dir, but False where a directory on the way is closed, or the name is too long."""
-    return os.path.isdir(path)  # noqa: PTH112
+    return os.path.isdir(path)
 
 
 def _may(path: Path, mode: int) -> bool:

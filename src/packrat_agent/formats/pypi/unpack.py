@@ -38,7 +38,7 @@ def unpack_distribution(path: Path, into: Path | dict[str, bytes], content: byte
         else:
             into[digest] = found.content
         products = (Product(METADATA, digest, len(found.content), beside=True),)
-    size = os.stat(path).st_size if content is None else len(content)  # noqa: PTH116
+    size = os.stat(path).st_size if content is None else len(content)
     if found.file_name:
         products = (*products, Product(found.file_name, "", size, beside=True))
     body = f"{found.kind}\n{found.core.requires_python}".encode()
@@ -62,7 +62,7 @@ def _write(path: str, content: bytes) -> None:
             write_all(descriptor, content)
             os.fchmod(descriptor, 0o644)
         except BaseException:
-            os.unlink(path)  # noqa: PTH108
+            os.unlink(path)
             raise
         finally:
             os.close(descriptor)
