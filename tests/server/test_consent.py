@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from sqlalchemy import select
+from sqlalchemy import Engine, select
 
 from packrat_core.errors import ConfigError
 from packrat_demo.build_deb import Deb, write_deb
@@ -261,7 +261,7 @@ def test_a_change_that_somebody_else_made_meanwhile_is_not_undone(server: Server
     admin.save_mirror(engine, "race", ["apt-dev", "pypi-dev"])
     others = ["of another writer"]
 
-    def change(approval: Approval) -> RecordChange:
+    def change(engine: Engine, approval: Approval) -> RecordChange:
         try:
             return admin.set_mirror(engine, "race", ["pypi-dev"], approval=approval)
         finally:
@@ -273,7 +273,7 @@ def test_a_change_that_somebody_else_made_meanwhile_is_not_undone(server: Server
             assert losses
 
     with pytest.raises(ConfigError, match="mirror race was changed by somebody else, so nothing was changed"):
-        carry_out("mirror race", change, Agreeing(yes=False, dry_run=False))
+        carry_out("mirror race", server.data, change, Agreeing(yes=False, dry_run=False))
     assert admin.set_mirror(engine, "race").after == {
         "repositories": "apt-dev, pypi-dev",
         "description": "of another writer",

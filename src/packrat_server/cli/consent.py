@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial, wraps
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -23,6 +24,8 @@ from packrat_core.text import printable
 from packrat_server.cli.reason_option import reason_option
 
 if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
     from packrat_server.admin.record_change import Approval, RecordChange
 
 
@@ -92,11 +95,14 @@ class _Withheld(Exception):
         self.change = change
 
 
-def carry_out(what: str, change: "Callable[[Approval], RecordChange]", consent: Consent) -> "RecordChange":
+def carry_out(
+    what: str, data: Path, change: "Callable[[Engine, Approval], RecordChange]", consent: Consent
+) -> "RecordChange":
     """Make a change of one record, with consent if clients lose something by it, and print it.
 
     Args:
         what: The record: `repository apt-dev`.
+        data: The server's data directory.
         change: Makes the change, and asks for the approval before it commits.
         consent: What the command line says beforehand.
 
@@ -109,19 +115,22 @@ def carry_out(what: str, change: "Callable[[Approval], RecordChange]", consent: 
     """
 
     from packrat_server.admin.record_change import Approval
+    from packrat_server.store.database import open_database
+
+    engine = open_database(data)
 
     def withhold(made: "RecordChange") -> None:
         if consent.dry_run or (made.losses and not consent.yes):
             raise _Withheld(made)
 
     try:
-        made = change(Approval(withhold, consent.reason))
+        made = change(engine, Approval(withhold, consent.reason))
     except _Withheld as withheld:
         made = withheld.change
         if consent.dry_run:
             return _show_dry_run(what, made)
         consent.ask(made.losses)
-        made = change(Approval(partial(_check_agreed, what, made), consent.reason))
+        made = change(engine, Approval(partial(_check_agreed, what, made), consent.reason))
     for line in made.lines(what):
         click.echo(line)
     return made

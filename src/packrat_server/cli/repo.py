@@ -72,12 +72,12 @@ def repo_set(
     confirmation if clients would lose files or their address.
     """
     from packrat_server import admin
-    from packrat_server.store.database import open_database
 
     show_only_latest = None if all_versions is None else not all_versions
     repo = admin.NewRepo(name, distro_versions=distros or None, show_only_latest=show_only_latest, **given)
-    engine = open_database(data)
-    change = carry_out(f"repository {name}", lambda approval: admin.save_repo(engine, repo, approval), consent)
+    change = carry_out(
+        f"repository {name}", data, lambda engine, approval: admin.save_repo(engine, repo, approval), consent
+    )
     if change.is_new and not consent.dry_run:
         mirror = command_line("mirror", "set", "MIRROR", "--repo", name)
         tell_next(f"{mirror} has a mirror build it; name the other repositories of that mirror, too")
@@ -90,7 +90,5 @@ def repo_set(
 def repo_remove(name: str, data: Path, consent: Consent) -> None:
     """Remove a repository; its package files stay. Asks for confirmation."""
     from packrat_server import admin
-    from packrat_server.store.database import open_database
 
-    engine = open_database(data)
-    carry_out(f"repository {name}", lambda approval: admin.remove_repo(engine, name, approval), consent)
+    carry_out(f"repository {name}", data, lambda engine, approval: admin.remove_repo(engine, name, approval), consent)
