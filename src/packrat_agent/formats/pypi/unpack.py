@@ -14,7 +14,7 @@ from packrat_core.packages.python.inspect import Kind, read_distribution
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
 
 
-def unpack_distribution(path: Path, into: Path | dict[str, bytes], content: bytes | None = None) -> Fragment:
+def unpack_distribution(path: Path, into: Path | dict[str, bytes], content: bytes | None) -> Fragment:
     """Read a distribution, and write a wheel's METADATA to a directory, named by its SHA-256, or keep it in a mapping.
 
     Args:
