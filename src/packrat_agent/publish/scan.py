@@ -51,8 +51,8 @@ class Scan:
     files, bytes: how many remembered files are right, and how large they are. read_bytes: how much content was read.
     damaged: remembered, but missing, of another type or with other bytes. untracked: regular files that nobody
     remembers; their SHA-256 is '' where they were not, or could not be, read. untracked_special: links, sockets, …
-    closed: remembered files and directories that not everybody may read. unreadable: paths of those of the damaged
-    files that we were not let read, which may be sound. directories: see there. untold: how many files of a portion
+    closed: remembered files and directories that not everybody may read. unreadable: paths of the damaged
+    files that this user may not read, which may be sound. directories: see there. untold: how many files of a portion
     were looked at without a call of `on_progress`. left_out: how many more are untracked than the scan lists;
     first_left: the first of those that came after the last that was listed.
     """
@@ -82,8 +82,8 @@ class ScanRequest:
 
     Attributes:
         root: root_dir.
-        memory: The files as they were last seen. How those look that are right is noted there, in portions, and of the
-            damaged ones that the next scan reads them again.
+        memory: The files as they were last seen. The scan notes there, in portions, how the right ones look, and that
+            the next scan reads the damaged ones again.
         content: Which remembered files to read.
         on_progress: Called with (files, bytes read) since the last call, every MiB, after each file that was read, and
             after each portion; what it raises ends the scan.
@@ -181,7 +181,7 @@ def _portions(items: Iterable[Sequence[Item]]) -> Iterator[Sequence[Item]]:
 
 
 def _leave_out_unchanged(portion: Sequence[Item], rows: Mapping[str, Row], content: Slice, found: Scan) -> list[Item]:
-    """Count the remembered files of which nothing has changed since a scan found them right, as is so of nearly all.
+    """Count the remembered files that have not changed since a scan found them right; nearly all have not.
 
     Args:
         portion: What stands there.
