@@ -182,7 +182,7 @@ def write_header(tags: TagValues, region: int) -> bytes:
 
 def _encode(kind: int, value: Value) -> tuple[int, bytes]:
     if kind in _ALIGNMENT:
-        numbers: Iterable[int] = value if isinstance(value, tuple) else (value,)  # type: ignore[assignment]
+        numbers: Iterable[int] = value if isinstance(value, tuple) else (value,)  # type: ignore[assignment] # numbers, by the kind
         parts = [number.to_bytes(_ALIGNMENT[kind], "big") for number in numbers]
         return len(parts), b"".join(parts)
     if kind == _BINARY:

@@ -157,7 +157,7 @@ def _prove(setup: DemoSetup, kinds: tuple[str, ...], url: str) -> None:
     """Install from the mirror with the real clients, each in a private root; then verify the tree."""
     # The clients may run as users of their own, who must be able to read this directory.
     with tempfile.TemporaryDirectory(prefix="packrat-demo-clients-", ignore_cleanup_errors=True) as scratch:
-        os.chmod(scratch, 0o755)  # noqa: PTH101, S103
+        Path(scratch).chmod(0o755)
         site = Site(url, setup.directory / "www", Path(scratch))
         for kind in kinds:
             for proof in DEMO_TYPES[kind].proofs:

@@ -22,7 +22,7 @@ def test_every_start_warns_of_plain_http(tmp_path: Path) -> None:
     with daemon(mirror) as running:
         log = running.until_logged("waiting")
         assert log.count(TOLD) == 1
-        assert "whoever is on the way decides what this mirror publishes and signs" in log
+        assert "anyone on the way decides what this mirror publishes and signs" in log
         assert running.stop() == 0
     assert TOLD in mirror.agent("sync", expect=3).stderr
     verdict = mirror.agent("check", "--allow-stopped", "--disk-free", "0", expect=1).stdout

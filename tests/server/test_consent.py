@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from sqlalchemy import select
+from sqlalchemy import Engine, select
 
 from packrat_core.errors import ConfigError
 from packrat_demo.build_deb import Deb, write_deb
 from packrat_demo.build_wheel import Python, write_wheel
 from packrat_server import admin
-from packrat_server.admin.record_change import RecordChange
+from packrat_server.admin.record_change import Approval, RecordChange
 from packrat_server.admin.tag_types import TagType, save_tag_type
 from packrat_server.cli import main as cli
 from packrat_server.cli.consent import Consent, carry_out
@@ -261,9 +261,9 @@ def test_a_change_that_somebody_else_made_meanwhile_is_not_undone(server: Server
     admin.save_mirror(engine, "race", ["apt-dev", "pypi-dev"])
     others = ["of another writer"]
 
-    def change(decide: Callable[[RecordChange], None]) -> RecordChange:
+    def change(engine: Engine, approval: Approval) -> RecordChange:
         try:
-            return admin.set_mirror(engine, "race", ["pypi-dev"], decide=decide)
+            return admin.set_mirror(engine, "race", ["pypi-dev"], approval=approval)
         finally:
             while others:
                 admin.set_mirror(engine, "race", description=others.pop())
@@ -273,7 +273,7 @@ def test_a_change_that_somebody_else_made_meanwhile_is_not_undone(server: Server
             assert losses
 
     with pytest.raises(ConfigError, match="mirror race was changed by somebody else, so nothing was changed"):
-        carry_out("mirror race", change, Agreeing(yes=False, dry_run=False))
+        carry_out("mirror race", server.data, change, Agreeing(yes=False, dry_run=False))
     assert admin.set_mirror(engine, "race").after == {
         "repositories": "apt-dev, pypi-dev",
         "description": "of another writer",

@@ -23,6 +23,6 @@ def config_command(config_path: Path) -> None:
     click.echo(describe(config), nl=False)
     log_warnings(config)
     # Unlike Path.exists, this raises nothing where a directory is closed.
-    if not os.path.exists(config.mirror.state_db):  # noqa: PTH110
+    if not os.path.exists(config.mirror.state_db):
         dry_run, init = command_line(config_path, "sync", "--dry-run"), command_line(config_path, "init")
         tell_next(f"{dry_run} says what the first sync would do; {init} sets up all that is missing")

@@ -124,7 +124,7 @@ def _find_key_file(named: str) -> Path | None:
         ConfigError: It can only be a file, and there is none, or it can't be read.
     """
     # Unlike Path.is_file, this raises nothing.
-    if "/" not in named and not os.path.isfile(named):  # noqa: PTH113
+    if "/" not in named and not os.path.isfile(named):
         return None
     path = Path(named).absolute()
     try:

@@ -57,7 +57,7 @@ def sync_once(config_path: Path, confirmed: Confirmed, *, dry_run: bool, adopt: 
     memory.be_sparing()
     config = load_and_warn(config_path)
     refuse_as_root(config, asks_a_running_agent=not (dry_run or adopt))
-    is_first = not os.path.exists(config.mirror.state_db) and BY_INIT not in os.environ  # noqa: PTH110 it never raises
+    is_first = not os.path.exists(config.mirror.state_db) and BY_INIT not in os.environ  # it never raises
 
     rehearsal = _rehearse(config, confirmed) if adopt and not dry_run and finds_takeover(config) else None
     holding = ready_for_dry_run(config) if dry_run else ready(config, adopt=adopt)
@@ -101,7 +101,7 @@ def _figures_at_end(config: Config) -> Iterator[None]:
         is_ours = False
         raise
     finally:
-        if is_ours and mirror.metrics_file is not None and os.path.exists(mirror.state_db):  # noqa: PTH110 as above
+        if is_ours and mirror.metrics_file is not None and os.path.exists(mirror.state_db):  # as above
             # It takes a while to import, and few mirrors have such a file.
             from packrat_agent.status.prometheus import collect
 

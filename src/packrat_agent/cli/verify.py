@@ -25,7 +25,7 @@ def _read_keys(context: click.Context, option: click.Parameter, values: Sequence
     given: dict[str, Path] = {}
     for value in values:
         name, separator, file = value.partition("=")
-        if not separator or os.path.isfile(value):  # noqa: PTH113 it never raises
+        if not separator or os.path.isfile(value):  # it never raises
             name, file = "", value
         read = GivenFile().convert(file, option, context)
         if name in given:

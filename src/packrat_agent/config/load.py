@@ -63,7 +63,7 @@ def _read_section_keys(
             if key == row.key and section.startswith(row.section.removesuffix("NAME")):
                 faults += _read_field(row, values, read.setdefault(section, {}), path)
     return {
-        section: KeyNames(**{field.removeprefix("gpg_"): value for field, value in own.items()})  # type: ignore[arg-type]
+        section: KeyNames(**{field.removeprefix("gpg_"): value for field, value in own.items()})  # type: ignore[arg-type] # FIELDS has the types
         for section, own in sorted(read.items())
         if "gpg_sign_key" in own
     }
@@ -98,4 +98,4 @@ def _with_defaults(
     grace_s = mirror.get("grace_period_s")
     if isinstance(grace_s, int):
         mirror.setdefault("index_grace_period_s", min(grace_s, INDEX_GRACE_S))
-    return Config(PackratSettings(**packrat), MirrorSettings(**mirror), path, section_keys)  # type: ignore[arg-type]
+    return Config(PackratSettings(**packrat), MirrorSettings(**mirror), path, section_keys)  # type: ignore[arg-type] # as above

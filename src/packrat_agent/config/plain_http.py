@@ -19,7 +19,7 @@ def warn_of_plain_http(packrat: PackratSettings) -> str | None:
         return None
     secret = ", and reads the psk" if packrat.psk else ""
     return (
-        f"the agent reaches {packrat.url} unencrypted: whoever is on the way decides what this mirror publishes and "
+        f"the agent reaches {packrat.url} unencrypted: anyone on the way decides what this mirror publishes and "
         f"signs{secret}; set host to https://… where the server offers it"
     )
 

@@ -14,8 +14,8 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 _SYSTEM = (
     *("/", "/bin", "/boot", "/dev", "/etc", "/home", "/lib", "/lib64", "/media", "/mnt", "/opt", "/proc", "/root"),
-    *("/run", "/sbin", "/srv", "/sys", "/tmp", "/usr", "/usr/bin", "/usr/lib", "/usr/local", "/usr/sbin"),  # noqa: S108
-    *("/usr/share", "/var", "/var/cache", "/var/lib", "/var/log", "/var/tmp", "/var/www"),  # noqa: S108
+    *("/run", "/sbin", "/srv", "/sys", "/tmp", "/usr", "/usr/bin", "/usr/lib", "/usr/local", "/usr/sbin"),  # noqa: S108 a name
+    *("/usr/share", "/var", "/var/cache", "/var/lib", "/var/log", "/var/tmp", "/var/www"),  # noqa: S108 names alone
 )
 """Directories that hold more than a mirror; a directory below them may be root_dir."""
 _SYSTEM_TREES = (

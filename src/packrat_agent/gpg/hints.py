@@ -127,5 +127,5 @@ def _find_reader(*, unknown: int) -> int:
     """Find the user at this process's terminal, which programs such as su and sudo don't change."""
     for stream in (sys.__stdin__, sys.__stdout__, sys.__stderr__):
         with suppress(OSError, ValueError, AttributeError):
-            return os.stat(os.ttyname(stream.fileno())).st_uid  # type: ignore[union-attr]  # noqa: PTH116
+            return os.stat(os.ttyname(stream.fileno())).st_uid  # type: ignore[union-attr] # None is suppressed
     return unknown

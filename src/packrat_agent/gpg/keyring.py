@@ -187,7 +187,7 @@ def _read_id(setting: str, name: str, home: Path | None) -> str:
 def _check_home(home: Path | None) -> None:
     """Raises: SigningError if the directory of the keyring is missing or closed."""
     # Unlike Path.is_dir, this also says no if a directory on the way is closed.
-    if home is None or os.path.isdir(home):  # noqa: PTH112
+    if home is None or os.path.isdir(home):
         return
     why = explain_closed_home(home)
     if why is not None:

@@ -146,9 +146,9 @@ def is_weakly_certified(home: Path | None, primary: str) -> bool:
 def _with_last(keyring: ListedKeys, **fields: str) -> ListedKeys:
     """Complete the key or subkey that was listed last: its fingerprint and keygrip are on lines of their own."""
     if not keyring.subkeys:
-        return replace(keyring, primary=replace(keyring.primary, **fields))  # type: ignore[arg-type]
+        return replace(keyring, primary=replace(keyring.primary, **fields))  # type: ignore[arg-type] # texts
     *before, last = keyring.subkeys
-    return replace(keyring, subkeys=(*before, replace(last, **fields)))  # type: ignore[arg-type]
+    return replace(keyring, subkeys=(*before, replace(last, **fields)))  # type: ignore[arg-type] # texts
 
 
 def _read_key(fields: list[str]) -> ListedKey:

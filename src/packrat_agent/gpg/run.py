@@ -238,7 +238,7 @@ def _read(process: subprocess.Popen[bytes], limit: int, *more: BoundedPipe) -> t
     # A message may be compressed, and expand without end.
     output = BoundedPipe(process.stdout.fileno(), limit, limit)
     messages = BoundedPipe(process.stderr.fileno(), _MESSAGES_LIMIT, _OUTPUT_LIMIT)
-    name = str(process.args[0])  # type: ignore[index]
+    name = str(process.args[0])  # type: ignore[index] # a list: we started it
     try:
         overrun = read_bounded(process, (output, messages, *more), _TIMEOUT_S)
     except subprocess.TimeoutExpired:

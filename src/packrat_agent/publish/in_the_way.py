@@ -22,7 +22,7 @@ def put_in_place(source: Path, target: Path, root: Path) -> None:
         DiskError: It can't be renamed, or something stands there that is left alone.
     """
     # As text, since a full build writes many thousands of files, and pathlib takes longer than the kernel.
-    top, place = os.path.join(root, ""), str(target)  # noqa: PTH118
+    top, place = os.path.join(root, ""), str(target)
     if not place.startswith(top):
         raise ValueError(f"{target} is not below {root}")
     parent, _, name = place[len(top) :].rpartition("/")

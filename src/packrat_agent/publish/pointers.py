@@ -103,7 +103,7 @@ def _show(pointers: Sequence[LiveFile], ready: Path, root: Path) -> set[Path]:
             return set()
     parents: set[str] = set()
     try:
-        waiting = frozenset(os.listdir(source))  # noqa: PTH208
+        waiting = frozenset(os.listdir(source))
         with OpenDirectories(root) as way:
             for file in pointers:
                 staged = staged_name(file.path)
@@ -227,7 +227,7 @@ def _has_size(path: Path, file: LiveFile) -> bool:
 
 def _look(root: Path, intended: Sequence[LiveFile]) -> tuple[StoredFile, ...]:
     seen: list[StoredFile] = []
-    top = os.path.join(root, "")  # noqa: PTH118
+    top = os.path.join(root, "")
     for file in intended:
         # As text, since there may be many thousands, and pathlib takes longer than the kernel.
         path = top + file.path

@@ -51,8 +51,8 @@ class Scan:
     files, bytes: how many remembered files are right, and how large they are. read_bytes: how much content was read.
     damaged: remembered, but missing, of another type or with other bytes. untracked: regular files that nobody
     remembers; their SHA-256 is '' where they were not, or could not be, read. untracked_special: links, sockets, …
-    closed: remembered files and directories that not everybody may read. unreadable: paths of those of the damaged
-    files that we were not let read, which may be sound. directories: see there. untold: how many files of a portion
+    closed: remembered files and directories that not everybody may read. unreadable: paths of the damaged
+    files that this user may not read, which may be sound. directories: see there. untold: how many files of a portion
     were looked at without a call of `on_progress`. left_out: how many more are untracked than the scan lists;
     first_left: the first of those that came after the last that was listed.
     """
@@ -82,8 +82,8 @@ class ScanRequest:
 
     Attributes:
         root: root_dir.
-        memory: The files as they were last seen. How those look that are right is noted there, in portions, and of the
-            damaged ones that the next scan reads them again.
+        memory: The files as they were last seen. The scan notes there, in portions, how the right ones look, and that
+            the next scan reads the damaged ones again.
         content: Which remembered files to read.
         on_progress: Called with (files, bytes read) since the last call, every MiB, after each file that was read, and
             after each portion; what it raises ends the scan.
@@ -143,7 +143,7 @@ def scan(request: ScanRequest) -> Scan:
 def _remembered_in_others(request: ScanRequest, directories: Directories) -> Iterator[Sequence[Item]]:
     """Give the remembered files in directories that a walk leaves alone, as those of a packrat-server.
 
-    Whoever may write to a directory of ours can make it look like one. It begins once the walk is over.
+    Anyone who may write to a directory of ours can make it look like one. It begins once the walk is over.
 
     Args:
         request: What is scanned.
@@ -181,7 +181,7 @@ def _portions(items: Iterable[Sequence[Item]]) -> Iterator[Sequence[Item]]:
 
 
 def _leave_out_unchanged(portion: Sequence[Item], rows: Mapping[str, Row], content: Slice, found: Scan) -> list[Item]:
-    """Count the remembered files of which nothing has changed since a scan found them right, as is so of nearly all.
+    """Count the remembered files that have not changed since a scan found them right; nearly all have not.
 
     Args:
         portion: What stands there.
@@ -328,7 +328,7 @@ def _note(right: Sequence[tuple[KnownFile, KnownFile]], memory: ScannedFiles, fo
 
 
 def _doubt(damaged: Sequence[KnownFile], memory: ScannedFiles) -> None:
-    """Have damaged files read again by the next scan: their turn is over, and whoever mends them may die before."""
+    """Have damaged files read again by the next scan: their turn is over, and the sync may die before it mends them."""
     doubted = [(file, file._replace(ctime_ns=_UNSETTLED_NS)) for file in damaged if file.ctime_ns != _UNSETTLED_NS]
     if doubted:
         memory.note(doubted)

@@ -64,7 +64,7 @@ class WrittenAhead:
         except BaseException:
             # On a full disk, the state database may need the room before anybody asks for this file.
             with suppress(OSError):
-                os.unlink(place)  # noqa: PTH108 pathlib takes longer
+                os.unlink(place)  # pathlib takes longer
             raise
 
     def take(self, content: Content) -> Path | None:
@@ -81,7 +81,7 @@ class WrittenAhead:
             if _identity(os.lstat(place)) == _identity(written):
                 return place
             # The disk may not have room for it and for the file that is written in its place.
-            os.unlink(place)  # noqa: PTH108 pathlib takes longer
+            os.unlink(place)  # pathlib takes longer
         return None
 
     def end(self) -> None:
@@ -91,7 +91,7 @@ class WrittenAhead:
         wait(self._begun.values())
         for digest in self._begun:
             with suppress(OSError):
-                os.unlink(self._place(digest))  # noqa: PTH108 pathlib takes longer
+                os.unlink(self._place(digest))  # pathlib takes longer
 
     def _place(self, digest: str) -> Path:
         return self._staging / f"ahead-{digest}"

@@ -158,7 +158,7 @@ def discard_staged(packages: Sequence[LiveFile], staging: Path) -> None:
     for sha256 in {package.sha256 for package in packages}:
         path = f"{staging}/{sha256}"
         with as_disk_error("remove", path), suppress(FileNotFoundError):
-            os.unlink(path)  # noqa: PTH108
+            os.unlink(path)
 
 
 @dataclass(slots=True)

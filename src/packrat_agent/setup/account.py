@@ -105,12 +105,13 @@ class Account:
             os.chdir("/")
             os.environ.clear()
             os.environ.update(self.environment)
+            answer: tuple[bool, object]
             try:
                 answer = (False, work())
             except PackratError as error:
-                answer = (True, error)  # type: ignore[assignment]
+                answer = (True, error)
             except OSError as error:
-                answer = (True, _told(error))  # type: ignore[assignment]
+                answer = (True, _told(error))
             with os.fdopen(writing, "wb") as file:
                 pickle.dump(answer, file)
             os._exit(0)

@@ -6,24 +6,17 @@ Source: proc(5), /proc/net/tcp and /proc/pid/fd.
 from collections.abc import Iterator
 from pathlib import Path
 
+_PROC = Path("/proc")
 _LISTENING = "0A"
 
 
-def find_listener(port: int, proc: Path = Path("/proc")) -> str | None:
-    """Name the program that listens on a TCP port.
-
-    Args:
-        port: The port.
-        proc: Where the proc filesystem is.
-
-    Returns:
-        The program's name; '' if another user's listens there and this user may not see which; None if none does.
-    """
-    inodes = set(_listening(port, proc))
+def find_listener(port: int) -> str | None:
+    """Name the program that listens on a TCP port; '' if it is another user's and can't be seen, None if none does."""
+    inodes = set(_listening(port))
     if not inodes:
         return None
     wanted = {f"socket:[{inode}]" for inode in inodes}
-    for process in proc.glob("[0-9]*"):
+    for process in _PROC.glob("[0-9]*"):
         try:
             if any(str(descriptor.readlink()) in wanted for descriptor in (process / "fd").iterdir()):
                 return (process / "comm").read_text().strip()
@@ -33,10 +26,10 @@ def find_listener(port: int, proc: Path = Path("/proc")) -> str | None:
     return ""
 
 
-def _listening(port: int, proc: Path) -> Iterator[str]:
+def _listening(port: int) -> Iterator[str]:
     for name in ("tcp", "tcp6"):
         try:
-            lines = (proc / "net" / name).read_text("ascii").splitlines()[1:]
+            lines = (_PROC / "net" / name).read_text("ascii").splitlines()[1:]
         except OSError:
             continue
         for line in lines:

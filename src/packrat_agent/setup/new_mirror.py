@@ -81,7 +81,7 @@ def check_rights(mirror: NewMirror) -> None:
         )
     paths = [mirror.config.source, *(directory.path for directory in mirror.directories)]
     for path in paths:
-        above = next(parent for parent in (path, *path.parents) if os.path.exists(parent))  # noqa: PTH110 never raises
+        above = next(parent for parent in (path, *path.parents) if os.path.exists(parent))  # never raises
         if not os.access(above, os.W_OK):
             raise ConfigError(
                 f"user {me} may not make {path}", hint="run `packrat-agent init` as root, or choose other paths"

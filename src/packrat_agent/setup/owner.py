@@ -1,7 +1,7 @@
 """Finds the user that the mirror belongs to, by the owners of its keyring and its state.
 
-Root works as that user. Whoever can write there must not make root work as root, or as a third user, by a link or by a
-directory that is swapped in. So a link counts by its own owner too, and root works as root only where all is root's.
+Root works as that user. Anyone who can write there must not, by a link or a directory that is swapped in, make root
+work as root or as a third user. So a link counts by its own owner too, and root works as root only where all is root's.
 """
 
 import os
@@ -73,7 +73,7 @@ def _check_way(path: Path, uid: int) -> None:
                 f"{user_name(uid)}",
                 hint=f"give it to root or to {user_name(uid)} (`chown -h`), or run this command as the agent's user",
             )
-        # Whoever may write to a directory can rename what root has in it, unless it is sticky.
+        # Anyone who may write to a directory can rename what root has in it, unless it is sticky.
         others = found.st_mode & stat.S_IWOTH or (found.st_mode & stat.S_IWGRP and found.st_gid != _ROOT)
         if uid == _ROOT and others and stat.S_ISDIR(found.st_mode) and not found.st_mode & stat.S_ISVTX:
             raise ConfigError(

@@ -16,6 +16,7 @@ from packrat_agent.setup import service, signing
 from packrat_agent.setup.account import find_account, need_account
 from packrat_agent.setup.answers import Answers, write_conf
 from packrat_agent.setup.commands import has_systemd, run_command
+from packrat_agent.setup.directories import OwnDirectory
 from packrat_agent.setup.new_mirror import NewMirror, find_mirror_key
 from packrat_agent.setup.web_server import install_site
 from packrat_agent.status.reading import read_status
@@ -36,7 +37,7 @@ def list_steps(mirror: NewMirror) -> list[Step]:
     """List what a mirror consists of, each after what it needs."""
     settings, web, unit = mirror.config.mirror, mirror.web_server, mirror.starts and has_systemd()
     steps = [_user(mirror)] if os.geteuid() == 0 else []
-    steps += _directories(mirror)
+    steps += [_directory(directory, mirror.user) for directory in mirror.directories]
     if mirror.gnupg_home is not None:
         steps.append(_key(mirror, mirror.gnupg_home))
     if mirror.answers is not None:
@@ -78,15 +79,12 @@ def _user(mirror: NewMirror) -> Step:
     return Step(f"user {name}", lambda: find_account(name) is not None, make)
 
 
-def _directories(mirror: NewMirror) -> list[Step]:
-    return [
-        Step(
-            f"directory {directory.path}",
-            lambda directory=directory: directory.is_made(find_account(mirror.user)),  # type: ignore[misc]
-            lambda directory=directory: directory.make(need_account(mirror.user)),  # type: ignore[misc]
-        )
-        for directory in mirror.directories
-    ]
+def _directory(directory: OwnDirectory, user: str) -> Step:
+    return Step(
+        f"directory {directory.path}",
+        lambda: directory.is_made(find_account(user)),
+        lambda: directory.make(need_account(user)),
+    )
 
 
 def _key(mirror: NewMirror, home: Path) -> Step:

@@ -188,7 +188,7 @@ class LiveFiles:
 
     def _withdraw(self, paths: Iterable[str], now: float, generation: int) -> None:
         """Note which files no index names any more, from which generation on (0: none of this publication)."""
-        # What was written for a generation that never came about is taken for part of the one before.
+        # What was written for a generation that was never published counts as part of the one before.
         self._db.write_rows(
             "UPDATE live_files SET withdrawn_at = ?, withdrawn_generation = ?, "
             "first_generation = min(first_generation, ?) WHERE path = ? AND withdrawn_at IS NULL",

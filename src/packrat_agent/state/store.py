@@ -1,5 +1,6 @@
 """Opens the state database for its one writer, with an object for each concern, all on one connection."""
 
+import hashlib
 from pathlib import Path
 
 from packrat_agent.model.records import Repo
@@ -9,7 +10,6 @@ from packrat_agent.state.events import Events
 from packrat_agent.state.facts import Facts
 from packrat_agent.state.fragments import Fragments, FragmentSource
 from packrat_agent.state.generations import Generations
-from packrat_agent.state.index_digest import hash_index
 from packrat_agent.state.intents import Intents
 from packrat_agent.state.known_tags import KnownTags
 from packrat_agent.state.listing import Listing
@@ -67,8 +67,15 @@ class Store:
         return has_unwanted(self._db, repo)
 
     def hash_index(self, repo: str) -> str:
-        """Hash the index of a repository as it is published."""
-        return hash_index(self._db, repo)
+        """Hash the paths and contents of a repository's pointers on disk: the same index has the same digest."""
+        digest = hashlib.sha256()
+        for path, sha256 in self._db.rows(
+            "SELECT path, sha256 FROM live_files WHERE repo = ? AND publication > '' AND pointer_rank > 0 "
+            "AND withdrawn_at IS NULL ORDER BY path",
+            (repo,),
+        ):
+            digest.update(f"{sha256}  {path}\n".encode())
+        return digest.hexdigest()
 
     def new_listing(self) -> Listing:
         """Give an empty list for URIs of the server; a long one takes its room beside the state database."""

@@ -50,12 +50,8 @@ def _clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}"
 
 
-def _no_totals() -> Mapping[str, int]:
-    return {}
-
-
 @contextmanager
-def show_progress(totals: Totals = _no_totals) -> Iterator[OnProgress]:
+def show_progress(totals: Totals) -> Iterator[OnProgress]:
     """Give a callback that draws on stderr where that is a terminal; elsewhere it does nothing.
 
     Args:
@@ -85,6 +81,6 @@ def show_progress(totals: Totals = _no_totals) -> Iterator[OnProgress]:
             task, work = shown[what]
             work.files += files
             work.size += size
-            bars.update(task, told=work.describe(now_s, known.get(what)))  # type: ignore[arg-type]
+            bars.update(task, told=work.describe(now_s, known.get(what)))  # type: ignore[arg-type] # the TaskID above
 
         yield on_progress

@@ -142,7 +142,7 @@ def _reading(path: Path) -> Iterator[sqlite3.Connection]:
         )
     # Without a WAL nobody writes to it. Opening it the usual way would make one, and this only reads.
     # Unlike Path.exists, this raises nothing where a link leads round in a circle.
-    has_wal = os.path.exists(f"{path}-wal")  # noqa: PTH110
+    has_wal = os.path.exists(f"{path}-wal")
     way = "mode=ro" if has_wal else "mode=ro&immutable=1"
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?{way}", uri=True, timeout=5)) as db:
@@ -302,7 +302,7 @@ def _server(config: Config, facts: FactsRead) -> ServerStatus:
 def _find_lost(root: Path) -> str | None:
     """Say that root_dir does not hold the tree that the state database remembers; None if it does, or can't be seen."""
     try:
-        os.stat(root / AGENT_DIR / "mark")  # noqa: PTH116 whoever may not look inside can't tell
+        os.stat(root / AGENT_DIR / "mark")  # fails for a user who may not look inside
     except (FileNotFoundError, NotADirectoryError):
         what = "does not hold the files of this mirror" if root.is_dir() else "is not there"
         return f"root_dir {root} {what}, which clients ask for; is its filesystem mounted?"

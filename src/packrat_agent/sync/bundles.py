@@ -65,7 +65,7 @@ def for_bundles(waiting: Sequence[Placement], plan: Plan, staging: Path) -> list
         DiskError: Staging can't be read.
     """
     with as_disk_error("read", staging):
-        names = {name.removesuffix(".part") for name in os.listdir(staging)}  # noqa: PTH208
+        names = {name.removesuffix(".part") for name in os.listdir(staging)}
     names.update(plan.sources)
     return [
         placement
@@ -210,7 +210,7 @@ def _stage(staging: Path, sha256: str, content: bytes) -> bool:
             done("download-part")
         except BaseException:
             # What is torn would be taken for what it is called, by this process.
-            os.unlink(path)  # noqa: PTH108
+            os.unlink(path)
             raise
         finally:
             os.close(descriptor)

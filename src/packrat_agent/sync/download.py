@@ -250,7 +250,7 @@ class _Source:
         done("download-done")
         target = staging / file.sha256
         with as_disk_error("rename", path):
-            os.replace(path, target)  # noqa: PTH105
+            path.replace(target)
         done("download-renamed")
         return target
 

@@ -11,17 +11,19 @@ import structlog
 from packrat_agent.config.settings import Config, MirrorSettings, PackageSigning
 from packrat_agent.formats.docker.layout import has_signature_api
 from packrat_agent.formats.interface import RenderSettings
+from packrat_agent.gpg.rpmsign import PackageSigner
+from packrat_agent.gpg.signing_keys import SigningKeys
 from packrat_agent.model.changes import Retention
 from packrat_agent.model.paths import kept_paths
 from packrat_agent.publish.claim import check_ownership, claim, find_unmanaged, refuse_server_data, refuse_unmanaged
 from packrat_agent.state.database import copy_database
 from packrat_agent.state.facts import TakeoverUnderWay
+from packrat_agent.state.fragments import Fragments
 from packrat_agent.state.original import find_original, is_original, read_original, set_original_aside
 from packrat_agent.state.store import Store
 from packrat_agent.sync.context import MirrorContext, Takeover
 from packrat_agent.sync.fault_log import FaultLog
 from packrat_agent.sync.find_keys import find_keys
-from packrat_agent.sync.former_signers import take_over_signed, trusted_of
 from packrat_agent.sync.kept_key import note_keys
 from packrat_agent.sync.last_renders import LastRenders
 from packrat_agent.sync.removals import RemovalLimits
@@ -132,7 +134,7 @@ def _prepare(config: Config, store: Store, staging: Path, *, dry_run: bool) -> M
     mirror = config.mirror
     store.record_reads.trust_server(config.packrat.url, time.time())
     keys = find_keys(config)
-    take_over_signed(store.fragments, keys)
+    _take_over_signed(store.fragments, keys)
     settings = RenderSettings(
         mirror_description=mirror.description,
         signed=keys.main is not None,
@@ -148,7 +150,10 @@ def _prepare(config: Config, store: Store, staging: Path, *, dry_run: bool) -> M
         grace_s=mirror.grace_period_s,
     )
     secret = mirror.state_db.with_name(f"{mirror.state_db.name}.secret")
-    sealer = Sealer(keys.main.key if keys.main is not None else None, secret, trusted_of(keys))
+    if keys.main is None:
+        sealer = Sealer(None, secret, frozenset())
+    else:
+        sealer = Sealer(keys.main.key, secret, keys.main.rotation.accepted)
     seals = Seals(mirror.root_dir, store, sealer, config.packrat.name)
     seals.restore_names()
     return MirrorContext(
@@ -182,3 +187,15 @@ def _signature_api(mirror: MirrorSettings) -> bool:
             "a file in registries.d and set docker_signature_api: no",
         )
     return offered
+
+
+def _take_over_signed(fragments: Fragments, keys: SigningKeys) -> None:
+    """Keep the packages that an accepted key has signed as they are, and have those of any other key signed again."""
+    accepted: dict[str, set[str]] = {}
+    for prepared in keys.all():
+        accepted.setdefault(prepared.key.fingerprint, set()).update(prepared.rotation.accepted)
+    for prepared in keys.all():
+        for only_unsigned in (False, True):
+            signer = PackageSigner(prepared.key, only_unsigned)
+            others = sorted(accepted[prepared.key.fingerprint] - {prepared.key.fingerprint})
+            fragments.take_over(signer.identity, [signer.identity_of(other) for other in others])

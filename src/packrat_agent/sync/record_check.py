@@ -26,7 +26,7 @@ _SAMPLE = 20
 _AT_ONCE = 100
 
 
-async def check_records(server: Packrat, repo: str, reads: RecordReads, read_since: float | None = None) -> None:
+async def check_records(server: Packrat, repo: str, reads: RecordReads, read_since: float | None) -> None:
     """Check records of one repository; what differs is told to `reads`.
 
     Args:

@@ -47,7 +47,7 @@ class Paths:
             directory = directory.rpartition("/")[0]
         is_behind = self._behind_link[directory]
         for directory in reversed(below):
-            is_behind = is_behind or os.path.islink(f"{self._top}/{directory}")  # noqa: PTH114 there may be thousands
+            is_behind = is_behind or os.path.islink(f"{self._top}/{directory}")  # there may be thousands
             self._behind_link[directory] = is_behind
         return is_behind
 

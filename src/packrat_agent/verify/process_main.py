@@ -55,7 +55,7 @@ def answer_batches(top: Path, batches: BinaryIO, answers: BinaryIO) -> None:
     with suppress(EOFError):
         while True:
             # It comes from the process that started this one, which has its stdin alone.
-            batch: Sequence[Named] = pickle.load(batches)  # noqa: S301
+            batch: Sequence[Named] = pickle.load(batches)  # noqa: S301 as above
             try:
                 _tell(answers, _check_batch(tree, batch, answers))
             except PackratError as error:

@@ -17,7 +17,7 @@ _HEADS = "".join(f'<th scope="col">{head}</th>' for head in ("Name", "Last chang
 _UP = '<tr><th scope="row" class="mono"><a href="../">../</a></th><td></td><td></td></tr>'
 
 
-def write_listing(listed: Iterable[tuple[str, os.stat_result]], raw: str, more: int = 0) -> str:
+def write_listing(listed: Iterable[tuple[str, os.stat_result]], raw: str, more: int) -> str:
     """Write the page.
 
     Args:

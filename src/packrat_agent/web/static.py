@@ -37,7 +37,7 @@ log = structlog.get_logger()
 
 CONNECTIONS_LIMIT = 1024
 LISTED_LIMIT = 10_000
-"""Names in a listing: whoever may write to a directory can make millions of them."""
+"""Names in a listing: anyone who may write to a directory can make millions of them."""
 _LISTINGS_AT_ONCE = 2
 """Few, since a large one takes a thread for a while, and others have files to send."""
 _CHUNK_BYTES = 256 * 1024

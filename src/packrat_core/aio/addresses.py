@@ -1,6 +1,6 @@
 """Reads addresses of clients, and names the network that one counts as.
 
-For limits the first 64 bits of an IPv6 address count: whoever has one address of such a network has all.
+For limits the first 64 bits of an IPv6 address count: a client that has one address of such a network has all.
 
 Source: RFC 4291.
 """

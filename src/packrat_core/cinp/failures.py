@@ -104,7 +104,7 @@ def way_through(proxy: URL | None) -> str:
     return f" through the proxy {proxy.origin()}" if proxy is not None else ""
 
 
-def explain_proxy_status(status: int, proxy: URL | None, names: SettingNames = MIRROR_CONF) -> ServerUnavailable:
+def explain_proxy_status(status: int, proxy: URL | None, names: SettingNames) -> ServerUnavailable:
     """Explain with what status a proxy refused.
 
     Args:

@@ -13,7 +13,6 @@ from yarl import URL
 
 from packrat_core.cinp.download import CHUNK_BYTES
 from packrat_core.cinp.failures import (
-    MIRROR_CONF,
     NO_CLIENT_CERTIFICATE,
     SettingNames,
     clean,
@@ -117,9 +116,7 @@ async def read_texts(
     return texts.count
 
 
-async def raise_for(
-    response: aiohttp.ClientResponse, what: str, proxy: URL | None = None, names: SettingNames = MIRROR_CONF
-) -> None:
+async def raise_for(response: aiohttp.ClientResponse, what: str, proxy: URL | None, names: SettingNames) -> None:
     """Raise what an answer outside 2xx means, with the server's own words.
 
     Args:

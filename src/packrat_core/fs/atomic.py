@@ -56,7 +56,7 @@ def write_new(
         # By single calls: there may be thousands of small files, and a file object takes as long as the kernel.
         try:
             if owner is not None:
-                # By the descriptor: whoever may write to the directory could put a link in the place of the path.
+                # By the descriptor: anyone who may write to the directory could put a link in the place of the path.
                 os.fchown(descriptor, *owner)
             for portion in _gather(parts):
                 write_all(descriptor, portion)

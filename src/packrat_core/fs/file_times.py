@@ -1,4 +1,4 @@
-"""Bounds times of files: whoever may write to a directory can put a file of any time there.
+"""Bounds times of files: anyone who may write to a directory can put a file of any time there.
 
 The nanoseconds of the year 2263 have more than 64 bits, as ext4 and XFS have them, and a tmpfs has years beyond 9999.
 """

@@ -32,16 +32,16 @@ def ensure_directory(root: Path, relative: str) -> Path:
     # As text: a pool may have many thousands of directories, and pathlib takes longer than the kernel.
     directory = os.fspath(root)
     for part in split_path(relative):
-        directory = os.path.join(directory, part)  # noqa: PTH118
+        directory = os.path.join(directory, part)
         with as_disk_error("make the directory", directory):
             try:
                 mode = os.lstat(directory).st_mode
             except FileNotFoundError:
-                os.mkdir(directory, 0o755)  # noqa: PTH102
+                os.mkdir(directory, 0o755)
                 continue
             if not stat.S_ISDIR(mode):
-                os.unlink(directory)  # noqa: PTH108
-                os.mkdir(directory, 0o755)  # noqa: PTH102
+                os.unlink(directory)
+                os.mkdir(directory, 0o755)
     return Path(directory)
 
 

@@ -21,7 +21,7 @@ from typing import Self
 from packrat_core.fs.mounts import kernel_device
 
 _MODE = 0o600
-"""Whoever can read a file can lock it, and so keep its owner from working."""
+"""Anyone who can read a file can lock it, and so keep its owner from working."""
 
 
 class FileLock:

@@ -16,7 +16,7 @@ _MOUNT_ID = re.compile(rb"^mnt_id:\s*([0-9]+)$", re.MULTILINE)
 
 def mounts_below(root: Path) -> frozenset[str]:
     """Give the paths, relative to `root`, of all mount points below it; none where the system does not tell."""
-    top = os.fsencode(os.path.join(os.path.realpath(root), ""))  # noqa: PTH118
+    top = os.fsencode(os.path.join(os.path.realpath(root), ""))
     try:
         # A carriage return in a path is not escaped, so `splitlines` would cut the line there.
         lines = _MOUNTS.read_bytes().split(b"\n")

@@ -120,15 +120,15 @@ def explain_denied(path: Path) -> str | None:
         return None
 
 
-def first_unusable(directory: Path, depth: int = 2) -> str | None:
-    """Say what in a small directory of this user's own it may not read, and how to give it all back; None where it may.
+def first_unusable(directory: Path) -> str | None:
+    """Say what this user may not read in a small directory of its own, two levels deep, and how to give it back.
 
-    depth: how many levels of directories are looked at.
+    None where it may read everything.
     """
     closed = _closed_directory(directory)
     if closed is not None:
         return closed
-    for path in _below(directory, depth):
+    for path in _below(directory, 2):
         if not _may(path, os.R_OK | (os.X_OK if _is_directory(path) else 0)):
             if path.stat(follow_symlinks=False).st_uid == os.geteuid():
                 return f"{describe_owner(path)}; {_own_again(path)}"
@@ -228,7 +228,7 @@ def _own_again(path: Path) -> str:
 
 def _is_directory(path: Path) -> bool:
     """Like Path.is_dir, but False where a directory on the way is closed, or the name is too long."""
-    return os.path.isdir(path)  # noqa: PTH112
+    return os.path.isdir(path)
 
 
 def _may(path: Path, mode: int) -> bool:

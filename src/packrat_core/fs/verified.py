@@ -1,4 +1,4 @@
-"""Reads a file that is named by its SHA-256, so that what is read are those very bytes, whoever may write to the file.
+"""Reads a file that is named by its SHA-256, and exactly those bytes, even if others can write to the file.
 
 1. The file is opened once. What stands at its path later does not matter.
 2. Nobody has it open to write, or mapped, when the hash begins; a filesystem without leases can't tell.

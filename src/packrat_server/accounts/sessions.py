@@ -144,41 +144,27 @@ def open_session(engine: Engine, name: str, stored: Secret, proof: bytes) -> str
     return token
 
 
-def find_caller(engine: Engine, name: str | None, token: str | None) -> Caller:
-    """Find the caller by the headers of a request, in a transaction of its own.
-
-    Args:
-        engine: The database.
-        name: The header Auth-Id, None where it is missing.
-        token: The header Auth-Token, None where it is missing.
-
-    Returns:
-        The caller; ANONYMOUS where a header is missing.
-
-    Raises:
-        InvalidSession: The token is not, or no longer, that of a session of this name.
-    """
-    if name is None or token is None:
-        return ANONYMOUS
+def find_caller(engine: Engine, name: str, token: str) -> Caller:
+    """Find the caller as `read_caller` does, in a transaction of its own."""
     with reading(engine) as connection:
         return read_caller(connection, name, token)
 
 
-def read_caller(connection: Connection, name: str | None, token: str | None) -> Caller:
-    """Find the caller as `find_caller` does, inside the transaction of the connection.
+def read_caller(connection: Connection, name: str, token: str | None) -> Caller:
+    """Find the caller by the headers of a request.
 
     Args:
         connection: An open transaction.
-        name: The header Auth-Id, None where it is missing.
-        token: The header Auth-Token, None where it is missing.
+        name: The header Auth-Id.
+        token: The header Auth-Token; None where the caller has no session.
 
     Returns:
-        The caller; ANONYMOUS where a header is missing.
+        The caller; ANONYMOUS without a token.
 
     Raises:
         InvalidSession: The token is not, or no longer, that of a session of this name.
     """
-    if name is None or token is None:
+    if token is None:
         return ANONYMOUS
     row = connection.execute(_SESSION, {"token_hash": digest(token)}).first()
     return caller_of(name, (row.name, row.role, row.expires, row.rights) if row is not None else None)

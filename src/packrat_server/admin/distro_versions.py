@@ -16,8 +16,8 @@ from packrat_core.errors import ConfigError
 from packrat_core.packages.repository_types import FILE_TYPES
 from packrat_core.text import count_of
 from packrat_server.admin.checks import check_name, need, shorten
-from packrat_server.admin.note_change import note_change
-from packrat_server.admin.record_change import Decide, Fields, RecordChange, agree
+from packrat_server.admin.record_change import APPROVED, Approval, Fields, RecordChange
+from packrat_server.admin.submit_change import submit_change
 from packrat_server.promotion.release_names import release_names_of
 from packrat_server.store.database import writing
 from packrat_server.store.reports import note_changed_repo
@@ -44,14 +44,13 @@ class GivenDistro:
     release_names: str | None = None
 
 
-def save_distro(engine: Engine, given: GivenDistro, decide: Decide = agree, reason: str = "") -> RecordChange:
+def save_distro(engine: Engine, given: GivenDistro, approval: Approval = APPROVED) -> RecordChange:
     """Make a distribution version, or change what is given of the one of that name.
 
     Args:
         engine: The database.
         given: What is given.
-        decide: Lets the change be committed, or raises.
-        reason: Why, for the record; '' for no reason.
+        approval: Who lets it be committed, and why it is made.
 
     Returns:
         What changed.
@@ -78,19 +77,17 @@ def save_distro(engine: Engine, given: GivenDistro, decide: Decide = agree, reas
             for repo in _repos_with(connection, given.name):
                 note_changed_repo(connection, repo)
         change = RecordChange(before, after, losses=_find_losses(connection, given.name, before, after))
-        note_change(connection, "Attrib/DistroVersion", given.name, change, reason)
-        decide(change)
+        submit_change(connection, "Attrib/DistroVersion", given.name, change, approval)
     return change
 
 
-def remove_distro(engine: Engine, name: str, decide: Decide = agree, reason: str = "") -> RecordChange:
+def remove_distro(engine: Engine, name: str, approval: Approval = APPROVED) -> RecordChange:
     """Remove a distribution version that nothing uses.
 
     Args:
         engine: The database.
         name: The name of the distribution version.
-        decide: Lets the change be committed, or raises.
-        reason: Why, for the record; '' for no reason.
+        approval: Who lets it be committed, and why it is made.
 
     Returns:
         What was removed.
@@ -103,8 +100,7 @@ def remove_distro(engine: Engine, name: str, decide: Decide = agree, reason: str
         _check_unused(connection, name, "be removed")
         change = RecordChange(_read_fields(connection, name), None)
         connection.execute(delete(distro_versions).where(distro_versions.c.name == name))
-        note_change(connection, "Attrib/DistroVersion", name, change, reason)
-        decide(change)
+        submit_change(connection, "Attrib/DistroVersion", name, change, approval)
     return change
 
 

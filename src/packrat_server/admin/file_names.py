@@ -3,23 +3,22 @@
 from sqlalchemy import Connection, Engine, select
 
 from packrat_core.errors import ConfigError
-from packrat_server.admin.author import command_author
 from packrat_server.admin.checks import shorten
-from packrat_server.admin.record_change import Decide, RecordChange, agree
+from packrat_server.admin.record_change import APPROVED, Approval, RecordChange
+from packrat_server.admin.submit_change import command_author
 from packrat_server.promotion.file_names import find_deleted, free_name
 from packrat_server.store.database import writing
 from packrat_server.store.tables import package_files
 from packrat_server.store.text import is_storable
 
 
-def free_file_name(engine: Engine, name: str, decide: Decide = agree, reason: str = "") -> RecordChange:
+def free_file_name(engine: Engine, name: str, approval: Approval = APPROVED) -> RecordChange:
     """Free the name of a deleted package file.
 
     Args:
         engine: The database.
         name: The name of the file.
-        decide: Lets the change be committed, or raises.
-        reason: Why, for the record; '' for no reason.
+        approval: Who lets it be committed, and why it is made.
 
     Returns:
         What changed.
@@ -42,8 +41,8 @@ def free_file_name(engine: Engine, name: str, decide: Decide = agree, reason: st
             {"belongs to": "nobody"},
             losses=(f"mirrors that have published {name} refuse other bytes under this name, and clients may, too",),
         )
-        free_name(connection, name, deleted, command_author(reason))
-        decide(change)
+        free_name(connection, name, deleted, command_author(approval.reason))
+        approval.decide(change)
     return change
 
 

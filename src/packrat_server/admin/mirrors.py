@@ -10,9 +10,9 @@ from packrat_core.errors import ConfigError
 from packrat_core.text import count_of
 from packrat_server.accounts.passwords import hash_secret, new_password
 from packrat_server.admin.checks import all_names, check_name, need, read_description
-from packrat_server.admin.note_change import note_change
 from packrat_server.admin.overlaps import find_overlaps
-from packrat_server.admin.record_change import Decide, Fields, RecordChange, agree, with_secret
+from packrat_server.admin.record_change import APPROVED, Approval, Fields, RecordChange, with_secret
+from packrat_server.admin.submit_change import submit_change
 from packrat_server.promotion.wanted_files import wanted_files
 from packrat_server.store.database import writing
 from packrat_server.store.journal import note_mirror
@@ -34,8 +34,7 @@ def set_mirror(
     repo_names: Sequence[str] | None = None,
     description: str | None = None,
     psk: str | None = None,
-    decide: Decide = agree,
-    reason: str = "",
+    approval: Approval = APPROVED,
 ) -> RecordChange:
     """Make a mirror, or change what is given of the one of that name.
 
@@ -45,8 +44,7 @@ def set_mirror(
         repo_names: All its repositories, in their order; None keeps those that it has. A new mirror needs them.
         description: None keeps the one that it has; a new mirror gets its name. An empty one means the name, too.
         psk: None keeps the one that it has; a new mirror gets a generated one.
-        decide: Lets the change be committed, or raises.
-        reason: Why, for the record; '' for no reason.
+        approval: Who lets it be committed, and why it is made.
 
     Returns:
         What changed, with the psk where that is new.
@@ -73,19 +71,17 @@ def set_mirror(
             _note(connection, name, added=set(repo_names or ()).difference(had))
         losses = () if repo_names is None else _find_losses(connection, name, had, repo_names)
         change = with_secret(RecordChange(before, after, secret, (*refused, *losses)), "psk")
-        note_change(connection, "Repo/Mirror", name, change, reason)
-        decide(change)
+        submit_change(connection, "Repo/Mirror", name, change, approval)
     return change
 
 
-def remove_mirror(engine: Engine, name: str, decide: Decide = agree, reason: str = "") -> RecordChange:
+def remove_mirror(engine: Engine, name: str, approval: Approval = APPROVED) -> RecordChange:
     """Remove a mirror and end its sessions.
 
     Args:
         engine: The database.
         name: The name of the mirror.
-        decide: Lets the change be committed, or raises.
-        reason: Why, for the record; '' for no reason.
+        approval: Who lets it be committed, and why it is made.
 
     Returns:
         What was removed.
@@ -102,8 +98,7 @@ def remove_mirror(engine: Engine, name: str, decide: Decide = agree, reason: str
         connection.execute(delete(sessions).where(sessions.c.name == name))
         connection.execute(delete(mirrors).where(mirrors.c.name == name))
         change = RecordChange(before, None, losses=(lost,))
-        note_change(connection, "Repo/Mirror", name, change, reason)
-        decide(change)
+        submit_change(connection, "Repo/Mirror", name, change, approval)
     return change
 
 

@@ -103,9 +103,9 @@ def _is_there(path: Path) -> bool:
 
 
 def _explain(data_dir: Path, error: OSError) -> str:
-    if not os.path.exists(data_dir):  # noqa: PTH110 it raises nothing
+    if not os.path.exists(data_dir):  # it raises nothing
         why = explain_unmakable(data_dir)
-    elif not os.path.isdir(data_dir):  # noqa: PTH112
+    elif not os.path.isdir(data_dir):
         why = "it is not a directory"
     else:
         # What is refused need not be the directory itself.

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from sqlalchemy import Connection, Engine, select
 
 from packrat_core.text import count_of
-from packrat_server.admin.author import command_author
 from packrat_server.admin.checks import need
-from packrat_server.admin.record_change import Decide, Fields, RecordChange, agree
+from packrat_server.admin.record_change import APPROVED, Approval, Fields, RecordChange
+from packrat_server.admin.submit_change import command_author
 from packrat_server.promotion.package_files import update_package
 from packrat_server.promotion.retention import find_surplus
 from packrat_server.promotion.rules import MARKS, Mark
@@ -18,17 +18,14 @@ from packrat_server.store.database import writing
 from packrat_server.store.tables import packages
 
 
-def set_package(
-    engine: Engine, name: str, counts: Mapping[str, int], decide: Decide = agree, reason: str = ""
-) -> RecordChange:
+def set_package(engine: Engine, name: str, counts: Mapping[str, int], approval: Approval = APPROVED) -> RecordChange:
     """Change what is given of a package; it is made by its first upload.
 
     Args:
         engine: The database.
         name: The name of the package.
         counts: What is given of `failed_count` and `deprocated_count`.
-        decide: Lets the change be committed, or raises.
-        reason: Why, for the record; '' for no reason.
+        approval: Who lets it be committed, and why it is made.
 
     Returns:
         What changed.
@@ -40,10 +37,10 @@ def set_package(
         need(connection, packages, name, "package")
         row = connection.execute(select(packages).where(packages.c.name == name)).one()
         before = _read_fields(connection, name)
-        update_package(connection, row, command_author(reason), counts)
+        update_package(connection, row, command_author(approval.reason), counts)
         losses = _find_losses(connection, name, {mark: getattr(row, f"{mark}_count") for mark in MARKS}, counts)
         change = RecordChange(before, _read_fields(connection, name), losses=losses)
-        decide(change)
+        approval.decide(change)
     return change
 
 

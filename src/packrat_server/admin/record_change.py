@@ -1,10 +1,10 @@
 """Tells an administrator what a command changes: each field of a record, before → after, and what clients lose.
 
-A change is decided on inside its transaction: `decide` is called with it before the commit, and raises to undo it.
+A change is approved inside its transaction: `decide` is called with it before the commit, and raises to undo it.
 
 Usage:
 
-    change = save_repo(engine, repo, decide=refuse_losses)
+    change = save_repo(engine, repo, Approval(refuse_losses, reason="renamed"))
     print(*change.lines("repository apt-dev"), sep="\\n")
 """
 
@@ -52,12 +52,25 @@ class RecordChange:
         return changes or [f"{what}: nothing changed"]
 
 
-Decide = Callable[[RecordChange], None]
-"""Lets a change be committed, or raises to undo it."""
-
-
-def agree(_change: RecordChange) -> None:
+def _agree(_change: RecordChange) -> None:
     """Let every change be committed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """Who lets a change be committed, and why it is made.
+
+    Attributes:
+        decide: Lets the change be committed, or raises to undo it.
+        reason: Why, for the record; '' for no reason.
+    """
+
+    decide: Callable[[RecordChange], None] = _agree
+    reason: str = ""
+
+
+APPROVED = Approval()
+"""Every change is committed."""
 
 
 def with_secret(change: RecordChange, name: str) -> RecordChange:

@@ -12,9 +12,9 @@ from packrat_core.errors import ConfigError
 from packrat_core.packages.repository_types import REPOSITORY_TYPES, TYPE_NAMES
 from packrat_core.text import count_of
 from packrat_server.admin.checks import all_names, check_name, need, read_description, shorten
-from packrat_server.admin.note_change import note_change
 from packrat_server.admin.overlaps import find_overlaps_of
-from packrat_server.admin.record_change import Decide, Fields, RecordChange, agree
+from packrat_server.admin.record_change import APPROVED, Approval, Fields, RecordChange
+from packrat_server.admin.submit_change import submit_change
 from packrat_server.promotion.wanted_files import wanted_files
 from packrat_server.store.database import writing
 from packrat_server.store.journal import note_repo
@@ -44,14 +44,13 @@ class NewRepo:
     show_only_latest: bool | None = None
 
 
-def save_repo(engine: Engine, repo: NewRepo, decide: Decide = agree, reason: str = "") -> RecordChange:
+def save_repo(engine: Engine, repo: NewRepo, approval: Approval = APPROVED) -> RecordChange:
     """Make a repository, or change what is given of the one of that name.
 
     Args:
         engine: The database.
         repo: What is given.
-        decide: Lets the change be committed, or raises.
-        reason: Why, for the record; '' for no reason.
+        approval: Who lets it be committed, and why it is made.
 
     Returns:
         What changed.
@@ -88,19 +87,17 @@ def save_repo(engine: Engine, repo: NewRepo, decide: Decide = agree, reason: str
             note_changed_repo(connection, repo.name)
         losses = _find_losses(connection, repo.name, before, after, offered)
         change = RecordChange(before, after, losses=losses)
-        note_change(connection, "Repo/Repo", repo.name, change, reason)
-        decide(change)
+        submit_change(connection, "Repo/Repo", repo.name, change, approval)
     return change
 
 
-def remove_repo(engine: Engine, name: str, decide: Decide = agree, reason: str = "") -> RecordChange:
+def remove_repo(engine: Engine, name: str, approval: Approval = APPROVED) -> RecordChange:
     """Remove a repository, also from its mirrors; the package files stay.
 
     Args:
         engine: The database.
         name: The name of the repository.
-        decide: Lets the change be committed, or raises.
-        reason: Why, for the record; '' for no reason.
+        approval: Who lets it be committed, and why it is made.
 
     Returns:
         What was removed.
@@ -125,8 +122,7 @@ def remove_repo(engine: Engine, name: str, decide: Decide = agree, reason: str =
         connection.execute(delete(mirror_reports).where(mirror_reports.c.repo == name))
         connection.execute(delete(repo_distro_versions).where(repo_distro_versions.c.repo == name))
         connection.execute(delete(repos).where(repos.c.name == name))
-        note_change(connection, "Repo/Repo", name, change, reason)
-        decide(change)
+        submit_change(connection, "Repo/Repo", name, change, approval)
     return change
 
 

@@ -16,8 +16,8 @@ from packrat_core.errors import ConfigError
 from packrat_core.text import count_of
 from packrat_server.accounts.rights import tag_right
 from packrat_server.admin.checks import check_name, need
-from packrat_server.admin.note_change import note_change
-from packrat_server.admin.record_change import Decide, Fields, RecordChange, agree
+from packrat_server.admin.record_change import APPROVED, Approval, Fields, RecordChange
+from packrat_server.admin.submit_change import submit_change
 from packrat_server.store.database import writing
 from packrat_server.store.tables import package_file_tags, repos, required_tags, tags, user_rights
 from packrat_server.store.text import join_names
@@ -35,14 +35,13 @@ class TagType:
     needs_change_control: bool | None = None
 
 
-def save_tag_type(engine: Engine, tag: TagType, decide: Decide = agree, reason: str = "") -> RecordChange:
+def save_tag_type(engine: Engine, tag: TagType, approval: Approval = APPROVED) -> RecordChange:
     """Make a tag, or change what is given of the one of that name.
 
     Args:
         engine: The database.
         tag: What is given.
-        decide: Lets the change be committed, or raises.
-        reason: Why, for the record; '' for no reason.
+        approval: Who lets it be committed, and why it is made.
 
     Returns:
         What changed.
@@ -72,19 +71,17 @@ def save_tag_type(engine: Engine, tag: TagType, decide: Decide = agree, reason: 
         if after != before:
             connection.execute(update(tags).where(tags.c.name == tag.name).values(updated=now))
         change = RecordChange(before, after)
-        note_change(connection, "Attrib/Tag", tag.name, change, reason)
-        decide(change)
+        submit_change(connection, "Attrib/Tag", tag.name, change, approval)
     return change
 
 
-def remove_tag_type(engine: Engine, name: str, decide: Decide = agree, reason: str = "") -> RecordChange:
+def remove_tag_type(engine: Engine, name: str, approval: Approval = APPROVED) -> RecordChange:
     """Remove a tag that nothing uses.
 
     Args:
         engine: The database.
         name: The name of the tag.
-        decide: Lets the change be committed, or raises.
-        reason: Why, for the record; '' for no reason.
+        approval: Who lets it be committed, and why it is made.
 
     Returns:
         What was removed.
@@ -102,8 +99,7 @@ def remove_tag_type(engine: Engine, name: str, decide: Decide = agree, reason: s
         change = RecordChange(_read_fields(connection, name), None)
         connection.execute(delete(required_tags).where(required_tags.c.tag == name))
         connection.execute(delete(tags).where(tags.c.name == name))
-        note_change(connection, "Attrib/Tag", name, change, reason)
-        decide(change)
+        submit_change(connection, "Attrib/Tag", name, change, approval)
     return change
 
 
@@ -126,7 +122,7 @@ def _uses(connection: Connection, name: str) -> list[str]:
         select(user_rights.c.user).where(user_rights.c.right == tag_right(name)).order_by(user_rights.c.user)
     )
     if user_names := holders.scalars().all():
-        # Whoever has the right to a removed tag would have it to a later one of that name.
+        # Otherwise the right to a removed tag would be a right to a later one of that name.
         uses.append(f"a right of user {join_names(user_names)}")
     if tag_names:
         uses.append(f"required by tag {join_names(tag_names)}")

@@ -10,8 +10,8 @@ from packrat_core.errors import ConfigError
 from packrat_server.accounts.passwords import hash_secret, new_password
 from packrat_server.accounts.rights import GRANTABLE, USER_ROLES, Role, tag_right
 from packrat_server.admin.checks import check_name, need
-from packrat_server.admin.note_change import note_change
-from packrat_server.admin.record_change import Decide, Fields, RecordChange, agree, with_secret
+from packrat_server.admin.record_change import APPROVED, Approval, Fields, RecordChange, with_secret
+from packrat_server.admin.submit_change import submit_change
 from packrat_server.store.database import writing
 from packrat_server.store.tables import mirrors, sessions, tags, user_rights, users
 
@@ -29,8 +29,7 @@ def set_user(
     role: Role | None = None,
     password: str | None = None,
     rights: Sequence[str] | None = None,
-    decide: Decide = agree,
-    reason: str = "",
+    approval: Approval = APPROVED,
 ) -> RecordChange:
     """Make a user, or change what is given of the one of that name.
 
@@ -42,8 +41,7 @@ def set_user(
         role: None keeps the one that the user has; a new user becomes a manager.
         password: None keeps the one that the user has; a new user gets a generated one.
         rights: All rights beyond those of the role, such as `tag_dev`; None keeps those that the user has.
-        decide: Lets the change be committed, or raises.
-        reason: Why, for the record; '' for no reason.
+        approval: Who lets it be committed, and why it is made.
 
     Returns:
         What changed, with the password where that is new.
@@ -69,19 +67,17 @@ def set_user(
             connection.execute(update(users).where(users.c.name == name).values(updated=datetime.now(UTC)))
             connection.execute(delete(sessions).where(sessions.c.name == name))
         change = with_secret(RecordChange(before, after, secret), "password")
-        note_change(connection, "Auth/User", name, change, reason)
-        decide(change)
+        submit_change(connection, "Auth/User", name, change, approval)
     return change
 
 
-def remove_user(engine: Engine, name: str, decide: Decide = agree, reason: str = "") -> RecordChange:
+def remove_user(engine: Engine, name: str, approval: Approval = APPROVED) -> RecordChange:
     """Lock a user out: no login, no session; the records of what the user did keep the name.
 
     Args:
         engine: The database.
         name: The name of the user.
-        decide: Lets the change be committed, or raises.
-        reason: Why, for the record; '' for no reason.
+        approval: Who lets it be committed, and why it is made.
 
     Returns:
         What changed.
@@ -99,8 +95,7 @@ def remove_user(engine: Engine, name: str, decide: Decide = agree, reason: str =
         change = RecordChange(
             before, _fields(connection, connection.execute(select(users).where(users.c.name == name)).one())
         )
-        note_change(connection, "Auth/User", name, change, reason, "remove")
-        decide(change)
+        submit_change(connection, "Auth/User", name, change, approval, "remove")
     return change
 
 

@@ -44,7 +44,7 @@ class _Read:
 
 
 class ChangeNotifier:
-    """Wakes whoever waits for a change; only `notify` and `close` may be called from any thread."""
+    """Wakes those who wait for a change; only `notify` and `close` may be called from any thread."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -88,7 +88,7 @@ class ChangeNotifier:
                 self._reported, has_failed = "", False
             except Exception as error:
                 # The database may be away; the watch (serving/change_watch.py) says so. It is not if the journal can
-                # be read. Then whoever waits looks into the database: what can't be told must not hold them up.
+                # be read. Then those who wait look into the database: what can't be told must not hold them up.
                 is_away = isinstance(error, PackratError) and not (has_failed and await self._is_readable())
                 if not is_away:
                     self._report(error)

@@ -73,7 +73,7 @@ async def answer(request: CinpRequest, call: Call) -> CinpResponse:
 
 
 def check_verb(request: CinpRequest) -> None:
-    """Check that the model takes the verb, whoever calls.
+    """Check that the model takes the verb, no matter who calls.
 
     Raises:
         CinpError: It does not.

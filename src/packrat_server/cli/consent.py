@@ -12,7 +12,8 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import wraps
+from functools import partial, wraps
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -23,7 +24,9 @@ from packrat_core.text import printable
 from packrat_server.cli.reason_option import reason_option
 
 if TYPE_CHECKING:
-    from packrat_server.admin.record_change import Decide, RecordChange
+    from sqlalchemy import Engine
+
+    from packrat_server.admin.record_change import Approval, RecordChange
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +95,15 @@ class _Withheld(Exception):
         self.change = change
 
 
-def carry_out(what: str, change: "Callable[[Decide], RecordChange]", consent: Consent) -> "RecordChange":
+def carry_out(
+    what: str, data: Path, change: "Callable[[Engine, Approval], RecordChange]", consent: Consent
+) -> "RecordChange":
     """Make a change of one record, with consent if clients lose something by it, and print it.
 
     Args:
         what: The record: `repository apt-dev`.
-        change: Makes the change, and calls what it is given before it commits.
+        data: The server's data directory.
+        change: Makes the change, and asks for the approval before it commits.
         consent: What the command line says beforehand.
 
     Returns:
@@ -108,18 +114,23 @@ def carry_out(what: str, change: "Callable[[Decide], RecordChange]", consent: Co
         ConfigError: Somebody else changed the record while the question was open.
     """
 
+    from packrat_server.admin.record_change import Approval
+    from packrat_server.store.database import open_database
+
+    engine = open_database(data)
+
     def withhold(made: "RecordChange") -> None:
         if consent.dry_run or (made.losses and not consent.yes):
             raise _Withheld(made)
 
     try:
-        made = change(withhold)
+        made = change(engine, Approval(withhold, consent.reason))
     except _Withheld as withheld:
         made = withheld.change
         if consent.dry_run:
             return _show_dry_run(what, made)
         consent.ask(made.losses)
-        made = _change_as_agreed(what, change, made)
+        made = change(engine, Approval(partial(_check_agreed, what, made), consent.reason))
     for line in made.lines(what):
         click.echo(line)
     return made
@@ -133,12 +144,9 @@ def _show_dry_run(what: str, made: "RecordChange") -> "RecordChange":
     return replace(made, secret=None, losses=())
 
 
-def _change_as_agreed(what: str, change: "Callable[[Decide], RecordChange]", agreed: "RecordChange") -> "RecordChange":
-    def compare(made: "RecordChange") -> None:
-        if (made.before, made.losses) != (agreed.before, agreed.losses):
-            raise ConfigError(
-                f"{what} was changed by somebody else, so nothing was changed",
-                hint="look at it again, and repeat the command if it is still meant",
-            )
-
-    return change(compare)
+def _check_agreed(what: str, agreed: "RecordChange", made: "RecordChange") -> None:
+    if (made.before, made.losses) != (agreed.before, agreed.losses):
+        raise ConfigError(
+            f"{what} was changed by somebody else, so nothing was changed",
+            hint="look at it again, and repeat the command if it is still meant",
+        )

@@ -57,11 +57,10 @@ def distro_set(name: str, data: Path, consent: Consent, **given: str | None) -> 
     or that repositories take, keeps its type.
     """
     from packrat_server.admin.distro_versions import GivenDistro, save_distro
-    from packrat_server.store.database import open_database
 
-    engine, distro = open_database(data), GivenDistro(name, **given)
+    distro = GivenDistro(name, **given)
     change = carry_out(
-        f"distribution version {name}", lambda decide: save_distro(engine, distro, decide, consent.reason), consent
+        f"distribution version {name}", data, lambda engine, approval: save_distro(engine, distro, approval), consent
     )
     if change.is_new and not consent.dry_run:
         repo = command_line("repo", "set", "NAME", "--type", "TYPE", "--tag", "TAG", "--distro", name)
@@ -75,9 +74,7 @@ def distro_set(name: str, data: Path, consent: Consent, **given: str | None) -> 
 def distro_remove(name: str, data: Path, consent: Consent) -> None:
     """Remove a distribution version that nothing uses."""
     from packrat_server.admin.distro_versions import remove_distro
-    from packrat_server.store.database import open_database
 
-    engine = open_database(data)
     carry_out(
-        f"distribution version {name}", lambda decide: remove_distro(engine, name, decide, consent.reason), consent
+        f"distribution version {name}", data, lambda engine, approval: remove_distro(engine, name, approval), consent
     )

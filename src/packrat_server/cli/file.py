@@ -84,11 +84,9 @@ def file_free(name: str, data: Path, consent: Consent) -> None:
     Without that, only the bytes that the file had may come back under its name.
     """
     from packrat_server.admin.file_names import free_file_name
-    from packrat_server.store.database import open_database
 
-    engine = open_database(data)
     carry_out(
-        f"file name {printable(name)}", lambda decide: free_file_name(engine, name, decide, consent.reason), consent
+        f"file name {printable(name)}", data, lambda engine, approval: free_file_name(engine, name, approval), consent
     )
     if not consent.dry_run:
         tell_next(f"`packrat-server upload {quote(printable(name))} --distro DISTRO` puts the other bytes in")

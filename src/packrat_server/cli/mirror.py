@@ -18,8 +18,6 @@ from packrat_server.cli.records import Records, add_looking
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from packrat_server.admin.record_change import Decide, RecordChange
-
 
 @click.group("mirror", cls=InnerGroup)
 def mirror_group() -> None:
@@ -86,15 +84,14 @@ def mirror_set(
     mirror. Asks for confirmation if clients would lose a repository, or if an agent uses the psk that is replaced.
     """
     from packrat_server import admin
-    from packrat_server.store.database import open_database
 
     psk = new_password() if new_psk else None
-    engine = open_database(data)
-
-    def change_it(decide: "Decide") -> "RecordChange":
-        return admin.set_mirror(engine, name, repos or None, description, psk, decide, consent.reason)
-
-    change = carry_out(f"mirror {name}", change_it, consent)
+    change = carry_out(
+        f"mirror {name}",
+        data,
+        lambda engine, approval: admin.set_mirror(engine, name, repos or None, description, psk, approval),
+        consent,
+    )
     if change.secret is not None:
         click.echo(f"mirror {name} has the psk {change.secret} (shown this once; put it into mirror.conf)")
     if change.is_new and not consent.dry_run:
@@ -110,7 +107,5 @@ def mirror_set(
 def mirror_remove(name: str, data: Path, consent: Consent) -> None:
     """Remove a mirror. Asks for confirmation."""
     from packrat_server import admin
-    from packrat_server.store.database import open_database
 
-    engine = open_database(data)
-    carry_out(f"mirror {name}", lambda decide: admin.remove_mirror(engine, name, decide, consent.reason), consent)
+    carry_out(f"mirror {name}", data, lambda engine, approval: admin.remove_mirror(engine, name, approval), consent)

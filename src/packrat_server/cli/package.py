@@ -80,7 +80,6 @@ def package_set(name: str, data: Path, consent: Consent, **given: int | None) ->
     Settings that no option names stay as they are. Prints each field that changed, before → after.
     """
     from packrat_server.admin.packages import set_package
-    from packrat_server.store.database import open_database
 
-    engine, counts = open_database(data), {field: count for field, count in given.items() if count is not None}
-    carry_out(f"package {name}", lambda decide: set_package(engine, name, counts, decide, consent.reason), consent)
+    counts = {field: count for field, count in given.items() if count is not None}
+    carry_out(f"package {name}", data, lambda engine, approval: set_package(engine, name, counts, approval), consent)

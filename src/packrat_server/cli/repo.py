@@ -72,13 +72,11 @@ def repo_set(
     confirmation if clients would lose files or their address.
     """
     from packrat_server import admin
-    from packrat_server.store.database import open_database
 
     show_only_latest = None if all_versions is None else not all_versions
     repo = admin.NewRepo(name, distro_versions=distros or None, show_only_latest=show_only_latest, **given)
-    engine = open_database(data)
     change = carry_out(
-        f"repository {name}", lambda decide: admin.save_repo(engine, repo, decide, consent.reason), consent
+        f"repository {name}", data, lambda engine, approval: admin.save_repo(engine, repo, approval), consent
     )
     if change.is_new and not consent.dry_run:
         mirror = command_line("mirror", "set", "MIRROR", "--repo", name)
@@ -92,7 +90,5 @@ def repo_set(
 def repo_remove(name: str, data: Path, consent: Consent) -> None:
     """Remove a repository; its package files stay. Asks for confirmation."""
     from packrat_server import admin
-    from packrat_server.store.database import open_database
 
-    engine = open_database(data)
-    carry_out(f"repository {name}", lambda decide: admin.remove_repo(engine, name, decide, consent.reason), consent)
+    carry_out(f"repository {name}", data, lambda engine, approval: admin.remove_repo(engine, name, approval), consent)

@@ -54,12 +54,10 @@ def tag_type_set(
     applies to the files that are tagged from now on.
     """
     from packrat_server.admin.tag_types import TagType, save_tag_type
-    from packrat_server.store.database import open_database
 
     required = tuple(filter(None, requires)) if requires else None
     tag = TagType(name, required, needs_change_control)
-    engine = open_database(data)
-    change = carry_out(f"tag {name}", lambda decide: save_tag_type(engine, tag, decide, consent.reason), consent)
+    change = carry_out(f"tag {name}", data, lambda engine, approval: save_tag_type(engine, tag, approval), consent)
     if change.is_new and not consent.dry_run:
         repo = command_line("repo", "set", "NAME", "--type", "TYPE", "--tag", name, "--distro", "DISTRO")
         tell_next(f"{repo} makes a repository of the files that have it")
@@ -72,7 +70,5 @@ def tag_type_set(
 def tag_type_remove(name: str, data: Path, consent: Consent) -> None:
     """Remove a tag that no file, repository or other tag uses."""
     from packrat_server.admin.tag_types import remove_tag_type
-    from packrat_server.store.database import open_database
 
-    engine = open_database(data)
-    carry_out(f"tag {name}", lambda decide: remove_tag_type(engine, name, decide, consent.reason), consent)
+    carry_out(f"tag {name}", data, lambda engine, approval: remove_tag_type(engine, name, approval), consent)

@@ -16,8 +16,6 @@ from packrat_server.cli.records import Records, add_looking
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from packrat_server.admin.record_change import Decide, RecordChange
-
 
 @click.group("user", cls=InnerGroup)
 def user_group() -> None:
@@ -60,15 +58,15 @@ def user_set(name: str, role: str | None, rights: tuple[str, ...], renew: bool, 
     a new user. After a change the user must log in again. A user who was locked out becomes a user again as if new.
     """
     from packrat_server import admin
-    from packrat_server.store.database import open_database
 
     password = new_password() if renew else None
-    engine, new_role = open_database(data), None if role is None else Role(role)
-
-    def change_it(decide: "Decide") -> "RecordChange":
-        return admin.set_user(engine, name, new_role, password, rights or None, decide, consent.reason)
-
-    change = carry_out(f"user {name}", change_it, consent)
+    new_role = None if role is None else Role(role)
+    change = carry_out(
+        f"user {name}",
+        data,
+        lambda engine, approval: admin.set_user(engine, name, new_role, password, rights or None, approval),
+        consent,
+    )
     if change.secret is not None:
         click.echo(f"user {name} has the password {change.secret} (shown this once)")
     if change.is_new and not consent.dry_run:
@@ -91,7 +89,5 @@ def _first_command(name: str, role: str) -> str:
 def user_remove(name: str, data: Path, consent: Consent) -> None:
     """Lock a user out."""
     from packrat_server import admin
-    from packrat_server.store.database import open_database
 
-    engine = open_database(data)
-    carry_out(f"user {name}", lambda decide: admin.remove_user(engine, name, decide, consent.reason), consent)
+    carry_out(f"user {name}", data, lambda engine, approval: admin.remove_user(engine, name, approval), consent)

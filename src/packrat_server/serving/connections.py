@@ -100,7 +100,7 @@ class LimitedConnection(H11Protocol):
         scope["state"]["write_part"] = self.write_part
         await self._loaded_app(scope, receive, send)
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # narrower
         """Begin."""
         super().connection_made(transport)
         self.peer = self._connections.identify(self.client[0] if self.client is not None else "")

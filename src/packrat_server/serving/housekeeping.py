@@ -12,7 +12,6 @@ Source: the original packrat server, its daily job (1).
 """
 
 import asyncio
-import random
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -21,6 +20,7 @@ from pathlib import Path
 import structlog
 from sqlalchemy import Connection, Engine, delete, select
 
+from packrat_core.backoff import between
 from packrat_core.errors import PackratError
 from packrat_server.api.context import ServerContext
 from packrat_server.promotion.retention import delete_surplus
@@ -53,7 +53,7 @@ async def keeping_clean(context: ServerContext) -> AsyncIterator[None]:
 async def _run(context: ServerContext) -> None:
     watch = JumpWatch()
     # Several servers on one database do not all clean at the same moment.
-    await asyncio.sleep(_FIRST_S * random.uniform(1, 2))  # noqa: S311 # nothing depends on it
+    await asyncio.sleep(between(_FIRST_S, 2 * _FIRST_S))
     while True:
         try:
             with watch.following() as ahead_s:
@@ -64,7 +64,7 @@ async def _run(context: ServerContext) -> None:
         except Exception as error:
             # What fails unexpectedly once may work in an hour, and must not end unseen.
             log.exception("cleaning", reason=f"internal error: {error!r}")
-        await asyncio.sleep(_EVERY_S * random.uniform(1, 2))  # noqa: S311
+        await asyncio.sleep(between(_EVERY_S, 2 * _EVERY_S))
 
 
 def clean(engine: Engine, data_dir: Path, now: float | None = None, ahead_s: float = 0.0) -> None:

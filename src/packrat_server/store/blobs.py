@@ -188,7 +188,7 @@ def read_from_memory(path: Path, read_up_to: int) -> Content | None:
 def find_size(path: str) -> int | None:
     """Give the size of a stored file; None where there is none that can be read whole."""
     try:
-        status = os.stat(path)  # noqa: PTH116
+        status = os.stat(path)
     except OSError:
         return None
     return status.st_size if stat.S_ISREG(status.st_mode) else None

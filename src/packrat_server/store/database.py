@@ -207,7 +207,7 @@ def _as_unavailable(engine: Engine, *, writes: bool = False) -> Iterator[None]:
         reason = first_line(error.orig if isinstance(error, DBAPIError) and error.orig is not None else error)
         if engine.dialect.name == "sqlite" and isinstance(error, DBAPIError):
             told = explain_sqlite(Path(where(engine)), reason)
-            # Whoever waits for another writer was not refused.
+            # A write that waits for another writer was not refused.
             if writes and not isinstance(told, ServerUnavailable):
                 _refused.add(engine)
             raise told from error

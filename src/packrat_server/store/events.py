@@ -154,7 +154,7 @@ def read_events(connection: Connection, wanted: EventFilter, after: int, count: 
     return [_show(row) for row in connection.execute(query.order_by(events.c.id).limit(count)).all()]
 
 
-def all_events(connection: Connection, after: int = 0) -> Iterator[dict[str, Any]]:
+def all_events(connection: Connection, after: int) -> Iterator[dict[str, Any]]:
     """Read all events after an id, the oldest first, in little memory."""
     while found := read_events(connection, EventFilter(), after, _AT_ONCE):
         yield from found

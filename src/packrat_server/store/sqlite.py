@@ -85,9 +85,9 @@ def explain_sqlite(path: Path, reason: str) -> PackratError:
     if "full" in reason or ("disk I/O error" in reason and not _has_room(path.parent)):
         return DiskError(f"{path} can't be written: {reason}", hint="free space on its filesystem")
     # Unlike those of pathlib, these raise nothing where a directory on the way is closed.
-    if os.path.isdir(path):  # noqa: PTH112
+    if os.path.isdir(path):
         return ConfigError(f"{path} is a directory, not a database", hint=_restore(path))
-    if os.path.exists(path) and not os.path.isfile(path):  # noqa: PTH110, PTH113
+    if os.path.exists(path) and not os.path.isfile(path):
         return ConfigError(f"{path} is a pipe, a socket or a device, not a database", hint=_restore(path))
     why = explain_unreadable(path) or explain_unwritable(path, path.parent, *_beside(path))
     if why is not None:

@@ -1,7 +1,7 @@
 """Tells whether a database takes writes: on a full disk, or where PostgreSQL is a standby, it may still answer.
 
 1. A write that the database refuses is noted, and forgotten once one is taken. While all is well, asking costs nothing.
-2. Whoever asks while a refusal is noted has one write tried, so that the answer is that of now.
+2. A question while a refusal is noted tries one write, so that the answer is up to date.
 """
 
 import secrets

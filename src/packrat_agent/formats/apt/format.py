@@ -38,7 +38,7 @@ class AptFormat:
         """Read the control paragraph and clean it."""
         stanza = read_stanza(read_control(path) if content is None else read_control_of(content))
         facts = stanza.facts
-        size = os.stat(path).st_size if content is None else len(content)  # noqa: PTH116 pathlib takes longer
+        size = os.stat(path).st_size if content is None else len(content)  # pathlib takes longer
         return Fragment(stanza.body, facts.name, facts.version, facts.arch, size=size)
 
     def agree(self, file: PackageFile, fragment: Fragment) -> None:

@@ -83,7 +83,7 @@ def _render_suite(request: RenderRequest, name: str, suite: Suite) -> Publicatio
     signed = Content.of(release.content)
     pointers.append(TreeFile(f"{top}/Release", signed))
     if request.settings.signed:
-        # apt takes a file that one of its keys has signed, whoever has signed it besides.
+        # apt takes a file that one of its keys has signed, no matter which other keys have.
         by_all, by_hash = (Signer.ALL,), by_hash_directory(top)
         pointers += [
             PendingFile(f"{top}/Release.gpg", SignatureForm.ARMOR, (signed,), signers=by_all),

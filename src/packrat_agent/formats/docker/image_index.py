@@ -119,8 +119,8 @@ def render_image(
     naming: Naming,
     facts: Mapping[str, str],
     now_s: int,
-    last: ImageIndex | None = None,
-    touched: Collection[str] | None = None,
+    last: ImageIndex | None,
+    touched: Collection[str] | None,
 ) -> ImageIndex:
     """Render one image.
 

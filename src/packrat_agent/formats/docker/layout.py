@@ -77,7 +77,7 @@ def _has_extension(directory: str, depth: int) -> bool:
         return False
     below = [name for name in below if not name.startswith(".")]
     # What lies in a closed directory is not known.
-    if any(os.path.isdir(f"{directory}/{name}/{_EXTENSION}") for name in below):  # noqa: PTH112
+    if any(os.path.isdir(f"{directory}/{name}/{_EXTENSION}") for name in below):
         return True
     if depth <= 1 or not _OF_OTHER_TYPES.isdisjoint(below):
         return False

@@ -19,7 +19,7 @@ def sign_manifest(
     digest: str,
     references: Sequence[str],
     *,
-    signers: Sequence[Signer] = (Signer.KEY,),
+    signers: Sequence[Signer],
     listed: bool,
 ) -> list[TreeFile | PendingFile]:
     """List the signature files of one manifest: a signature for each reference by each signer, and OpenShift's list.

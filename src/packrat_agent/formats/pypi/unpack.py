@@ -14,7 +14,7 @@ from packrat_core.packages.python.inspect import Kind, read_distribution
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
 
 
-def unpack_distribution(path: Path, into: Path | dict[str, bytes], content: bytes | None = None) -> Fragment:
+def unpack_distribution(path: Path, into: Path | dict[str, bytes], content: bytes | None) -> Fragment:
     """Read a distribution, and write a wheel's METADATA to a directory, named by its SHA-256, or keep it in a mapping.
 
     Args:
@@ -38,7 +38,7 @@ def unpack_distribution(path: Path, into: Path | dict[str, bytes], content: byte
         else:
             into[digest] = found.content
         products = (Product(METADATA, digest, len(found.content), beside=True),)
-    size = os.stat(path).st_size if content is None else len(content)  # noqa: PTH116
+    size = os.stat(path).st_size if content is None else len(content)
     if found.file_name:
         products = (*products, Product(found.file_name, "", size, beside=True))
     body = f"{found.kind}\n{found.core.requires_python}".encode()
@@ -62,7 +62,7 @@ def _write(path: str, content: bytes) -> None:
             write_all(descriptor, content)
             os.fchmod(descriptor, 0o644)
         except BaseException:
-            os.unlink(path)  # noqa: PTH108
+            os.unlink(path)
             raise
         finally:
             os.close(descriptor)

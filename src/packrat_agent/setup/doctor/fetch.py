@@ -37,9 +37,9 @@ def fetch(url: str, headers: Mapping[str, str] | None = None) -> Answered | Unan
         url: What to ask for.
         headers: Headers of the request beside the usual ones.
     """
-    # The variables of the environment are those of whoever asks, not of the clients.
+    # The variables of the environment are those of the user who asks, not of the clients.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    request = urllib.request.Request(url, headers={"User-Agent": "packrat-agent doctor", **(headers or {})})  # noqa: S310
+    request = urllib.request.Request(url, headers={"User-Agent": "packrat-agent doctor", **(headers or {})})  # noqa: S310 http(s)
     try:
         with opener.open(request, timeout=_TIMEOUT_S) as response:
             return _read(response, response.status)

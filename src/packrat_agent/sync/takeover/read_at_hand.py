@@ -167,7 +167,7 @@ def _empty(directory: Path) -> None:
             if entry.is_dir(follow_symlinks=False):
                 remove_tree(Path(entry.path))
             else:
-                os.unlink(entry.path)  # noqa: PTH108
+                os.unlink(entry.path)
 
 
 def _disagreement(placement: Placement, form: Format, fragment: Fragment | None) -> str | None:
