@@ -86,7 +86,9 @@ class Uploader:
         except SessionEnded:
             raise
         except ServerRefused as error:
-            raise ServerRefused(f"{name!r} is not taken: {explain(error)}") from None
+            # Whoever goes through a list of files says which one it is.
+            renamed = f" as {name}" if name != path.name else ""
+            raise ServerRefused(f"it is not taken{renamed}: {explain(error)}") from None
         return made
 
     async def tag(self, uri: str, tag: str, change_control_id: str | None = None, reason: str = "") -> bool:
