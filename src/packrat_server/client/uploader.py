@@ -86,7 +86,6 @@ class Uploader:
         except SessionEnded:
             raise
         except ServerRefused as error:
-            # Whoever goes through a list of files says which one it is.
             renamed = f" as {name}" if name != path.name else ""
             raise ServerRefused(f"it is not taken{renamed}: {explain(error)}") from None
         return made
