@@ -86,8 +86,7 @@ class Uploader:
         except SessionEnded:
             raise
         except ServerRefused as error:
-            renamed = f" as {name}" if name != path.name else ""
-            raise ServerRefused(f"it is not taken{renamed}: {explain(error)}") from None
+            raise ServerRefused(f"it is not taken{f' as {name}' * (name != path.name)}: {explain(error)}") from None
         return made
 
     async def tag(self, uri: str, tag: str, change_control_id: str | None = None, reason: str = "") -> bool:
