@@ -159,8 +159,9 @@ def test_other_bytes_under_the_same_name_stay_an_error(server: Server, tmp_path:
         told = run(server, "upload", "--distro", distro, deb)
         assert (told.code, told.out) == (4, [])
         (line,) = told.err
-        assert line.startswith(f"packrat-server: {deb.name}: ")
+        assert line.startswith(f"packrat-server: {deb.name}: it is not taken: ")
         assert "other bytes under this name" in line
+        assert line.count(deb.name) == 1
     assert len(rows(server, deb.name)) == 1
 
 
@@ -328,6 +329,12 @@ def test_an_image_gets_the_name_and_tag_that_are_given(server: Server, tmp_path:
     # Repeated, it is found under the name that it got; the file's own name says something else.
     again = run(server, "upload", path, "--package", "oauth_2_proxy", "--version", "7.4")
     assert (again.code, again.out[0].split(" ")[0]) == (0, done.out[0].split(" ")[0])
+    path.write_bytes(build_oci(Image("oauth", "7.3")))
+    other = run(server, "upload", path, "--package", "oauth_2_proxy", "--version", "7.4")
+    assert other.code == 4
+    assert other.err[0].startswith(
+        f"packrat-server: {path.name}: it is not taken as oauth_2_proxy~7.4.tar: the server has"
+    )
     plain = run(server, "upload", path, "--version", "7.5")
     assert (plain.code, plain.out[0].partition(" ")[2]) == (0, "oauth_7.5.tar")
     engine = open_database(server.data)

@@ -1,11 +1,14 @@
 """Downloads: ranges, validators, and who may have them."""
 
 import hashlib
+import http.client
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from packrat_demo.build_deb import Deb, build_deb
+from packrat_server.api import files
+from packrat_server.api.files import UPLOAD_LIMIT
 from support.world import World, world
 
 DEB = Deb("hello+x", "1.0~1", "amd64", files=(("/usr/share/big", b"0123456789" * 20_000),), compression="none")
@@ -75,3 +78,30 @@ def test_a_file_is_only_for_those_who_may_see_it(server: World) -> None:
 )
 def test_what_is_no_package_file_is_not_found(server: World, path: str) -> None:
     assert server.ask("GET", path, server.auth("root")).status == 404
+
+
+def test_an_upload_that_is_declared_too_large_is_refused_before_it_is_sent(server: World) -> None:
+    for length, status in ((UPLOAD_LIMIT + 1, 413), (UPLOAD_LIMIT, None)):
+        connection = http.client.HTTPConnection(server.url.removeprefix("http://"), timeout=1 if status is None else 60)
+        connection.putrequest("POST", "/api/upload")
+        for name, value in {**server.auth("manager"), "Content-Length": str(length)}.items():
+            connection.putheader(name, value)
+        connection.endheaders()
+        if status is None:
+            with pytest.raises(TimeoutError):
+                connection.getresponse()
+        else:
+            answer = connection.getresponse()
+            assert (answer.status, answer.getheader("Connection")) == (413, "close")
+            assert b"too large: more than 68719476736 bytes" in answer.read()
+        connection.close()
+
+
+def test_an_upload_of_unknown_length_ends_at_the_limit(server: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "UPLOAD_LIMIT", len(DATA))
+    for sent, status in ((DATA, 202), (DATA + b"x", 413)):
+        connection = http.client.HTTPConnection(server.url.removeprefix("http://"), timeout=60)
+        connection.request("POST", "/api/upload", iter([sent]), server.auth("manager"), encode_chunked=True)
+        assert connection.getresponse().status == status
+        connection.close()
+    assert list((server.data / "incoming").iterdir()) == []

@@ -8,12 +8,15 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg import Connection
+from sqlalchemy import select
 from structlog.testing import capture_logs
 
 from packrat_server.api import admission
+from packrat_server.store import postgresql as store_postgresql
 from packrat_server.store.blobs import blob_path
 from packrat_server.store.database import open_database, reading, writing
-from packrat_server.store.tables import uploads
+from packrat_server.store.tables import package_files, uploads
 from support.postgres import Cluster
 from support.world import Answer, World, world
 
@@ -76,21 +79,17 @@ def test_a_change_that_waits_for_others_is_given_up(server: World, monkeypatch: 
             while not any(answer.done() for answer in answers):
                 assert server.call("GET", f"{FILES}:1:", who="root").status == 200
         statuses = sorted(answer.result().status for answer in answers)
-    assert statuses == [*[200] * admission.WRITERS, 500]
+    assert statuses == [*[200] * admission.WRITERS, 503]
+    (refused,) = (answer.result() for answer in answers if answer.result().status == 503)
+    assert refused.headers["Retry-After"] == "1"
+    assert refused.value == {"message": "the server is busy; try again in 1 s"}
     (told,) = (line["reason"] for line in logged if line["event"] == "unanswered")
     assert told == "changes have waited for others for 0 s; see what else writes to the database, and end it"
     engine.dispose()
 
 
 def test_while_uploads_are_read_from_a_disk_that_hangs(server: World) -> None:
-    handle = server.upload("slow_1_all.deb", b"content").value["uri"]
-    engine = open_database(server.data)
-    with reading(engine) as connection:
-        sha256 = connection.execute(uploads.select()).one().sha256
-    engine.dispose()
-    path = blob_path(server.data, sha256)
-    path.unlink()
-    os.mkfifo(path)
+    handle, path = uploaded_on_a_disk_that_hangs(server)
     options = f"{FILES}(distroversionOptions)"
     with asked(server, CALLS, options, who="manager", file=handle, type=None) as answers:
         try:
@@ -99,21 +98,118 @@ def test_while_uploads_are_read_from_a_disk_that_hangs(server: World) -> None:
         finally:
             # Whoever reads it finds nothing in it, and the next one waits.
             while not all(answer.done() for answer in answers):
-                with suppress(OSError):
-                    os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK))
+                give_nothing(path)
     assert {answer.result().status for answer in answers} == {400}
 
 
-def test_a_postgresql_without_connections_is_told_with_what_to_do(tmp_path: Path, postgresql: Cluster) -> None:
+def test_an_upload_that_waits_for_the_reading_of_others_is_given_up(
+    server: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(admission, "INSPECTOR_WAIT_S", 0.1)
+    handle, path = uploaded_on_a_disk_that_hangs(server)
+    options, waiting = f"{FILES}(distroversionOptions)", admission.INSPECTORS + 1
+    with capture_logs() as logged, asked(server, waiting, options, who="manager", file=handle, type=None) as answers:
+        try:
+            while not any(answer.done() for answer in answers):
+                assert server.call("GET", f"{FILES}:1:", who="root").status == 200
+        finally:
+            while not all(answer.done() for answer in answers):
+                give_nothing(path)
+    statuses = sorted(answer.result().status for answer in answers)
+    assert statuses == [*[400] * admission.INSPECTORS, 503]
+    (told,) = (line["reason"] for line in logged if line["event"] == "unanswered")
+    assert told.startswith("uploads have waited for others for 0 s; if these are not huge, see whether the disk")
+
+
+def test_while_files_are_read_from_a_disk_that_hangs(server: World) -> None:
+    engine = open_database(server.data)
+    with reading(engine) as connection:
+        name, sha256 = connection.execute(select(package_files.c.file_name, package_files.c.sha256).limit(1)).one()
+    engine.dispose()
+    path = blob_path(server.data, sha256)
+    path.unlink()
+    os.mkfifo(path)
+    with ThreadPoolExecutor(CALLS) as pool:
+        headers = {**server.auth("manager"), "Range": "bytes=0-"}
+        downloads = [pool.submit(server.ask, "GET", f"/files/{name}", headers) for _ in range(CALLS)]
+        try:
+            assert_readers_are_answered(server)
+            assert server.call("CALL", HEARTBEAT, {}, "lab").status == 200
+            assert not any(download.done() for download in downloads)
+        finally:
+            while not all(download.done() for download in downloads):
+                give_nothing(path)
+
+
+def give_nothing(path: Path) -> None:
+    """Let whoever waits for the content of a pipe find nothing in it."""
+    with suppress(OSError):
+        os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK))
+
+
+def uploaded_on_a_disk_that_hangs(server: World) -> tuple[str, Path]:
+    """Upload a file that nobody can read to its end; gives its handle, and its path."""
+    handle = server.upload("slow_1_all.deb", b"content").value["uri"]
+    engine = open_database(server.data)
+    with reading(engine) as connection:
+        sha256 = connection.execute(uploads.select()).one().sha256
+    engine.dispose()
+    path = blob_path(server.data, sha256)
+    path.unlink()
+    os.mkfifo(path)
+    return handle, path
+
+
+def test_a_postgresql_without_connections_is_told_with_what_to_do(
+    tmp_path: Path, postgresql: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with world(tmp_path, postgresql.new_database()) as server, ExitStack() as taken, ThreadPoolExecutor(CALLS) as pool:
         server.auth("root")
-        with pytest.raises(psycopg.OperationalError):
-            while True:
-                taken.enter_context(psycopg.connect(postgresql.url()))
+        admin = taken.enter_context(psycopg.connect(postgresql.url(), autocommit=True))
+        take_all(postgresql, taken)
         with capture_logs() as logged:
+            # The few connections that the server has serve all, one after the other.
             answers = [pool.submit(server.call, "GET", f"{FILES}:1:", None, "root") for _ in range(CALLS)]
-            assert {answer.result().status for answer in answers} == {200, 500}
-        reasons = [line["reason"] for line in logged if line["event"] == "unanswered"]
+            assert {answer.result().status for answer in answers} == {200}
+        assert not [line for line in logged if line["event"] == "unanswered"]
+        monkeypatch.setattr(store_postgresql, "_WAIT_FOR_CONNECTION_S", 0.5)
+        with capture_logs() as logged:
+            refused = refused_once_it_has_none(server, postgresql, admin, taken)
+        assert (refused.status, refused.headers["Retry-After"]) == (503, "5")
+        reasons = {line["reason"] for line in logged if line["event"] == "unanswered"}
         assert all("too many clients" in reason and "max_connections" in reason for reason in reasons)
         taken.close()
         assert server.call("GET", f"{FILES}:1:", who="root").status == 200
+
+
+def refused_once_it_has_none(server: World, postgresql: Cluster, admin: Connection, taken: ExitStack) -> Answer:
+    """End the server's connections and take their places, until it gets none in time."""
+    while True:
+        admin.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'packrat-server'"
+        )
+        take_all(postgresql, taken)
+        answer = server.call("GET", f"{FILES}:1:", who="root")
+        if answer.status == 503:
+            return answer
+
+
+def take_all(postgresql: Cluster, taken: ExitStack) -> None:
+    with suppress(psycopg.OperationalError):
+        while True:
+            taken.enter_context(psycopg.connect(postgresql.url()))
+
+
+def test_readers_do_not_wait_long_for_a_table_that_others_lock(tmp_path: Path, postgresql: Cluster) -> None:
+    url = postgresql.new_database()
+    with world(tmp_path, url) as server, ThreadPoolExecutor(CALLS) as pool:
+        server.auth("root")
+        with psycopg.connect(url) as other, capture_logs() as logged:
+            other.execute("LOCK TABLE packages IN ACCESS EXCLUSIVE MODE")
+            answers = [pool.submit(server.call, "LIST", "/api/v2/Package/Package", None, "root") for _ in range(5)]
+            refused = [answer.result() for answer in answers]
+            other.rollback()
+        assert {(answer.status, answer.headers["Retry-After"]) for answer in refused} == {(503, "5")}
+        reasons = [line["reason"] for line in logged if line["event"] == "unanswered"]
+        assert len(reasons) == 5 and all("lock timeout" in reason and "pg_locks" in reason for reason in reasons)
+        assert server.call("LIST", "/api/v2/Package/Package", None, "root").status == 200

@@ -4,6 +4,7 @@ import asyncio
 import json
 import tracemalloc
 from array import array
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,10 @@ import pytest
 from sqlalchemy import insert
 
 from packrat_server import admin
+from packrat_server.accounts.sessions import PUBLIC
 from packrat_server.admin.new_server import init
 from packrat_server.api.list_response import ListResponse
+from packrat_server.api.records import ids_of, read_page
 from packrat_server.promotion.wanted_files import kept_files, wanted_files
 from packrat_server.store.database import open_database, reading, writing
 from packrat_server.store.tables import package_file_tags, package_files, packages
@@ -96,6 +99,44 @@ def test_a_long_list_comes_whole(tmp_path: Path) -> None:
         assert listed(server, Count="1001") == everything[:1001]
         ids = listed(server, Id_Only="True")
         assert [f"{PACKAGE_FILE}:{number}:" for number in ids] == everything
+
+
+@pytest.mark.parametrize("who", ["root", "lab"])
+def test_pages_are_parts_of_the_list_and_know_its_length(
+    tmp_path: Path, new_database: Callable[[], str | None], who: str
+) -> None:
+    with world(tmp_path, new_database()) as server:
+        for model in ("Attrib/Tag", "Package/Package", "Package/PackageFile", "Package/PackageFileTag"):
+            target = f"/api/v2/{model}"
+            everything = server.call("LIST", target, None, who, Count="100000").value
+            total = len(everything)
+            assert total > 2
+            for position in (0, 1, total - 1, total, total + 1, 10**30):
+                for count in (0, 1, 2, total - 1, total, total + 1):
+                    page = server.call("LIST", target, None, who, Count=str(count), Position=str(position))
+                    assert page.value == everything[position : position + count]
+                    told = {name: page.headers[name] for name in ("Count", "Position", "Total")}
+                    assert told == {"Count": str(len(page.value)), "Position": str(position), "Total": str(total)}
+
+
+def test_a_page_of_a_long_list_does_not_read_all_of_it(tmp_path: Path) -> None:
+    init(tmp_path / "server")
+    fill(tmp_path / "server", "resource", "resource", 2, COUNT)
+    engine = open_database(tmp_path / "server")
+    query = ids_of(PUBLIC, "Package/PackageFile")
+    with reading(engine) as connection:
+        # What is remembered of a query counts once.
+        read_page(connection, query, 0, 1)
+        tracemalloc.start()
+        try:
+            page, total = read_page(connection, query, COUNT // 2, 10)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    engine.dispose()
+    assert (len(page), total) == (10, COUNT)
+    # 20,000 numbers are more than 700 kB.
+    assert peak < 200_000
 
 
 def listed(server: World, **headers: str) -> Any:

@@ -9,9 +9,9 @@ from packrat_core.errors import DiskError
 from packrat_core.fs.ownership import explain_denied
 
 _WHAT_TO_DO = {
-    errno.ENOSPC: "free space on that filesystem; the last published state stays served",
-    errno.EDQUOT: "raise the quota or free some space; the last published state stays served",
-    errno.EROFS: "remount it writable; the last published state stays served",
+    errno.ENOSPC: "free space on that filesystem; what clients get stays as it is",
+    errno.EDQUOT: "raise the quota or free some space; what clients get stays as it is",
+    errno.EROFS: "remount it writable; what clients get stays as it is",
     errno.EACCES: "give this user access to it",
     errno.EPERM: "give this user access to it",
     errno.EXDEV: "it is another filesystem: root_dir must be one filesystem without mount points inside",
@@ -34,9 +34,7 @@ _OF_ONE_PATH = frozenset(
 )
 """What is refused for the path: who owns it, or what somebody has put there or taken away. Other paths may be well."""
 
-_NO_INODES = (
-    "that filesystem has no inodes left, as `df -i` shows: remove files there; the last published state stays served"
-)
+_NO_INODES = "that filesystem has no inodes left, as `df -i` shows: remove files there; what clients get stays as it is"
 
 
 def as_disk_error(doing: str, path: Path | str) -> AbstractContextManager[None]:

@@ -11,9 +11,10 @@
 6. Bundles of files: BUNDLERS threads look for or read files at a time.
 7. Changes: WRITERS threads are at it, of which the database lets one at a time write. The others wait without a thread,
    for WRITER_WAIT_S at most: while somebody else holds the database, those who only read are answered.
-8. Uploads that are read: INSPECTORS threads at a time, since a large one takes minutes.
+8. Uploads that are read: INSPECTORS threads at a time, since a large one takes minutes. The others wait without a
+   thread, for INSPECTOR_WAIT_S at most.
 
-What is beyond 1, 2 and 5 is answered with 429 before its body is read.
+What is beyond 1, 2 and 5 is answered with 429 before its body is read, what waits too long for 7 and 8 with 503.
 """
 
 import asyncio
@@ -37,6 +38,7 @@ BUNDLERS = 4
 WRITERS = 4
 WRITER_WAIT_S = 30.0
 INSPECTORS = 4
+INSPECTOR_WAIT_S = 300.0
 RETRY_AFTER_S = 1
 
 
@@ -132,21 +134,41 @@ class Admission:
         Raises:
             ServerUnavailable: The changes of others do not end.
         """
-        try:
-            async with asyncio.timeout(WRITER_WAIT_S):
-                await self._writers.acquire()
-        except TimeoutError:
-            raise ServerUnavailable(
-                f"changes have waited for others for {WRITER_WAIT_S:.0f} s",
-                hint="see what else writes to the database, and end it",
-            ) from None
-        try:
+        hint = "see what else writes to the database, and end it"
+        async with _turn(self._writers, WRITER_WAIT_S, "changes", hint):
             yield
-        finally:
-            self._writers.release()
 
     @asynccontextmanager
     async def inspecting(self) -> AsyncIterator[None]:
-        """Wait until a thread may read an upload."""
-        async with self._inspectors:
+        """Wait until a thread may read an upload.
+
+        Raises:
+            ServerUnavailable: The reading of others does not end.
+        """
+        hint = "if these are not huge, see whether the disk of the data directory hangs"
+        async with _turn(self._inspectors, INSPECTOR_WAIT_S, "uploads", hint):
             yield
+
+
+@asynccontextmanager
+async def _turn(places: asyncio.Semaphore, wait_s: float, what: str, hint: str) -> AsyncIterator[None]:
+    """Hold one of some places, after a wait of bounded length.
+
+    Args:
+        places: The places.
+        wait_s: How long to wait for one.
+        what: What waits, for the message.
+        hint: What the operator can do.
+
+    Raises:
+        ServerUnavailable: None became free.
+    """
+    try:
+        async with asyncio.timeout(wait_s):
+            await places.acquire()
+    except TimeoutError:
+        raise ServerUnavailable(f"{what} have waited for others for {wait_s:.0f} s", RETRY_AFTER_S, hint=hint) from None
+    try:
+        yield
+    finally:
+        places.release()

@@ -10,13 +10,12 @@ from typing import Any
 from urllib.parse import unquote
 
 import structlog
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from packrat_core.aio.addresses import name_network
-from packrat_core.errors import DiskError, PackratError
+from packrat_core.errors import DiskError, PackratError, ServerUnavailable
 from packrat_core.fs.disk_errors import tell_os_error
 from packrat_server.accounts.sessions import ANONYMOUS, Caller
 from packrat_server.api.access_log import Access
@@ -29,6 +28,7 @@ from packrat_server.api.description import CINP_VERSION
 from packrat_server.api.dialect import explain_in, read_version
 from packrat_server.api.files import lower_headers, serve_file, upload
 from packrat_server.api.identify import identify
+from packrat_server.api.in_thread import run_to_end
 from packrat_server.api.messages import CinpError, CinpResponse, read_request
 from packrat_server.api.monitoring import serve_health, serve_metrics
 from packrat_server.api.verbs import answer, check_verb
@@ -48,6 +48,13 @@ def _explain_failure(error: Exception, method: str, path: str) -> CinpResponse:
         log.error("internal", method=method, path=path, traceback=trace)
         return CinpResponse({"message": "the server failed; its log says why"}, 500)
     log.error("unanswered", method=method, path=path, reason=str(told))
+    if isinstance(told, ServerUnavailable) and told.wait_s:
+        # It works, and others have it for the moment. What is broken stays 500, as on the original server.
+        return CinpResponse(
+            {"message": f"the server is busy; try again in {told.wait_s:.0f} s"},
+            503,
+            {"Retry-After": f"{told.wait_s:.0f}"},
+        )
     what = "disk" if isinstance(told, DiskError) else "database"
     return CinpResponse({"message": f"the server's {what} can't be used just now; try again later"}, 500)
 
@@ -164,7 +171,7 @@ class App:
             body = await read_body(request, limit)
             async with admission.working():
                 # Parsing a large body takes a while, so it goes to a thread.
-                cinp_request = await run_in_threadpool(read_request, request.method, uri, headers, body)
+                cinp_request = await run_to_end(read_request, request.method, uri, headers, body)
                 del body
                 return await _unless_gone(request, answer(cinp_request, call))
 

@@ -44,7 +44,7 @@ def limit_of(verb: str, path: str, caller: Caller) -> int:
 
 def is_large(request: Request, limit: int) -> bool:
     """Whether a body is larger than those of most calls, or may become so."""
-    length = _length(request)
+    length = declared_length(request)
     return limit > SMALL_BYTES and (length is None or length > SMALL_BYTES)
 
 
@@ -61,7 +61,7 @@ async def read_body(request: Request, limit: int) -> bytes | bytearray:
     Raises:
         CinpError: 413 where the body is too long, 408 where a large one takes too long.
     """
-    length = _length(request)
+    length = declared_length(request)
     if length is not None and length > limit:
         raise _too_long(limit, length)
     body = bytearray()
@@ -78,7 +78,8 @@ async def read_body(request: Request, limit: int) -> bytes | bytearray:
     return body
 
 
-def _length(request: Request) -> int | None:
+def declared_length(request: Request) -> int | None:
+    """Give the length of the body as the request declares it; None where it does not."""
     declared = request.headers.get("content-length", "")
     return int(declared) if declared.isdigit() else None
 

@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, Response
 
 from packrat_server.accounts.sessions import ANONYMOUS, PUBLIC, Caller, InvalidSession
+from packrat_server.api.body_limits import declared_length
 from packrat_server.api.call import run_writer
 from packrat_server.api.context import ServerContext
 from packrat_server.api.in_thread import run_to_end
@@ -54,9 +55,12 @@ async def upload(request: Request, caller: Caller, context: ServerContext) -> Re
         raise CinpError(403, "Not Authorized")
     name = _file_name(request.headers.get("content-disposition"))
     try:
+        # What is too large is told before it is sent.
+        if (declared_length(request) or 0) > UPLOAD_LIMIT:
+            raise ValueError(f"more than {UPLOAD_LIMIT} bytes")
         blob = await receive(context.data_dir, request.stream(), UPLOAD_LIMIT)
     except ValueError as error:
-        raise CinpError(413, f"the upload is too large: {error}") from None
+        raise CinpError(413, f"the upload is too large: {error}", {"Connection": "close"}) from None
     handle = secrets.token_hex(8)
     await run_writer(context, _remember, context, handle, name, blob, caller.name)
     return CinpResponse({"uri": f"djfh://{handle}"}, 202)

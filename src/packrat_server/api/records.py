@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import quote
 
-from sqlalchemy import BindParameter, ColumnElement, Connection, Row, bindparam, select, true
+from sqlalchemy import BindParameter, ColumnElement, Connection, Row, Select, bindparam, func, select, true
 
 from packrat_server.accounts.rights import Role
 from packrat_server.accounts.sessions import Caller
@@ -24,6 +24,8 @@ from packrat_server.store.tables import (
 )
 from packrat_server.store.text import write_moment
 
+_FARTHEST = 2**62
+"""Databases know no larger numbers."""
 Record = dict[str, Any]
 Reader = Callable[[Connection, Caller, Sequence[str]], dict[str, Record]]
 
@@ -209,8 +211,8 @@ READERS: dict[str, Reader] = {
 }
 
 
-def list_ids(connection: Connection, caller: Caller, model: str) -> list[object]:
-    """List the ids of all objects that the caller may see, in the order they were made."""
+def ids_of(caller: Caller, model: str) -> Select[Any]:
+    """The ids of all objects that the caller may see, in the order they were made."""
     match model:
         case "Attrib/Tag":
             query = select(tags.c.name).order_by(tags.c.created, tags.c.name)
@@ -220,7 +222,7 @@ def list_ids(connection: Connection, caller: Caller, model: str) -> list[object]
             query = visible_packages(caller).with_only_columns(packages.c.name)
             query = query.order_by(packages.c.created, packages.c.name)
         case "Package/PackageFile":
-            return list_files(connection, caller, true())
+            query = file_ids(caller, true())
         case "Package/PackageFileTag":
             seen = visible_files(caller).with_only_columns(package_files.c.id)
             query = select(package_file_tags.c.id).where(package_file_tags.c.package_file.in_(seen))
@@ -231,10 +233,26 @@ def list_ids(connection: Connection, caller: Caller, model: str) -> list[object]
             query = select(mirrors.c.name).order_by(mirrors.c.created, mirrors.c.name)
             if caller.role == Role.MIRROR:
                 query = query.where(mirrors.c.name == caller.name)
-    return list(connection.execute(query).scalars())
+    return query
 
 
-def list_files(connection: Connection, caller: Caller, condition: ColumnElement[bool]) -> list[object]:
-    """List the ids of the visible package files that fit a condition, in the order they were made."""
+def file_ids(caller: Caller, condition: ColumnElement[bool]) -> Select[Any]:
+    """The ids of the visible package files that fit a condition, in the order they were made."""
     query = visible_files(caller).where(condition).with_only_columns(package_files.c.id)
-    return list(connection.execute(query.order_by(package_files.c.id)).scalars())
+    return query.order_by(package_files.c.id)
+
+
+def read_page(connection: Connection, query: Select[Any], position: int, count: int) -> tuple[Sequence[object], int]:
+    """Read a part of a list of ids, which may be very long; gives the part, and the number of all ids.
+
+    Args:
+        connection: One view of the database.
+        query: The list.
+        position: How many ids come before the part.
+        count: How many ids it has at most.
+    """
+    page = list(connection.execute(query.limit(count).offset(min(position, _FARTHEST))).scalars())
+    if page and len(page) < count:
+        return page, position + len(page)
+    total = connection.execute(select(func.count()).select_from(query.order_by(None).subquery())).scalar_one()
+    return page, total

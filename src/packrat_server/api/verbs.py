@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Select
 
 from packrat_server.accounts.rights import Role, may_tag
 from packrat_server.accounts.sessions import Caller
@@ -21,7 +21,7 @@ from packrat_server.api.in_thread import run_to_end
 from packrat_server.api.list_response import ListResponse
 from packrat_server.api.messages import CinpError, CinpRequest, CinpResponse
 from packrat_server.api.permissions import may_call
-from packrat_server.api.records import READERS, list_files, list_ids
+from packrat_server.api.records import READERS, file_ids, ids_of, read_page
 from packrat_server.api.schema import REASON, describe_namespace
 from packrat_server.api.values import object_not_found, read_arguments
 from packrat_server.promotion.package_files import KEPT, create_package, delete_file, update_package
@@ -151,12 +151,15 @@ def _list(request: CinpRequest, model: Model, caller: Caller, context: ServerCon
     # The ids and the filter's conditions are read in one view, so that Total and the page belong together.
     with reading(context.engine) as connection:
         if name is None:
-            found: Sequence[object] = list_ids(connection, caller, _short(model.path))
+            found: Select[Any] | Sequence[object] = ids_of(caller, _short(model.path))
         else:
             found = _filtered(request, model, caller, connection, name)
-    page = found[position : position + min(count, _PAGE_LIMIT)]
+        if isinstance(found, Select):
+            page, total = read_page(connection, found, position, min(count, _PAGE_LIMIT))
+        else:
+            page, total = found[position : position + min(count, _PAGE_LIMIT)], len(found)
     id_only = request.headers.get("id-only", "").lower() == "true"
-    headers = {"Count": str(len(page)), "Position": str(position), "Total": str(len(found)), "Id-Only": str(id_only)}
+    headers = {"Count": str(len(page)), "Position": str(position), "Total": str(total), "Id-Only": str(id_only)}
     headers = {"Verb": "LIST", "Cache-Control": "no-cache", **headers}
     before, after = ("", "") if id_only else (f"{model.path}:", ":")
     if len(page) <= _WHOLE_LIST:
@@ -164,15 +167,18 @@ def _list(request: CinpRequest, model: Model, caller: Caller, context: ServerCon
     return ListResponse(page, before, after, headers)
 
 
-def _filtered(request: CinpRequest, model: Model, caller: Caller, connection: Any, name: str) -> Sequence[object]:
+def _filtered(
+    request: CinpRequest, model: Model, caller: Caller, connection: Any, name: str
+) -> Select[Any] | Sequence[object]:
+    """Find what a filter lets through: a query for ids, or the ids themselves where more than a query decides."""
     if name not in model.filters:
         raise CinpError(400, f'Invalid Filter Name "{name[:100]}"')
     values = read_arguments(model.filters[name], request.data)
     if name == "file_name":
-        return list_files(connection, caller, package_files.c.file_name == values["file_name"])
+        return file_ids(caller, package_files.c.file_name == values["file_name"])
     if name == "package":
         _need(connection, visible_packages(caller).where(packages.c.name == values["package"]), values, "package")
-        return list_files(connection, caller, package_files.c.package == values["package"])
+        return file_ids(caller, package_files.c.package == values["package"])
     # The only other filters that a model has: the files that a repository wants, or keeps.
     _need(connection, visible_repos(caller).where(repos.c.name == values["repo"]), values, "repo")
     if name == "kept":

@@ -86,7 +86,7 @@ class Uploader:
         except SessionEnded:
             raise
         except ServerRefused as error:
-            raise ServerRefused(f"{name!r} is not taken: {explain(error)}") from None
+            raise ServerRefused(f"it is not taken{f' as {name}' * (name != path.name)}: {explain(error)}") from None
         return made
 
     async def tag(self, uri: str, tag: str, change_control_id: str | None = None, reason: str = "") -> bool:

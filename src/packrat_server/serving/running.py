@@ -14,7 +14,6 @@ from types import FrameType
 
 import structlog
 import uvicorn
-from anyio.to_thread import current_default_thread_limiter
 from sqlalchemy import Engine, select
 from starlette.types import Receive, Scope, Send
 
@@ -28,6 +27,7 @@ from packrat_server.api.access_log import AccessLog
 from packrat_server.api.app import App
 from packrat_server.api.change_notifier import ChangeNotifier
 from packrat_server.api.context import ServerContext
+from packrat_server.api.in_thread import limit_threads
 from packrat_server.api.serve_options import ServeOptions
 from packrat_server.promotion.epochs import read_epochs
 from packrat_server.serving.change_watch import watching
@@ -44,6 +44,7 @@ from packrat_server.store.tables import package_files, uploads
 log = structlog.get_logger()
 
 _GRACEFUL_S = 2
+_SQLITE_THREADS = 40
 _SWITCH_S = 0.0005
 _M_MMAP_THRESHOLD = -3
 _OWN_BLOCK_BYTES = 256 * 1024
@@ -225,8 +226,7 @@ class _Lifespan:
             await self._app(scope, receive, send)
             return
         await receive()
-        if self._context.engine.dialect.name == "postgresql":
-            current_default_thread_limiter().total_tokens = THREADS
+        limit_threads(THREADS if self._context.engine.dialect.name == "postgresql" else _SQLITE_THREADS)
         async with watching(self._context), keeping_clean(self._context):
             await send({"type": "lifespan.startup.complete"})
             await receive()

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import anyio.to_thread
 
@@ -62,33 +63,40 @@ async def receive(data_dir: Path, chunks: AsyncIterator[bytes], limit: int) -> B
 
 
 async def _receive(data_dir: Path, part: Path, chunks: AsyncIterator[bytes], limit: int) -> Blob:
-    part.parent.mkdir(exist_ok=True)
     digest = hashlib.sha256()
     size = 0
+    # All of it in threads: where the disk hangs, the event loop must not.
+    file = await anyio.to_thread.run_sync(_begin, part)
     try:
-        with part.open("xb") as file:
-            async for chunk in chunks:
-                size += len(chunk)
-                if size > limit:
-                    raise ValueError(f"more than {limit} bytes")
-                digest.update(chunk)
-                await anyio.to_thread.run_sync(file.write, chunk)
-            await anyio.to_thread.run_sync(_flush, file.fileno(), file.flush)
+        async for chunk in chunks:
+            size += len(chunk)
+            if size > limit:
+                raise ValueError(f"more than {limit} bytes")
+            digest.update(chunk)
+            await anyio.to_thread.run_sync(file.write, chunk)
         sha256 = digest.hexdigest()
         path = blob_path(data_dir, sha256)
-        await anyio.to_thread.run_sync(_keep, part, path)
+        await anyio.to_thread.run_sync(_keep, file, part, path)
     finally:
-        part.unlink(missing_ok=True)
+        await anyio.to_thread.run_sync(_end, file, part)
     return Blob(sha256, size, path)
 
 
-def _flush(descriptor: int, flush: object) -> None:
-    assert callable(flush)
-    flush()
-    os.fsync(descriptor)
+def _begin(part: Path) -> BinaryIO:
+    part.parent.mkdir(exist_ok=True)
+    return part.open("xb")
 
 
-def _keep(part: Path, path: Path) -> None:
+def _end(file: BinaryIO, part: Path) -> None:
+    part.unlink(missing_ok=True)
+    # What is left in its buffer has nowhere to go on a full disk, and nobody wants it.
+    with suppress(OSError):
+        file.close()
+
+
+def _keep(file: BinaryIO, part: Path, path: Path) -> None:
+    file.flush()
+    os.fsync(file.fileno())
     path.parent.mkdir(parents=True, exist_ok=True)
     part.replace(path)
     descriptor = os.open(path.parent, os.O_RDONLY)

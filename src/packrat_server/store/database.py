@@ -15,9 +15,17 @@ from packrat_core.errors import ConfigError, PackratError, ServerUnavailable
 from packrat_core.fs.open import read_given
 from packrat_core.fs.ownership import explain_unread
 from packrat_server.store.blobs import holds_files
-from packrat_server.store.postgresql import connect_postgresql, first_line, hint_of, place, refusal
+from packrat_server.store.postgresql import (
+    connect_postgresql,
+    first_line,
+    hint_of,
+    is_passing,
+    place,
+    refusal,
+    take_connection,
+)
 from packrat_server.store.schema import is_newest, upgrade
-from packrat_server.store.sqlite import connect_sqlite, explain_sqlite, writers_turn
+from packrat_server.store.sqlite import TRY_AGAIN_S, connect_sqlite, explain_sqlite, writers_turn
 
 _AWAY = (OperationalError, InterfaceError, InternalError, NoConnection)
 _TABLES_NAMED = 3
@@ -167,7 +175,7 @@ def reading(engine: Engine) -> Iterator[Connection]:
     Raises:
         ServerUnavailable: The database can't be reached.
     """
-    with _as_unavailable(engine), engine.connect() as connection:
+    with _as_unavailable(engine), take_connection(engine) as connection:
         if connection.dialect.name == "postgresql":
             connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         with connection.begin():
@@ -184,7 +192,7 @@ def writing(engine: Engine) -> Iterator[Connection]:
     with (
         _as_unavailable(engine, writes=True),
         writers_turn(engine) if engine.dialect.name == "sqlite" else nullcontext(),
-        engine.connect().execution_options(writes=True) as connection,
+        take_connection(engine).execution_options(writes=True) as connection,
         connection.begin(),
     ):
         yield connection
@@ -204,7 +212,8 @@ def _as_unavailable(engine: Engine, *, writes: bool = False) -> Iterator[None]:
         # Its other subclasses, such as IntegrityError, are about the data and not the database.
         if not isinstance(error, _AWAY) and type(error) is not DatabaseError:
             raise
-        reason = first_line(error.orig if isinstance(error, DBAPIError) and error.orig is not None else error)
+        cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+        reason = first_line(cause)
         if engine.dialect.name == "sqlite" and isinstance(error, DBAPIError):
             told = explain_sqlite(Path(where(engine)), reason)
             # A write that waits for another writer was not refused.
@@ -213,10 +222,13 @@ def _as_unavailable(engine: Engine, *, writes: bool = False) -> Iterator[None]:
             raise told from error
         if not isinstance(error, _AWAY):
             raise
-        if writes:
+        passes = isinstance(error, NoConnection) or is_passing(cause)
+        if writes and not passes:
             _refused.add(engine)
         raise ServerUnavailable(
-            f"the database {where(engine)} can't be used just now: {reason}", hint=hint_of(reason)
+            f"the database {where(engine)} can't be used just now: {reason}",
+            TRY_AGAIN_S if passes else 0.0,
+            hint=hint_of(reason),
         ) from error
 
 

@@ -4,12 +4,14 @@ Source: PostgreSQL's manual: connection strings, explicit locking, transaction i
 """
 
 import re
+import time
 from typing import Any
 
 import psycopg
 from psycopg import pq
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import OperationalError
 
 from packrat_core.errors import ConfigError, PackratError, ServerUnavailable
 
@@ -23,7 +25,8 @@ THREADS = 20
 """Number of threads that answer requests: no more than connections, so that none waits for one that another has."""
 _CONNECTIONS = THREADS + 4
 """Two more for logins, which have threads of their own, one for cleaning, one to spare."""
-_WAIT_FOR_CONNECTION_S = 10
+_WAIT_FOR_CONNECTION_S = 10.0
+_LOOK_FOR_CONNECTION_S = 0.25
 _RECYCLE_S = 3600
 _SCHEMES = ("postgresql://", "postgres://")
 
@@ -37,10 +40,11 @@ _PARAMETERS = {
     "target_session_attrs": "read-write",
     "application_name": "packrat-server",
 }
-# All set explicitly, since the role or database may have other defaults. A writer waits for another as long as on
-# SQLite, and one that hangs within a transaction is ended, so that the others go on.
+# All set explicitly, since the role or database may have other defaults. Whoever reads waits for a lock as long as
+# callers put up with, so that VACUUM FULL or an ALTER TABLE doesn't keep all threads. One that hangs within a
+# transaction is ended, so that the others go on.
 _SESSION = (
-    "SET client_encoding = 'UTF8'; SET timezone = 'UTC'; SET lock_timeout = '30s'; "
+    "SET client_encoding = 'UTF8'; SET timezone = 'UTC'; SET lock_timeout = '5s'; "
     "SET idle_in_transaction_session_timeout = '60s'; "
     "SET default_transaction_isolation = 'read committed'; SET default_transaction_deferrable = off"
 )
@@ -81,9 +85,33 @@ def connect_postgresql(url: str) -> Engine:
         if connection.get_execution_options().get("writes", False):
             # With READ COMMITTED, the statements that follow see all that was committed before the lock was taken.
             # PostgreSQL releases the lock after the commit is visible to all.
-            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITER})")
+            # A writer waits for another one, and for other programs, as long as on SQLite.
+            connection.exec_driver_sql(
+                f"SELECT set_config('lock_timeout', '30s', true), pg_advisory_xact_lock({_WRITER})"
+            )
 
     return engine
+
+
+def take_connection(engine: Engine) -> Connection:
+    """Take a connection; if PostgreSQL has none left, wait for one that another thread gives back.
+
+    Raises:
+        OperationalError: PostgreSQL can't be reached, or has had no connection left for a while.
+    """
+    until = time.monotonic() + _WAIT_FOR_CONNECTION_S
+    while True:
+        try:
+            return engine.connect()
+        except OperationalError as error:
+            if error.orig is None or not hint_of(first_line(error.orig)) or time.monotonic() >= until:
+                raise
+        time.sleep(_LOOK_FOR_CONNECTION_S)
+
+
+def is_passing(error: BaseException) -> bool:
+    """Tell whether PostgreSQL works, and only has no connection left or has locked what is asked for."""
+    return isinstance(error, psycopg.errors.LockNotAvailable) or bool(hint_of(first_line(error)))
 
 
 def conninfo(url: str) -> str:
@@ -159,9 +187,10 @@ def refusal(url: str, error: Exception) -> PackratError:
 
 
 def hint_of(reason: str) -> str:
-    """Say what to do where PostgreSQL has no connection left; nothing about other reasons."""
-    is_full = "too many" in reason or "connection slots" in reason
-    return "raise its max_connections, or see in pg_stat_activity who has the connections" if is_full else ""
+    """Say what to do where PostgreSQL has no connection left, or others lock it; nothing about other reasons."""
+    if "too many" in reason or "connection slots" in reason:
+        return "raise its max_connections, or see in pg_stat_activity who has the connections"
+    return "see in pg_locks who holds the lock, and end that" if "lock timeout" in reason else ""
 
 
 def first_line(error: BaseException) -> str:

@@ -14,6 +14,8 @@ from packrat_core.errors import ConfigError, DiskError, PackratError, ServerUnav
 from packrat_core.fs.ownership import explain_unreadable, explain_unwritable
 
 _BUSY_TIMEOUT_S = 30
+TRY_AGAIN_S = 5.0
+"""When to try again where the database works, and others only have it for the moment."""
 _CONNECTIONS = 40
 _LOG_BYTES = 256 * 1024
 """Room that the write-ahead log needs at least."""
@@ -60,6 +62,7 @@ def writers_turn(engine: Engine) -> Iterator[None]:
     if not turn.acquire(timeout=_BUSY_TIMEOUT_S):
         raise ServerUnavailable(
             f"{engine.logging_name} has been written by others for {_BUSY_TIMEOUT_S} s",
+            TRY_AGAIN_S,
             hint="wait for that to end, and try again",
         )
     try:
@@ -80,7 +83,7 @@ def explain_sqlite(path: Path, reason: str) -> PackratError:
         file.
     """
     if "locked" in reason or "busy" in reason:
-        return ServerUnavailable(f"{path} is held by another process: {reason}", hint="wait for it to end")
+        return ServerUnavailable(f"{path} is held by another process: {reason}", TRY_AGAIN_S, hint="wait for it to end")
     # Without room for the shared memory of its write-ahead log, SQLite reports a mere I/O error.
     if "full" in reason or ("disk I/O error" in reason and not _has_room(path.parent)):
         return DiskError(f"{path} can't be written: {reason}", hint="free space on its filesystem")
