@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from packrat_agent.model.entries import Placement, Plan
-from packrat_agent.sync.bundles import BundledFetch, OpenBundle, for_bundles
+from packrat_agent.sync.bundles import PATIENCE_S, BundledFetch, OpenBundle, for_bundles
 from packrat_agent.sync.local_copies import LocalCopies
 from packrat_agent.sync.partial_file import FLUSH_BYTES, PartialFile, closing
 from packrat_agent.sync.shared_downloads import Share
@@ -70,7 +70,7 @@ class Retries:
     total_tries: int = 50
     wait_s: tuple[float, float] = (0.5, 10.0)
     given_up: int = 3
-    patience_s: float = 90.0
+    patience_s: float = PATIENCE_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +210,7 @@ class _Source:
     retries: Retries
     _given_up: int = 0
     _arrived_at: float = field(default_factory=time.monotonic)
+    _busy_until: float = 0.0
 
     async def download(self, placement: Placement, staging: Path) -> Path:
         """Download into `<sha256>.part`, resuming an earlier attempt, and rename it once the hash is right.
@@ -269,12 +270,15 @@ class _Source:
         best = part.size
         idle = 0
         for number in range(1, self.retries.total_tries + 1):
+            if self._given_up >= self.retries.given_up and time.monotonic() < self._busy_until:
+                raise ServerUnavailable(f"{url} was not asked for: the server asks to wait")
             try:
                 resumed = await self._receive_once(part, url)
                 self._given_up = 0
                 return resumed
             except ServerUnavailable as error:
                 asked_s = error.wait_s
+                self._busy_until = max(self._busy_until, time.monotonic() + asked_s)
                 # A trickle counts as no progress; otherwise it could hold up one file for hours.
                 idle = 0 if part.size >= best + _PROGRESS_BYTES else idle + 1
                 best = max(best, part.size)

@@ -174,6 +174,15 @@ def test_a_server_that_is_busy_is_waited_for_but_not_for_ever(tmp_path: Path, bu
     assert (wanted.file.sha256 in fetched.failed) == (asked < 3)
 
 
+def test_of_a_busy_server_no_further_files_are_asked_for_after_some(tmp_path: Path) -> None:
+    files = {f"/files/{number}": str(number).encode() for number in range(20)}
+    server = Server(files, busy_s=[300.0] * 20)
+    wanted = [placement(url.removeprefix("/files/"), content) for url, content in files.items()]
+    fetched = run(server, tmp_path, *wanted, parallel=1)
+    assert len(server.asked) == 3
+    assert len(fetched.failed) == 20
+
+
 def test_a_file_that_arrives_shows_that_the_server_is_there_again(tmp_path: Path) -> None:
     """One file after the other: two that fail, one that arrives, and more that fail."""
     server = Server({"/files/2": b"2"})
