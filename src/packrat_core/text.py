@@ -8,6 +8,9 @@ Sizes and spans of time are written here, too, so that all commands write them a
 """
 
 import json
+import re
+
+_LOGIN = re.compile(r"(?<=://).*@|^(?!.*://).*@", re.DOTALL)
 
 
 def printable(text: str, substitute: str = "?") -> str:
@@ -22,6 +25,12 @@ def quote(text: str) -> str:
     quoted = json.dumps(text, ensure_ascii=False)
     # JSON itself lets some control characters of terminals through.
     return "".join(letter if letter.isprintable() else json.dumps(letter)[1:-1] for letter in quoted)
+
+
+def hide_login(url: str) -> str:
+    """Write a URL without user and password in it; some proxies take a token as the user, so that is secret, too."""
+    # Up to the last @: a password that is not encoded as it should be is hidden as well.
+    return _LOGIN.sub("***@", url)
 
 
 def human_size(size: float) -> str:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from packrat_core.text import count_of, human_age, human_size, printable, quote
+from packrat_core.text import count_of, hide_login, human_age, human_size, printable, quote
 
 _ANY_TEXT = st.text(st.characters() | st.sampled_from('\x00\x07\x1b\x7f\x85\x9b\u2028\u202e\ud800\n\r\t"\\'))
 
@@ -70,3 +70,20 @@ def test_spans_of_time(seconds: float, shown: str) -> None:
 )
 def test_a_number_of_things(number: int, words: tuple[str, ...], grouped: bool, written: str) -> None:
     assert count_of(number, *words, grouped=grouped) == written
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("http://proxy.example.com:3128/", "http://proxy.example.com:3128/"),
+        ("http://user:secret@proxy:3128/", "http://***@proxy:3128/"),
+        ("http://secret@proxy:3128", "http://***@proxy:3128"),
+        ("http://secret:@[fd00::1]:3128", "http://***@[fd00::1]:3128"),
+        ("user:secret@proxy:3128", "***@proxy:3128"),
+        # As nobody should write it, and some programs take it.
+        ("http://user:secret#?/@secret@proxy:3128", "http://***@proxy:3128"),
+        ("http://[user:secret@proxy", "http://***@proxy"),
+    ],
+)
+def test_a_url_is_shown_without_the_login_in_it(url: str, shown: str) -> None:
+    assert hide_login(url) == shown

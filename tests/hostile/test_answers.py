@@ -132,6 +132,18 @@ def test_a_download_is_not_led_elsewhere(lured: Victim, target: str) -> None:
     assert lured.pool() == [GOOD]
 
 
+def test_a_file_that_is_to_wait_for_long_holds_up_no_other(lured: Victim) -> None:
+    """As from a web server that limits the rate of one address alone."""
+    lured.evil.add("2", Deb("evil", "1", "all"))
+    lured.evil.lies["GET", "/files/evil"] = lambda send: send(
+        head("503 Service Unavailable", Retry_After="3600", Content_Length="0")
+    )
+    ended = lured.sync()
+    assert ended.code == 12, ended.said
+    assert "asks to wait for 300 seconds" in ended.said
+    assert lured.pool() == [GOOD]
+
+
 def test_a_file_that_is_compressed_on_the_way_is_not_unpacked(lured: Victim) -> None:
     lured.evil.add("2", Deb("evil", "1", "all"))
     lured.evil.lies["GET", "/files/evil"] = whole(gzip.compress(b"\0" * 100 * MIB), Content_Encoding="gzip")

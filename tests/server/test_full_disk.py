@@ -1,5 +1,7 @@
 """What callers, the log and those who watch the server are told while its disk or its database takes no writes."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -8,6 +10,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from packrat_demo.build_deb import Deb, build_deb
+from packrat_server.admin.new_server import init
+from support.calls import number, watch
 from support.postgres import Cluster
 from support.small_disk import small_disk
 from support.world import World, world
@@ -82,3 +86,21 @@ def test_a_standby_that_only_answers_is_told(postgresql: Cluster, tmp_path: Path
         postgresql.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = off")
         postgresql.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
         assert server.ask("GET", "/health", {}).status == 200
+
+
+@pytest.mark.parametrize("refused", ["write", "create"])
+@pytest.mark.parametrize(("error", "said"), [("EDQUOT", "Disk quota exceeded"), ("ENOSPC", "No space left on device")])
+def test_a_quota_is_no_damage_and_nobody_is_told_to_restore_a_backup(
+    tmp_path: Path, error: str, said: str, refused: str
+) -> None:
+    """The database says of most refusals that it met an I/O error, or can't open a file."""
+    data = tmp_path / "server"
+    init(data, None)
+    watched = watch(tmp_path, [data])
+    command = [sys.executable, "-m", "packrat_server", "tag-type", "set", "qa", "--data", str(data)]
+    environment = watched.environment(fail=refused, errno=number(error))
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 7, done.stderr
+    assert f"packrat.db can't be written: {said}; free space on its filesystem, or raise the quota" in done.stderr
+    assert "backup" not in done.stderr
+    subprocess.run(command, check=True, timeout=60)

@@ -39,7 +39,13 @@ _PATH = click.Path(path_type=Path, readable=False)
     help=f"Where to keep state and keyring.  [default: {STATE_DIR}]",
 )
 @click.option("--user", help=f"The user that the agent runs as.  [default: {USER}]")
-@click.option("--proxy", help="The HTTP proxy by which the packrat server is reached.")
+@click.option(
+    "--proxy",
+    envvar="PACKRAT_AGENT_PROXY",
+    show_envvar=True,
+    help="The HTTP proxy by which the packrat server is reached. One with a password belongs into the variable: others "
+    "can see the command line.",
+)
 @click.option(
     "--ca-file",
     type=_PATH,

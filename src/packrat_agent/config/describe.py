@@ -1,16 +1,16 @@
 """Prints the configuration that is in force."""
 
 from dataclasses import fields
-from urllib.parse import urlsplit, urlunsplit
 
 from packrat_agent.config.fields import FIELDS
 from packrat_agent.config.settings import Config
+from packrat_core.text import hide_login
 
 
 def describe(config: Config) -> str:
-    """Write the whole configuration as INI text, with defaults; the psk and the proxy's password are masked."""
+    """Write the whole configuration as INI text, with defaults; the psk, and the login at the proxy, are masked."""
     lines = [f"# in force, from {config.source}"]
-    shown = {"psk": "***" if config.packrat.psk else "", "proxy": _mask(config.packrat.proxy or "")}
+    shown = {"psk": "***" if config.packrat.psk else "", "proxy": hide_login(config.packrat.proxy or "")}
     for section, settings in (("packrat", config.packrat), ("mirror", config.mirror)):
         lines.append(f"[{section}]")
         # The first key of a field is shown if several set it.
@@ -29,11 +29,3 @@ def describe(config: Config) -> str:
         lines += [f"[{section}]", f"gpg_sign_key: {keys.sign_key}"]
         lines += [f"{key}: {value}" for key, value in others.items() if value]
     return "\n".join(lines) + "\n"
-
-
-def _mask(proxy: str) -> str:
-    parts = urlsplit(proxy)
-    if parts.password is None:
-        return proxy
-    host = parts.netloc.rpartition("@")[2]
-    return urlunsplit((parts.scheme, f"{parts.username}:***@{host}", parts.path, parts.query, parts.fragment))

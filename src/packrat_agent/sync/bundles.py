@@ -33,6 +33,8 @@ _WRITTEN_BYTES = 1024 * 1024
 _WRITTEN_S = 5.0
 """On a slow line they are written after so many seconds."""
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+PATIENCE_S = 90.0
+"""For as long a server may have all files of a sync wait, by the word of its answers."""
 _FAILURES = 3
 _WAIT_S = (0.5, 10.0)
 """The first and the longest delay after a bundle that broke off."""
@@ -152,6 +154,8 @@ class BundledFetch:
         except DiskError:
             raise
         except ServerUnavailable as error:
+            # It may be bundles alone that are to wait.
+            self._is_over = self._is_over or error.wait_s > PATIENCE_S
             wait_s = self._note_failure(began, error)
         except PackratError:
             self._is_over = True

@@ -2,14 +2,15 @@
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from packrat_agent.model.entries import Placement, Plan
-from packrat_agent.sync.bundles import BundledFetch, OpenBundle, for_bundles
+from packrat_agent.sync.bundles import PATIENCE_S, BundledFetch, OpenBundle, for_bundles
 from packrat_agent.sync.local_copies import LocalCopies
 from packrat_agent.sync.partial_file import FLUSH_BYTES, PartialFile, closing
 from packrat_agent.sync.shared_downloads import Share
@@ -61,12 +62,15 @@ class Retries:
         wait_s: (first, longest) delay in seconds before the next attempt.
         given_up: Number of failed files in a row after which the server counts as unavailable, and each remaining file
             gets a single attempt.
+        patience_s: Seconds that a server may have files wait while nothing arrives of any. A file that would have to
+            wait for longer fails, so that the others are published; it is asked for again later.
     """
 
     tries: int = 5
     total_tries: int = 50
     wait_s: tuple[float, float] = (0.5, 10.0)
     given_up: int = 3
+    patience_s: float = PATIENCE_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +209,8 @@ class _Source:
     on_progress: Callable[[int, int], None]
     retries: Retries
     _given_up: int = 0
+    _arrived_at: float = field(default_factory=time.monotonic)
+    _busy_until: float = 0.0
 
     async def download(self, placement: Placement, staging: Path) -> Path:
         """Download into `<sha256>.part`, resuming an earlier attempt, and rename it once the hash is right.
@@ -264,17 +270,26 @@ class _Source:
         best = part.size
         idle = 0
         for number in range(1, self.retries.total_tries + 1):
+            if self._given_up >= self.retries.given_up and time.monotonic() < self._busy_until:
+                raise ServerUnavailable(f"{url} was not asked for: the server asks to wait")
             try:
                 resumed = await self._receive_once(part, url)
                 self._given_up = 0
                 return resumed
             except ServerUnavailable as error:
                 asked_s = error.wait_s
+                self._busy_until = max(self._busy_until, time.monotonic() + asked_s)
                 # A trickle counts as no progress; otherwise it could hold up one file for hours.
                 idle = 0 if part.size >= best + _PROGRESS_BYTES else idle + 1
                 best = max(best, part.size)
                 away = self._given_up >= self.retries.given_up
-                if away or idle >= self.retries.tries or number == self.retries.total_tries:
+                arrives_no_more = asked_s > self.retries.patience_s - (time.monotonic() - self._arrived_at)
+                if (
+                    away
+                    or (asked_s and arrives_no_more)
+                    or idle >= self.retries.tries
+                    or number == self.retries.total_tries
+                ):
                     self._given_up += 1
                     raise
             await asyncio.sleep(BackOff(*self.retries.wait_s).delay_s(idle, asked_s))
@@ -297,6 +312,7 @@ class _Source:
             part.validator = opened.validator
             async for chunk in opened.chunks():
                 part.write(chunk)
+                self._arrived_at = time.monotonic()
                 if part.is_flush_due:
                     await asyncio.to_thread(part.flush)
                 self.on_progress(0, len(chunk))

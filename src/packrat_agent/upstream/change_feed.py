@@ -156,6 +156,9 @@ class ChangeFeed:
             await self.close()
             raise
         else:
+            if self._is_held_back:
+                # Its only line is read.
+                await self.close()
             self._note_way()
             return heard
         await self.close()

@@ -46,7 +46,7 @@ async def _hear_changes(
     loop = asyncio.get_running_loop()
     position = (await server.changes(None, 0)).position
     tell(News({repo.name: None for repo in repos()}, mirror=True))
-    hasty = 0
+    hasty = lost = 0
     while True:
         asked = loop.time()
         changes = await server.changes(position, pace.changes_s)
@@ -54,9 +54,15 @@ async def _hear_changes(
         known = {repo.name for repo in repos()}
         told = {name: packages for name, packages in changes.repos.items() if name in known}
         mirror = changes.mirror or len(told) < len(changes.repos)
+        is_lost = None in changes.repos.values()
         if told or mirror:
-            tell(News(told, mirror, history_lost=None in changes.repos.values()))
-        if (told or mirror) and not stuck:
+            tell(News(told, mirror, history_lost=is_lost))
+        if is_lost:
+            # Everything is read again. Where it is lost time and again, as behind a proxy that asks two servers with
+            # histories of their own, nothing else would ever be done.
+            lost += 1
+            await asyncio.sleep(pace.lost.delay_s(lost))
+        elif (told or mirror) and not stuck:
             hasty = 0
             # A question gathers what changes until it is asked; lines would wait one behind the other.
             await asyncio.sleep(0 if server.feed.is_open else pace.pause_s)
@@ -65,4 +71,4 @@ async def _hear_changes(
             hasty += 1
             await asyncio.sleep(pace.back_off.delay_s(hasty))
         else:
-            hasty = 0
+            hasty = lost = 0

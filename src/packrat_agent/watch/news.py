@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from packrat_core.backoff import BackOff
 
 _BACK_OFF = BackOff(first_s=1.0, longest_s=20.0)
+_LOST = BackOff(first_s=1.0, longest_s=300.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,7 @@ class Pace:
     answer, until its repository is listed for what was lost in between. rest_s: after a poll told something. list_s:
     between two listings of a repository, list_each_s of it for each repository. mirror_s: between two looks at the
     mirror. first_poll_s: before the first poll, so that the work of the start is under way. back_off: after trouble.
+    lost: after a server did not know what changed, until it has nothing to tell for a whole question.
     strained_s: for how long only one poll is open after one was answered late.
     """
 
@@ -46,4 +48,5 @@ class Pace:
     mirror_s: tuple[float, float] = (15.0, 20.0)
     first_poll_s: float = 3.0
     back_off: BackOff = _BACK_OFF
+    lost: BackOff = _LOST
     strained_s: float = 300.0

@@ -8,6 +8,8 @@ from pathlib import Path
 from packrat_core.errors import DiskError
 from packrat_core.fs.ownership import explain_denied
 
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""What the system says where there is no room: on the filesystem, or for this user or directory."""
 _WHAT_TO_DO = {
     errno.ENOSPC: "free space on that filesystem; what clients get stays as it is",
     errno.EDQUOT: "raise the quota or free some space; what clients get stays as it is",
@@ -73,7 +75,7 @@ def tell_os_error(error: OSError) -> DiskError | None:
     """Say what the system refused, of an error that nothing nearer has told; None where it is not of the disk."""
     if isinstance(error.filename, str | bytes):
         return _tell("use", os.fsdecode(error.filename), error)
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO):
+    if error.errno in (*FULL, errno.EROFS, errno.EFBIG, errno.EIO):
         # Imported here: monitoring calls the programs every minute.
         import tempfile
 

@@ -1,6 +1,5 @@
 """Stores package files under their SHA-256, in `files/` below the data directory; they arrive in `incoming/`."""
 
-import errno
 import hashlib
 import math
 import os
@@ -16,7 +15,7 @@ from typing import BinaryIO
 import anyio.to_thread
 
 from packrat_core.errors import ConfigError, DiskError
-from packrat_core.fs.disk_errors import as_disk_error
+from packrat_core.fs.disk_errors import FULL, as_disk_error
 from packrat_core.fs.ownership import explain_denied, explain_unwritable
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -247,8 +246,9 @@ def explained(data_dir: Path) -> Iterator[None]:
         yield
     except OSError as error:
         path = Path(error.filename) if isinstance(error.filename, str) else data_dir
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DiskError(f"{path} can't be written: {error.strerror}", hint="free space on its filesystem") from None
+        if error.errno in FULL:
+            hint = "free space on its filesystem, or raise the quota there"
+            raise DiskError(f"{path} can't be written: {error.strerror}", hint=hint) from None
         why = explain_denied(path)
         hint = "" if why else "make it readable, or move it away and restore it from a backup"
         raise ConfigError(f"{path} can't be used: {why or error.strerror}", hint=hint) from None

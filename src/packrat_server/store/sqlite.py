@@ -1,6 +1,7 @@
 """Connects to a database that is an SQLite file, and explains why it can't be used."""
 
 import os
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from weakref import WeakKeyDictionary
 from sqlalchemy import Connection, Engine, create_engine, event
 
 from packrat_core.errors import ConfigError, DiskError, PackratError, ServerUnavailable
+from packrat_core.fs.disk_errors import FULL
 from packrat_core.fs.ownership import explain_unreadable, explain_unwritable
 
 _BUSY_TIMEOUT_S = 30
@@ -84,9 +86,13 @@ def explain_sqlite(path: Path, reason: str) -> PackratError:
     """
     if "locked" in reason or "busy" in reason:
         return ServerUnavailable(f"{path} is held by another process: {reason}", TRY_AGAIN_S, hint="wait for it to end")
-    # Without room for the shared memory of its write-ahead log, SQLite reports a mere I/O error.
-    if "full" in reason or ("disk I/O error" in reason and not _has_room(path.parent)):
-        return DiskError(f"{path} can't be written: {reason}", hint="free space on its filesystem")
+    # Without room for its log, or beyond a quota, SQLite reports a mere I/O error, or that it can't open a file.
+    is_vague = "disk I/O error" in reason or "unable to open" in reason
+    full = _find_full(path.parent) if is_vague else reason if "full" in reason else None
+    if full is not None:
+        return DiskError(
+            f"{path} can't be written: {full}", hint="free space on its filesystem, or raise the quota there"
+        )
     # Unlike those of pathlib, these raise nothing where a directory on the way is closed.
     if os.path.isdir(path):
         return ConfigError(f"{path} is a directory, not a database", hint=_restore(path))
@@ -101,13 +107,23 @@ def explain_sqlite(path: Path, reason: str) -> PackratError:
             hint="check that its filesystem is mounted, and not read-only, and that packrat.db-wal and -shm are files",
         )
     if "disk I/O error" in reason:
-        return ConfigError(f"{path} can't be read: {reason}", hint=f"check the disk and its log; {_restore(path)}")
+        hint = f"check the disk and its log; only if the file is lost there: {_restore(path)}"
+        return ConfigError(f"{path} can't be read or written: {reason}", hint=hint)
     return ConfigError(f"{path} is damaged: {reason}", hint=_restore(path))
 
 
-def _has_room(directory: Path) -> bool:
-    found = os.statvfs(directory)
-    return found.f_bavail * found.f_frsize >= _LOG_BYTES
+def _find_full(directory: Path) -> str | None:
+    """Try to write as much as the log needs; gives what the system says where there is no room for that."""
+    try:
+        # A quota is not seen otherwise.
+        with tempfile.NamedTemporaryFile(dir=directory) as probe:
+            probe.write(bytes(_LOG_BYTES))
+            probe.flush()
+            # Over a network, some filesystems say so only now.
+            os.fsync(probe.fileno())
+    except OSError as error:
+        return error.strerror if error.errno in FULL else None
+    return None
 
 
 def _beside(path: Path) -> list[Path]:

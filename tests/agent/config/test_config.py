@@ -338,7 +338,7 @@ def test_what_is_in_force_is_written_so_that_it_can_be_read_again(conf: Path, tm
     assert SECRET not in text
     assert SECRET not in repr(config)
     assert text.startswith(f"# in force, from {conf}\n[packrat]\nhost: http://packrat.example.com\nname: prod\n")
-    assert "\npsk: ***\nproxy: http://user:***@proxy:3128/\n" in text
+    assert "\npsk: ***\nproxy: http://***@proxy:3128/\n" in text
     assert "\nkeep_file_list: /srv/mirror/www/a, /srv/mirror/www/b\n" in text
     again = tmp_path / "again.conf"
     again.write_text(text)

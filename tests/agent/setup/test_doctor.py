@@ -173,13 +173,13 @@ def test_a_fault_in_the_configuration_is_named_with_its_line(lab: Stage) -> None
 
 
 def test_the_server_away_and_a_proxy_in_the_environment(lab: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("https_proxy", "http://proxy.example.com:3128")
+    monkeypatch.setenv("https_proxy", "http://user:secret@proxy.example.com:3128")
     with held_port() as port:
         lab.server.url = f"http://127.0.0.1:{port}"
         lab.write_config()
         found = _doctor(lab)
     assert _has(found["fault"], "server", "can't be reached")
-    assert _has(found["warning"], "proxy", "set `proxy: http://proxy.example.com:3128`")
+    assert _has(found["warning"], "proxy", "set `proxy: http://***@proxy.example.com:3128`")
 
 
 def test_a_wrong_psk(lab: Stage) -> None:

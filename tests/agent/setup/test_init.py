@@ -111,6 +111,16 @@ def place(server: tuple[Server, str]) -> Iterator[_Place]:
         end_gpg_agent(made.gnupg)
 
 
+def test_a_password_of_the_proxy_need_not_stand_on_the_command_line(
+    place: _Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with held_port() as port:
+        monkeypatch.setenv("PACKRAT_AGENT_PROXY", f"http://user:secret@127.0.0.1:{port}")
+        told = place.init("--dry-run", expect=3).stderr
+    assert f"the proxy http://127.0.0.1:{port} can't be reached" in told
+    assert "secret" not in told
+
+
 def test_a_dry_run_names_all_and_makes_nothing(place: _Place) -> None:
     told = place.init("--dry-run").stdout
     assert f"to make  configuration {place.config}" in told

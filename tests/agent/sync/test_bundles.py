@@ -76,7 +76,7 @@ def test_of_a_bundle_that_breaks_off_what_came_stays_and_the_rest_comes_alone(tm
     assert sum(files for files, _ in told) == len(sha256s(placements))
 
 
-@pytest.mark.parametrize("error", [ServerRefused("no"), ServerBroken("nonsense")])
+@pytest.mark.parametrize("error", [ServerRefused("no"), ServerBroken("nonsense"), ServerUnavailable("busy", 300.0)])
 def test_after_a_refusal_no_more_bundles_are_asked_for(tmp_path: Path, error: PackratError) -> None:
     placements, server = make(6 * AT_ONCE)
     server.refuses = [error]

@@ -35,6 +35,8 @@ class Server:
     asked: list[tuple[str, int]] = field(default_factory=list)
     asked_with: list[str | None] = field(default_factory=list)
     down: bool = False
+    busy_s: list[float] = field(default_factory=list)
+    """For how long each of the next requests is to wait."""
 
     @asynccontextmanager
     async def open_file(self, url: str, offset: int, validator: str | None) -> AsyncIterator[Answer]:
@@ -42,6 +44,8 @@ class Server:
         self.asked_with.append(validator)
         if self.down or url not in self.files:
             raise ServerUnavailable("down")
+        if self.busy_s:
+            raise ServerUnavailable("busy", self.busy_s.pop(0))
         start = offset if self.honours_range else 0
         cut = self.cuts.pop(0) if self.cuts else None
         yield Answer(start, self.files[url][start:], cut, self.validators.pop(0) if self.validators else None)
@@ -158,6 +162,25 @@ def test_a_download_that_never_begins_ends_after_all_its_tries(tmp_path: Path) -
     server = Server({}, down=True)
     run(server, tmp_path, placement("a", b"a"))
     assert len(server.asked) == QUICK.tries
+
+
+@pytest.mark.parametrize(("busy_s", "asked"), [([0.02, 0.02], 3), ([0.02, 90.1], 2), ([300.0], 1)])
+def test_a_server_that_is_busy_is_waited_for_but_not_for_ever(tmp_path: Path, busy_s: list[float], asked: int) -> None:
+    wanted = placement("a", CONTENT)
+    server = Server({"/files/a": CONTENT}, busy_s=busy_s)
+    fetched = run(server, tmp_path, wanted)
+    assert len(server.asked) == asked
+    assert (wanted.file.sha256 in fetched.staged) == (asked == 3)
+    assert (wanted.file.sha256 in fetched.failed) == (asked < 3)
+
+
+def test_of_a_busy_server_no_further_files_are_asked_for_after_some(tmp_path: Path) -> None:
+    files = {f"/files/{number}": str(number).encode() for number in range(20)}
+    server = Server(files, busy_s=[300.0] * 20)
+    wanted = [placement(url.removeprefix("/files/"), content) for url, content in files.items()]
+    fetched = run(server, tmp_path, *wanted, parallel=1)
+    assert len(server.asked) == 3
+    assert len(fetched.failed) == 20
 
 
 def test_a_file_that_arrives_shows_that_the_server_is_there_again(tmp_path: Path) -> None:

@@ -187,6 +187,14 @@ def test_a_server_that_is_away_is_not_taken_for_a_proxy_that_holds_back() -> Non
     Wire(saying(end=False), saying(), saying(begin(), lines(told("2-b", "x")))).run(work)
 
 
+def test_an_answer_that_can_not_stay_open_is_over_once_it_is_read() -> None:
+    async def work(wire: Wire) -> None:
+        assert await wire.hear("1-a") == told("2-b", "x")
+        assert not wire.feed.is_open
+
+    Wire(saying(begin("application/json"), json.dumps(told("2-b", "x")).encode())).run(work)
+
+
 def test_a_connection_that_breaks_off_is_followed_by_a_question_of_its_own() -> None:
     async def act(writer: asyncio.StreamWriter) -> None:
         writer.write(begin().replace(b"Connection: close", b"Transfer-Encoding: chunked") + b"c\r\n")

@@ -13,7 +13,7 @@ from packrat_agent.setup.doctor.findings import Finding, fault, fault_of, ok, wa
 from packrat_agent.setup.new_mirror import ask_server
 from packrat_agent.upstream.server_clock import read_server_date
 from packrat_core.errors import PackratError, ServerUnavailable
-from packrat_core.text import count_of
+from packrat_core.text import count_of, hide_login
 
 _CLOCK_WARNING_S = 5
 _CLOCK_FAULT_S = 60
@@ -57,7 +57,7 @@ def _look_at_proxy(config: Config) -> Iterator[Finding]:
     found = [name for name in os.environ if name.lower() in _PROXY_VARIABLES and os.environ[name]]
     if found and config.packrat.proxy is None:
         text = f"{', '.join(sorted(found))} of this environment is not used by the agent, and [packrat] names no proxy"
-        yield warning("proxy", text, f"if the server is reached by it, set `proxy: {os.environ[found[0]]}`")
+        yield warning("proxy", text, f"if the server is reached by it, set `proxy: {hide_login(os.environ[found[0]])}`")
 
 
 def _look_at_clock(config: Config, account: Account) -> Iterator[Finding]:
