@@ -5,7 +5,6 @@ import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import psycopg
 import structlog
 from sqlalchemy import Engine
 
@@ -74,6 +73,9 @@ class ChangeWatch:
             await asyncio.sleep(_LOOK_S)
 
     async def _listen(self, url: str) -> None:
+        # A server on SQLite does not wait for it.
+        import psycopg
+
         async with await psycopg.AsyncConnection.connect(conninfo(url), autocommit=True) as connection:
             await connection.execute(f"LISTEN {CHANNEL}")
             while True:

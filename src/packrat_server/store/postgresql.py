@@ -1,5 +1,7 @@
 """Connects to a PostgreSQL database, and explains why a connection could not be made.
 
+A server on SQLite has these names, too, and its start does not wait for the driver: what needs psycopg imports it.
+
 Source: PostgreSQL's manual: connection strings, explicit locking, transaction isolation.
 """
 
@@ -7,9 +9,6 @@ import re
 import time
 from typing import Any
 
-import psycopg
-from psycopg import pq
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import OperationalError
 
@@ -28,6 +27,8 @@ _CONNECTIONS = THREADS + 4
 _WAIT_FOR_CONNECTION_S = 10.0
 _LOOK_FOR_CONNECTION_S = 0.25
 _RECYCLE_S = 3600
+_LOCK_NOT_AVAILABLE = "55P03"
+"""The SQLSTATE of a lock that was waited for too long."""
 _SCHEMES = ("postgresql://", "postgres://")
 
 # A peer that vanishes is noticed within half a minute. A standby server is skipped, since it takes no changes.
@@ -40,7 +41,7 @@ _PARAMETERS = {
     "target_session_attrs": "read-write",
     "application_name": "packrat-server",
 }
-# All set explicitly, since the role or database may have other defaults. Whoever reads waits for a lock as long as
+# All set explicitly, since the role or database may have other defaults. A reader waits for a lock as long as
 # callers put up with, so that VACUUM FULL or an ALTER TABLE doesn't keep all threads. One that hangs within a
 # transaction is ended, so that the others go on.
 _SESSION = (
@@ -60,6 +61,8 @@ def connect_postgresql(url: str) -> Engine:
     Raises:
         ConfigError: The URL is malformed.
     """
+    import psycopg
+
     text = conninfo(url)
 
     def connect() -> Any:
@@ -111,7 +114,7 @@ def take_connection(engine: Engine) -> Connection:
 
 def is_passing(error: BaseException) -> bool:
     """Tell whether PostgreSQL works, and only has no connection left or has locked what is asked for."""
-    return isinstance(error, psycopg.errors.LockNotAvailable) or bool(hint_of(first_line(error)))
+    return getattr(error, "sqlstate", None) == _LOCK_NOT_AVAILABLE or bool(hint_of(first_line(error)))
 
 
 def conninfo(url: str) -> str:
@@ -120,6 +123,8 @@ def conninfo(url: str) -> str:
     Raises:
         ConfigError: The URL is malformed.
     """
+    from psycopg.conninfo import make_conninfo
+
     return make_conninfo(**{**_PARAMETERS, **_parse(url)})
 
 
@@ -139,13 +144,16 @@ def place(url: str) -> str:
 
 
 def _parse(url: str) -> dict[str, Any]:
+    from psycopg import Error
+    from psycopg.conninfo import conninfo_to_dict
+
     # No message shows the URL itself: it may hold a password.
     usage = "write postgresql://USER@HOST:PORT/NAME"
     if not url.startswith(_SCHEMES):
         raise ConfigError("the database's URL is not a PostgreSQL URL", hint=usage)
     try:
         return dict(conninfo_to_dict(url))
-    except (psycopg.Error, UnicodeError) as error:
+    except (Error, UnicodeError) as error:
         # libpq quotes the part that it does not understand, which may be the password.
         reason = re.split('[:"]', first_line(error))[0].strip()
         raise ConfigError(f"the database's URL can't be read: {reason}", hint=usage) from None
@@ -161,6 +169,9 @@ def refusal(url: str, error: Exception) -> PackratError:
     Returns:
         ServerUnavailable where PostgreSQL is away or busy, ConfigError where it refuses the role or the database.
     """
+    import psycopg
+    from psycopg import pq
+
     reason = first_line(error)
     is_running = pq.PGconn.ping(conninfo(url).encode()) == pq.Ping.OK
     if is_running:
