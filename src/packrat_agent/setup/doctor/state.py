@@ -31,6 +31,8 @@ def judge_disk(disk: Disk) -> Iterator[Finding]:
     found = [(level, text) for level, text in nagios.judge_disk(disk, _LIMITS) if level is not nagios.Level.OK]
     for level, text in found:
         hint = f"free space below {disk.path}, or give it a filesystem of its own"
+        if disk.scarce == "inodes":
+            hint = f"remove files from the filesystem of {disk.path}, or make one with more inodes; `df -i` counts them"
         if text.endswith("read-only"):
             mount = f"`findmnt -T {quote(disk.path)}`"
             hint = f"check in `dmesg` whether the disk failed, then remount it writable: {mount}"
