@@ -73,10 +73,13 @@ def audit_tree(
         if clients:
             click.echo(f"clients: {', '.join(visits.driven) or 'none'}{_left_out(visits)}")
     if audit.faults:
-        is_elsewhere = root is not None and not audit.repositories
-        kept = kept_paths(top, config.mirror.keep_files) if config is not None else frozenset()
-        hint = "give the top of a mirror with --root" if is_elsewhere else advise(audit.faults, kept)
-        raise Unsound(f"{count_of(len(audit.faults), 'fault')} in {top}", hint=hint)
+        raise Unsound(f"{count_of(len(audit.faults), 'fault')} in {top}", hint=_advise_on(audit, config))
+
+
+def _advise_on(audit: Audit, config: Config | None) -> str:
+    if config is not None:
+        return advise(audit.faults, kept_paths(config.mirror.root_dir, config.mirror.keep_files))
+    return advise(audit.faults) if audit.repositories else "give the top of a mirror with --root"
 
 
 def advise(faults: Sequence[Fault], kept: Collection[str] = ()) -> str:
