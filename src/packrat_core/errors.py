@@ -86,6 +86,10 @@ class NotYetValid(SigningError):
     """The signing key was made later than this machine's clock says: it can sign once that clock is right."""
 
 
+class Expired(SigningError):
+    """The signing key is expired, or this machine's clock is ahead."""
+
+
 class DiskError(PackratError):
     """The operator must free space or correct permissions; work then continues by itself.
 

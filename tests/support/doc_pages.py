@@ -18,6 +18,13 @@ NOT_RUN: Mapping[tuple[str, str], str] = {
     ("server.md", "runuser -u packrat-server -- packrat-server init"): (
         "the way of the package: `make test-deb` starts a server so"
     ),
+    ("operations.md", "packrat-agent --config /etc/packrat/second.conf init --no-start --web-server none \\"): (
+        "it asks questions; tests/agent/setup/test_two_mirrors.py sets up a mirror so"
+    ),
+    (
+        "operations.md",
+        "cp /usr/lib/systemd/system/packrat-agent.service /etc/systemd/system/packrat-agent-second.service",
+    ): ("there is no systemd; tests/agent/setup/test_two_mirrors.py has systemd-analyze read the unit"),
     ("operations.md", "packrat-agent init --server https://packrat.example.com --name prod --psk-file /root/psk \\"): (
         "tests/clients/test_deb.py sets up a mirror so, and apt installs from it"
     ),

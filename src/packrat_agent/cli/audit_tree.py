@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +11,7 @@ import click
 
 from packrat_agent.config.load import load
 from packrat_agent.config.settings import Config
+from packrat_agent.model.paths import is_kept_or_around, kept_paths
 from packrat_agent.status.progress import show_progress
 from packrat_agent.status.reading import read_status
 from packrat_agent.status.table import list_troubles
@@ -72,18 +73,31 @@ def audit_tree(
         if clients:
             click.echo(f"clients: {', '.join(visits.driven) or 'none'}{_left_out(visits)}")
     if audit.faults:
-        is_elsewhere = root is not None and not audit.repositories
-        hint = "give the top of a mirror with --root" if is_elsewhere else advise(audit.faults)
-        raise Unsound(f"{count_of(len(audit.faults), 'fault')} in {top}", hint=hint)
+        raise Unsound(f"{count_of(len(audit.faults), 'fault')} in {top}", hint=_advise_on(audit, config))
 
 
-def advise(faults: Sequence[Fault]) -> str:
-    """Say what to do about faults of a tree."""
-    advice = "a full sync of its agent repairs them (`packrat-agent sync`)"
-    if not any(fault.is_for_server for fault in faults):
-        return advice
-    at_server = "take packages that would be refused at upload off the server, or upload them built again"
-    return at_server if all(fault.is_for_server for fault in faults) else f"{advice}; {at_server}"
+def _advise_on(audit: Audit, config: Config | None) -> str:
+    if config is not None:
+        return advise(audit.faults, kept_paths(config.mirror.root_dir, config.mirror.keep_files))
+    return advise(audit.faults) if audit.repositories else "give the top of a mirror with --root"
+
+
+def advise(faults: Sequence[Fault], kept: Collection[str] = ()) -> str:
+    """Say what to do about faults of a tree, of which files of keep_file_list (`kept`) are the operator's own."""
+    repaired = own = at_server = False
+    for fault in faults:
+        if is_kept_or_around(fault.path, kept):
+            own = True
+        elif fault.is_for_server:
+            at_server = True
+        else:
+            repaired = True
+    advice = {
+        "a full sync of its agent repairs them (`packrat-agent sync`)": repaired,
+        "correct what keep_file_list names, which the agent does not write, or take it out of there": own,
+        "take packages that would be refused at upload off the server, or upload them built again": at_server,
+    }
+    return "; ".join(text for text, is_needed in advice.items() if is_needed)
 
 
 def _known_troubles(config: Config) -> Iterator[Warned]:

@@ -22,11 +22,17 @@ from packrat_agent.watch import memory
 from packrat_agent.watch import systemd as notify
 from packrat_agent.watch.agent import Agent
 from packrat_agent.watch.signals import CaughtSignals, EndWork, until_signalled
-from packrat_core.errors import DiskError, NotYetValid, PackratError
+from packrat_core.errors import DiskError, Expired, NotYetValid, PackratError
 
 log = structlog.get_logger()
 
 _CLOCK_PAUSE_S = 5.0
+_CLOCK_SET_WITHIN_S = 600.0
+"""So long after a machine has started, NTP may not have set its clock yet."""
+_WAITING = {
+    NotYetValid: "the key is tried again until it can sign",
+    Expired: "the clock may be ahead, since this machine has just started: the key is tried again for ten minutes",
+}
 _LONGEST_START_S = 120.0
 """Within this time after each try, systemd takes it that the start has not hung: as TimeoutStartSec in the unit."""
 
@@ -64,21 +70,30 @@ def follow(config_path: Path) -> None:
 def _run_once_key_is_valid(
     config: Config, refused: str | None, caught: CaughtSignals
 ) -> tuple[Config, str | None] | None:
-    """Do what `_run_until_reload` does, once this machine's clock has come to when the signing key was made.
+    """Do what `_run_until_reload` does, once this machine's clock lets the signing key sign.
 
-    A machine whose clock has no battery starts years back, until NTP sets it.
+    A machine whose clock has no battery starts years back or ahead, until NTP sets it. That a key is expired may be
+    true as well, so for that it waits only while the machine has just started. A SIGHUP reads the configuration again.
     """
     is_told = False
     while True:
         try:
             return _run_until_reload(config, refused, caught)
-        except NotYetValid as error:
+        except (NotYetValid, Expired) as error:
+            if isinstance(error, Expired) and time.clock_gettime(time.CLOCK_BOOTTIME) > _CLOCK_SET_WITHIN_S:
+                raise
             if not is_told:
-                log.error("waiting", reason=str(error), text="the key is tried again until it can sign")
+                log.error("waiting", reason=str(error), text=_WAITING[type(error)])
                 notify.status(f"waiting: {error}")
                 is_told = True
         notify.still_starting(_LONGEST_START_S)
         time.sleep(_CLOCK_PAUSE_S)
+        if caught.take(signal.SIGHUP):
+            try:
+                return load_and_warn(config.source), None
+            except PackratError as error:
+                log.error("config", reason=str(error), text="the configuration in force stays")
+                refused = str(error)
 
 
 def _run_until_reload(config: Config, refused: str | None, caught: CaughtSignals) -> tuple[Config, str | None] | None:

@@ -11,7 +11,7 @@ from packrat_agent.config.load import load
 from packrat_agent.config.settings import Config
 from packrat_agent.setup.account import find_account, need_account
 from packrat_agent.setup.answers import USER, try_conf
-from packrat_agent.setup.new_mirror import NewMirror, ask_server, check_key, check_places, check_rights
+from packrat_agent.setup.new_mirror import NewMirror, ask_server, check_key, check_places, check_rights, check_unit
 from packrat_agent.setup.outcome import describe_outcome, list_client_lines, list_next
 from packrat_agent.setup.owner import find_owner
 from packrat_agent.setup.steps import Step, has_synced, list_steps
@@ -36,6 +36,7 @@ def set_up(config_path: Path, given: dict[str, Any]) -> None:
     mirror = _read_mirror(config_path.absolute(), given)
     check_rights(mirror)
     check_places(mirror)
+    check_unit(mirror)
     check_key(mirror)
     if not has_synced(mirror.config):
         view = ask_server(mirror.config)

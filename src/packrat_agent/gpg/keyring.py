@@ -13,7 +13,7 @@ from packrat_agent.gpg.rotation import SilentKey
 from packrat_agent.gpg.run import check_passphrase_file, run_gpg
 from packrat_agent.gpg.signatures import explain_closed_home, try_key
 from packrat_agent.gpg.signing_key import PublicKey, SigningKey
-from packrat_core.errors import NotYetValid, SigningError
+from packrat_core.errors import Expired, NotYetValid, SigningError
 
 log = structlog.get_logger()
 
@@ -284,7 +284,9 @@ def _explain_unable(key: ListedKeys, now: datetime, hints: GpgHints) -> SigningE
 
 def _error_of(parts: Sequence[ListedKey], now: datetime) -> type[SigningError]:
     """Choose the error for parts of a key that can't sign now: whether the clock alone may be why."""
-    return NotYetValid if any(part.is_made_after(now) for part in parts) else SigningError
+    if any(part.is_made_after(now) for part in parts):
+        return NotYetValid
+    return Expired if any(part.is_expired(now) for part in parts) else SigningError
 
 
 def _explain_part(what: str, part: ListedKey, primary: str, now: datetime, hints: GpgHints) -> str:

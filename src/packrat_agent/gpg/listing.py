@@ -48,6 +48,10 @@ class ListedKey:
         """Tell whether the clock that says `now` is behind that of the machine where the key was made."""
         return self.created_s > now.timestamp()
 
+    def is_expired(self, now: datetime) -> bool:
+        """Tell whether it is expired by the clock that says `now`, or by gpg's."""
+        return self.validity == "e" or (self.expires_s is not None and self.expires_s <= now.timestamp())
+
     def why_unusable(self, now: datetime, primary: str, hints: GpgHints) -> str | None:
         """Say why this part of a key can't be used now, and what to do; None if it can.
 
@@ -63,7 +67,7 @@ class ListedKey:
             return f"was made at {made:%Y-%m-%d %H:%M:%S} UTC, later than this machine's clock says; set that clock"
         if "D" in self.capabilities:
             return f"is disabled; enable it with {hints.enable(primary)}"
-        if self.validity == "e" or (self.expires_s is not None and self.expires_s <= now.timestamp()):
+        if self.is_expired(now):
             # gpg calls a subkey expired, too, where only its primary key is.
             part = self.fingerprint if self.expires is not None and self.expires <= now else primary
             command = hints.extend(primary, {part: now})

@@ -213,10 +213,12 @@ def _run(command: Sequence[str], data: bytes, limit: int, passed: Sequence[int] 
 def _start(command: Sequence[str], stdin: IO[bytes] | int, passed: Sequence[int] = ()) -> subprocess.Popen[bytes]:
     try:
         return start(command, stdin, _environment(), passed)
+    except FileNotFoundError:
+        told = f"{command[0]} can't be used (No such file or directory)"
+        raise SigningError(told, hint="install it (`apt-get install gnupg gpgv`)") from None
     except OSError as error:
-        raise SigningError(
-            f"{command[0]} can't be used ({error.strerror})", hint="install it (`apt-get install gnupg gpgv`)"
-        ) from None
+        told = f"{command[0]} can't be started ({error.strerror})"
+        raise SigningError(told, hint="give this user the right to run it, or this process higher limits") from None
 
 
 def _read(process: subprocess.Popen[bytes], limit: int, *more: BoundedPipe) -> tuple[BoundedPipe, BoundedPipe]:

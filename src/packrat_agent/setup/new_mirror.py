@@ -12,8 +12,9 @@ from packrat_agent.model.records import MirrorView
 from packrat_agent.publish.claim import refuse_unmanaged
 from packrat_agent.setup.account import Account, find_account
 from packrat_agent.setup.answers import Answers
+from packrat_agent.setup.commands import has_systemd
 from packrat_agent.setup.directories import OwnDirectory
-from packrat_agent.setup.service import check_program
+from packrat_agent.setup.service import UNIT, check_program, find_other_mirror
 from packrat_agent.setup.signing import check_new_home, check_passphrase, find_own_key, try_key_file
 from packrat_agent.setup.web_server import InstalledServer
 from packrat_agent.upstream.connection import connected
@@ -103,6 +104,23 @@ def check_places(mirror: NewMirror) -> None:
     refuse_unmanaged(settings.root_dir, settings.state_db, sorted(settings.keep_files))
     if account is not None:
         check_program(account)
+
+
+def check_unit(mirror: NewMirror) -> None:
+    """Make sure that the unit is not the one of another mirror, which would be followed no longer.
+
+    Raises:
+        ConfigError: It is.
+    """
+    if not mirror.starts or not has_systemd():
+        return
+    other = find_other_mirror(mirror.config.source)
+    if other is not None:
+        raise ConfigError(
+            f"{UNIT} runs another mirror, that of {other}",
+            hint='give --no-start, and this mirror a unit of its own: see "Two mirrors on one host" in '
+            f"docs/operations.md. If that mirror is no more, move {other} away",
+        )
 
 
 def check_key(mirror: NewMirror) -> None:

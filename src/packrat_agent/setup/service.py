@@ -5,7 +5,9 @@ import re
 import shlex
 import subprocess
 import sys
+from contextlib import suppress
 from importlib import resources
+from itertools import pairwise
 from pathlib import Path
 
 from packrat_agent import DEFAULT_CONFIG
@@ -16,6 +18,7 @@ from packrat_agent.setup.commands import has_systemd, read_unit_setting, run_com
 from packrat_agent.setup.owner import find_owner
 from packrat_core.errors import ConfigError, PackratError
 from packrat_core.fs.atomic import write_whole
+from packrat_core.fs.disk_errors import as_disk_error
 
 UNIT = "packrat-agent.service"
 BY_INIT = "PACKRAT_AGENT_BY_INIT"
@@ -23,6 +26,7 @@ BY_INIT = "PACKRAT_AGENT_BY_INIT"
 _INSTALLED_IN = "/opt/packrat-agent/bin/packrat-agent"
 _OWN_UNITS = Path("/etc/systemd/system")
 _UNIT_DIRECTORIES = (_OWN_UNITS, *map(Path, ("/usr/local/lib/systemd/system", "/usr/lib/systemd/system")))
+_EXEC_START = re.compile(r"^\s*ExecStart\s*=\s*(\S.*)$", re.MULTILINE)
 _PLAIN = re.compile(r"[\w@%+=:,./$-]+", re.ASCII)
 DROP_IN = _OWN_UNITS / f"{UNIT}.d" / "mirror.conf"
 
@@ -55,6 +59,48 @@ def check_program(account: Account) -> None:
 def find_unit() -> Path | None:
     """Find the agent's unit, as it was installed by a package or by hand."""
     return next((path for directory in _UNIT_DIRECTORIES if (path := directory / UNIT).is_file()), None)
+
+
+def has_own_unit(config_path: Path) -> bool:
+    """Tell whether systemd runs this machine, and has the agent's unit for this mirror.
+
+    Raises:
+        DiskError: The unit or a drop-in can't be read.
+    """
+    return has_systemd() and find_unit() is not None and find_other_mirror(config_path) is None
+
+
+def find_other_mirror(config_path: Path) -> Path | None:
+    """Find the mirror.conf of another mirror that the unit runs; None where it runs this one, or there is none.
+
+    Args:
+        config_path: mirror.conf of this mirror.
+
+    Raises:
+        DiskError: The unit or a drop-in can't be read.
+    """
+    unit = find_unit()
+    if unit is None:
+        return None
+    named = DEFAULT_CONFIG
+    for path in (unit, *sorted(DROP_IN.parent.glob("*.conf"))):
+        with as_disk_error("read", path):
+            text = path.read_text(encoding="utf-8", errors="surrogateescape")
+        named = next((_read_config_option(command) for command in reversed(_EXEC_START.findall(text))), named)
+    is_this = os.path.realpath(named) == os.path.realpath(config_path)
+    return named if not is_this and named.is_file() else None
+
+
+def _read_config_option(command: str) -> Path:
+    """Read which mirror.conf a line ExecStart names."""
+    with suppress(ValueError):
+        words = [word.replace("%%", "%").replace("$$", "$") for word in shlex.split(command)]
+        for option, value in pairwise(words):
+            if option in ("-c", "--config"):
+                return Path(value)
+            if option.startswith("--config="):
+                return Path(option.removeprefix("--config="))
+    return DEFAULT_CONFIG
 
 
 def install_unit() -> None:
@@ -158,7 +204,7 @@ def find_agent_account(config: Config) -> Account | None:
     Raises:
         ConfigError: No unit names the user, and it is not clear whose mirror this is.
     """
-    if has_systemd() and find_unit() is not None and (named := read_unit_setting(UNIT, "User")):
+    if has_own_unit(config.source) and (named := read_unit_setting(UNIT, "User")):
         return find_account(named)
     return find_owner(config)
 

@@ -259,7 +259,7 @@ def _keys(status: Status, limits: Limits) -> Iterator[Finding]:
 
 def judge_disk(disk: Disk, limits: Limits) -> Iterator[Finding]:
     """Judge the room on one filesystem."""
-    text = f"the disk of {disk.holds} has {disk.free_percent:g} % left"
+    text = f"the disk of {disk.holds} has {disk.left} left"
     yield limits.disk_percent.judge(disk.free_percent, low=True), text
     if not disk.writable:
         yield Level.CRITICAL, f"the disk of {disk.holds} is mounted read-only"

@@ -318,8 +318,9 @@ def read_disks(config: Config) -> Iterator[Disk]:
             sizes = os.statvfs(path)
         except OSError:
             continue
-        shares = [free / of for free, of in ((sizes.f_bavail, sizes.f_blocks), (sizes.f_favail, sizes.f_files)) if of]
-        percent = round(100 * min(shares, default=1.0), 1)
+        rooms = (("bytes", sizes.f_bavail, sizes.f_blocks), ("inodes", sizes.f_favail, sizes.f_files))
+        share, scarce = min(((free / of, what) for what, free, of in rooms if of), default=(1.0, "bytes"))
+        percent = round(100 * share, 1)
         writable = not sizes.f_flag & os.ST_RDONLY
         size_bytes, free_bytes = sizes.f_blocks * sizes.f_frsize, sizes.f_bavail * sizes.f_frsize
-        yield Disk(holds, str(path), size_bytes, free_bytes, percent, writable)
+        yield Disk(holds, str(path), size_bytes, free_bytes, percent, writable, scarce)

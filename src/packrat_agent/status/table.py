@@ -78,7 +78,7 @@ def _head(status: Status) -> Iterator[tuple[str, str, str]]:
             yield "at work", repo.work, "cyan"
     yield from _keys(status)
     for disk in status.disks:
-        free = f"{human_size(disk.free_bytes)} of {human_size(disk.size_bytes)} free ({disk.free_percent:g} %)"
+        free = f"{human_size(disk.free_bytes)} of {human_size(disk.size_bytes)} free ({disk.left})"
         yield "disk", f"{free} for {disk.holds} {disk.path}", ""
 
 

@@ -96,6 +96,13 @@ class Disk:
     free_bytes: int
     free_percent: float
     writable: bool
+    scarce: str = "bytes"
+    """Of what `free_percent` is: "bytes" or "inodes", whichever is less."""
+
+    @property
+    def left(self) -> str:
+        """How much is left, as a person reads it."""
+        return f"{self.free_percent:g} %{' of its inodes' if self.scarce == 'inodes' else ''}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,13 @@ class CaughtSignals:
         for number, handler in self._former.items():
             signal.signal(number, handler)
 
+    def take(self, number: signal.Signals) -> bool:
+        """Tell whether a signal came and was kept; it is not kept any longer."""
+        is_kept = number in self._kept
+        while number in self._kept:
+            self._kept.remove(number)
+        return is_kept
+
     @contextmanager
     def calling(self, calls: Mapping[signal.Signals, Callable[[], None]]) -> Iterator[None]:
         """Call back in the event loop that runs; first for each signal that was kept."""

@@ -21,3 +21,13 @@ def test_of_a_package_that_is_refused_today_the_server_is_named_alone() -> None:
 def test_of_both_it_says_both() -> None:
     for faults in ([FORMER, DAMAGED], [DAMAGED, FORMER]):
         assert advise(faults) == f"{advise([DAMAGED])}; {advise([FORMER])}"
+
+
+def test_a_kept_file_is_the_operators_own() -> None:
+    own = Fault("repo-key", "is missing, though repo-key.gpg is there")
+    around = Fault("files", "a web server can't look into it")
+    advice = "correct what keep_file_list names, which the agent does not write, or take it out of there"
+    for faults in ([own], [around], [own, around]):
+        assert advise(faults, {"repo-key", "files/a.txt"}) == advice
+    assert advise([own, DAMAGED, FORMER], {"repo-key"}) == f"{advise([DAMAGED])}; {advice}; {advise([FORMER])}"
+    assert advise([own], {"repo-key.gpg"}) == advise([DAMAGED])

@@ -212,3 +212,14 @@ def test_a_gpgconf_that_writes_without_end_is_ended(programs: Path) -> None:
     _write_program(programs, "gpgconf", "exec yes")
     with pytest.raises(SigningError, match="gpgconf wrote more than 65536 bytes"):
         read_home(None)
+
+
+def test_only_a_gpg_that_is_missing_is_to_be_installed(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(programs))
+    with pytest.raises(SigningError, match="install it"):
+        run_gpg(None, "--version")
+    (programs / "gpg").write_bytes(b"\x7fELF, but not really")
+    (programs / "gpg").chmod(0o755)
+    with pytest.raises(SigningError, match=r"gpg can't be started \(Exec format error\)") as refused:
+        run_gpg(None, "--version")
+    assert "install" not in str(refused.value)

@@ -31,6 +31,8 @@ def judge_disk(disk: Disk) -> Iterator[Finding]:
     found = [(level, text) for level, text in nagios.judge_disk(disk, _LIMITS) if level is not nagios.Level.OK]
     for level, text in found:
         hint = f"free space below {disk.path}, or give it a filesystem of its own"
+        if disk.scarce == "inodes":
+            hint = f"remove files from the filesystem of {disk.path}, or make one with more inodes; `df -i` counts them"
         if text.endswith("read-only"):
             mount = f"`findmnt -T {quote(disk.path)}`"
             hint = f"check in `dmesg` whether the disk failed, then remount it writable: {mount}"
@@ -49,13 +51,12 @@ def look_at_state(config: Config) -> Iterator[Finding]:
     except PackratError as error:
         yield fault_of("state", error)
         return
-    by_systemd = has_systemd() and service.find_unit() is not None
     interval_s = float(config.mirror.full_sync_interval_s)
     limits = replace(
         _LIMITS,
         pass_age_s=nagios.pass_age_limit(interval_s),
         pass_s=nagios.Limit(interval_s),
-        allow_stopped=by_systemd,
+        allow_stopped=service.has_own_unit(config.source),
     )
     found = [
         Finding("state", _LEVELS[level], text, _SEE)
@@ -77,6 +78,10 @@ def look_at_service(config: Config) -> Iterator[Finding]:
     if service.find_unit() is None:
         hint = "run `packrat-agent init`, or have `packrat-agent sync` started by a timer"
         yield warning("service", f"there is no unit {service.UNIT}", hint)
+        return
+    if (other := service.find_other_mirror(config.source)) is not None:
+        hint = 'see that this one has a unit of its own, too: "Two mirrors on one host" in docs/operations.md'
+        yield warning("service", f"{service.UNIT} runs another mirror, that of {other}", hint)
         return
     found = list(_look_at_unit(config))
     yield from found

@@ -1,0 +1,52 @@
+"""Standard streams that are closed, or that take nothing: the work is done, and the exit code tells of it alone."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from support.every_type import fill, mirror_of_all
+from support.mirror_conf import write_mirror_conf
+
+_CLOSED = ("2>&-", ">&- 2>&-", "<&- >&- 2>&-")
+
+
+def code_of(redirections: str, *words: str) -> int:
+    """Run a program by a shell that redirects its streams, and give its exit code."""
+    command = ["sh", "-c", f'exec "$@" {redirections}', "sh", sys.executable, "-m", *words]
+    return subprocess.run(command, timeout=60, check=False).returncode
+
+
+@pytest.mark.parametrize("closed", _CLOSED)
+def test_a_sync_with_closed_streams_does_its_work(tmp_path: Path, closed: str) -> None:
+    with mirror_of_all(tmp_path, None) as lab:
+        fill(lab)
+        assert code_of(closed, *lab.command("sync")[2:]) == 0
+        assert code_of(closed, *lab.command("verify")[2:]) == 0
+        assert "Package: first" in lab.packages()
+
+
+def test_a_sync_whose_stderr_takes_nothing_does_its_work(tmp_path: Path) -> None:
+    with mirror_of_all(tmp_path, None) as lab:
+        fill(lab)
+        assert code_of("2>/dev/full >/dev/null", *lab.command("sync")[2:]) == 0
+        # It says on stderr what comes next.
+        assert code_of("2>/dev/full >/dev/null", *lab.command("site", "nginx")[2:]) == 0
+
+
+@pytest.mark.parametrize("redirections", ["2>/dev/full", *_CLOSED])
+def test_an_error_keeps_its_exit_code(tmp_path: Path, redirections: str) -> None:
+    path = write_mirror_conf(tmp_path)
+    path.write_text("[packrat]\n")
+    assert code_of(redirections, "packrat_agent.cli", "--config", str(path), "config") == 2
+
+
+def test_no_file_gets_the_number_of_a_closed_stream() -> None:
+    code = (
+        "import os, sys; from packrat_core.cli import open_closed_streams; open_closed_streams();"
+        "sys.exit(os.open('/etc/hostname', os.O_RDONLY) < 3 or {os.readlink(f'/proc/self/fd/{n}') for n in range(3)}"
+        " != {'/dev/null'})"
+    )
+    command = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", sys.executable, "-c", code]
+    assert subprocess.run(command, timeout=60, check=False).returncode == 0
