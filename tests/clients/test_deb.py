@@ -137,13 +137,16 @@ def test_a_drop_in_has_the_unit_follow_a_mirror_with_paths_of_its_own(installed:
     places = ["--config", f"{top}/mirror.conf", "--root-dir", f"{top}/www", "--state-dir", f"{top}/state"]
     root.path(top).mkdir()
     root.run("rm -rf /var/www/other && mv /var/www/repo /var/www/other")
+    # A unit that runs another mirror is left to it.
+    root.run("mv /etc/packrat/mirror.conf /etc/packrat/other.conf")
     try:
         root.run(shlex.join(["packrat-agent", "init", *words, *places, "--no-key", "--web-server", "none"]))
         command = root.run("tr '\\0' '\\n' < /proc/$(cat /run/stand-in/packrat-agent.pid)/cmdline").stdout.splitlines()
         assert command[-3:] == ["--config", f"{top}/mirror.conf", "run"]
         assert root.path(f"{top}/www/apt-prod/dists").is_dir()
     finally:
-        root.run("mv /var/www/other /var/www/repo; rm -r /etc/systemd/system/packrat-agent.service.d")
+        root.run("mv /var/www/other /var/www/repo; rm -rf /etc/systemd/system/packrat-agent.service.d")
+        root.run("mv /etc/packrat/other.conf /etc/packrat/mirror.conf")
         root.run("systemctl daemon-reload && systemctl restart packrat-agent")
 
 

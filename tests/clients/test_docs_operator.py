@@ -2,6 +2,7 @@
 
 import os
 import re
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -9,12 +10,15 @@ import pytest
 from support.doc_walk import Walk, page_walk
 from support.docs_mirror import DocsMirror, docs_mirror
 from support.fresh_root import FreshRoot
+from support.stage import DEADLINE_S
 
 _CONF = "/etc/packrat/mirror.conf"
 _WWW, _STATE = "/var/www/repo", "/var/lib/packratAgent"
 _LOG = "/var/log/packrat-agent.log"
 _KEY = "AC418843B048A55266269920B94271513106BFA6"
 _OTHER_KEYS = ("5C2B9E1D0F6A47B38E9D21C4A7F0355B6E8D1294", "17D3A60C25B94E8FA1B7C04D96E2F85A3C7B0E61")
+_LOOK_S = 0.1
+"""How often is looked whether the service has done a full sync."""
 _SECRET = re.compile(r"^ssb .*\[S\].*\n +([0-9A-F]{40})$", re.MULTILINE)
 _OLD_HOST = f"""\
 #!/bin/sh
@@ -52,7 +56,7 @@ def test_configuration(mirror: DocsMirror) -> None:
         kept = walk.next("keep_file_list:", "ini").text
         conf.write_text(ours + kept)
         root.path(f"{_WWW}/robots.txt").write_text("User-agent: *\n")
-        walk.type("systemctl restart packrat-agent; packrat-agent sync")
+        _sync_by_service(walk, "restart")
         assert root.path(f"{_WWW}/robots.txt").exists()
         # As in a directory that somebody else filled.
         walk.type(f"systemctl stop packrat-agent; rm -r {_WWW}/.packrat-agent {_STATE}/state.db*")
@@ -80,7 +84,7 @@ def test_signing(mirror: DocsMirror) -> None:
         _keys_of_their_own(walk)
         walk.run("SUBKEY=", "packrat")
         walk.type(write_own_key, "packrat")
-        walk.type("systemctl restart packrat-agent; packrat-agent sync")
+        _sync_by_service(walk, "restart")
         assert "0 faults" in walk.type("packrat-agent verify")
 
 
@@ -91,8 +95,22 @@ def _configure(walk: Walk, made: str) -> None:
     walk.ours[_KEY] = shown[1]
     for line in walk.next("[mirror]", "ini").text.splitlines()[1:]:
         _set(walk.root, line)
-    walk.type("systemctl start packrat-agent; packrat-agent sync")
+    _sync_by_service(walk, "start")
     walk.shows("apt: Signing distro", walk.root.path(_LOG).read_text())
+
+
+def _sync_by_service(walk: Walk, command: str) -> None:
+    """Start, restart or reload the service, ask it for a full sync, and wait until one is over."""
+    log = walk.root.path(_LOG)
+
+    def checked() -> int:
+        return log.read_text().count(" checked ") if log.exists() else 0
+
+    before, until = checked(), time.monotonic() + DEADLINE_S
+    walk.type(f"systemctl {command} packrat-agent; packrat-agent sync")
+    while checked() == before:
+        assert time.monotonic() < until, log.read_text()
+        time.sleep(_LOOK_S)
 
 
 def _set(root: FreshRoot, line: str) -> None:
@@ -129,7 +147,7 @@ def _back_it_up(walk: Walk) -> None:
     assert "secret keys imported: 1" in walk.type(f"GNUPGHOME={_STATE}/restored {restore}", "packrat")
     walk.run("gpg --batch --yes --delete-secret-keys", "packrat")
     assert "sec#" in walk.type("gpg --list-secret-keys", "packrat")
-    walk.type("systemctl restart packrat-agent; packrat-agent sync")
+    _sync_by_service(walk, "restart")
     # "To add a subkey or extend the key later, import the backup again."
     walk.type(restore, "packrat")
 
@@ -138,10 +156,10 @@ def _give_it_to_the_clients(walk: Walk) -> str:
     """Write a key file of the operator's own, and have apt trust it; gives the commands that write it."""
     root = walk.root
     _set(root, f"keep_file: {_WWW}/repo-key")
-    walk.type("systemctl restart packrat-agent; packrat-agent sync")
+    _sync_by_service(walk, "restart")
     write_own_key = walk.next('gpg --armor --export-options export-minimal --export "$KEY"', "sh").text
     walk.type(write_own_key, "packrat")
-    walk.type("systemctl restart packrat-agent; packrat-agent sync")
+    _sync_by_service(walk, "restart")
     walk.type("systemctl restart nginx || true; packrat-agent site nginx > /etc/nginx/sites-enabled/default; nginx -t")
     walk.type("service nginx restart")
     assert "W:" not in walk.run("install -d -m 0755 /etc/apt/keyrings")
@@ -159,7 +177,7 @@ def _keys_of_their_own(walk: Walk) -> None:
     walk.ours["yum-tools"] = "yum-prod"
     conf = walk.root.path(_CONF)
     conf.write_text(conf.read_text() + walk.next("[tag prod]", "ini").text)
-    walk.type("systemctl restart packrat-agent; packrat-agent sync")
+    _sync_by_service(walk, "restart")
     assert walk.root.path(f"{_WWW}/repo-keys/apt-prod.gpg").exists()
 
 
@@ -194,7 +212,7 @@ def _monitoring(walk: Walk) -> None:
     key = re.search(r"^gpg_sign_key: \w+\n", conf.read_text(), re.MULTILINE)
     assert key is not None
     conf.write_text(f"{conf.read_text()}\n[repo elsewhere]\n{key[0]}")
-    walk.type("systemctl reload packrat-agent; packrat-agent sync")
+    _sync_by_service(walk, "reload")
     figures = root.path(f"{_STATE}/packrat.prom").read_text()
     for figure in re.findall(r"packrat_agent_\w+", walk.next("groups:", "yaml").text):
         assert f"\n{figure}" in figures, figure
