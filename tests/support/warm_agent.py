@@ -24,10 +24,10 @@ AGENT = (sys.executable, "-m", "packrat_agent.cli")
 
 _LOOK_S = 0.05
 """How often is looked what a started agent printed."""
-_AT_START = ("LD_", "PYTHON", "LC_", "LANG", "TZ")
-"""How the variables begin that a process reads while it starts: a copy does not see another value of them."""
+_AT_START = ("LD_", "FAKETIME", "PYTHON", "LC_", "LANG", "TZ")
+"""How the variables begin that a process reads only while it starts, so that a copy would go by the copier's."""
 _COPIERS = 2
-"""So many are kept: one for most tests, and one whose calls the test at work watches."""
+"""How many are kept: one for most tests, and one whose calls the test at work watches."""
 
 
 class Copier:
@@ -41,7 +41,7 @@ class Copier:
         self._questions, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self.process = subprocess.Popen(
-                [sys.executable, agent_copier.__file__, str(theirs.fileno())],
+                [sys.executable, "-P", agent_copier.__file__, str(theirs.fileno())],
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
@@ -87,9 +87,14 @@ class Copy:
                     raise subprocess.TimeoutExpired("packrat-agent", timeout_s or 0)
                 return int(self._told.readline())
             except BaseException:
-                with suppress(ProcessLookupError):
-                    os.kill(self.pid, signal.SIGKILL)
+                self.kill()
                 raise
+
+    def kill(self) -> None:
+        """Kill it, and wait until it is gone."""
+        with self._told, suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL)
+            self._told.read()
 
 
 _kept: dict[frozenset[tuple[str, str]], Copier] = {}
@@ -169,15 +174,22 @@ class WarmAgent:
     def end(self) -> tuple[int, str]:
         """Wait until the started agent ends; gives the same as `run`."""
         assert self._copy is not None
-        return self._copy.wait(), self.output.read_text(errors="replace")
+        copy, self._copy = self._copy, None
+        return copy.wait(), self.output.read_text(errors="replace")
+
+    def close(self) -> None:
+        """End the process that is copied, and an agent that still runs."""
+        self.copier.end()
+        if self._copy is not None:
+            self._copy.kill()
 
 
 @contextmanager
 def warm_agent(directory: Path, environment: Mapping[str, str]) -> Iterator[WarmAgent]:
     """Run such a process; its environment is that of each agent."""
     whole = {**os.environ, **environment}
-    copier = Copier(whole)
+    agent = WarmAgent(Copier(whole), whole, directory / "agent.log")
     try:
-        yield WarmAgent(copier, whole, directory / "agent.log")
+        yield agent
     finally:
-        copier.end()
+        agent.close()

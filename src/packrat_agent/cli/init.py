@@ -43,7 +43,7 @@ _PATH = click.Path(path_type=Path, readable=False)
     "--proxy",
     envvar="PACKRAT_AGENT_PROXY",
     show_envvar=True,
-    help="The HTTP proxy by which the packrat server is reached. One with a password belongs into the variable: others "
+    help="The HTTP proxy by which the packrat server is reached. One with a password belongs in the variable: others "
     "can see the command line.",
 )
 @click.option(
