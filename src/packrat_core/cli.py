@@ -42,7 +42,8 @@ def tell_next(text: str, *, at_terminal: bool = False) -> None:
 def open_closed_streams() -> None:
     """Have each of stdin, stdout and stderr that was closed lead to nowhere.
 
-    The next file to be opened would get its number, and with that what libraries and other programs print.
+    The next file to be opened would get its number, and with that what libraries and other programs print, also those
+    that are started from here.
     """
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:
@@ -50,6 +51,7 @@ def open_closed_streams() -> None:
             if nowhere != number:
                 os.dup2(nowhere, number)
                 os.close(nowhere)
+            os.set_inheritable(number, True)
             setattr(sys, name, os.fdopen(number, "w" if number else "r", encoding="utf-8"))
 
 

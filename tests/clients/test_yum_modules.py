@@ -12,7 +12,7 @@ from packrat_demo.private_rpm import PrivateDnf, PrivateZypper
 from support.keys import Key
 from support.stage import Stage
 from support.web import web_server
-from support.yum_stage import SLES, put_rpm, repo_file, yum_stage
+from support.yum_stage import RHEL, SLES, put_rpm, repo_file, yum_stage
 
 LABELLED = Rpm("server", "1.0", "x86_64", files=(("/opt/server", b"of a module\n"),), module="server:1:1:9edba152")
 OURS = Rpm("tool", "2.0", "x86_64", files=(("/opt/tool", b"ours\n"),))
@@ -95,3 +95,13 @@ def test_zypper_passes_over_the_line(yum: Stage, tmp_path: Path) -> None:
     done = PrivateZypper(tmp_path / "zypper", repo_file(yum, SLES)).run("install", "server", "tool")
     assert done.exit_code == 0, done.output
     assert (tmp_path / "zypper/opt/server").read_bytes() == b"of a module\n"
+
+
+def test_verify_takes_a_file_of_an_older_agent_that_lacks_the_line(yum: Stage) -> None:
+    """It may run before the first full sync after an upgrade, or on an older backup."""
+    path = yum.repo / RHEL / f"{yum.repo.name}.repo"
+    written = path.read_text()
+    path.write_text(without_the_line(written))
+    yum.agent("verify")
+    path.write_text(written.replace("module_hotfixes=1", "module_hotfixes=0"))
+    assert "is not written as it should be" in yum.agent("verify", expect=13).stdout

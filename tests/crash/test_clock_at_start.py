@@ -82,3 +82,34 @@ def test_a_reload_while_the_agent_waits_is_in_force_at_once(tmp_path: Path, home
             assert "Package: first" in lab.packages()
             assert "can't be used" not in lab.agent("check", "--disk-free", "0", expect=None).stdout
             assert agent.stop() == 0
+
+
+def test_a_reload_with_the_same_key_waits_for_the_clock_too(tmp_path: Path, home: Path) -> None:
+    key = expired_key(home)
+    with stage(tmp_path, key) as lab, daemon_on_machine_up_for(5, lab) as agent:
+        lab.server.put_deb(FIRST)
+        agent.until_logged("waiting ")
+        lab.extra["public_url"] = "http://mirror.example.com"
+        lab.write_config()
+        agent.process.send_signal(signal.SIGHUP)
+        agent.until_logged("read again")
+        extend(key)
+        assert "stays in force" not in agent.until_logged("checked ")
+        assert "http://mirror.example.com/" in (lab.www / "index.html").read_text()
+        assert agent.stop() == 0
+
+
+def test_a_reload_that_can_not_start_leaves_the_wait_to_the_configuration_before(tmp_path: Path, home: Path) -> None:
+    key = expired_key(home)
+    with stage(tmp_path, key) as lab, daemon_on_machine_up_for(5, lab) as agent:
+        lab.server.put_deb(FIRST)
+        agent.until_logged("waiting ")
+        config = lab.config.read_text()
+        lab.config.write_text(config.replace(key.fingerprint, "0123456789ABCDEF"))
+        agent.process.send_signal(signal.SIGHUP)
+        agent.until_logged("the configuration before it stays in force")
+        extend(key)
+        agent.until_logged("checked ")
+        assert "Package: first" in lab.packages()
+        assert "0123456789ABCDEF" in lab.agent("check", expect=None).stdout
+        assert agent.stop() == 0

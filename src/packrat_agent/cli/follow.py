@@ -29,7 +29,7 @@ log = structlog.get_logger()
 _CLOCK_PAUSE_S = 5.0
 _CLOCK_SET_WITHIN_S = 600.0
 """So long after a machine has started, NTP may not have set its clock yet."""
-_WAITING = {
+_WAITING: dict[type[PackratError], str] = {
     NotYetValid: "the key is tried again until it can sign",
     Expired: "the clock may be ahead, since this machine has just started: the key is tried again for ten minutes",
 }
@@ -47,53 +47,62 @@ def follow(config_path: Path) -> None:
     config = in_force = load_and_warn(config_path)
     refuse_as_root(config)
     refused: str | None = None
+    waits_for = ""
     # Before the lock is taken: from then on `sync` asks this process, which may not be ready yet.
     with CaughtSignals((signal.SIGHUP, signal.SIGUSR1)) as caught:
         while True:
-            # A new configuration doesn't wait for its key: until then, the one before it would not be in force either.
-            run = _run_once_key_is_valid if config is in_force else _run_until_reload
             try:
-                following = run(config, refused, caught)
+                following = _run_until_reload(config, refused, caught)
             except PackratError as error:
-                if config is in_force:
+                # While one is in force, a new configuration doesn't wait for its key.
+                if _is_of_the_clock(error) and (config is in_force or waits_for):
+                    if str(error) != waits_for:
+                        log.error("waiting", reason=str(error), text=_WAITING[type(error)])
+                        notify.status(f"waiting: {error}")
+                    in_force, waits_for = config, str(error)
+                    following = _wait_for_clock(config, refused, caught)
+                elif config is in_force:
                     raise
-                log.error("config", reason=str(error), text="the configuration before it stays in force")
-                config, refused = in_force, str(error)
-                continue
+                else:
+                    log.error("config", reason=str(error), text="the configuration before it stays in force")
+                    following = in_force, str(error)
+            else:
+                in_force, waits_for = config, ""
             if following is None:
                 break
-            in_force = config
             config, refused = following
     log.info("stopped")
 
 
-def _run_once_key_is_valid(
-    config: Config, refused: str | None, caught: CaughtSignals
-) -> tuple[Config, str | None] | None:
-    """Do what `_run_until_reload` does, once this machine's clock lets the signing key sign.
+def _is_of_the_clock(error: PackratError) -> bool:
+    """Tell whether a signing key may be able to sign once this machine's clock is set.
 
     A machine whose clock has no battery starts years back or ahead, until NTP sets it. That a key is expired may be
-    true as well, so for that it waits only while the machine has just started. A SIGHUP reads the configuration again.
+    true as well, so that counts only while the machine has just started.
     """
-    is_told = False
-    while True:
-        try:
-            return _run_until_reload(config, refused, caught)
-        except (NotYetValid, Expired) as error:
-            if isinstance(error, Expired) and time.clock_gettime(time.CLOCK_BOOTTIME) > _CLOCK_SET_WITHIN_S:
-                raise
-            if not is_told:
-                log.error("waiting", reason=str(error), text=_WAITING[type(error)])
-                notify.status(f"waiting: {error}")
-                is_told = True
-        notify.still_starting(_LONGEST_START_S)
-        time.sleep(_CLOCK_PAUSE_S)
-        if caught.take(signal.SIGHUP):
-            try:
-                return load_and_warn(config.source), None
-            except PackratError as error:
-                log.error("config", reason=str(error), text="the configuration in force stays")
-                refused = str(error)
+    has_just_started = time.clock_gettime(time.CLOCK_BOOTTIME) <= _CLOCK_SET_WITHIN_S
+    return isinstance(error, NotYetValid) or (isinstance(error, Expired) and has_just_started)
+
+
+def _wait_for_clock(config: Config, refused: str | None, caught: CaughtSignals) -> tuple[Config, str | None]:
+    """Wait a moment; gives the configuration to try then, with why the one on disk can't be used if it is not that.
+
+    Args:
+        config: The configuration that waits; a SIGHUP reads it again.
+        refused: Why the configuration on disk can't be used, where it is not that.
+        caught: Keeps the signals that come meanwhile.
+    """
+    notify.still_starting(_LONGEST_START_S)
+    time.sleep(_CLOCK_PAUSE_S)
+    if not caught.take(signal.SIGHUP):
+        return config, refused
+    try:
+        read = load_and_warn(config.source)
+    except PackratError as error:
+        log.error("config", reason=str(error), text="the configuration in force stays")
+        return config, str(error)
+    log.info("config", text="read again")
+    return read, None
 
 
 def _run_until_reload(config: Config, refused: str | None, caught: CaughtSignals) -> tuple[Config, str | None] | None:

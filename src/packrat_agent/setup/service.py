@@ -27,6 +27,9 @@ _INSTALLED_IN = "/opt/packrat-agent/bin/packrat-agent"
 _OWN_UNITS = Path("/etc/systemd/system")
 _UNIT_DIRECTORIES = (_OWN_UNITS, *map(Path, ("/usr/local/lib/systemd/system", "/usr/lib/systemd/system")))
 _EXEC_START = re.compile(r"^\s*ExecStart\s*=\s*(\S.*)$", re.MULTILINE)
+_OPTIONS = "PACKRAT_AGENT_OPTIONS"
+_OPTIONS_FILE = Path("/etc/default/packrat-agent")
+_SET_OPTIONS = re.compile(rf"^\s*{_OPTIONS}=(.*)$", re.MULTILINE)
 _PLAIN = re.compile(r"[\w@%+=:,./$-]+", re.ASCII)
 DROP_IN = _OWN_UNITS / f"{UNIT}.d" / "mirror.conf"
 
@@ -84,23 +87,48 @@ def find_other_mirror(config_path: Path) -> Path | None:
         return None
     named = DEFAULT_CONFIG
     for path in (unit, *sorted(DROP_IN.parent.glob("*.conf"))):
-        with as_disk_error("read", path):
-            text = path.read_text(encoding="utf-8", errors="surrogateescape")
-        named = next((_read_config_option(command) for command in reversed(_EXEC_START.findall(text))), named)
+        commands = _EXEC_START.findall(_read_text(path).replace("\\\n", " "))
+        named = next((_read_config_option(command) for command in reversed(commands)), named)
     is_this = os.path.realpath(named) == os.path.realpath(config_path)
     return named if not is_this and named.is_file() else None
 
 
 def _read_config_option(command: str) -> Path:
-    """Read which mirror.conf a line ExecStart names."""
+    """Read which mirror.conf a line ExecStart names; as for the program, the last one counts.
+
+    Raises:
+        DiskError: The file of options can't be read.
+    """
+    named = DEFAULT_CONFIG
     with suppress(ValueError):
         words = [word.replace("%%", "%").replace("$$", "$") for word in shlex.split(command)]
+        if (at := f"${_OPTIONS}") in words:
+            words[words.index(at) : words.index(at) + 1] = _read_options()
         for option, value in pairwise(words):
             if option in ("-c", "--config"):
-                return Path(value)
-            if option.startswith("--config="):
-                return Path(option.removeprefix("--config="))
-    return DEFAULT_CONFIG
+                named = Path(value)
+            elif option.startswith("--config="):
+                named = Path(option.removeprefix("--config="))
+    return named
+
+
+def _read_options() -> list[str]:
+    """Read the options that the unit of the package takes from a file, as systemd takes them apart.
+
+    Raises:
+        DiskError: It can't be read.
+        ValueError: Its quotes are wrong.
+    """
+    # Others than root may have no right to it.
+    if not os.access(_OPTIONS_FILE, os.R_OK):
+        return []
+    found = _SET_OPTIONS.findall(_read_text(_OPTIONS_FILE))
+    return " ".join(shlex.split(found[-1])).split() if found else []
+
+
+def _read_text(path: Path) -> str:
+    with as_disk_error("read", path):
+        return path.read_text(encoding="utf-8", errors="surrogateescape")
 
 
 def install_unit() -> None:
@@ -130,7 +158,7 @@ def describe_differences(config: Config, user: str, group: str) -> str:
     if config.source != DEFAULT_CONFIG:
         words = [_quote(word.replace("$", "$$")) for word in (*program(), "--config", str(config.source))]
         # As the unit has it: the options of /etc/default, each a word; nothing where there are none.
-        command = " ".join([*words, "$PACKRAT_AGENT_OPTIONS", "run"])
+        command = " ".join([*words, f"${_OPTIONS}", "run"])
         service += ["ExecStart=", f"ExecStart={command}"]
     return "\n".join(["[Unit]", *unit, "", "[Service]", *service, ""])
 

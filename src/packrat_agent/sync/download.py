@@ -5,7 +5,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -62,6 +62,8 @@ class Retries:
         wait_s: (first, longest) delay in seconds before the next attempt.
         given_up: Number of failed files in a row after which the server counts as unavailable, and each remaining file
             gets a single attempt.
+        busy: Number of failed files in a row after which the rest are not asked for while the server asks to wait. It
+            may have some files wait alone, so a few of those must not keep the others from being asked for.
         patience_s: Seconds that a server may have files wait while nothing arrives of any. A file that would have to
             wait for longer fails, so that the others are published; it is asked for again later.
     """
@@ -70,6 +72,7 @@ class Retries:
     total_tries: int = 50
     wait_s: tuple[float, float] = (0.5, 10.0)
     given_up: int = 3
+    busy: int = 30
     patience_s: float = PATIENCE_S
 
 
@@ -209,7 +212,8 @@ class _Source:
     on_progress: Callable[[int, int], None]
     retries: Retries
     _given_up: int = 0
-    _arrived_at: float = field(default_factory=time.monotonic)
+    _busy_since: float | None = None
+    """When the server first asked to wait after the last bytes that arrived."""
     _busy_until: float = 0.0
 
     async def download(self, placement: Placement, staging: Path) -> Path:
@@ -270,7 +274,7 @@ class _Source:
         best = part.size
         idle = 0
         for number in range(1, self.retries.total_tries + 1):
-            if self._given_up >= self.retries.given_up and time.monotonic() < self._busy_until:
+            if self._given_up >= self.retries.busy and time.monotonic() < self._busy_until:
                 raise ServerUnavailable(f"{url} was not asked for: the server asks to wait")
             try:
                 resumed = await self._receive_once(part, url)
@@ -278,22 +282,24 @@ class _Source:
                 return resumed
             except ServerUnavailable as error:
                 asked_s = error.wait_s
-                self._busy_until = max(self._busy_until, time.monotonic() + asked_s)
+                arrives_no_more = asked_s > 0 and self._is_busy_for_long(asked_s)
                 # A trickle counts as no progress; otherwise it could hold up one file for hours.
                 idle = 0 if part.size >= best + _PROGRESS_BYTES else idle + 1
                 best = max(best, part.size)
                 away = self._given_up >= self.retries.given_up
-                arrives_no_more = asked_s > self.retries.patience_s - (time.monotonic() - self._arrived_at)
-                if (
-                    away
-                    or (asked_s and arrives_no_more)
-                    or idle >= self.retries.tries
-                    or number == self.retries.total_tries
-                ):
+                if away or arrives_no_more or idle >= self.retries.tries or number == self.retries.total_tries:
                     self._given_up += 1
                     raise
             await asyncio.sleep(BackOff(*self.retries.wait_s).delay_s(idle, asked_s))
         raise AssertionError("the last try returns or raises")
+
+    def _is_busy_for_long(self, asked_s: float) -> bool:
+        """Note for how long the server asks to wait, and tell whether nothing would arrive for too long then."""
+        now = time.monotonic()
+        self._busy_until = max(self._busy_until, now + asked_s)
+        if self._busy_since is None:
+            self._busy_since = now
+        return now - self._busy_since + asked_s > self.retries.patience_s
 
     async def _receive_once(self, part: PartialFile, url: str) -> bool:
         async with self.open_file(url, part.size, part.validator) as opened:
@@ -312,7 +318,7 @@ class _Source:
             part.validator = opened.validator
             async for chunk in opened.chunks():
                 part.write(chunk)
-                self._arrived_at = time.monotonic()
+                self._busy_since = None
                 if part.is_flush_due:
                     await asyncio.to_thread(part.flush)
                 self.on_progress(0, len(chunk))

@@ -153,7 +153,11 @@ def _audit_repo_files(subject: Subject, place: str, checks: Checks, found: list[
                 base = values["mirrorlist"].removesuffix("/mirrorlist")
             found += _audit_repo_section(path, place, values, checks)
             wanted = spell_repo_file(
-                name.removesuffix(".repo"), values.get("name", ""), *_addresses(values, place), checks
+                name.removesuffix(".repo"),
+                values.get("name", ""),
+                *_addresses(values, place),
+                checks,
+                has_hotfixes="module_hotfixes" in values,
             )
             found += check_bytes(path, content, wanted)
     return base

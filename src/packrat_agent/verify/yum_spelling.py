@@ -106,7 +106,9 @@ def spell_metalink(url: str, repomd: bytes, revision: str) -> bytes:
     ).encode()
 
 
-def spell_repo_file(name: str, title: str, addresses: Iterable[str], mirror: str, checks: Checks) -> bytes:
+def spell_repo_file(
+    name: str, title: str, addresses: Iterable[str], mirror: str, checks: Checks, *, has_hotfixes: bool
+) -> bytes:
     """Return the bytes of a .repo file.
 
     Args:
@@ -115,10 +117,12 @@ def spell_repo_file(name: str, title: str, addresses: Iterable[str], mirror: str
         addresses: The lines that locate the repository.
         mirror: URL of the mirror's top, which has the key.
         checks: What clients are told to verify.
+        has_hotfixes: Whether dnf is told that modules don't concern the repository; trees of older agents say nothing.
     """
     lines = [f"[{name}]", f"name={title}", *addresses]
     lines += ["enabled=1", "autorefresh=1", "metadata_expire=300", "type=rpm-md"]
-    lines.append("module_hotfixes=1")
+    if has_hotfixes:
+        lines.append("module_hotfixes=1")
     lines += [f"gpgcheck={int(checks.packages)}", f"repo_gpgcheck={int(checks.metadata)}"]
     if checks.metadata:
         lines.append(f"gpgkey={mirror}/{checks.key_path}")

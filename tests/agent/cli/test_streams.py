@@ -42,11 +42,14 @@ def test_an_error_keeps_its_exit_code(tmp_path: Path, redirections: str) -> None
     assert code_of(redirections, "packrat_agent.cli", "--config", str(path), "config") == 2
 
 
-def test_no_file_gets_the_number_of_a_closed_stream() -> None:
+def test_no_file_gets_the_number_of_a_closed_stream_here_or_in_a_program_that_is_started() -> None:
+    look = (
+        "import os, sys; sys.exit(os.open('/etc/hostname', os.O_RDONLY) < 3 or"
+        " {os.readlink(f'/proc/self/fd/{n}') for n in range(3)} != {'/dev/null'})"
+    )
     code = (
-        "import os, sys; from packrat_core.cli import open_closed_streams; open_closed_streams();"
-        "sys.exit(os.open('/etc/hostname', os.O_RDONLY) < 3 or {os.readlink(f'/proc/self/fd/{n}') for n in range(3)}"
-        " != {'/dev/null'})"
+        "import subprocess, sys; from packrat_core.cli import open_closed_streams; open_closed_streams();"
+        f"look = {look!r}; subprocess.check_call([sys.executable, '-c', look]); exec(look)"
     )
     command = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", sys.executable, "-c", code]
     assert subprocess.run(command, timeout=60, check=False).returncode == 0

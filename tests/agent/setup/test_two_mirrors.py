@@ -19,7 +19,9 @@ from support.stage import Stage, stage
 
 _UNIT = Path(service.__file__).with_name(service.UNIT)
 _AS_BY_SYSTEMD = """
-mount -t tmpfs run /run && mkdir -p /run/systemd/system && mount --bind "$1" /etc/systemd/system && shift && exec "$@"
+mount -t tmpfs run /run && mkdir -p /run/systemd/system
+mount --bind "$1/units" /etc/systemd/system && mount --bind "$1/default" /etc/default
+shift && exec "$@"
 """
 
 
@@ -28,13 +30,14 @@ def lab(tmp_path: Path) -> Iterator[Stage]:
     with stage(tmp_path, None) as made:
         (tmp_path / "psk").write_text(f"{made.psk}\n")
         (tmp_path / "units").mkdir()
+        (tmp_path / "default").mkdir()
         yield made
 
 
 def run(lab: Stage, *words: str) -> subprocess.CompletedProcess[str]:
     """Run the agent where systemd seems to run the machine, with units of the test."""
     program = [sys.executable, "-m", "packrat_agent", *words]
-    command = ["unshare", "--mount", "sh", "-ec", _AS_BY_SYSTEMD, "sh", str(lab.directory / "units"), *program]
+    command = ["unshare", "--mount", "sh", "-ec", _AS_BY_SYSTEMD, "sh", str(lab.directory), *program]
     return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False)
 
 
@@ -59,7 +62,7 @@ def put_unit(lab: Stage, *commands: str) -> None:
     (drop_ins / "mirror.conf").write_text("[Service]\nExecStart=\n" + "".join(f"{line}\n" for line in commands))
 
 
-@pytest.mark.parametrize("option", ["--config {}", "-c {}", "--config={}", "--config '{}'"])
+@pytest.mark.parametrize("option", ["--config {}", "-c {}", "--config={}", "--config '{}'", "\\\n  -c {}"])
 def test_the_unit_of_another_mirror_is_left_alone(lab: Stage, option: str) -> None:
     put_unit(lab, f"ExecStart=/usr/bin/packrat-agent {option.format(lab.config)} run")
     with tempfile.TemporaryDirectory(prefix="pi-") as name:
@@ -85,6 +88,16 @@ def test_the_unit_of_this_mirror_or_of_one_that_is_gone_is_taken(lab: Stage) -> 
             said = init(lab, Path(name), "--dry-run")
             assert said.returncode == 0, said.stderr
             assert "to make  service packrat-agent" in said.stdout
+
+
+def test_the_options_of_the_package_may_name_the_mirror(lab: Stage) -> None:
+    put_unit(lab, "ExecStart=/usr/bin/packrat-agent --config /gone $PACKRAT_AGENT_OPTIONS run")
+    options = lab.directory / "default/packrat-agent"
+    with tempfile.TemporaryDirectory(prefix="pi-") as name:
+        options.write_text(f'# as the package has it\nPACKRAT_AGENT_OPTIONS="--log-level info --config {lab.config}"\n')
+        assert f"runs another mirror, that of {lab.config}" in init(lab, Path(name), "--dry-run").stderr
+        options.write_text(f"PACKRAT_AGENT_OPTIONS='-c {name}/conf'\n")
+        assert init(lab, Path(name), "--dry-run").returncode == 0
 
 
 def test_the_unit_of_the_page_is_one(tmp_path: Path) -> None:

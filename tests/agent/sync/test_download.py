@@ -6,7 +6,7 @@ import os
 import resource
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -21,7 +21,7 @@ from support.bundle_server import REPO, Answer, placement
 from support.small_disk import small_disk
 
 CONTENT = bytes(range(256)) * 4096
-QUICK = Retries(tries=3, total_tries=8, wait_s=(0.0, 0.0))
+QUICK = Retries(tries=3, total_tries=8, wait_s=(0.0, 0.0), busy=5)
 
 
 @dataclass
@@ -59,6 +59,7 @@ def run(
     sources: Mapping[str, str] | None = None,
     told: list[tuple[int, int]] | None = None,
     parallel: int = 4,
+    retries: Retries = QUICK,
 ) -> Fetched:
     staging = root / "staging"
     staging.mkdir(exist_ok=True)
@@ -72,7 +73,7 @@ def run(
             told.append((files, size))
 
     with SharedDownloads(parallel).share(staging, urgent=True) as share:
-        return asyncio.run(fetch(plan, share, root, server.open_file, on_progress, QUICK))
+        return asyncio.run(fetch(plan, share, root, server.open_file, on_progress, retries))
 
 
 def test_the_same_bytes_are_asked_for_once(tmp_path: Path) -> None:
@@ -179,8 +180,23 @@ def test_of_a_busy_server_no_further_files_are_asked_for_after_some(tmp_path: Pa
     server = Server(files, busy_s=[300.0] * 20)
     wanted = [placement(url.removeprefix("/files/"), content) for url, content in files.items()]
     fetched = run(server, tmp_path, *wanted, parallel=1)
-    assert len(server.asked) == 3
+    assert len(server.asked) == QUICK.busy
     assert len(fetched.failed) == 20
+
+
+def test_some_files_that_are_to_wait_keep_no_others_from_being_asked_for(tmp_path: Path) -> None:
+    files = {f"/files/{number}": str(number).encode() for number in range(8)}
+    server = Server(files, busy_s=[300.0] * QUICK.given_up)
+    wanted = [placement(url.removeprefix("/files/"), content) for url, content in files.items()]
+    fetched = run(server, tmp_path, *wanted, parallel=1)
+    assert (len(fetched.failed), len(fetched.staged)) == (QUICK.given_up, 8 - QUICK.given_up)
+
+
+def test_how_long_a_server_has_been_busy_counts_from_its_first_answer(tmp_path: Path) -> None:
+    """Before it, nothing may have been asked for: bundles came, or files of this machine were hashed."""
+    server = Server({"/files/a": CONTENT}, busy_s=[0.02])
+    fetched = run(server, tmp_path, placement("a", CONTENT), retries=replace(QUICK, patience_s=0.02))
+    assert not fetched.failed
 
 
 def test_a_file_that_arrives_shows_that_the_server_is_there_again(tmp_path: Path) -> None:
