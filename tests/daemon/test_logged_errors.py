@@ -29,7 +29,7 @@ FIRST, SECOND = Deb("first", "1", "amd64"), Deb("second", "1", "amd64")
 LOGGED = Counter(
     {
         "clock": 1,
-        "config": 2,
+        "config": 3,
         "failed": 1,
         "held": 1,
         "refused": 1,
