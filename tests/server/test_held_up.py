@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from threading import Event
 
 import psycopg
 import pytest
@@ -139,6 +140,27 @@ def test_while_files_are_read_from_a_disk_that_hangs(server: World) -> None:
         finally:
             while not all(download.done() for download in downloads):
                 give_nothing(path)
+
+
+def test_while_the_disk_does_not_tell_its_size(server: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, may_tell = Event(), Event()
+    find = os.statvfs
+
+    def hang(path: Path) -> os.statvfs_result:
+        asked.set()
+        assert may_tell.wait(60)
+        return find(path)
+
+    monkeypatch.setattr(os, "statvfs", hang)
+    with ThreadPoolExecutor(1) as pool:
+        metrics = pool.submit(server.ask, "GET", "/metrics", {})
+        try:
+            assert asked.wait(60)
+            assert_readers_are_answered(server)
+            assert not metrics.done()
+        finally:
+            may_tell.set()
+        assert b"packrat_server_disk_size_bytes" in metrics.result().data
 
 
 def give_nothing(path: Path) -> None:
