@@ -235,3 +235,23 @@ def test_readers_do_not_wait_long_for_a_table_that_others_lock(tmp_path: Path, p
         reasons = [line["reason"] for line in logged if line["event"] == "unanswered"]
         assert len(reasons) == 5 and all("lock timeout" in reason and "pg_locks" in reason for reason in reasons)
         assert server.call("LIST", "/api/v2/Package/Package", None, "root").status == 200
+
+
+def test_a_change_waits_for_another_one_longer_than_readers_wait(
+    tmp_path: Path, postgresql: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = store_postgresql._SESSION
+    monkeypatch.setattr(store_postgresql, "_SESSION", session.replace("lock_timeout = '5s'", "lock_timeout = '50ms'"))
+    url = postgresql.new_database()
+    waits = (
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'advisory' "
+        "AND now() - query_start > '500 ms'"
+    )
+    with world(tmp_path, url) as server, ThreadPoolExecutor(1) as pool, psycopg.connect(url, autocommit=True) as other:
+        engine = open_database(server.data)
+        with writing(engine):
+            change = pool.submit(server.call, "CALL", HEARTBEAT, {}, "lab")
+            while not change.done() and other.execute(waits).fetchone() != (1,):
+                pass
+        assert change.result().status == 200
+        engine.dispose()
