@@ -12,10 +12,9 @@ what its options need, and the function of the command the rest.
 
 import gc
 import io
-import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from typing import Any
 import click
 
 from packrat_core.errors import ConfigError, PackratError
+from packrat_core.standard_streams import let_stderr_lose, open_closed_streams
 from packrat_core.text import printable
 
 
@@ -34,34 +34,7 @@ def tell_next(text: str, *, at_terminal: bool = False) -> None:
         at_terminal: Say it to people alone: scripts repeat this command every day.
     """
     if not at_terminal or sys.stderr.isatty():
-        # It is advice: where stderr takes nothing, the command has done its work all the same.
-        with suppress(OSError):
-            click.echo(f"next: {text}", err=True)
-
-
-def open_closed_streams() -> None:
-    """Have each of stdin, stdout and stderr that was closed lead to nowhere.
-
-    The next file to be opened would get its number, and with that what libraries and other programs print, also those
-    that are started from here.
-    """
-    for number, name in enumerate(("stdin", "stdout", "stderr")):
-        if getattr(sys, name) is None:
-            nowhere = os.open(os.devnull, os.O_RDWR)
-            if nowhere != number:
-                os.dup2(nowhere, number)
-                os.close(nowhere)
-            os.set_inheritable(number, True)
-            setattr(sys, name, os.fdopen(number, "w" if number else "r", encoding="utf-8"))
-
-
-def _let_go_of_stderr() -> None:
-    """Drop what stderr does not take, as on a full disk: Python would try again at its end, and end with 120."""
-    try:
-        if sys.stderr is not None:
-            sys.stderr.flush()
-    except OSError:
-        sys.stderr = None
+        click.echo(f"next: {text}", err=True)
 
 
 _PREPARE = f"{__name__}.prepare"
@@ -172,21 +145,19 @@ class ErrorTellingGroup(click.Group):
     def main(self, *args: Any, **more: Any) -> Any:
         """Run the program; what the system refuses, and nothing nearer has told, goes to stderr in a sentence."""
         open_closed_streams()
+        let_stderr_lose()
         if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
             # An answer must not fail for a character that the terminal lacks, or a name that is not UTF-8.
             sys.stdout.reconfigure(errors="backslashreplace")
         try:
-            try:
-                return super().main(*args, **more)
-            except OSError as error:
-                # Imported here, since monitoring calls the programs every minute.
-                from packrat_core.fs.system_errors import tell_system_error
+            return super().main(*args, **more)
+        except OSError as error:
+            # Imported here, since monitoring calls the programs every minute.
+            from packrat_core.fs.system_errors import tell_system_error
 
-                told = tell_system_error(error)
-            self._tell(told)
-            sys.exit(told.exit_code)
-        finally:
-            _let_go_of_stderr()
+            told = tell_system_error(error)
+        self._tell(told)
+        sys.exit(told.exit_code)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; a PackratError goes to stderr."""
@@ -209,9 +180,7 @@ class ErrorTellingGroup(click.Group):
     def _tell(self, error: PackratError) -> None:
         # Names of files may steer a terminal, or be lines of their own; the lines of mirror.conf's faults are ours.
         lines = str(error).split("\n") if isinstance(error, ConfigError) else [str(error)]
-        # Where stderr takes nothing, the exit code says it.
-        with suppress(OSError):
-            click.echo(f"{self.name}: " + "\n".join(map(printable, lines)), err=True)
+        click.echo(f"{self.name}: " + "\n".join(map(printable, lines)), err=True)
 
 
 class Between(click.IntRange):

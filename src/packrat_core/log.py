@@ -4,8 +4,7 @@ import os
 import re
 import sys
 from collections.abc import MutableMapping
-from contextlib import suppress
-from typing import Any, TextIO, cast
+from typing import Any
 
 from packrat_core.text import printable, quote
 
@@ -27,26 +26,9 @@ def set_up_log(level: str = "info") -> None:
             _render_for_journald if _under_journald() else _render,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
-        logger_factory=structlog.PrintLoggerFactory(file=cast("TextIO", _Stderr(sys.stderr))),
+        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
         cache_logger_on_first_use=False,
     )
-
-
-class _Stderr:
-    """Stderr as the log writes it: a disk that takes no line must stop no mirror."""
-
-    def __init__(self, file: TextIO) -> None:
-        self._file = file
-
-    def write(self, text: str) -> None:
-        """Write a line, or lose it."""
-        with suppress(OSError):
-            self._file.write(text)
-
-    def flush(self) -> None:
-        """Flush what was written."""
-        with suppress(OSError):
-            self._file.flush()
 
 
 def _under_journald() -> bool:

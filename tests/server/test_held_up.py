@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from threading import Event
 
 import psycopg
 import pytest
@@ -141,6 +142,27 @@ def test_while_files_are_read_from_a_disk_that_hangs(server: World) -> None:
                 give_nothing(path)
 
 
+def test_while_the_disk_does_not_tell_its_size(server: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, may_tell = Event(), Event()
+    find = os.statvfs
+
+    def hang(path: Path) -> os.statvfs_result:
+        asked.set()
+        assert may_tell.wait(60)
+        return find(path)
+
+    monkeypatch.setattr(os, "statvfs", hang)
+    with ThreadPoolExecutor(1) as pool:
+        metrics = pool.submit(server.ask, "GET", "/metrics", {})
+        try:
+            assert asked.wait(60)
+            assert_readers_are_answered(server)
+            assert not metrics.done()
+        finally:
+            may_tell.set()
+        assert b"packrat_server_disk_size_bytes" in metrics.result().data
+
+
 def give_nothing(path: Path) -> None:
     """Let whoever waits for the content of a pipe find nothing in it."""
     with suppress(OSError):
@@ -182,6 +204,30 @@ def test_a_postgresql_without_connections_is_told_with_what_to_do(
         assert server.call("GET", f"{FILES}:1:", who="root").status == 200
 
 
+def test_a_postgresql_that_gives_no_more_connections_may_say_so_in_any_words(
+    tmp_path: Path, postgresql: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = postgresql.new_database()
+    name = url.partition("@/")[2].partition("?")[0]
+    # As long as the calls wait for their answers: on a busy machine, many share few connections for a while.
+    monkeypatch.setattr(store_postgresql, "_WAIT_FOR_CONNECTION_S", 60.0)
+    with world(tmp_path, url) as server, ThreadPoolExecutor(store_postgresql.THREADS) as pool:
+        server.auth("root")
+        postgresql.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+        answers = [
+            pool.submit(server.call, "GET", f"{FILES}:1:", None, "root") for _ in range(store_postgresql.THREADS)
+        ]
+        assert {answer.result().status for answer in answers} == {200}
+        monkeypatch.setattr(store_postgresql, "_WAIT_FOR_CONNECTION_S", 0.5)
+        # Those that it has are ended, too.
+        postgresql.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
+        while (refused := server.call("GET", f"{FILES}:1:", who="root")).status == 200:
+            pass
+        assert refused.status in (500, 503)
+        postgresql.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+        assert server.call("GET", f"{FILES}:1:", who="root").status == 200
+
+
 def refused_once_it_has_none(server: World, postgresql: Cluster, admin: Connection, taken: ExitStack) -> Answer:
     """End the server's connections and take their places, until it gets none in time."""
     while True:
@@ -213,3 +259,23 @@ def test_readers_do_not_wait_long_for_a_table_that_others_lock(tmp_path: Path, p
         reasons = [line["reason"] for line in logged if line["event"] == "unanswered"]
         assert len(reasons) == 5 and all("lock timeout" in reason and "pg_locks" in reason for reason in reasons)
         assert server.call("LIST", "/api/v2/Package/Package", None, "root").status == 200
+
+
+def test_a_change_waits_for_another_one_longer_than_readers_wait(
+    tmp_path: Path, postgresql: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = store_postgresql._SESSION
+    monkeypatch.setattr(store_postgresql, "_SESSION", session.replace("lock_timeout = '5s'", "lock_timeout = '50ms'"))
+    url = postgresql.new_database()
+    waits = (
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'advisory' "
+        "AND now() - query_start > '500 ms'"
+    )
+    with world(tmp_path, url) as server, ThreadPoolExecutor(1) as pool, psycopg.connect(url, autocommit=True) as other:
+        engine = open_database(server.data)
+        with writing(engine):
+            change = pool.submit(server.call, "CALL", HEARTBEAT, {}, "lab")
+            while not change.done() and other.execute(waits).fetchone() != (1,):
+                pass
+        assert change.result().status == 200
+        engine.dispose()

@@ -11,6 +11,8 @@ from typing import BinaryIO
 
 import structlog
 
+from packrat_core.standard_streams import open_lossy
+
 log = structlog.get_logger()
 
 _STDERR = 2
@@ -31,7 +33,7 @@ def log_library_output() -> None:
         return
     sys.stderr.flush()
     before = os.dup(2)
-    sys.stderr = os.fdopen(before, "w", buffering=1, encoding=sys.stderr.encoding, errors="backslashreplace")
+    sys.stderr = open_lossy(before)
     reading, writing = os.pipe()
     # Never wait for the reader: a library may print while it keeps all Python threads from running.
     os.set_blocking(writing, False)

@@ -14,6 +14,7 @@ from datetime import UTC
 from pathlib import Path
 
 from sqlalchemy import Connection, func, select
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
@@ -73,7 +74,8 @@ async def serve_metrics(request: Request, context: ServerContext, address: str, 
             told = await run_to_end(look)
     except PackratError:
         told = ["packrat_server_database_up 0"]
-    told += _describe_disk(context.data_dir)
+    # In a thread of the files: a network filesystem that hangs does not even tell its size.
+    told += await run_in_threadpool(_describe_disk, context.data_dir)
     told += _describe_process(context, statuses)
     return Response("\n".join(told) + "\n", media_type=_TYPE)
 
@@ -88,15 +90,17 @@ def _describe_writing(context: ServerContext) -> Iterator[str]:
     yield f"packrat_server_database_writable {is_writable}"
 
 
-def _describe_disk(data_dir: Path) -> Iterator[str]:
+def _describe_disk(data_dir: Path) -> list[str]:
     try:
         sizes = os.statvfs(data_dir)
     except OSError:
-        return
-    yield from _head("disk_size_bytes", "gauge", "Size of the filesystem of the data directory.")
-    yield f"packrat_server_disk_size_bytes {sizes.f_blocks * sizes.f_frsize}"
-    yield from _head("disk_free_bytes", "gauge", "What is free there for the server.")
-    yield f"packrat_server_disk_free_bytes {sizes.f_bavail * sizes.f_frsize}"
+        return []
+    return [
+        *_head("disk_size_bytes", "gauge", "Size of the filesystem of the data directory."),
+        f"packrat_server_disk_size_bytes {sizes.f_blocks * sizes.f_frsize}",
+        *_head("disk_free_bytes", "gauge", "What is free there for the server."),
+        f"packrat_server_disk_free_bytes {sizes.f_bavail * sizes.f_frsize}",
+    ]
 
 
 def _describe_process(context: ServerContext, statuses: Counter[int]) -> Iterator[str]:

@@ -1,11 +1,13 @@
 """Standard streams that are closed, or that take nothing: the work is done, and the exit code tells of it alone."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from packrat_server.admin.new_server import init
 from support.every_type import fill, mirror_of_all
 from support.mirror_conf import write_mirror_conf
 
@@ -40,6 +42,7 @@ def test_an_error_keeps_its_exit_code(tmp_path: Path, redirections: str) -> None
     path = write_mirror_conf(tmp_path)
     path.write_text("[packrat]\n")
     assert code_of(redirections, "packrat_agent.cli", "--config", str(path), "config") == 2
+    assert code_of(redirections, "packrat_agent.cli", "no-such-command") == 2
 
 
 def test_no_file_gets_the_number_of_a_closed_stream_here_or_in_a_program_that_is_started() -> None:
@@ -48,8 +51,21 @@ def test_no_file_gets_the_number_of_a_closed_stream_here_or_in_a_program_that_is
         " {os.readlink(f'/proc/self/fd/{n}') for n in range(3)} != {'/dev/null'})"
     )
     code = (
-        "import subprocess, sys; from packrat_core.cli import open_closed_streams; open_closed_streams();"
+        "import subprocess, sys; from packrat_core.standard_streams import open_closed_streams; open_closed_streams();"
         f"look = {look!r}; subprocess.check_call([sys.executable, '-c', look]); exec(look)"
     )
     command = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", sys.executable, "-c", code]
     assert subprocess.run(command, timeout=60, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("gone", ["full", "pipe"])
+def test_what_stderr_does_not_take_is_lost_and_nothing_else(tmp_path: Path, gone: str) -> None:
+    """A dry run says on stderr that it is one."""
+    init(tmp_path / "server")
+    words = ("tag-type", "set", "qa", "--dry-run", "--data", str(tmp_path / "server"))
+    command = [sys.executable, "-m", "packrat_server", *words]
+    reading, writing = os.pipe()
+    os.close(reading)
+    with Path("/dev/full").open("w") if gone == "full" else os.fdopen(writing, "w") as stderr:
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=stderr, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout.count("qa made")) == (0, 1)

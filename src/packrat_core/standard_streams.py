@@ -1,0 +1,50 @@
+"""Has commands work whatever their standard streams lead to: closed ones lead to nowhere, and stderr can't be full.
+
+What stderr does not take, as on a full disk or at a terminal that is gone, is lost: the exit code tells of the work
+alone.
+"""
+
+import io
+import os
+import sys
+from typing import Any, TextIO
+
+
+def open_closed_streams() -> None:
+    """Have each of stdin, stdout and stderr that was closed lead to nowhere, also for the programs that are started.
+
+    The next file to be opened would get its number, and with that what libraries and other programs print.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            nowhere = os.open(os.devnull, os.O_RDWR)
+            if nowhere != number:
+                os.dup2(nowhere, number)
+                os.close(nowhere)
+            os.set_inheritable(number, True)
+            setattr(sys, name, os.fdopen(number, "w" if number else "r", encoding="utf-8"))
+
+
+def let_stderr_lose() -> None:
+    """Have stderr lose what it does not take, where it is the one that this process began with."""
+    # What else stands there belongs to a caller in this process.
+    first = sys.__stderr__
+    if first is not None and sys.stderr is first:
+        sys.stderr = open_lossy(first.fileno())
+
+
+def open_lossy(descriptor: int) -> TextIO:
+    """Write to an open file as to stderr, and lose what it does not take."""
+    file = io.BufferedWriter(_LossyFile(descriptor, "w", closefd=False))
+    return io.TextIOWrapper(file, sys.stderr.encoding, "backslashreplace", line_buffering=True)
+
+
+class _LossyFile(io.FileIO):
+    def write(self, data: Any) -> int:
+        """Write some of the data, or lose all of it."""
+        try:
+            written = super().write(data)
+        except OSError:
+            return len(data)
+        # None where it would have to wait, as at a terminal that another program has left like that.
+        return len(data) if written is None else written
