@@ -123,8 +123,7 @@ def take_connection(engine: Engine) -> Connection:
 def _gives_no_more(engine: Engine, error: BaseException) -> bool:
     """Tell whether PostgreSQL works, refuses a connection, and has given this server some, which another thread has.
 
-    Its words may be in any language (lc_messages), and a refusal of a connection comes without an SQLSTATE. The
-    first of them is FATAL in most languages; what libpq itself refuses, such as a standby, has no such word.
+    Its words may be in any language (lc_messages), and a refusal of a connection comes without an SQLSTATE.
     """
     pool = engine.pool
     if engine.dialect.name != "postgresql" or not isinstance(pool, QueuePool):
@@ -133,9 +132,8 @@ def _gives_no_more(engine: Engine, error: BaseException) -> bool:
 
     if getattr(error, "sqlstate", None) is not None or isinstance(error, errors.ConnectionTimeout):
         return False
-    if pool.checkedin() + pool.checkedout() == 0 or "FATAL" not in str(error):
-        return False
-    return pq.PGconn.ping(conninfo(str(engine.logging_name)).encode()) == pq.Ping.OK
+    has_some = pool.checkedin() + pool.checkedout() > 0
+    return has_some and pq.PGconn.ping(conninfo(str(engine.logging_name)).encode()) == pq.Ping.OK
 
 
 def is_passing(error: BaseException) -> bool:
