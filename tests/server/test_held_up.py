@@ -204,30 +204,6 @@ def test_a_postgresql_without_connections_is_told_with_what_to_do(
         assert server.call("GET", f"{FILES}:1:", who="root").status == 200
 
 
-def test_a_postgresql_that_gives_no_more_connections_may_say_so_in_any_words(
-    tmp_path: Path, postgresql: Cluster, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    url = postgresql.new_database()
-    name = url.partition("@/")[2].partition("?")[0]
-    # As long as the calls wait for their answers: on a busy machine, many share few connections for a while.
-    monkeypatch.setattr(store_postgresql, "_WAIT_FOR_CONNECTION_S", 60.0)
-    with world(tmp_path, url) as server, ThreadPoolExecutor(store_postgresql.THREADS) as pool:
-        server.auth("root")
-        postgresql.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
-        answers = [
-            pool.submit(server.call, "GET", f"{FILES}:1:", None, "root") for _ in range(store_postgresql.THREADS)
-        ]
-        assert {answer.result().status for answer in answers} == {200}
-        monkeypatch.setattr(store_postgresql, "_WAIT_FOR_CONNECTION_S", 0.5)
-        # Those that it has are ended, too.
-        postgresql.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
-        while (refused := server.call("GET", f"{FILES}:1:", who="root")).status == 200:
-            pass
-        assert refused.status in (500, 503)
-        postgresql.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
-        assert server.call("GET", f"{FILES}:1:", who="root").status == 200
-
-
 def refused_once_it_has_none(server: World, postgresql: Cluster, admin: Connection, taken: ExitStack) -> Answer:
     """End the server's connections and take their places, until it gets none in time."""
     while True:

@@ -10,8 +10,7 @@ import time
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.exc import OperationalError, TimeoutError
-from sqlalchemy.pool import QueuePool
+from sqlalchemy.exc import OperationalError
 
 from packrat_core.errors import ConfigError, PackratError, ServerUnavailable
 
@@ -102,38 +101,15 @@ def take_connection(engine: Engine) -> Connection:
 
     Raises:
         OperationalError: PostgreSQL can't be reached, or has had no connection left for a while.
-        TimeoutError: It has given no further one for a while, for a reason that it tells in another language.
     """
     until = time.monotonic() + _WAIT_FOR_CONNECTION_S
     while True:
         try:
             return engine.connect()
         except OperationalError as error:
-            told = error.orig if error.orig is not None else error
-            is_full = bool(hint_of(first_line(told)))
-            if not is_full and not _gives_no_more(engine, told):
+            if error.orig is None or not hint_of(first_line(error.orig)) or time.monotonic() >= until:
                 raise
-            if time.monotonic() >= until:
-                if is_full:
-                    raise
-                raise TimeoutError(first_line(told)) from error
         time.sleep(_LOOK_FOR_CONNECTION_S)
-
-
-def _gives_no_more(engine: Engine, error: BaseException) -> bool:
-    """Tell whether PostgreSQL works, refuses a connection, and has given this server some, which another thread has.
-
-    Its words may be in any language (lc_messages), and a refusal of a connection comes without an SQLSTATE.
-    """
-    pool = engine.pool
-    if engine.dialect.name != "postgresql" or not isinstance(pool, QueuePool):
-        return False
-    from psycopg import errors, pq
-
-    if getattr(error, "sqlstate", None) is not None or isinstance(error, errors.ConnectionTimeout):
-        return False
-    has_some = pool.checkedin() + pool.checkedout() > 0
-    return has_some and pq.PGconn.ping(conninfo(str(engine.logging_name)).encode()) == pq.Ping.OK
 
 
 def is_passing(error: BaseException) -> bool:
