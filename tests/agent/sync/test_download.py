@@ -1,93 +1,32 @@
 """fetch: only verified bytes reach staging; a part is gone on with; nothing is fetched twice."""
 
-import asyncio
 import hashlib
 import os
 import resource
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from packrat_agent.model.entries import Parts, Placement, Plan
-from packrat_agent.sync import local_copies
-from packrat_agent.sync.download import Fetched, Retries, fetch
 from packrat_agent.sync.partial_file import FLUSH_BYTES
-from packrat_agent.sync.shared_downloads import SharedDownloads
 from packrat_core.errors import DiskError, ServerUnavailable
-from support.bundle_server import REPO, Answer, placement
+from support.bundle_server import placement
+from support.file_server import CONTENT, QUICK, FileServer, run_fetch
 from support.small_disk import small_disk
-
-CONTENT = bytes(range(256)) * 4096
-QUICK = Retries(tries=3, total_tries=8, wait_s=(0.0, 0.0), busy=5)
-
-
-@dataclass
-class Server:
-    """The outside world: files by path, with or without Range, lying or cut off on demand."""
-
-    files: dict[str, bytes]
-    honours_range: bool = True
-    cuts: list[int | None] = field(default_factory=list)
-    validators: list[str | None] = field(default_factory=list)
-    asked: list[tuple[str, int]] = field(default_factory=list)
-    asked_with: list[str | None] = field(default_factory=list)
-    down: bool = False
-    busy_s: list[float] = field(default_factory=list)
-    """For how long each of the next requests is to wait."""
-
-    @asynccontextmanager
-    async def open_file(self, url: str, offset: int, validator: str | None) -> AsyncIterator[Answer]:
-        self.asked.append((url, offset))
-        self.asked_with.append(validator)
-        if self.down or url not in self.files:
-            raise ServerUnavailable("down")
-        if self.busy_s:
-            raise ServerUnavailable("busy", self.busy_s.pop(0))
-        start = offset if self.honours_range else 0
-        cut = self.cuts.pop(0) if self.cuts else None
-        yield Answer(start, self.files[url][start:], cut, self.validators.pop(0) if self.validators else None)
-
-
-def run(
-    server: Server,
-    root: Path,
-    *placements: Placement,
-    missing: Mapping[str, Parts] | None = None,
-    sources: Mapping[str, str] | None = None,
-    told: list[tuple[int, int]] | None = None,
-    parallel: int = 4,
-    retries: Retries = QUICK,
-) -> Fetched:
-    staging = root / "staging"
-    staging.mkdir(exist_ok=True)
-    parts = missing or {}
-    link = tuple(placement for placement in placements if placement.file.uri in parts)
-    fetched = tuple(placement for placement in placements if placement.file.uri not in parts)
-    plan = Plan(REPO, (), fetched, link, (), (), parts, parts, sources or {})
-
-    def on_progress(files: int, size: int) -> None:
-        if told is not None:
-            told.append((files, size))
-
-    with SharedDownloads(parallel).share(staging, urgent=True) as share:
-        return asyncio.run(fetch(plan, share, root, server.open_file, on_progress, retries))
 
 
 def test_the_same_bytes_are_asked_for_once(tmp_path: Path) -> None:
-    server = Server({"/files/a": CONTENT, "/files/b": CONTENT})
-    fetched = run(server, tmp_path, placement("a", CONTENT), placement("b", CONTENT))
+    server = FileServer({"/files/a": CONTENT, "/files/b": CONTENT})
+    fetched = run_fetch(server, tmp_path, placement("a", CONTENT), placement("b", CONTENT))
     (staged,) = fetched.staged.values()
     assert staged.read_bytes() == CONTENT
     assert len(server.asked) == 1
 
 
 def test_wrong_bytes_are_thrown_away_and_the_others_go_on(tmp_path: Path) -> None:
-    server = Server({"/files/a": b"evil", "/files/b": b"good"})
+    server = FileServer({"/files/a": b"evil", "/files/b": b"good"})
     bad, good = placement("a", b"right"), placement("b", b"good")
-    fetched = run(server, tmp_path, bad, good)
+    fetched = run_fetch(server, tmp_path, bad, good)
     assert list(fetched.staged) == [good.file.sha256]
     assert "its record says" in str(fetched.failed[bad.file.sha256])
     assert sorted(path.name for path in (tmp_path / "staging").iterdir()) == [good.file.sha256]
@@ -96,8 +35,8 @@ def test_wrong_bytes_are_thrown_away_and_the_others_go_on(tmp_path: Path) -> Non
 @pytest.mark.parametrize("honours_range", [True, False])
 def test_a_cut_download_goes_on_where_it_stopped(tmp_path: Path, honours_range: bool) -> None:
     wanted = placement("a", CONTENT)
-    server = Server({"/files/a": CONTENT}, honours_range=honours_range, cuts=[3 * 65536])
-    fetched = run(server, tmp_path, wanted)
+    server = FileServer({"/files/a": CONTENT}, honours_range=honours_range, cuts=[3 * 65536])
+    fetched = run_fetch(server, tmp_path, wanted)
     assert fetched.staged[wanted.file.sha256].read_bytes() == CONTENT
     assert server.asked == [("/files/a", 0), ("/files/a", 3 * 65536)]
 
@@ -106,8 +45,8 @@ def test_a_part_of_an_earlier_time_is_gone_on_with(tmp_path: Path) -> None:
     wanted = placement("a", CONTENT)
     (tmp_path / "staging").mkdir()
     (tmp_path / "staging" / f"{wanted.file.sha256}.part").write_bytes(CONTENT[:1000])
-    server = Server({"/files/a": CONTENT})
-    assert run(server, tmp_path, wanted).staged[wanted.file.sha256].read_bytes() == CONTENT
+    server = FileServer({"/files/a": CONTENT})
+    assert run_fetch(server, tmp_path, wanted).staged[wanted.file.sha256].read_bytes() == CONTENT
     assert server.asked == [("/files/a", 1000)]
 
 
@@ -120,8 +59,8 @@ def test_after_a_power_cut_only_what_was_flushed_is_gone_on_with(tmp_path: Path,
     part.write_bytes(content[: flushed * FLUSH_BYTES] + bytes(zeros))
     # Written before this machine started.
     os.utime(part, (1.0, 1.0))
-    server = Server({"/files/a": content})
-    assert run(server, tmp_path, wanted).staged[wanted.file.sha256].read_bytes() == content
+    server = FileServer({"/files/a": content})
+    assert run_fetch(server, tmp_path, wanted).staged[wanted.file.sha256].read_bytes() == content
     assert server.asked == [("/files/a", flushed * FLUSH_BYTES)]
 
 
@@ -129,15 +68,15 @@ def test_zeros_that_nobody_can_explain_cost_one_more_download(tmp_path: Path) ->
     wanted = placement("a", CONTENT)
     (tmp_path / "staging").mkdir()
     (tmp_path / "staging" / f"{wanted.file.sha256}.part").write_bytes(CONTENT[:1000] + bytes(1000))
-    server = Server({"/files/a": CONTENT})
-    assert run(server, tmp_path, wanted).staged[wanted.file.sha256].read_bytes() == CONTENT
+    server = FileServer({"/files/a": CONTENT})
+    assert run_fetch(server, tmp_path, wanted).staged[wanted.file.sha256].read_bytes() == CONTENT
     assert server.asked == [("/files/a", 2000), ("/files/a", 0)]
 
 
 def test_a_download_that_brings_nothing_new_ends_after_a_few_tries(tmp_path: Path) -> None:
     wanted = placement("a", CONTENT)
-    server = Server({"/files/a": CONTENT}, honours_range=False, cuts=[3 * 65536] * 100)
-    assert isinstance(run(server, tmp_path, wanted).failed[wanted.file.sha256], ServerUnavailable)
+    server = FileServer({"/files/a": CONTENT}, honours_range=False, cuts=[3 * 65536] * 100)
+    assert isinstance(run_fetch(server, tmp_path, wanted).failed[wanted.file.sha256], ServerUnavailable)
     # The first brought something, the other three did not.
     assert len(server.asked) == 1 + QUICK.tries
     # What it brought stays for the next pass.
@@ -146,30 +85,30 @@ def test_a_download_that_brings_nothing_new_ends_after_a_few_tries(tmp_path: Pat
 
 def test_a_download_that_creeps_ends_too(tmp_path: Path) -> None:
     wanted = placement("a", CONTENT)
-    server = Server({"/files/a": CONTENT}, cuts=[65536] * 100)
-    assert isinstance(run(server, tmp_path, wanted).failed[wanted.file.sha256], ServerUnavailable)
+    server = FileServer({"/files/a": CONTENT}, cuts=[65536] * 100)
+    assert isinstance(run_fetch(server, tmp_path, wanted).failed[wanted.file.sha256], ServerUnavailable)
     assert len(server.asked) == QUICK.total_tries
 
 
 def test_a_file_that_changed_meanwhile_is_taken_from_its_start(tmp_path: Path) -> None:
     wanted = placement("a", CONTENT)
-    server = Server({"/files/a": CONTENT}, cuts=[3 * 65536], validators=['"1"', '"2"', '"2"'])
-    assert wanted.file.sha256 in run(server, tmp_path, wanted).staged
+    server = FileServer({"/files/a": CONTENT}, cuts=[3 * 65536], validators=['"1"', '"2"', '"2"'])
+    assert wanted.file.sha256 in run_fetch(server, tmp_path, wanted).staged
     assert server.asked == [("/files/a", 0), ("/files/a", 3 * 65536), ("/files/a", 0)]
     assert server.asked_with == [None, '"1"', None]
 
 
 def test_a_download_that_never_begins_ends_after_all_its_tries(tmp_path: Path) -> None:
-    server = Server({}, down=True)
-    run(server, tmp_path, placement("a", b"a"))
+    server = FileServer({}, down=True)
+    run_fetch(server, tmp_path, placement("a", b"a"))
     assert len(server.asked) == QUICK.tries
 
 
 @pytest.mark.parametrize(("busy_s", "asked"), [([0.02, 0.02], 3), ([0.02, 90.1], 2), ([300.0], 1)])
 def test_a_server_that_is_busy_is_waited_for_but_not_for_ever(tmp_path: Path, busy_s: list[float], asked: int) -> None:
     wanted = placement("a", CONTENT)
-    server = Server({"/files/a": CONTENT}, busy_s=busy_s)
-    fetched = run(server, tmp_path, wanted)
+    server = FileServer({"/files/a": CONTENT}, busy_s=busy_s)
+    fetched = run_fetch(server, tmp_path, wanted)
     assert len(server.asked) == asked
     assert (wanted.file.sha256 in fetched.staged) == (asked == 3)
     assert (wanted.file.sha256 in fetched.failed) == (asked < 3)
@@ -177,32 +116,32 @@ def test_a_server_that_is_busy_is_waited_for_but_not_for_ever(tmp_path: Path, bu
 
 def test_of_a_busy_server_no_further_files_are_asked_for_after_some(tmp_path: Path) -> None:
     files = {f"/files/{number}": str(number).encode() for number in range(20)}
-    server = Server(files, busy_s=[300.0] * 20)
+    server = FileServer(files, busy_s=[300.0] * 20)
     wanted = [placement(url.removeprefix("/files/"), content) for url, content in files.items()]
-    fetched = run(server, tmp_path, *wanted, parallel=1)
+    fetched = run_fetch(server, tmp_path, *wanted, parallel=1)
     assert len(server.asked) == QUICK.busy
     assert len(fetched.failed) == 20
 
 
 def test_some_files_that_are_to_wait_keep_no_others_from_being_asked_for(tmp_path: Path) -> None:
     files = {f"/files/{number}": str(number).encode() for number in range(8)}
-    server = Server(files, busy_s=[300.0] * QUICK.given_up)
+    server = FileServer(files, busy_s=[300.0] * QUICK.given_up)
     wanted = [placement(url.removeprefix("/files/"), content) for url, content in files.items()]
-    fetched = run(server, tmp_path, *wanted, parallel=1)
+    fetched = run_fetch(server, tmp_path, *wanted, parallel=1)
     assert (len(fetched.failed), len(fetched.staged)) == (QUICK.given_up, 8 - QUICK.given_up)
 
 
 def test_how_long_a_server_has_been_busy_counts_from_its_first_answer(tmp_path: Path) -> None:
     """Before it, nothing may have been asked for: bundles came, or files of this machine were hashed."""
-    server = Server({"/files/a": CONTENT}, busy_s=[0.02])
-    fetched = run(server, tmp_path, placement("a", CONTENT), retries=replace(QUICK, patience_s=0.02))
+    server = FileServer({"/files/a": CONTENT}, busy_s=[0.02])
+    fetched = run_fetch(server, tmp_path, placement("a", CONTENT), retries=replace(QUICK, patience_s=0.02))
     assert not fetched.failed
 
 
 def test_a_file_that_arrives_shows_that_the_server_is_there_again(tmp_path: Path) -> None:
     """One file after the other: two that fail, one that arrives, and more that fail."""
-    server = Server({"/files/2": b"2"})
-    run(server, tmp_path, *(placement(f"{number}", b"%d" % number) for number in range(8)), parallel=1)
+    server = FileServer({"/files/2": b"2"})
+    run_fetch(server, tmp_path, *(placement(f"{number}", b"%d" % number) for number in range(8)), parallel=1)
     tries = {number: sum(url == f"/files/{number}" for url, _ in server.asked) for number in range(8)}
     assert tries == {0: 3, 1: 3, 2: 1, 3: 3, 4: 3, 5: 3, 6: 1, 7: 1}
 
@@ -222,7 +161,9 @@ def test_a_large_download_is_flushed_as_it_arrives_and_a_small_one_is_not(
     wanted = placement("a", content)
     before = os.umask(0o077)
     try:
-        staged = run(Server({"/files/a": content, "/files/b": b"b"}), tmp_path, wanted, placement("b", b"b")).staged
+        staged = run_fetch(
+            FileServer({"/files/a": content, "/files/b": b"b"}), tmp_path, wanted, placement("b", b"b")
+        ).staged
     finally:
         os.umask(before)
     assert flushed == [FLUSH_BYTES, 2 * FLUSH_BYTES, len(content)]
@@ -231,9 +172,9 @@ def test_a_large_download_is_flushed_as_it_arrives_and_a_small_one_is_not(
 
 
 def test_files_of_a_server_that_is_away_get_one_try_each_after_some(tmp_path: Path) -> None:
-    server = Server({}, down=True)
+    server = FileServer({}, down=True)
     wanted = [placement(f"f{number}", b"%d" % number) for number in range(50)]
-    assert len(run(server, tmp_path, *wanted).failed) == 50
+    assert len(run_fetch(server, tmp_path, *wanted).failed) == 50
     # Those four that were under way when three had ended may use up their tries.
     assert len(server.asked) <= (QUICK.given_up + 4) * QUICK.tries + 43
 
@@ -242,8 +183,8 @@ def test_a_part_with_foreign_bytes_is_thrown_away_and_the_file_taken_whole(tmp_p
     wanted = placement("a", CONTENT)
     (tmp_path / "staging").mkdir()
     (tmp_path / "staging" / f"{wanted.file.sha256}.part").write_bytes(b"x" * 100)
-    server = Server({"/files/a": CONTENT})
-    assert run(server, tmp_path, wanted).staged[wanted.file.sha256].read_bytes() == CONTENT
+    server = FileServer({"/files/a": CONTENT})
+    assert run_fetch(server, tmp_path, wanted).staged[wanted.file.sha256].read_bytes() == CONTENT
     assert server.asked == [("/files/a", 100), ("/files/a", 0)]
 
 
@@ -252,8 +193,8 @@ def test_what_is_staged_already_is_checked_and_used(tmp_path: Path) -> None:
     (tmp_path / "staging").mkdir()
     (tmp_path / "staging" / wanted.file.sha256).write_bytes(b"whole")
     (tmp_path / "staging" / torn.file.sha256).write_bytes(b"torn")
-    server = Server({"/files/b": b"other"})
-    fetched = run(server, tmp_path, wanted, torn)
+    server = FileServer({"/files/b": b"other"})
+    fetched = run_fetch(server, tmp_path, wanted, torn)
     assert set(fetched.staged) == {wanted.file.sha256, torn.file.sha256}
     assert server.asked == [("/files/b", 0)]
 
@@ -263,8 +204,8 @@ def test_a_copy_in_the_tree_is_linked_when_its_bytes_are_right(tmp_path: Path) -
     (tmp_path / "rotten").write_bytes(b"???")
     one, two = placement("a", b"one"), placement("b", b"two")
     sources = {one.file.sha256: "right", two.file.sha256: "rotten"}
-    server = Server({"/files/b": b"two"})
-    fetched = run(server, tmp_path, one, two, sources=sources)
+    server = FileServer({"/files/b": b"two"})
+    fetched = run_fetch(server, tmp_path, one, two, sources=sources)
     assert fetched.staged[one.file.sha256].samefile(tmp_path / "right")
     assert fetched.staged[two.file.sha256].read_bytes() == b"two"
     assert server.asked == [("/files/b", 0)]
@@ -275,16 +216,16 @@ def test_a_copy_on_another_filesystem_is_copied(tmp_path: Path) -> None:
     (tmp_path / "disk").mkdir()
     with small_disk(tmp_path / "disk", "1m"):
         (tmp_path / "disk/right").write_bytes(b"one")
-        wanted, server = placement("a", b"one"), Server({})
-        fetched = run(server, tmp_path, wanted, sources={wanted.file.sha256: "disk/right"})
+        wanted, server = placement("a", b"one"), FileServer({})
+        fetched = run_fetch(server, tmp_path, wanted, sources={wanted.file.sha256: "disk/right"})
         assert fetched.staged[wanted.file.sha256].read_bytes() == b"one"
         assert server.asked == []
 
 
 def test_progress_adds_up_to_all_files_and_bytes(tmp_path: Path) -> None:
     told: list[tuple[int, int]] = []
-    server = Server({"/files/a": CONTENT, "/files/b": b"b"}, cuts=[65536])
-    run(server, tmp_path, placement("a", CONTENT), placement("b", b"b"), told=told)
+    server = FileServer({"/files/a": CONTENT, "/files/b": b"b"}, cuts=[65536])
+    run_fetch(server, tmp_path, placement("a", CONTENT), placement("b", b"b"), told=told)
     assert (sum(files for files, _ in told), sum(size for _, size in told)) == (2, len(CONTENT) + 1)
 
 
@@ -293,11 +234,11 @@ def test_of_a_file_whose_parts_are_known_only_those_are_staged_unless_one_is_gon
     sha256 = hashlib.sha256(b"signed copy").hexdigest()
     wanted = placement("a", b"package")
     file, missing = wanted.file, {wanted.file.uri: {"repo/a": sha256}}
-    server = Server({"/files/a": b"package"})
-    assert run(server, tmp_path, wanted, missing=missing, sources={sha256: "signed"}).staged.keys() == {sha256}
+    server = FileServer({"/files/a": b"package"})
+    assert run_fetch(server, tmp_path, wanted, missing=missing, sources={sha256: "signed"}).staged.keys() == {sha256}
     assert server.asked == []
     (tmp_path / "staging" / sha256).unlink()
-    assert run(server, tmp_path, wanted, missing=missing, sources={sha256: "gone"}).staged.keys() == {file.sha256}
+    assert run_fetch(server, tmp_path, wanted, missing=missing, sources={sha256: "gone"}).staged.keys() == {file.sha256}
 
 
 def test_a_staging_that_cannot_be_written_stops_the_fetch(tmp_path: Path) -> None:
@@ -307,7 +248,7 @@ def test_a_staging_that_cannot_be_written_stops_the_fetch(tmp_path: Path) -> Non
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
     try:
         with pytest.raises(DiskError, match="can't write"):
-            run(Server({"/files/a": b"x"}), tmp_path, wanted)
+            run_fetch(FileServer({"/files/a": b"x"}), tmp_path, wanted)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
@@ -327,7 +268,7 @@ def test_what_somebody_put_into_staging_is_not_written_to(tmp_path: Path, kind: 
             (planted / "below").mkdir(parents=True)
         case _:
             planted.hardlink_to(victim)
-    found = run(Server({"/files/a": b"package"}), tmp_path, wanted)
+    found = run_fetch(FileServer({"/files/a": b"package"}), tmp_path, wanted)
     assert found.staged[wanted.file.sha256].read_bytes() == b"package"
     assert victim.read_text() == "safe and longer"
 
@@ -340,76 +281,7 @@ def test_a_copy_behind_a_link_is_not_taken_into_the_tree(tmp_path: Path) -> None
     root = tmp_path / "root"
     root.mkdir()
     (root / "pool").symlink_to(elsewhere / "pool")
-    server = Server({"/files/a": b"package"})
-    found = run(server, root, wanted, sources={wanted.file.sha256: "pool/a"})
+    server = FileServer({"/files/a": b"package"})
+    found = run_fetch(server, root, wanted, sources={wanted.file.sha256: "pool/a"})
     assert len(server.asked) == 1
     assert not found.staged[wanted.file.sha256].samefile(elsewhere / "pool" / "a")
-
-
-@pytest.mark.parametrize("is_whole", [True, False])
-def test_parts_that_are_at_hand_are_staged_and_the_package_is_fetched_only_where_one_is_gone(
-    tmp_path: Path, is_whole: bool
-) -> None:
-    whole = placement("image.tar", CONTENT)
-    blobs = {name: hashlib.sha256(name.encode()).hexdigest() for name in ("one", "two")}
-    for name in blobs:
-        (tmp_path / f"old-{name}").write_bytes(name.encode())
-    if not is_whole:
-        (tmp_path / "old-two").write_bytes(b"damaged")
-    missing = {whole.file.uri: {f"repo/{name}": sha256 for name, sha256 in blobs.items()}}
-    sources = {sha256: f"old-{name}" for name, sha256 in blobs.items()}
-    server = Server({"/files/image.tar": CONTENT})
-    fetched = run(server, tmp_path, whole, missing=missing, sources=sources)
-    assert not fetched.failed
-    if is_whole:
-        assert {sha256: staged.read_bytes() for sha256, staged in fetched.staged.items()} == {
-            sha256: name.encode() for name, sha256 in blobs.items()
-        }
-        assert server.asked == []
-    else:
-        assert set(fetched.staged) == {whole.file.sha256}
-        assert server.asked == [("/files/image.tar", 0)]
-
-
-@pytest.mark.parametrize("portion_bytes", [1, 3 * 3, 1 << 20])
-def test_many_copies_are_staged_in_portions_and_what_is_damaged_or_gone_is_fetched(
-    tmp_path: Path, portion_bytes: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(local_copies, "_PORTION_BYTES", portion_bytes)
-    contents = {f"{number:03}": b"%03d" % number for number in range(500)}
-    wanted = [placement(name, content) for name, content in contents.items()]
-    sources = {place.file.sha256: f"d{place.file.file_name[-1]}/{place.file.file_name}" for place in wanted[:450]}
-    for place in sources.values():
-        (tmp_path / place).parent.mkdir(exist_ok=True)
-        (tmp_path / place).write_bytes(contents[place[-3:]])
-    (tmp_path / "d3/123").write_bytes(b"xyz")
-    (tmp_path / "d4/124").unlink()
-    told: list[tuple[int, int]] = []
-    server = Server({place.file.url: contents[place.file.file_name] for place in wanted})
-    fetched = run(server, tmp_path, *wanted, sources=sources, told=told, parallel=3)
-    assert not fetched.failed
-    assert {staged.read_bytes() for staged in fetched.staged.values()} == set(contents.values())
-    assert sorted(path for path, _ in server.asked) == sorted(
-        ["/files/123", "/files/124", *(place.file.url for place in wanted[450:])]
-    )
-    assert fetched.staged[wanted[0].file.sha256].samefile(tmp_path / "d0/000")
-    assert sum(files for files, _ in told) == 500
-
-
-_AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a filesystem")
-
-
-@pytest.mark.parametrize("is_elsewhere", [False, pytest.param(True, marks=_AS_ROOT)], ids=["linked", "copied"])
-def test_a_part_that_several_packages_need_at_once_is_staged_for_each(tmp_path: Path, is_elsewhere: bool) -> None:
-    layer = CONTENT * 8
-    sha256, wanted = hashlib.sha256(layer).hexdigest(), [placement(f"{n}.tar", b"%d" % n) for n in range(8)]
-    missing = {place.file.uri: {f"{place.path}/layer": sha256} for place in wanted}
-    (tmp_path / "disk").mkdir()
-    with small_disk(tmp_path / "disk", "64m") if is_elsewhere else nullcontext():
-        (tmp_path / "disk/layer").write_bytes(layer)
-        server = Server({place.file.url: b"" for place in wanted})
-        # Each task has the layer hashed before the first of them has staged it.
-        found = run(server, tmp_path, *wanted, missing=missing, sources={sha256: "disk/layer"}, parallel=8)
-        assert (server.asked, found.failed) == ([], {})
-        assert found.staged[sha256].read_bytes() == layer
-        assert [path.name for path in (tmp_path / "staging").iterdir()] == [sha256]
