@@ -187,6 +187,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "packrat_agent/sync/belongings.py": ("tests/crash/test_belongings.py",),
     "packrat_agent/sync/build_repo.py": ("tests/daemon/test_change_syncs.py",),
     "packrat_agent/sync/commit.py": ("tests/agent/sync/test_package_lists.py",),
+    "packrat_agent/sync/download.py": ("tests/agent/sync/test_bundles.py", "tests/agent/sync/test_copies_at_hand.py"),
     "packrat_agent/sync/dry_run.py": ("tests/daemon/test_sync_summary.py", "tests/agent/sync/test_ask.py"),
     "packrat_agent/sync/noted_sync.py": ("tests/agent/sync/test_no_news.py",),
     "packrat_agent/sync/partial_file.py": ("tests/agent/sync/test_download.py",),
