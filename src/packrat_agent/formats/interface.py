@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from packrat_agent.model.entries import Entry, Fragment, IndexedPackage
 from packrat_agent.model.key_places import MAIN_KEY, KeyPlace
 from packrat_agent.model.records import DistroVersion, PackageFile, Repo
-from packrat_agent.model.tree import Publication, Signer
+from packrat_agent.model.tree import Rendered, Signer
 from packrat_agent.state.scratch import Scratch
 
 
@@ -312,8 +312,10 @@ class Format(Protocol):
         path: relative to the repository's directory, as is the answer.
         """
 
-    def render(self, request: RenderRequest) -> tuple[Publication, ...]:
-        """Render all index files. The same request gives the same bytes: the date is `request.now`.
+    def render(self, request: RenderRequest) -> Rendered:
+        """Render the index files. The same request gives the same bytes: the date is `request.now`.
+
+        With a change, those of the publications that it touches are enough.
 
         A change of a published value that clients rely on is left out until it is confirmed, and told in the fact HELD.
         """

@@ -216,17 +216,44 @@ class _Publication(Generic[F_co]):
 Publication = _Publication[TreeFile | TreeLink | PendingFile]
 """A publication as it was rendered."""
 
+
+@dataclass(frozen=True, slots=True)
+class Touched:
+    """The publications that a change touches, of a repository whose other ones stay as they are published.
+
+    Only of publications that remember no facts: nobody looks at those of the others.
+
+    publications: those that may differ from what is published. ended: the names of those that are there no longer.
+    """
+
+    publications: tuple[Publication, ...]
+    ended: frozenset[str] = frozenset()
+
+
+Rendered = tuple[Publication, ...] | Touched
+"""What a repository was rendered to: all of its publications, or those that a change touches."""
+
+
+def publications_of(rendered: Rendered) -> tuple[Publication, ...]:
+    """List the publications that were rendered."""
+    return rendered.publications if isinstance(rendered, Touched) else rendered
+
+
 ReadyPublication = _Publication[TreeFile | TreeLink]
 """A publication with nothing left to be signed; whether it is signed is said by the tree that it belongs to."""
 
 
 @dataclass(frozen=True, slots=True)
 class SignedTree:
-    """A repository's changed publications, their signatures made and verified, and the names of all publications."""
+    """A repository's changed publications, their signatures made and verified, and the names of all publications.
+
+    publication_names: the others end; None: those end that are named by `ended`, and all others stay.
+    """
 
     repo: Repo
     publications: tuple[ReadyPublication, ...]
-    publication_names: tuple[str, ...]
+    publication_names: tuple[str, ...] | None
+    ended: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +262,8 @@ class UnsignedTree:
 
     repo: Repo
     publications: tuple[ReadyPublication, ...]
-    publication_names: tuple[str, ...]
+    publication_names: tuple[str, ...] | None
+    ended: frozenset[str] = frozenset()
 
 
 ReadyTree = SignedTree | UnsignedTree
@@ -265,16 +293,26 @@ class Intent:
 
     `publications` have their names, identities and facts, but no files: these are `files`, in the order of writing.
     `leaving` are pointers that the new tree doesn't name, and `withdrawn` package files that its indexes don't.
+    `publication_names` and `ended` are those of the tree.
     """
 
     repo: Repo
     publications: tuple[ReadyPublication, ...]
-    publication_names: tuple[str, ...]
+    publication_names: tuple[str, ...] | None
     files: tuple[LiveFile, ...]
     leaving: tuple[str, ...]
     withdrawn: tuple[str, ...]
+    ended: frozenset[str] = frozenset()
 
     @property
     def pointers(self) -> tuple[LiveFile, ...]:
         """The pointers, in the order in which they are replaced."""
         return tuple(file for file in self.files if file.pointer_rank)
+
+
+def find_ended(tree: ReadyTree | Intent, known: Iterable[str]) -> list[str]:
+    """Name those of the known publications that a tree ends."""
+    if tree.publication_names is None:
+        return [name for name in known if name in tree.ended]
+    present = frozenset(tree.publication_names)
+    return [name for name in known if name not in present]

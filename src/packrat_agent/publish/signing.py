@@ -17,13 +17,16 @@ from packrat_agent.model.tree import (
     PendingFile,
     Publication,
     ReadyPublication,
+    Rendered,
     SignatureForm,
     SignedTree,
     Signer,
     Since,
+    Touched,
     TreeFile,
     TreeLink,
     UnsignedTree,
+    publications_of,
 )
 
 log = structlog.get_logger()
@@ -60,7 +63,7 @@ class SignatureCache(Protocol):
 
 def sign_tree(
     repo: Repo,
-    rendered: Sequence[Publication],
+    rendered: Rendered,
     signers: Signers,
     live: Mapping[str, str],
     made_before: SignatureCache,
@@ -69,15 +72,15 @@ def sign_tree(
 
     Args:
         repo: the repository.
-        rendered: all its publications.
+        rendered: all its publications, or those that a change touches.
         signers: the keys that sign.
-        live: publication → identity as published.
+        live: publication → identity as published, of those that were rendered.
         made_before: signatures of unchanging data.
 
     Raises:
         SigningError: a signature could not be made, or is not valid.
     """
-    changed = _changed(repo, rendered, signers, live)
+    changed = _changed(repo, publications_of(rendered), signers, live)
     pending = [_pending(publication) for publication in changed]
     for publication, files in zip(changed, pending, strict=True):
         if files:
@@ -88,19 +91,20 @@ def sign_tree(
     for publication, files in zip(changed, pending, strict=True):
         completed = {file.path: TreeFile(file.path, _complete(file, made), file.retained) for file in files}
         signed.append(_ready(repo, publication, signers, completed))
-    return SignedTree(repo, tuple(signed), _names(rendered))
+    return SignedTree(repo, tuple(signed), _names(rendered), _ended(rendered))
 
 
-def declare_unsigned(repo: Repo, rendered: Sequence[Publication], live: Mapping[str, str]) -> UnsignedTree:
+def declare_unsigned(repo: Repo, rendered: Rendered, live: Mapping[str, str]) -> UnsignedTree:
     """Leave the signatures out of each publication that differs from the published one.
 
     Args:
         repo: the repository.
-        rendered: all its publications.
-        live: publication → identity as published.
+        rendered: all its publications, or those that a change touches.
+        live: publication → identity as published, of those that were rendered.
     """
-    changed = tuple(_ready(repo, publication, None, {}) for publication in _changed(repo, rendered, None, live))
-    return UnsignedTree(repo, changed, _names(rendered))
+    differing = _changed(repo, publications_of(rendered), None, live)
+    changed = tuple(_ready(repo, publication, None, {}) for publication in differing)
+    return UnsignedTree(repo, changed, _names(rendered), _ended(rendered))
 
 
 def _changed(
@@ -121,8 +125,12 @@ def _changed(
     return changed
 
 
-def _names(publications: Sequence[Publication]) -> tuple[str, ...]:
-    return tuple(publication.name for publication in publications)
+def _names(rendered: Rendered) -> tuple[str, ...] | None:
+    return None if isinstance(rendered, Touched) else tuple(publication.name for publication in rendered)
+
+
+def _ended(rendered: Rendered) -> frozenset[str]:
+    return rendered.ended if isinstance(rendered, Touched) else frozenset()
 
 
 def _pending(publication: Publication) -> list[PendingFile]:

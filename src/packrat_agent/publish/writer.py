@@ -24,6 +24,7 @@ from packrat_agent.model.tree import (
     Retained,
     TreeFile,
     TreeLink,
+    find_ended,
 )
 from packrat_agent.publish.compared import ComparedFiles
 from packrat_agent.publish.directories import OpenDirectories
@@ -75,7 +76,8 @@ def intend(
                 files.append(LiveFile(path, publication.name, digest, size, rank, file.retained))
     named = tuple(replace(publication, content=(), pointers=()) for publication in tree.publications)
     leaving = tuple(path for path in _leaving(tree, pointers or {}) if not is_kept(path, kept))
-    return Intent(tree.repo, named, tree.publication_names, tuple(files), leaving, tuple(withdrawn))
+    names, ended = tree.publication_names, tree.ended
+    return Intent(tree.repo, named, names, tuple(files), leaving, tuple(withdrawn), ended)
 
 
 def _leaving(tree: ReadyTree, pointers: Mapping[str, Sequence[str]]) -> Iterator[str]:
@@ -89,8 +91,7 @@ def _leaving(tree: ReadyTree, pointers: Mapping[str, Sequence[str]]) -> Iterator
         here = [path for path in pointers.get(publication.name, ()) if path.startswith(path_in_root(tree.repo, ""))]
         yield from (path for path in here if path not in named)
     # The pointers of publications that no longer exist.
-    present = frozenset(tree.publication_names)
-    yield from (path for name, paths in pointers.items() if name and name not in present for path in paths)
+    yield from (path for name in find_ended(tree, pointers) if name for path in pointers[name])
 
 
 def publish(

@@ -64,6 +64,7 @@ def _write(intent: Intent) -> bytes:
             for publication in intent.publications
         ],
         "names": intent.publication_names,
+        "ended": sorted(intent.ended),
         "files": [
             [file.path, file.publication, file.sha256, file.size, file.pointer_rank, file.retained, file.origin]
             for file in intent.files
@@ -85,13 +86,15 @@ def _read(body: bytes) -> Intent:
             # One that an older agent wrote ends with the facts.
             for name, identity, facts, *since in record["publications"]
         ),
-        tuple(record["names"]),
+        tuple(record["names"]) if record["names"] is not None else None,
         tuple(
             LiveFile(path, publication, sha256, size, rank, Retained(retained), origin)
             for path, publication, sha256, size, rank, retained, origin in record["files"]
         ),
         tuple(record["leaving"]),
         tuple(record["withdrawn"]),
+        # An older agent wrote the names of all.
+        frozenset(record.get("ended", ())),
     )
 
 

@@ -1,11 +1,34 @@
 """Remembers what each publication last published: its identity, its generation, and facts for the next time."""
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from functools import cached_property
 
-from packrat_agent.model.tree import ReadyPublication
+from packrat_agent.model.tree import Intent, ReadyPublication, ReadyTree, find_ended
 from packrat_agent.state.database import Database
 from packrat_agent.state.generations import Generations
+from packrat_agent.state.rows_among import read_among
+
+
+class LateFacts(Mapping[str, Mapping[str, str]]):
+    """The facts of a repository's publications, read when somebody asks for the first of them."""
+
+    def __init__(self, publications: "Publications", repo: str) -> None:
+        self._publications = publications
+        self._repo = repo
+
+    @cached_property
+    def _facts(self) -> Mapping[str, Mapping[str, str]]:
+        return self._publications.facts(self._repo)
+
+    def __getitem__(self, name: str) -> Mapping[str, str]:
+        return self._facts[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._facts)
+
+    def __len__(self) -> int:
+        return len(self._facts)
 
 
 class Publications:
@@ -15,9 +38,13 @@ class Publications:
         self._db = db
         self._generations = generations
 
-    def identities(self, repo: str) -> dict[str, str]:
-        """Map publication → the identity that was last published; '' if it has to be published again."""
-        return dict(self._db.rows("SELECT name, identity FROM publications WHERE repo = ?", (repo,)))
+    def identities(self, repo: str, names: Collection[str] | None = None) -> dict[str, str]:
+        """Map publication → the identity that was last published; '' if it has to be published again.
+
+        With `names`, only those are looked up.
+        """
+        sql = "SELECT name, identity FROM publications WHERE repo = ?"
+        return dict(read_among(self._db, sql, (repo,), "name", names))
 
     def published_at(self, repo: str) -> float | None:
         """Tell when anything of a repository was last published, in epoch seconds; None where nothing was."""
@@ -30,6 +57,10 @@ class Publications:
         # Most of the thousands of projects of a Python repository remember nothing.
         return {name: json.loads(facts) if facts != "{}" else {} for name, facts in rows}
 
+    def late_facts(self, repo: str) -> LateFacts:
+        """Do the same once somebody asks for any of them: not every format does."""
+        return LateFacts(self, repo)
+
     def facts_with(self, repo: str, fact: str) -> dict[str, Mapping[str, str]]:
         """Do the same for the publications that have the named fact; others may have very many facts."""
         sql = "SELECT name, facts FROM publications WHERE repo = ? AND instr(facts, ?)"
@@ -40,12 +71,13 @@ class Publications:
         rows = self._db.rows("SELECT generation FROM publications WHERE repo = ? AND name = ?", (repo, name))
         return rows[0][0] if rows else None
 
-    def first_generations(self, repo: str) -> dict[str, int]:
-        """Map publication → the first generation that names what is written now; 0 if that is not known.
+    def first_generations(self, repo: str, names: Collection[str]) -> dict[str, int]:
+        """Map those of the publications that are known → the first generation that names what is written now.
 
-        A publication that is published again because a file was damaged named that file before.
+        0 if that is not known: a publication that is published again because a file was damaged named that file before.
         """
-        rows = self._db.rows("SELECT name, identity, generation FROM publications WHERE repo = ?", (repo,))
+        sql = "SELECT name, identity, generation FROM publications WHERE repo = ?"
+        rows = read_among(self._db, sql, (repo,), "name", names)
         return {name: generation + 1 if identity else 0 for name, identity, generation in rows}
 
     def remember_foreign(self, repo: str, name: str, facts: Mapping[str, str]) -> None:
@@ -87,11 +119,11 @@ class Publications:
         with self._db.transaction() as db:
             db.execute("UPDATE publications SET identity = '' WHERE repo = ? AND name = ?", (repo, name))
 
-    def ended(self, repo: str, present: Collection[str]) -> list[str]:
-        """Name the publications of a repository that are known and not among those present."""
-        kept = frozenset(present)
-        rows = self._db.rows("SELECT name FROM publications WHERE repo = ?", (repo,))
-        return [name for (name,) in rows if name not in kept]
+    def ended(self, tree: ReadyTree | Intent) -> list[str]:
+        """Name the publications that are known and that a tree ends."""
+        asked = tree.ended if tree.publication_names is None else None
+        rows = read_among(self._db, "SELECT name FROM publications WHERE repo = ?", (tree.repo.name,), "name", asked)
+        return find_ended(tree, [name for (name,) in rows])
 
     def drop(self, repo: str, name: str | None = None) -> None:
         """Forget a publication with its earlier generations, or all of a repository."""

@@ -84,14 +84,15 @@ class LiveFiles:
     def begin(self, repo: str, intended: Iterable[LiveFile]) -> None:
         """Write down what is about to be put in place; it is on the disk when this returns."""
         with self._db.transaction(durable=True) as db:
-            first = self._publications.first_generations(repo)
+            files = list(intended)
+            first = self._publications.first_generations(repo, {file.publication for file in files})
             db.executemany(
                 "INSERT INTO live_files (path, repo, publication, sha256, size, mtime_ns, inode, verified_at, "
                 "pointer_rank, retained, first_generation) VALUES (?, ?, ?, ?, ?, 0, 0, 0, ?, ?, ?) "
                 "ON CONFLICT (path) DO UPDATE SET withdrawn_at = NULL, withdrawn_generation = NULL",
                 [
                     (f.path, repo, name, f.sha256, f.size, f.pointer_rank, f.retained, first.get(name, 1))
-                    for f in intended
+                    for f in files
                     for name in (f.publication,)
                 ],
             )
@@ -126,7 +127,7 @@ class LiveFiles:
             for publication in tree.publications:
                 self._note_publication(tree.repo, publication, named.get(publication.name, set()), now)
             self._withdraw(withdrawn, now, 0)
-            self._drop_publications(repo, tree.publication_names, now)
+            self._drop_publications(tree, now)
             db.executemany("DELETE FROM live_files WHERE path = ?", [(path,) for path in removed])
 
     def _note_written(self, repo: str, written: Iterable[StoredFile], intended: Iterable[LiveFile], now: float) -> None:
@@ -179,9 +180,10 @@ class LiveFiles:
             leaves_indexes = former is not None and any(retained != Retained.AS_PACKAGE for _, retained in here)
             self._publications.note(repo.name, publication, generation, now, leaves_indexes=leaves_indexes)
 
-    def _drop_publications(self, repo: str, keep: Collection[str], now: float) -> None:
+    def _drop_publications(self, tree: ReadyTree | Intent, now: float) -> None:
+        repo = tree.repo.name
         with self._db.transaction() as db:
-            for name in self._publications.ended(repo, keep):
+            for name in self._publications.ended(tree):
                 rows = db.execute("SELECT path FROM live_files WHERE repo = ? AND publication = ?", (repo, name))
                 self._withdraw([path for (path,) in rows], now, 0)
                 self._publications.drop(repo, name)
@@ -209,12 +211,15 @@ class LiveFiles:
         # The names alone are in the index; most often none is left, though one publication may have 6,000 files.
         names = "SELECT DISTINCT publication FROM live_files WHERE repo = ? AND publication > ''"
         left_out = frozenset(but)
-        asked = [name for (name,) in self._db.rows(names, (repo,)) if name not in left_out]
+        return self.pointers_of(repo, [name for (name,) in self._db.rows(names, (repo,)) if name not in left_out])
+
+    def pointers_of(self, repo: str, publications: Collection[str]) -> dict[str, list[str]]:
+        """Do the same for some publications."""
         found: dict[str, list[str]] = {}
         for publication, path in self._db.rows(
             "SELECT publication, path FROM live_files WHERE repo = ? AND publication IN "
             "(SELECT value FROM json_each(?)) AND pointer_rank > 0 AND withdrawn_at IS NULL ORDER BY pointer_rank DESC",
-            (repo, json.dumps(asked)),
+            (repo, json.dumps(list(publications))),
         ):
             found.setdefault(publication, []).append(path)
         return found

@@ -22,12 +22,13 @@ from packrat_agent.formats.interface import (
     tell_held,
 )
 from packrat_agent.model.entries import Entry, Fragment, Placement, Plan
-from packrat_agent.model.tree import Publication, ReadyTree
+from packrat_agent.model.tree import ReadyTree, Rendered, Touched, find_ended, publications_of
 from packrat_agent.publish.signing import declare_unsigned, sign_tree
 from packrat_agent.publish.write_ahead import WrittenAhead, find_large, writing_ahead
 from packrat_agent.state.file_state import FileState
 from packrat_agent.state.fragment_backup import keep
 from packrat_agent.state.packages import WantedFile
+from packrat_agent.state.published import LiveFiles
 from packrat_agent.state.store import Store
 from packrat_agent.sync.build import Made, Material, make
 from packrat_agent.sync.collect import remove_old_indexes
@@ -135,7 +136,7 @@ def _settle_unchanged(build: Build, made: Made) -> None:
     _settle(build, made, build.scope.last.held)
 
 
-def _render_beside_flush(build: Build, made: Made) -> tuple[Sequence[Publication], datetime]:
+def _render_beside_flush(build: Build, made: Made) -> tuple[Rendered, datetime]:
     """Render while the staged package files reach the disk: nobody else should wait for that when it is published."""
     staging = build.context.staging
     staged = [f"{staging}/{sha256}" for sha256 in sorted({package.sha256 for package in made.packages})]
@@ -148,9 +149,9 @@ def _render_beside_flush(build: Build, made: Made) -> tuple[Sequence[Publication
     return rendered
 
 
-def _render(build: Build, made: Made) -> tuple[Sequence[Publication], datetime]:
+def _render(build: Build, made: Made) -> tuple[Rendered, datetime]:
     scope, now = build.scope, datetime.now(UTC)
-    facts = build.store.publications.facts(scope.repo.name)
+    facts = build.store.publications.late_facts(scope.repo.name)
     change = None if scope.packages is None else Change(scope.before, made.entries)
     entries: Sequence[Entry] = made.entries
     if isinstance(scope.last.entries, IndexEntries) and not build.form.keeps_index:
@@ -184,32 +185,32 @@ def _find_kept(build: Build) -> Mapping[str, Any]:
     return last.memo if last is not None else {}
 
 
-def _make_live(build: Build, made: Made, rendered: Sequence[Publication], now: datetime) -> None:
+def _make_live(build: Build, made: Made, rendered: Rendered, now: datetime) -> None:
     context = build.context
     with writing_ahead(context.staging) as ahead:
         # gpg takes as long to sign as the disk takes to write a large index. After a failure they are written once gpg
         # has signed: with a key that stays locked, each try would write them in vain.
         if build.form.keeps_index and not build.store.facts.has_failed(build.scope.repo.name):
-            ahead.begin(find_large(rendered, build.scope.repo, context.root))
+            ahead.begin(find_large(publications_of(rendered), build.scope.repo, context.root))
         _sign_and_publish(build, made, rendered, now, ahead)
 
 
-def _sign_and_publish(
-    build: Build, made: Made, rendered: Sequence[Publication], now: datetime, ahead: WrittenAhead
-) -> None:
+def _sign_and_publish(build: Build, made: Made, rendered: Rendered, now: datetime, ahead: WrittenAhead) -> None:
     """Take the steps from the signature on.
 
     Args:
         build: What was built.
         made: What was made.
-        rendered: All publications of the repository.
+        rendered: All publications of the repository, or those that a change touches.
         now: The time that they were rendered for.
         ahead: The large files among their content that are being written already.
     """
     repo, store, result = build.scope.repo, build.store, build.result
-    held = tell_held({publication.name: publication.facts for publication in rendered})
+    publications = publications_of(rendered)
+    held = tell_held({publication.name: publication.facts for publication in publications})
     # 7. Sign what changed.
-    identities = store.publications.identities(repo.name)
+    names = [publication.name for publication in publications] if isinstance(rendered, Touched) else None
+    identities = store.publications.identities(repo.name, names)
     signers = build.context.signers_of(repo)
     if signers is None:
         ready: ReadyTree = declare_unsigned(repo, rendered, identities)
@@ -222,7 +223,7 @@ def _sign_and_publish(
     build.context.last_renders.drop(repo.name)
     # Before the index names them: if this sync dies in between, nothing may collect them as withdrawn.
     _reinstate(build)
-    gone = store.live.pointers(repo.name, ready.publication_names)
+    gone = _find_gone(store.live, ready)
     if ready.publications or made.packages or withdrawn or gone:
         make_live(ready, made.packages, withdrawn, build.context, ahead)
         result.publications = [publication.name for publication in ready.publications]
@@ -234,12 +235,20 @@ def _sign_and_publish(
         build.context.page.note(repo.name, build.scope.packages)
         _tell_gains(build, made)
     facts |= {publication.name: publication.facts for publication in ready.publications}
-    result.ahead = tell_ahead((facts.get(name, {}) for name in ready.publication_names), now)
+    ended = frozenset(find_ended(ready, facts))
+    result.ahead = tell_ahead((fact for name, fact in facts.items() if name not in ended), now)
     _settle(build, made, held)
     store.chunks.save()
     # 9. Collect garbage.
     if result.publications:
         remove_old_indexes(repo.name, build.context)
+
+
+def _find_gone(live: LiveFiles, ready: ReadyTree) -> Mapping[str, Sequence[str]]:
+    """Give the pointers on disk of publications that end."""
+    if ready.publication_names is None:
+        return live.pointers_of(ready.repo.name, ready.ended)
+    return live.pointers(ready.repo.name, ready.publication_names)
 
 
 def _reinstate(build: Build) -> None:

@@ -47,7 +47,10 @@ def make_live(
     store = context.store
     # A publication that stays the same, or that says what changes, loses no other pointer.
     whole = {publication.name for publication in tree.publications if publication.since is None}
-    pointers = store.live.pointers(tree.repo.name, frozenset(tree.publication_names) - whole)
+    if tree.publication_names is None:
+        pointers = store.live.pointers_of(tree.repo.name, whole | tree.ended)
+    else:
+        pointers = store.live.pointers(tree.repo.name, frozenset(tree.publication_names) - whole)
     intent = intend(tree, packages, withdrawn, pointers, context.kept)
     # Of the site, what is kept was left out.
     if context.kept and tree.repo.name:

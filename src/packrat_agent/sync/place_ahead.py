@@ -136,7 +136,7 @@ def _settle(job: Job, portion: _Portion, made: Made) -> None:
     store.live.reinstate(repo.name, (path for parts in portion.plan.parts.values() for path in parts))
     if made.packages:
         # A change may have published something in between; nothing of that is withdrawn.
-        tree = UnsignedTree(repo, (), tuple(store.publications.identities(repo.name)))
+        tree = UnsignedTree(repo, (), None)
         make_live(tree, made.packages, (), context)
     for path in made.unneeded:
         path.unlink(missing_ok=True)

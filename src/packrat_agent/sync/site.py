@@ -12,7 +12,7 @@ from packrat_agent.formats.pasted import PLACEHOLDER
 from packrat_agent.formats.table import FORMATS
 from packrat_agent.model.key_places import MAIN_KEY
 from packrat_agent.model.records import Repo
-from packrat_agent.model.tree import TreeFile
+from packrat_agent.model.tree import Touched, TreeFile
 from packrat_agent.publish.signing import declare_unsigned
 from packrat_agent.site_page.repository_section import Images, Introduction, KeyShown
 from packrat_agent.site_page.site_files import (
@@ -72,10 +72,11 @@ def publish_site(context: MirrorContext) -> None:
         files = render_host(registries, signature_api=context.settings.signature_api)
         publications += list_further_files("registry", files, context.kept)
     known = store.publications.identities(SITE.name)
-    tree = declare_unsigned(SITE, publications, known)
-    tree = replace(tree, publication_names=(*tree.publication_names, *lists.kept))
+    tree = declare_unsigned(SITE, tuple(publications), known)
+    names = (*(publication.name for publication in publications), *lists.kept)
+    tree = replace(tree, publication_names=names)
     # The page need not change where a key or the list of images goes: the operator may keep it.
-    if tree.publications or known.keys() - set(tree.publication_names):
+    if tree.publications or known.keys() - set(names):
         make_live(tree, (), (), context)
         remove_old_indexes(SITE.name, context)
     context.page.note_current(lists.current)
@@ -90,12 +91,12 @@ def publish_own_keys(context: MirrorContext) -> None:
     roll_forward(SITE.name, context.store, context.root, context.kept)
     repos = [repo for repo in context.store.repos.all() if repo.kind in FORMATS]
     known = context.store.publications.identities(SITE.name)
-    publications = list_further_files(OWN_KEYS, _own_keys(context, repos), context.kept)
-    tree = declare_unsigned(SITE, publications, known)
+    # What else the site has stays, although it is not rendered here.
+    tree = declare_unsigned(
+        SITE, Touched(tuple(list_further_files(OWN_KEYS, _own_keys(context, repos), context.kept))), known
+    )
     if tree.publications:
-        # What else the site has stays, although it is not rendered here.
-        names = tuple(known.keys() | {OWN_KEYS})
-        make_live(replace(tree, publication_names=names), (), (), context)
+        make_live(tree, (), (), context)
 
 
 def _own_keys(context: MirrorContext, repos: Sequence[Repo]) -> list[TreeFile]:

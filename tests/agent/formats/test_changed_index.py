@@ -15,7 +15,7 @@ from packrat_agent.formats.interface import Change, RenderRequest, RenderSetting
 from packrat_agent.formats.table import FORMATS
 from packrat_agent.model.entries import Entry, Fragment, IndexedPackage, Product
 from packrat_agent.model.records import DistroVersion, PackageFile, Repo
-from packrat_agent.model.tree import Publication
+from packrat_agent.model.tree import Publication, Rendered, Touched
 from support.apt_packages import Chunks
 
 BODIES = {"apt": b"Package: x\n", "yum": b"<package>@\n</package>\0<package/>\0<package/>", "pypi": b"wheel\n>=3"}
@@ -79,6 +79,7 @@ class Steps:
         changed = FORMATS[self.kind].render(
             replace(request, memo=self.memo, change=change, entries=entries if change is None else ())
         )
+        changed = self.complete(changed)
         assert changed == whole
         if FORMATS[self.kind].keeps_index:
             # Some of the entries may be in the state database alone.
@@ -88,6 +89,19 @@ class Steps:
         self.check_differences(changed)
         self.published = {publication.name: publication for publication in whole}
         self.now += timedelta(seconds=1)
+
+    def complete(self, rendered: Rendered) -> tuple[Publication, ...]:
+        """Put what a change leaves alone beside what it touches; the root page of a Python repository comes last."""
+        if not isinstance(rendered, Touched):
+            return rendered
+        assert not rendered.ended & {publication.name for publication in rendered.publications}
+        assert rendered.ended <= self.published.keys()
+        now = self.published | {publication.name: publication for publication in rendered.publications}
+        last = [name for name in now if name.endswith("/")]
+        names = [*sorted(now.keys() - rendered.ended - set(last)), *last]
+        told = [publication.name for publication in rendered.publications]
+        assert told == sorted(told, key=names.index)
+        return tuple(now[name] for name in names)
 
     def check_kept(self, request: RenderRequest, whole: Sequence[Publication]) -> None:
         """What changes have left is used as long as it is true, and not where an entry is another one."""

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from packrat_agent.model.tree import ReadyPublication
+from packrat_agent.model.records import Repo
+from packrat_agent.model.tree import ReadyPublication, UnsignedTree
 from packrat_agent.state.publications import Publications
 from packrat_agent.state.store import Store
 
@@ -32,9 +33,13 @@ def look(publications: Publications) -> dict[tuple[str, str], tuple[str, int | N
     """All that is told of each publication."""
     found = {}
     for repo in ("apt", "yum"):
-        facts, first = publications.facts(repo), publications.first_generations(repo)
+        facts, late = publications.facts(repo), publications.late_facts(repo)
+        assert (dict(late), len(late)) == (facts, len(facts))
+        first = publications.first_generations(repo, facts)
         for name, identity in publications.identities(repo).items():
             number = facts[name].get("number", "")
+            assert publications.identities(repo, [name, "none"]) == {name: identity}
+            assert publications.first_generations(repo, [name, "none"]) == {name: first[name]}
             found[repo, name] = (identity, publications.generation(repo, name), number, first[name])
         assert facts.keys() == first.keys() == publications.identities(repo).keys()
     return found
@@ -89,9 +94,16 @@ def test_of_a_generation_that_leaves_indexes_on_disk_it_is_known_when_it_was_rep
 
 
 def test_those_that_ended_are_known_and_not_present(store: Store) -> None:
-    assert store.publications.ended("apt", ["y", "z"]) == ["x"]
-    assert store.publications.ended("apt", ["x", "y"]) == []
-    assert store.publications.ended("none", ["x"]) == []
+    def ended(repo: str, names: tuple[str, ...] | None, *named: str) -> list[str]:
+        return store.publications.ended(UnsignedTree(Repo(repo, "", repo, "apt", ()), (), names, frozenset(named)))
+
+    assert ended("apt", ("y", "z")) == ["x"]
+    assert ended("apt", ("x", "y")) == []
+    assert ended("none", ("x",)) == []
+    # Where not all names are told, those end that are named.
+    assert ended("apt", None) == []
+    assert ended("apt", None, "x", "z") == ["x"]
+    assert ended("none", None, "x") == []
 
 
 def test_what_is_dropped_is_one_publication_or_those_of_one_repository(store: Store) -> None:

@@ -16,7 +16,7 @@ from packrat_agent.formats.record_names import means, published_name
 from packrat_agent.model.entries import Fragment
 from packrat_agent.model.key_places import KeyPlace
 from packrat_agent.model.records import DistroVersion, PackageFile, Repo
-from packrat_agent.model.tree import Publication
+from packrat_agent.model.tree import Rendered
 from packrat_core.errors import Refused
 from packrat_core.packages.python.inspect import check_file_name
 from packrat_core.packages.python.metadata import read_version
@@ -53,7 +53,7 @@ class PypiFormat:
         """Name the wheel of a metadata file."""
         return owner_of(path)
 
-    def render(self, request: RenderRequest) -> tuple[Publication, ...]:
+    def render(self, request: RenderRequest) -> Rendered:
         """Render one publication for each project, and that of the root page."""
         return render_repository(request)
 

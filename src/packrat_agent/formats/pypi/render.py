@@ -1,35 +1,27 @@
 """Renders a pypi repository: a page for each project, and the root page that lists the projects.
 
 The page of a project is a publication of its own. A change renders the pages of the projects that it touches, and the
-root page if a project came or went; the other ones are those of the last render. A page is written when its content is
+root page if a project came or went; the other ones stay as they are published. A page is written when its content is
 asked for, so a project that stays as it is published costs no more than to tell that it does.
 """
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
-from packrat_agent.formats.interface import Change, RenderRequest
+from packrat_agent.formats.interface import RenderRequest
 from packrat_agent.formats.pypi.layout import HTML_PAGE, JSON_PAGE, SIMPLE, project_directory
 from packrat_agent.formats.pypi.pages import Page, project_identity, write_project, write_root
 from packrat_agent.formats.pypi.projects import Projects
 from packrat_agent.model.entries import Entry
-from packrat_agent.model.tree import Content, Publication, TreeFile, TreeLink
+from packrat_agent.model.tree import Content, Publication, Rendered, Touched, TreeFile
 
 _ROOT_PUBLICATION = f"{SIMPLE}/"
 """Name of the root page's publication; a project can't have it."""
 
-_LAST = "last"
-"""Key in the memo for the last render."""
-
-
-@dataclass(slots=True)
-class _LastRender:
-    """The projects, and their publications in the order of their names; '' is the root page's."""
-
-    projects: Projects = field(default_factory=Projects)
-    publications: dict[str, Publication] = field(default_factory=dict)
+_PROJECTS = "projects"
+"""Key in the memo for the projects as they were rendered last."""
 
 
 class _ProjectPages:
@@ -56,34 +48,28 @@ class _Form:
         yield self.pages.page.html if self.is_html else self.pages.page.json
 
 
-def render_repository(request: RenderRequest) -> tuple[Publication, ...]:
+def render_repository(request: RenderRequest) -> Rendered:
     """Render one publication for each project, then that of the root page."""
-    last: _LastRender | None = request.memo.get(_LAST)
+    projects: Projects | None = request.memo.get(_PROJECTS)
     change = request.change
-    if last is None or change is None:
-        last, change = _LastRender(), Change((), request.entries)
-        request.memo[_LAST] = last
-    projects, before = last.projects, last.publications
+    if projects is None or change is None:
+        projects = request.memo[_PROJECTS] = Projects()
+        projects.replace((), request.entries)
+        names = sorted(projects.names())
+        return (*(_render_project(name, projects) for name in names), _render_root(names))
+    before = len(projects.names())
     touched = projects.replace(change.gone, change.new)
-    present = projects.names()
-    is_list_same = "" in before and before.keys() - {""} == present
-    for name in touched.intersection(present):
-        files = projects.files(name)
-        before[name] = _render_project(name, files, projects.links(files))
-    if not is_list_same:
-        names = sorted(present)
-        last.publications = {name: before[name] for name in names} | {"": _render_root(names)}
-    return tuple(last.publications.values())
+    ended = touched.difference(projects.names())
+    rendered = [_render_project(name, projects) for name in sorted(touched - ended)]
+    if ended or len(projects.names()) != before:
+        rendered.append(_render_root(sorted(projects.names())))
+    return Touched(tuple(rendered), frozenset(ended))
 
 
-def _render_project(name: str, files: Sequence[tuple[str, Entry]], links: Sequence[TreeLink]) -> Publication:
-    """Render the page of a project.
-
-    Args:
-        name: its normalized name.
-        files: its files, each behind the path under which clients find it.
-        links: the links from the former places of these.
-    """
+def _render_project(name: str, projects: Projects) -> Publication:
+    """Render the page of a project, with the links from the former places of its files; `name` is normalized."""
+    files = projects.files(name)
+    links = projects.links(files)
     pages = project_identity(files)
     # Projects without such links keep the identity that they had before there were any.
     told = "".join(f"\n{link.path} {link.target}" for link in links)

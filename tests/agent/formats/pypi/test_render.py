@@ -18,7 +18,7 @@ from packrat_agent.formats.pypi.format import PypiFormat
 from packrat_agent.formats.pypi.pages import IndexedFile, Page, _file_json, write_project
 from packrat_agent.model.entries import Entry
 from packrat_agent.model.records import DistroVersion, PackageFile, Repo
-from packrat_agent.model.tree import Publication, TreeFile, TreeLink
+from packrat_agent.model.tree import Publication, TreeFile, TreeLink, publications_of
 from packrat_core.errors import Refused
 from packrat_demo.build_wheel import Python, build_sdist, build_wheel
 
@@ -64,7 +64,7 @@ def entries(tmp_path: Path) -> list[Entry]:
 
 def render(entries: list[Entry]) -> tuple[Publication, ...]:
     settings = RenderSettings("", signed=False)
-    return FORM.render(RenderRequest(REPO, entries, settings, datetime.now(UTC), NoChunks()))
+    return publications_of(FORM.render(RenderRequest(REPO, entries, settings, datetime.now(UTC), NoChunks())))
 
 
 def pages(publications: tuple[Publication, ...]) -> dict[str, bytes]:

@@ -13,7 +13,7 @@ from packrat_agent.formats.interface import RenderRequest, RenderSettings
 from packrat_agent.formats.pypi.render import render_repository
 from packrat_agent.model.entries import Entry, Fragment, Product
 from packrat_agent.model.records import DistroVersion, PackageFile, Repo
-from packrat_agent.model.tree import Publication, TreeFile
+from packrat_agent.model.tree import Publication, TreeFile, publications_of
 from packrat_agent.verify.pypi_spelling import find_unusual, spell_project
 from packrat_agent.verify.read_page import read_page
 
@@ -44,7 +44,7 @@ def entry(number: int, version: str, requires: str, *, wheel: bool, suite: str, 
 
 def project(entries: list[Entry]) -> Publication:
     request = RenderRequest(REPO, entries, RenderSettings("", signed=False), datetime.now(UTC), NoChunks())
-    return render_repository(request)[0]
+    return publications_of(render_repository(request))[0]
 
 
 def pages(publication: Publication) -> dict[str, bytes]:
