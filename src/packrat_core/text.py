@@ -9,7 +9,9 @@ Sizes and spans of time are written here, too, so that all commands write them a
 
 import json
 import re
+from collections.abc import Sequence
 
+_NAMED = 20
 _LOGIN = re.compile(r"(?<=://).*@|^(?!.*://).*@", re.DOTALL)
 
 
@@ -52,6 +54,12 @@ def count_of(number: int, one: str, many: str = "", *, grouped: bool = False) ->
         grouped: Write 4,000 in the place of 4000.
     """
     return f"{number:{',' if grouped else ''}} {one if number == 1 else many or one + 's'}"
+
+
+def name_some(names: Sequence[str], separator: str = ", ") -> str:
+    """Name the first of many things, and count the rest: `a, b and 9,998 more`."""
+    rest = len(names) - _NAMED
+    return separator.join(names[:_NAMED]) + (f" and {rest:,} more" if rest > 0 else "")
 
 
 def human_age(seconds: float) -> str:

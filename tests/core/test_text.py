@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from packrat_core.text import count_of, hide_login, human_age, human_size, printable, quote
+from packrat_core.text import count_of, hide_login, human_age, human_size, name_some, printable, quote
 
 _ANY_TEXT = st.text(st.characters() | st.sampled_from('\x00\x07\x1b\x7f\x85\x9b\u2028\u202e\ud800\n\r\t"\\'))
 
@@ -87,3 +87,11 @@ def test_a_number_of_things(number: int, words: tuple[str, ...], grouped: bool, 
 )
 def test_a_url_is_shown_without_the_login_in_it(url: str, shown: str) -> None:
     assert hide_login(url) == shown
+
+
+def test_of_many_names_the_first_are_told_and_the_rest_is_counted() -> None:
+    names = [f"p{number}" for number in range(10_001)]
+    assert name_some([]) == ""
+    assert name_some(names[:20], ",") == ",".join(names[:20])
+    assert name_some(names[:21]) == ", ".join(names[:20]) + " and 1 more"
+    assert name_some(names).endswith(", p19 and 9,981 more")

@@ -13,6 +13,7 @@ from packrat_agent.model.records import Repo
 from packrat_agent.model.tree import Intent, LiveFile, ReadyPublication, ReadyTree, Retained
 from packrat_agent.state.database import Database
 from packrat_agent.state.file_state import FileState
+from packrat_agent.state.index_digests import IndexDigests
 from packrat_agent.state.publications import Publications
 from packrat_agent.state.published_names import PublishedNames
 from packrat_agent.state.revisions import Revisions
@@ -22,11 +23,28 @@ from packrat_agent.state.rows_among import read_among
 class LiveFiles:
     """The disk side of the state database; all paths are relative to `root_dir`."""
 
-    def __init__(self, db: Database, revisions: Revisions, publications: Publications, names: PublishedNames) -> None:
+    def __init__(
+        self,
+        db: Database,
+        revisions: Revisions,
+        publications: Publications,
+        names: PublishedNames,
+        digests: IndexDigests,
+    ) -> None:
+        """Take the state database, and what is told of each change of what is published.
+
+        Args:
+            db: The state database.
+            revisions: Those of the repositories.
+            publications: What was published of each.
+            names: Which package file stands for each path.
+            digests: The digests of the indexes.
+        """
         self._db = db
         self._revisions = revisions
         self._publications = publications
         self._names = names
+        self._digests = digests
 
     def packages(self, repo: str, paths: Collection[str] | None = None) -> dict[str, str]:
         """Map path → SHA-256 for the package files of a repository that were seen in place, withdrawn ones too.
@@ -85,7 +103,9 @@ class LiveFiles:
         """Write down what is about to be put in place; it is on the disk when this returns."""
         with self._db.transaction(durable=True) as db:
             files = list(intended)
-            first = self._publications.first_generations(repo, {file.publication for file in files})
+            publications = {file.publication for file in files}
+            self._digests.doubt(repo, publications)
+            first = self._publications.first_generations(repo, publications)
             db.executemany(
                 "INSERT INTO live_files (path, repo, publication, sha256, size, mtime_ns, inode, verified_at, "
                 "pointer_rank, retained, first_generation) VALUES (?, ?, ?, ?, ?, 0, 0, 0, ?, ?, ?) "
@@ -119,6 +139,7 @@ class LiveFiles:
         """
         repo = tree.repo.name
         with self._db.transaction() as db:
+            self._digests.doubt(repo, [publication.name for publication in tree.publications])
             self._note_written(repo, written, intended, now)
             self._names.add((file.path, file.origin or file.sha256) for file in intended if not file.publication)
             named: dict[str, set[str]] = {}
@@ -186,6 +207,7 @@ class LiveFiles:
             for name in self._publications.ended(tree):
                 rows = db.execute("SELECT path FROM live_files WHERE repo = ? AND publication = ?", (repo, name))
                 self._withdraw([path for (path,) in rows], now, 0)
+                self._digests.doubt(repo, (name,))
                 self._publications.drop(repo, name)
 
     def _withdraw(self, paths: Iterable[str], now: float, generation: int) -> None:
@@ -239,6 +261,7 @@ class LiveFiles:
     def drop_repo(self, repo: str, now: float) -> None:
         """Withdraw everything of a repository that left the mirror."""
         self._revisions.advance(repo)
+        self._digests.drop(repo)
         with self._db.transaction() as db:
             rows = db.execute("SELECT path FROM live_files WHERE repo = ?", (repo,)).fetchall()
             self._withdraw([path for (path,) in rows], now, 0)
@@ -280,6 +303,7 @@ class LiveFiles:
                 ).fetchone()
                 if row and row[2] is None:
                     self._revisions.advance(row[0])
+                    self._digests.doubt(row[0], (row[1],))
                     self._publications.publish_again(row[0], row[1])
                 db.execute("DELETE FROM live_files WHERE path = ?", (path,))
 

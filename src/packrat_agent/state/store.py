@@ -1,6 +1,5 @@
 """Opens the state database for its one writer, with an object for each concern, all on one connection."""
 
-import hashlib
 from pathlib import Path
 
 from packrat_agent.model.records import Repo
@@ -10,6 +9,7 @@ from packrat_agent.state.events import Events
 from packrat_agent.state.facts import Facts
 from packrat_agent.state.fragments import Fragments, FragmentSource
 from packrat_agent.state.generations import Generations
+from packrat_agent.state.index_digests import IndexDigests
 from packrat_agent.state.intents import Intents
 from packrat_agent.state.known_tags import KnownTags
 from packrat_agent.state.listing import Listing
@@ -43,7 +43,8 @@ class Store:
         self.generations = Generations(self._db)
         self.publications = Publications(self._db, self.generations)
         self.published_names = PublishedNames(self._db)
-        self.live = LiveFiles(self._db, self.revisions, self.publications, self.published_names)
+        self.index_digests = IndexDigests(self._db)
+        self.live = LiveFiles(self._db, self.revisions, self.publications, self.published_names, self.index_digests)
         self.scanned = ScannedFiles(self._db)
         self.intents = Intents(self._db, self.live)
         self.rejections = Rejections(self._db)
@@ -65,17 +66,6 @@ class Store:
     def has_unwanted(self, repo: str) -> bool:
         """Tell whether other package files may be on disk than wanted ones, where all of these are settled."""
         return has_unwanted(self._db, repo)
-
-    def hash_index(self, repo: str) -> str:
-        """Hash the paths and contents of a repository's pointers on disk: the same index has the same digest."""
-        digest = hashlib.sha256()
-        for path, sha256 in self._db.rows(
-            "SELECT path, sha256 FROM live_files WHERE repo = ? AND publication > '' AND pointer_rank > 0 "
-            "AND withdrawn_at IS NULL ORDER BY path",
-            (repo,),
-        ):
-            digest.update(f"{sha256}  {path}\n".encode())
-        return digest.hexdigest()
 
     def new_listing(self) -> Listing:
         """Give an empty list for URIs of the server; a long one takes its room beside the state database."""

@@ -45,6 +45,7 @@ from packrat_core.aio.threads import in_thread
 from packrat_core.errors import ServerBroken, ServerUnavailable
 from packrat_core.failpoints import done
 from packrat_core.fs.flush import flush_files
+from packrat_core.text import name_some
 
 log = structlog.get_logger()
 
@@ -335,7 +336,7 @@ def _tell_gains(build: Build, made: Made) -> None:
     gains = find_gains(build.before.indexed, now, standing(now, build.order.untracked), build.form.treatment)
     result.added, result.removed = sorted([*result.placed_ahead, *gains.added]), gains.removed
     result.yanked, result.unyanked = gains.yanked, gains.unyanked
-    publications = ",".join(result.publications) or None
+    publications = name_some(result.publications, ",") or None
     counts = {"yanked": len(gains.yanked), "unyanked": len(gains.unyanked)}
     log.info(
         "published",

@@ -10,6 +10,7 @@ from packrat_agent.model.entries import Refusal
 from packrat_agent.model.records import Rejection
 from packrat_agent.state.events import Events
 from packrat_agent.state.facts import Facts, LoginRefusal
+from packrat_core.text import name_some
 
 log = structlog.get_logger()
 
@@ -73,7 +74,7 @@ class FaultLog:
                 *(mark for mark in marks if mark[0]),
             ]
             told = ", ".join(f"{count} {word}" for count, word in counts)
-            text = f"{', '.join(result.publications) or 'files'}: {told}"
+            text = f"{name_some(result.publications) or 'files'}: {told}"
             self._events.add(time.time(), "published", result.repo, text)
 
     def error(self, repo: str, reason: str) -> None:

@@ -101,7 +101,10 @@ async def _report(
         reports.reach(repo.name, position)
         # Hashing a large index takes time, so it is done only for a server that wants to know.
         if reports.is_taken and reports.is_whole(repo):
-            reports.add(repo, await in_thread(context.store.hash_index, repo.name))
+            if order.packages is None:
+                # A full sync believes nothing that changes have left.
+                context.store.index_digests.drop(repo.name)
+            reports.add(repo, await in_thread(context.store.index_digests.digest, repo.name))
 
 
 def _widen(order: Order, server: Packrat) -> Order:

@@ -23,6 +23,7 @@ from packrat_agent.publish.pointers import (
 )
 from packrat_agent.state.store import Store
 from packrat_core.errors import DiskError
+from packrat_core.text import name_some
 
 log = structlog.get_logger()
 
@@ -74,7 +75,7 @@ def _roll_forward(intent: Intent, store: Store, root: Path, kept: Collection[str
         if lacking is None:
             store.intents.end(intent, show_pointers(intent, root), time.time())
             discard_pointers(root, repo)
-            publications = ",".join(publication.name for publication in intent.publications) or None
+            publications = name_some([publication.name for publication in intent.publications], ",") or None
             log.info("completed", repo=repo.name or None, publications=publications)
             return
         log.warning("interrupted", repo=repo.name or None, path=lacking, text=f"can't be completed: {_MENDED}")
