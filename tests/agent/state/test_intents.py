@@ -35,10 +35,11 @@ _INTENTS = st.builds(
     Intent,
     st.builds(Repo, _TEXT, st.just(""), _TEXT, _TEXT, st.just(())),
     st.lists(_PUBLICATIONS, max_size=3).map(tuple),
-    _TEXTS,
+    st.none() | _TEXTS,
     st.lists(_FILES, max_size=5).map(tuple),
     _TEXTS,
     _TEXTS,
+    _TEXTS.map(frozenset),
 )
 
 
@@ -53,6 +54,13 @@ def test_an_intent_of_an_agent_that_knew_no_differences_is_read() -> None:
     intent = Intent(REPO, (ReadyPublication("s", "identity", (), (), {"date": "1"}),), ("s",), (), (), ())
     record = json.loads(zlib.decompress(_write(intent)))
     record["publications"] = [of[:3] for of in record["publications"]]
+    assert _read(zlib.compress(json.dumps(record).encode())) == intent
+
+
+def test_an_intent_of_an_agent_that_named_all_publications_is_read() -> None:
+    intent = Intent(REPO, (ReadyPublication("s", "identity", (), (), {}),), ("s", "t"), (), (), ())
+    record = json.loads(zlib.decompress(_write(intent)))
+    del record["ended"]
     assert _read(zlib.compress(json.dumps(record).encode())) == intent
 
 

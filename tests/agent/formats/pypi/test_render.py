@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from packrat_agent.formats.interface import RenderRequest, RenderSettings
+from packrat_agent.formats.interface import Change, RenderRequest, RenderSettings
 from packrat_agent.formats.pypi import render as render_module
 from packrat_agent.formats.pypi.format import PypiFormat
 from packrat_agent.formats.pypi.pages import IndexedFile, Page, _file_json, write_project
 from packrat_agent.model.entries import Entry
 from packrat_agent.model.records import DistroVersion, PackageFile, Repo
-from packrat_agent.model.tree import Publication, TreeFile, TreeLink, publications_of
+from packrat_agent.model.tree import Publication, Touched, TreeFile, TreeLink, publications_of
 from packrat_core.errors import Refused
 from packrat_demo.build_wheel import Python, build_sdist, build_wheel
 
@@ -235,3 +235,22 @@ def test_what_can_not_be_in_the_repository_is_refused(
 ) -> None:
     with pytest.raises(Refused, match=reason):
         FORM.place(REPO, replace(entries[0].file, **change))
+
+
+def test_a_change_renders_what_it_touches_and_nothing_else(entries: list[Entry], tmp_path: Path) -> None:
+    request = RenderRequest(REPO, entries, RenderSettings("", signed=False), datetime.now(UTC), NoChunks())
+    other = entry("foo-1.0-1.tar.gz", build_sdist(Python("foo", "1.0-1")), tmp_path)
+    local = next(one for one in entries if one.fragment.name == LOCAL.name)
+    yanked = replace(local, file=replace(local.file, yanked=True))
+    FORM.render(request)
+    changes: tuple[tuple[Change, list[str], set[str]], ...] = (
+        (Change((local,), (yanked,)), ["other"], set()),
+        (Change((), (other,)), ["foo", "simple/"], set()),
+        (Change((yanked,), ()), ["simple/"], {"other"}),
+        (Change((other,), (local,)), ["other", "simple/"], {"foo"}),
+    )
+    for change, names, ended in changes:
+        touched = FORM.render(replace(request, change=change))
+        assert isinstance(touched, Touched)
+        assert [publication.name for publication in touched.publications] == names
+        assert set(touched.ended) == ended
