@@ -52,4 +52,5 @@ class Attempts:
 
 def report(uri: str, name: str, notes: Sequence[str]) -> None:
     """Print one package file of a command, with notes in brackets."""
-    click.echo(uri + f" {name}" * (name != uri) + f" ({', '.join(notes)})" * bool(notes))
+    line = uri if name == uri else f"{uri} {name}"
+    click.echo(f"{line} ({', '.join(notes)})" if notes else line)

@@ -69,16 +69,15 @@ class Uploader:
         name = name or without_epoch(path.name)
         try:
             there = await self._find_same(path, name)
-            if distro_versions and all(name in there for name in distro_versions):
+            if distro_versions and all(version in there for version in distro_versions):
                 return dict.fromkeys((there[version] for version in distro_versions), False)
             handle = await self._send(path, name)
             options = await self._client.call(
                 f"{PACKAGE_FILE}(distroversionOptions)", {"file": handle}, repeatable=True
             )
-            chosen = _choose(distro_versions, options)
             made = {}
             described = {"justification": justification, "provenance": provenance, **_why(reason)}
-            for distro_version in chosen:
+            for distro_version in _choose(distro_versions, options):
                 if distro_version in there:
                     made[there[distro_version]] = False
                 else:
@@ -86,7 +85,8 @@ class Uploader:
         except SessionEnded:
             raise
         except ServerRefused as error:
-            raise ServerRefused(f"it is not taken{f' as {name}' * (name != path.name)}: {explain(error)}") from None
+            taken = "taken" if name == path.name else f"taken as {name}"
+            raise ServerRefused(f"it is not {taken}: {explain(error)}") from None
         return made
 
     async def tag(self, uri: str, tag: str, change_control_id: str | None = None, reason: str = "") -> bool:
