@@ -75,7 +75,7 @@ def test_a_gpg_that_hangs_is_ended_with_what_it_started(
     programs: Path, monkeypatch: pytest.MonkeyPatch, hangs: str
 ) -> None:
     monkeypatch.setattr(run, "_TIMEOUT_S", 0.1)
-    # Whoever writes to the pipe holds its other end open.
+    # A process that writes to the pipe holds its other end open.
     pipe = programs / "is-alive"
     os.mkfifo(pipe)
     alive = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)

@@ -167,7 +167,7 @@ def test_a_ctime_that_a_write_need_not_change_is_not_believed(tmp_path: Path) ->
             if is_same_tick(status.st_ctime_ns):
                 break
         assert (found.files, found.read_bytes) == (1, 0)
-        # Whoever wrote since may have done so within the same tick, so it is read by the next scan.
+        # A write within the same tick would leave the ctime as it is, so the next scan reads the file.
         assert damaged_paths(scan_store(tmp_path, store, NOTHING)) == ["pool/a"]
 
 

@@ -131,7 +131,7 @@ def test_a_text_of_a_thousand_letters_is_taken(length: int) -> None:
     assert (heard(told(hello=said)).take("apt-dev", {"hello"}) is not None) is (length == 1000)
 
 
-def test_whoever_asks_gets_the_records_by_their_uris_and_none_of_what_was_not_told() -> None:
+def test_told_records_are_given_by_their_uris_and_no_others() -> None:
     taken = heard(told(hello=HELLO)).take("apt-dev", {"hello"})
     assert taken is not None
     assert asyncio.run(taken.get_records(["2", "3", "1"], bulk=True)) == files(2, 1)
