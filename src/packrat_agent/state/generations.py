@@ -10,7 +10,8 @@ import sqlite3
 from packrat_agent.model.changes import Retention
 from packrat_agent.model.tree import Retained
 from packrat_agent.state.database import Database
-from packrat_agent.state.facts import Facts, RetentionTime, SteadyTime
+from packrat_agent.state.fact_table import Facts
+from packrat_agent.state.facts import RetentionTime, SteadyTime
 from packrat_agent.state.retention import Generation, choose_generations
 from packrat_agent.state.steady_clock import SteadyClock
 

@@ -12,7 +12,8 @@ import structlog
 
 from packrat_agent.model.records import PackageFile
 from packrat_agent.state.database import Database
-from packrat_agent.state.facts import Facts, TrustedRecords
+from packrat_agent.state.fact_table import Facts
+from packrat_agent.state.facts import TrustedRecords
 from packrat_agent.state.file_rows import FILE_COLUMNS, insert_files, read_file
 
 log = structlog.get_logger()

@@ -15,8 +15,8 @@ from packrat_agent.config.plain_http import warn_of_plain_http
 from packrat_agent.config.settings import AGENT_DIR, Config
 from packrat_agent.config.version import is_changed
 from packrat_agent.state.database import is_there, newest_schema
+from packrat_agent.state.fact_table import FactsRead
 from packrat_agent.state.facts import (
-    FactsRead,
     Failure,
     KeyInUse,
     LastFullSync,
