@@ -1,4 +1,4 @@
-"""One full sync: what `packrat-agent sync` does, or has the agent do that runs here."""
+"""One full sync, which `packrat-agent sync` does itself, or asks the running agent to do."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Asks `changes`, if possible by one question that stays open, so that a change costs no further question.
+"""Asks `changes`, if possible by one request that stays open, so that a change costs no further request.
 
 1. A value is heard in the order in which the server tells it; where the answer ends, the question is asked again from
    the last position that was heard of.

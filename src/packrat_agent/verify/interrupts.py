@@ -1,4 +1,4 @@
-"""Lets Ctrl-C interrupt this process between two steps alone, where it would otherwise leave a lock behind.
+"""Lets Ctrl-C interrupt this process only between two steps, where it would otherwise leave a lock behind.
 
     with uninterrupted() as interrupt:
         work()       # goes on to its end

@@ -1,4 +1,4 @@
-"""Tells the server that the mirror is alive, and the operator that all is well again, once what could be done is."""
+"""Tells the server that the mirror is alive, and the operator that all is well again once no work is left."""
 
 import time
 from collections.abc import Callable
