@@ -51,18 +51,20 @@ def find_key(
         part = "primary key" if chosen is found.primary else "signing subkey"
         log.info("key", configured=name, signs_with=chosen.fingerprint, text=f"the {part} of the same key")
     key = SigningKey(
-        chosen.fingerprint,
-        found.primary.fingerprint,
-        found.user,
-        _ALGORITHMS.get(chosen.algorithm, f"algorithm {chosen.algorithm}"),
-        chosen.bits,
-        _expiry(found.primary, chosen),
-        datetime.fromtimestamp(max(found.primary.created_s, chosen.created_s), UTC),
-        home,
-        passphrase_file,
-        is_weakly_certified(home, found.primary.fingerprint),
-        hints.extend(found.primary.fingerprint, {part.fingerprint: part.expires for part in (found.primary, chosen)}),
-        found.primary.expires is not None,
+        fingerprint=chosen.fingerprint,
+        primary=found.primary.fingerprint,
+        user=found.user,
+        algorithm=_ALGORITHMS.get(chosen.algorithm, f"algorithm {chosen.algorithm}"),
+        bits=chosen.bits,
+        expires=_expiry(found.primary, chosen),
+        created=datetime.fromtimestamp(max(found.primary.created_s, chosen.created_s), UTC),
+        home=home,
+        passphrase_file=passphrase_file,
+        weakly_certified=is_weakly_certified(home, found.primary.fingerprint),
+        extension=hints.extend(
+            found.primary.fingerprint, {part.fingerprint: part.expires for part in (found.primary, chosen)}
+        ),
+        primary_ends=found.primary.expires is not None,
     )
     try_key(key)
     return key

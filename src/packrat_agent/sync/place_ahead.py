@@ -116,7 +116,15 @@ def _make(job: Job, portion: _Portion, fetched: Fetched) -> Made:
     plan, context = portion.plan, job.context
     paths = {placement.path for placement in (*plan.keep, *plan.link, *plan.fetch)}
     names = context.store.published_names.find(job.repo.directory, paths)
-    material = Material(context.root, context.staging, fetched.staged, fetched.failed, portion.fragments, names, {})
+    material = Material(
+        root=context.root,
+        staging=context.staging,
+        staged=fetched.staged,
+        failed=fetched.failed,
+        known=portion.fragments,
+        published_names=names,
+        claims={},
+    )
     made = make(plan, job.form, context.signer_of(job.form, job.repo), material)
     # Nobody else should wait for the disk when they are placed.
     flush_files([f"{context.staging}/{sha256}" for sha256 in sorted({package.sha256 for package in made.packages})])

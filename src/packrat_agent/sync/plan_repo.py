@@ -92,7 +92,16 @@ def _remember_and_plan(sync: Job, asked: Asked) -> Planned:
         leaving = frozenset(file for file in indexed if marks.get(file.uri) is None)
     wanted_files, fragments, plan = reconcile(scope, sync.form, order, store, context)
     before = Before(indexed, wanted_files)
-    return Planned(basis, scope, before, leaving, wanted_files, fragments, plan, sync.turn.changes)
+    return Planned(
+        basis=basis,
+        scope=scope,
+        before=before,
+        leaving=leaving,
+        wanted_files=wanted_files,
+        fragments=fragments,
+        plan=plan,
+        at=sync.turn.changes,
+    )
 
 
 def _plan_in_portions(sync: Job, wanted: Wanted, basis: Basis) -> Planned:
@@ -129,7 +138,16 @@ def _reconcile_in_portions(sync: Job, basis: Basis, gone: frozenset[IndexedFile]
     before = Before(gone.union(unsettled.indexed), unsettled.wanted_files)
     leaving = gone.union(unsettled.moved)
     files, fragments = unsettled.wanted_files, unsettled.fragments
-    return Planned(basis, scope, before, leaving, files, fragments, plan, sync.turn.changes)
+    return Planned(
+        basis=basis,
+        scope=scope,
+        before=before,
+        leaving=leaving,
+        wanted_files=files,
+        fragments=fragments,
+        plan=plan,
+        at=sync.turn.changes,
+    )
 
 
 def plan_again(first: Planned, sync: Job) -> Planned:
@@ -140,7 +158,16 @@ def plan_again(first: Planned, sync: Job) -> Planned:
     basis, scope, store = basis_of(sync), everything(sync.repo), sync.context.store
     before = Before(first.leaving.union(store.wanted.indexed(sync.repo.name, None)), first.before.wanted_files)
     wanted_files, fragments, plan = reconcile(scope, sync.form, sync.order, store, sync.context)
-    return Planned(basis, scope, before, first.leaving, wanted_files, fragments, plan, sync.turn.changes)
+    return Planned(
+        basis=basis,
+        scope=scope,
+        before=before,
+        leaving=first.leaving,
+        wanted_files=wanted_files,
+        fragments=fragments,
+        plan=plan,
+        at=sync.turn.changes,
+    )
 
 
 def names_what_is_missing(planned: Planned) -> bool:

@@ -114,15 +114,15 @@ def _joined(scope: Scope, plans: Iterable[Plan], withdraw: tuple[str, ...]) -> P
     every = list(plans)
     kept = {p.file.uri: plan.parts[p.file.uri] for plan in every for p in (*plan.keep, *plan.link)}
     return Plan(
-        scope.repo,
-        tuple(_oldest_first(placement for plan in every for placement in plan.keep)),
-        tuple(_oldest_first(placement for plan in every for placement in plan.fetch)),
-        tuple(_oldest_first(placement for plan in every for placement in plan.link)),
-        withdraw,
-        tuple(refusal for plan in every for refusal in plan.refused),
-        kept,
-        {uri: parts for plan in every for uri, parts in plan.missing.items()},
-        {sha256: path for plan in every for sha256, path in plan.sources.items()},
+        repo=scope.repo,
+        keep=tuple(_oldest_first(placement for plan in every for placement in plan.keep)),
+        fetch=tuple(_oldest_first(placement for plan in every for placement in plan.fetch)),
+        link=tuple(_oldest_first(placement for plan in every for placement in plan.link)),
+        withdraw=withdraw,
+        refused=tuple(refusal for plan in every for refusal in plan.refused),
+        parts=kept,
+        missing={uri: parts for plan in every for uri, parts in plan.missing.items()},
+        sources={sha256: path for plan in every for sha256, path in plan.sources.items()},
     )
 
 

@@ -1,4 +1,4 @@
-"""Tells what clients of a tree would lose if this agent took it over, and what it has to go on with from there.
+"""Tells what clients of a tree would lose if this agent took it over, and what it must go on with.
 
 A package that clients have is one that the original agent's state database names and that stands on disk; without that
 database, one that stands where an agent puts packages. Where an apt suite has indexes, only what they name counts: the
@@ -208,7 +208,15 @@ def _had(original: OriginalState | None, repos: Sequence[Repo], untracked: Mappi
             below = path_in_root(repo, "")
             for path, file in untracked.items():
                 if path.startswith(below) and is_package(repo.kind, path.removeprefix(below)):
-                    yield _Had(repo.name, repo.directory, repo.kind, path, file.sha256, "", None)
+                    yield _Had(
+                        repo=repo.name,
+                        directory=repo.directory,
+                        kind=repo.kind,
+                        path=path,
+                        sha256=file.sha256,
+                        uri="",
+                        suite=None,
+                    )
         return
     for row in original.files:
         before = original.repos[row.repo]
@@ -216,7 +224,15 @@ def _had(original: OriginalState | None, repos: Sequence[Repo], untracked: Mappi
         path = f"{before.directory}/{place}"
         if place is not None and path in untracked:
             suite = (row.distro, row.distro_version) if before.kind in _WITH_SUITES else None
-            yield _Had(row.repo, before.directory, before.kind, path, row.sha256, row.uri, suite)
+            yield _Had(
+                repo=row.repo,
+                directory=before.directory,
+                kind=before.kind,
+                path=path,
+                sha256=row.sha256,
+                uri=row.uri,
+                suite=suite,
+            )
 
 
 def _offer(repo: Repo, result: SyncResult) -> _Offer:
