@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from packrat_agent.model.entries import StoredFile
-from packrat_agent.publish.scan import Scan, ScanRequest, scan
+from packrat_agent.publish.scan import scan
 from packrat_agent.publish.scan_slices import Slice, everything
+from packrat_agent.publish.scan_values import Scan, ScanRequest
 from packrat_agent.state.scanned import KnownFile
 from packrat_agent.state.store import Store
 

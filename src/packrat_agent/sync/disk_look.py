@@ -19,8 +19,9 @@ from packrat_agent.config.settings import AGENT_DIR
 from packrat_agent.model.paths import is_kept
 from packrat_agent.publish.claim import HARMLESS, check_mounted
 from packrat_agent.publish.gc import open_up, unlock
-from packrat_agent.publish.scan import OnHashed, Scan, ScanRequest, scan
+from packrat_agent.publish.scan import scan
 from packrat_agent.publish.scan_slices import NEW_ROUND, Slice, UntrackedRest, everything, plan_slice, read_limits
+from packrat_agent.publish.scan_values import OnHashed, Scan, ScanRequest
 from packrat_agent.state.facts import ScanRound, TakeoverUnderWay
 from packrat_agent.sync.context import MirrorContext
 from packrat_core.fs.disk_errors import as_disk_error

@@ -14,8 +14,9 @@ import pytest
 from packrat_agent.model.entries import StoredFile
 from packrat_agent.model.paths import is_kept, kept_paths
 from packrat_agent.publish.gc import collect_garbage, open_up, remove_directories, remove_empty_directories, unlock
-from packrat_agent.publish.scan import ScanRequest, scan
+from packrat_agent.publish.scan import scan
 from packrat_agent.publish.scan_slices import everything
+from packrat_agent.publish.scan_values import ScanRequest
 from packrat_core.errors import DiskError
 from support.remembered import damaged_paths, put_file, remembering, scan_all
 

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from packrat_agent.publish.scan import Scan, ScanRequest, scan
+from packrat_agent.publish.scan import scan
 from packrat_agent.publish.scan_slices import NEW_ROUND, ScanLimits, Slice, everything, plan_slice
+from packrat_agent.publish.scan_values import Scan, ScanRequest
 from packrat_agent.publish.walk import Directories, order_of, walk
 from packrat_agent.state.facts import ScanRound
 from packrat_core.fs.page_cache import find_uncached
