@@ -45,7 +45,7 @@ def test_every_type_of_the_table_is_held_to_this() -> None:
     assert {kind.name for kind in KINDS} == set(FORMATS) == set(CLIENTS) == set(MISFITS)
 
 
-def test_empty_one_many_removed(made: TypeStage) -> None:
+def test_clients_are_offered_nothing_then_one_package_then_many_then_fewer(made: TypeStage) -> None:
     made.lab.agent("sync")
     assert made.offered() == set()
 

@@ -165,7 +165,7 @@ def test_a_file_with_too_many_signatures_does_not_end_verify(key: Key) -> None:
     assert keyring.verify(b"data", signature * 200) == "has more signatures than can be checked"
 
 
-def test_messages_are_cut(programs: Path) -> None:
+def test_long_messages_of_gpg_are_cut(programs: Path) -> None:
     _write_program(programs, "gpg", "yes message | head -c 100000 >&2")
     assert len(run_gpg(None, "--list-keys").messages) == 64 << 10
 
