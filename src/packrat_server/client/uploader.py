@@ -69,15 +69,16 @@ class Uploader:
         name = name or without_epoch(path.name)
         try:
             there = await self._find_same(path, name)
-            if distro_versions and all(version in there for version in distro_versions):
+            if distro_versions and all(name in there for name in distro_versions):
                 return dict.fromkeys((there[version] for version in distro_versions), False)
             handle = await self._send(path, name)
             options = await self._client.call(
                 f"{PACKAGE_FILE}(distroversionOptions)", {"file": handle}, repeatable=True
             )
+            chosen = _choose(distro_versions, options)
             made = {}
             described = {"justification": justification, "provenance": provenance, **_why(reason)}
-            for distro_version in _choose(distro_versions, options):
+            for distro_version in chosen:
                 if distro_version in there:
                     made[there[distro_version]] = False
                 else:
@@ -85,8 +86,7 @@ class Uploader:
         except SessionEnded:
             raise
         except ServerRefused as error:
-            taken = "taken" if name == path.name else f"taken as {name}"
-            raise ServerRefused(f"it is not {taken}: {explain(error)}") from None
+            raise ServerRefused(f"it is not taken{_as_other(name, path)}: {explain(error)}") from None
         return made
 
     async def tag(self, uri: str, tag: str, change_control_id: str | None = None, reason: str = "") -> bool:
@@ -346,6 +346,10 @@ async def _once(ask: Callable[[], Awaitable[T]], look: Callable[[], Awaitable[T 
 def _why(reason: str) -> dict[str, str]:
     """The argument that gives a reason, which the original server doesn't know."""
     return {"reason": reason} if reason else {}
+
+
+def _as_other(name: str, path: Path) -> str:
+    return "" if name == path.name else f" as {name}"
 
 
 def _id_of(uri: str) -> str:

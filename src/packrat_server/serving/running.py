@@ -158,15 +158,15 @@ def _prepare(data_dir: Path, host: str, port: int, options: ServeOptions) -> tup
         listeners = open_listeners(host, port, "--listen")
         undo.pop_all()
     context = ServerContext(
-        engine=engine,
-        data_dir=data_dir,
-        notifier=ChangeNotifier(engine),
-        logins=LoginQueue(),
-        downloads=Downloads(engine),
-        callers=Callers(engine),
-        options=options,
-        access_log=access_log,
-        delays=delays,
+        engine,
+        data_dir,
+        ChangeNotifier(engine),
+        LoginQueue(),
+        Downloads(engine),
+        Callers(engine),
+        options,
+        access_log,
+        delays,
     )
     connections = ServerConnections(connection_limit(CONNECTIONS_LIMIT), options.trusted_proxies)
     config = uvicorn.Config(
