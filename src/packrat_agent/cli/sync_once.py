@@ -88,7 +88,9 @@ def sync_once(config_path: Path, confirmed: Confirmed, *, dry_run: bool, adopt: 
     if summary.disk_error is not None:
         raise summary.disk_error
     if not summary.complete:
-        raise Incomplete("the full sync is done, but not everything could be published", hint="see above")
+        raise Incomplete(
+            "the full sync is done, but not everything could be published", hint="the log above says what and why"
+        )
 
 
 @contextmanager

@@ -162,7 +162,9 @@ def export_public_of(primary: str, home: Path | None) -> PublicKey:
     armored = run_gpg(home, "--armor", *export).output
     binary = run_gpg(home, *export).output
     if not armored or not binary:
-        raise SigningError(f"gpg did not export the public key {primary}", hint="is the keyring readable?")
+        raise SigningError(
+            f"gpg did not export the public key {primary}", hint="check whether this user may read the keyring"
+        )
     return PublicKey(armored, binary)
 
 

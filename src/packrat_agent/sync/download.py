@@ -313,7 +313,7 @@ class _Source:
             else:
                 part.restart()
                 raise ServerUnavailable(
-                    f"{url} changed on the server while it was downloaded", hint="it is taken from its start"
+                    f"{url} changed on the server while it was downloaded", hint="it will be downloaded from its start"
                 )
             part.validator = opened.validator
             async for chunk in opened.chunks():
