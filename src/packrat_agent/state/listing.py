@@ -190,10 +190,10 @@ class _OnDisk:
     def missing(self, uris: Sequence[str]) -> list[str]:
         found: set[str] = set()
         for start in range(0, len(uris), _MANY):
-            some = uris[start : start + _MANY]
+            portion = uris[start : start + _MANY]
             with _disk_errors(self._directory):
-                sql = f"SELECT uri FROM listed WHERE uri IN ({', '.join('?' * len(some))})"
-                found.update(uri for (uri,) in self._db.execute(sql, some))
+                sql = f"SELECT uri FROM listed WHERE uri IN ({', '.join('?' * len(portion))})"
+                found.update(uri for (uri,) in self._db.execute(sql, portion))
         return [uri for uri in uris if uri not in found]
 
     def __contains__(self, uri: object) -> bool:
