@@ -19,13 +19,18 @@ OnHashed = Callable[[str, str, Opened], None]
 class Scan:
     """What stands below `root_dir`; all paths are relative to it.
 
-    files, bytes: how many remembered files are right, and how large they are. read_bytes: how much content was read.
-    damaged: remembered, but missing, of another type or with other bytes. untracked: regular files that nobody
-    remembers; their SHA-256 is '' where they were not, or could not be, read. untracked_special: links, sockets, …
-    closed: remembered files and directories that not everybody may read. unreadable: paths of the damaged
-    files that this user may not read, which may be sound. directories: see there. untold: how many files of a portion
-    were looked at without a call of `on_progress`. left_out: how many more are untracked than the scan lists;
-    first_left: the first of those that came after the last that was listed.
+    Attributes:
+        files: How many remembered files are right.
+        bytes: How large these are.
+        read_bytes: How much content was read.
+        damaged: Remembered, but missing, of another type or with other bytes.
+        untracked: Regular files that nobody remembers; their SHA-256 is '' where they were not, or could not be, read.
+        untracked_special: Links, sockets and others that nobody remembers.
+        closed: Remembered files and directories that not everybody may read.
+        unreadable: The paths of damaged files that this user may not read, which may be sound.
+        untold: How many files of a portion were looked at without a call of `on_progress`.
+        left_out: How many more are untracked than the scan lists.
+        first_left: The first of those that came after the last that was listed.
     """
 
     files: int = 0

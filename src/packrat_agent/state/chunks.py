@@ -46,7 +46,13 @@ class Chunks:
         return chunk
 
     def put(self, coding: str, digest: str, chunk: bytes) -> None:
-        """Remember the compressed bytes; `save` writes down those that are not written yet."""
+        """Remember the compressed bytes; `save` writes down those that are not written yet.
+
+        Args:
+            coding: How they are compressed.
+            digest: The SHA-256 of the plain bytes.
+            chunk: The compressed bytes.
+        """
         with self._lock:
             self._new_size += len(chunk) - len(self._new.get((coding, digest), b""))
             self._new[coding, digest] = chunk

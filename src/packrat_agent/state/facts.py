@@ -107,16 +107,23 @@ class ScanRound(Fact):
 
 @dataclass(frozen=True, slots=True)
 class KeyInUse(Fact):
-    """The main key; `fingerprint` is None if there is none, `expires` if it never does.
+    """The main key, or the key of a section of mirror.conf.
 
-    The key of a section of mirror.conf stands under `key:` and the section, such as `key:repo apt-prod`.
-    `stale` says what is wrong with a public key that the operator keeps in root_dir, `unused` why the key of a section
-    signs nothing; None if nothing is wrong.
+    That of a section stands under `key:` and the section, such as `key:repo apt-prod`.
 
-    Of a rotation: `phase` is a Phase of config, None where none is under way. `next`, `former` and `retired`
-    (several are separated by spaces) are fingerprints. `silent`: why the former key does not sign. Each phase has the
-    moment from which on all of it was published; None: it is not yet. `kept_packages`: how many packages stand with the
-    signature of another key.
+    Attributes:
+        fingerprint: None if there is no key.
+        expires: None if it never does.
+        stale: What is wrong with a public key that the operator keeps in root_dir; None if nothing is.
+        unused: Why the key of a section signs nothing; None if it signs.
+        phase: The Phase of a rotation; None where none is under way.
+        next: The fingerprint of the next key.
+        former: The fingerprint of the former key.
+        silent: Why the former key does not sign.
+        retired: The fingerprints of retired keys, separated by spaces.
+        offered_at: From when on all of this phase was published; None: it is not yet. So for `switched_at`,
+            `retired_at`.
+        kept_packages: How many packages stand with the signature of another key.
     """
 
     NAME = "key"

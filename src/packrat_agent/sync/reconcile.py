@@ -76,7 +76,16 @@ def reconcile(
 def reconcile_dry(
     repo: Repo, form: Format, wanted: Wanted, order: Order, store: Store, context: MirrorContext
 ) -> tuple[list[WantedFile], Plan]:
-    """Plan the same for what the server just said, and remember nothing."""
+    """Plan the same for what the server just said, and remember nothing.
+
+    Args:
+        repo: The repository.
+        form: Its type.
+        wanted: What the server said.
+        order: What to do.
+        store: The state database, which is only read.
+        context: The mirror.
+    """
     known = {item.file: item for item in store.wanted.wanted_files(repo.name)}
     wanted_files = [known.get(file) or WantedFile(file) for file in wanted.files]
     fragments = store.wanted.fragments(repo.name, context.source_of(form, repo))

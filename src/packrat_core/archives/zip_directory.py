@@ -217,6 +217,11 @@ def widen(numbers: tuple[int, ...], extra: bytes, raw_name: bytes) -> tuple[int,
 def read_at(file: BinaryIO, offset: int, length: int) -> bytes:
     """Read `length` bytes at an offset that comes from the file itself and may have 64 bits.
 
+    Args:
+        file: The archive.
+        offset: Where to begin.
+        length: How many bytes.
+
     Raises:
         Refused: The file has no such bytes.
     """

@@ -161,6 +161,11 @@ def find_chores(view: MirrorView, untracked: Collection[str]) -> list[str]:
 def begin_with_suites(context: MirrorContext, repos: Sequence[Repo], untracked: Collection[str]) -> None:
     """Remember of the suites on disk what their clients hold them to, as if this agent had published them.
 
+    Args:
+        context: The mirror.
+        repos: Its repositories.
+        untracked: The paths of what stands below root_dir.
+
     Raises:
         DiskError: The state database can't be written.
     """
