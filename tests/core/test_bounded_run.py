@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from packrat_core import bounded_run
-from packrat_core.bounded_run import BoundedPipe, run_to_end
+from packrat_core.bounded_run import BoundedPipe, run_program
 
 
 def _run(script: str, timeout_s: float = 60) -> bounded_run.Ending:
-    return run_to_end(["bash", "-c", script], os.environ, timeout_s)
+    return run_program(["bash", "-c", script], os.environ, timeout_s)
 
 
 @pytest.mark.parametrize(
