@@ -27,9 +27,10 @@ _URI_SIZE = 100
 class Listing(Collection[str]):
     """URIs, each once, in the order in which they came; some of them are marked as unread."""
 
-    def __init__(self, directory: Path) -> None:
-        """Make an empty list; `directory` is where it stands on disk once it is long."""
+    def __init__(self, directory: Path, short_size: int = _SHORT_SIZE) -> None:
+        """Make an empty list; `directory` is where it stands on disk once it is longer than `short_size`."""
         self._directory = directory
+        self._short_size = short_size
         self._held: _InMemory | _OnDisk = _InMemory()
 
     def clear(self) -> None:
@@ -47,7 +48,7 @@ class Listing(Collection[str]):
             DiskError: The disk is full, or fails.
         """
         self._held.add(uris)
-        if isinstance(self._held, _InMemory) and self._held.size > _SHORT_SIZE:
+        if isinstance(self._held, _InMemory) and self._held.size > self._short_size:
             on_disk = _OnDisk(self._directory)
             on_disk.add(list(self._held.uris))
             on_disk.mark_unread([uri for uri, is_unread in self._held.uris.items() if is_unread])
