@@ -4,7 +4,7 @@ It changes nothing, follows no link and does not cross a mount point. Inode, siz
 time, and no program can set a ctime. A `Slice` decides of which files the content is read, too. What is read is not
 left in the page cache.
 
-    scan(ScanRequest(root, store.scanned, everything(time.time()), on_progress))
+    scan(ScanRequest(root, store.scanned, whole_tree(time.time()), on_progress))
 """
 
 import hashlib

@@ -89,7 +89,7 @@ class Slice:
         return replace(NEW_ROUND, ended=now) if self._left_bytes > 0 else self._round
 
 
-def everything(now: float) -> Slice:
+def whole_tree(now: float) -> Slice:
     """Read all content, whatever was read before."""
     return Slice(replace(NEW_ROUND, began=now), sys.maxsize)
 

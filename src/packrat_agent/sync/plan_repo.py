@@ -18,7 +18,7 @@ from packrat_agent.sync.last_renders import Basis
 from packrat_agent.sync.reconcile import reconcile
 from packrat_agent.sync.reconcile_portions import reconcile_in_portions
 from packrat_agent.sync.removals import Missing, hold_back_removals, tell_held_back
-from packrat_agent.sync.scope import Scope, everything, narrow
+from packrat_agent.sync.scope import Scope, narrow, whole_repo
 from packrat_core.failpoints import done
 
 
@@ -126,7 +126,7 @@ def _plan_in_portions(sync: Job, wanted: Wanted, basis: Basis) -> Planned:
 
 
 def _reconcile_in_portions(sync: Job, basis: Basis, gone: frozenset[IndexedFile]) -> Planned:
-    scope, renders = everything(sync.repo), sync.context.last_renders
+    scope, renders = whole_repo(sync.repo), sync.context.last_renders
     is_placed = renders.is_placed(basis)
     if not is_placed:
         renders.begin_placing(basis)
@@ -155,7 +155,7 @@ def plan_again(first: Planned, sync: Job) -> Planned:
     if sync.form.keeps_index:
         again = _reconcile_in_portions(sync, basis_of(sync), first.leaving)
         return replace(again, leaving=first.leaving)
-    basis, scope, store = basis_of(sync), everything(sync.repo), sync.context.store
+    basis, scope, store = basis_of(sync), whole_repo(sync.repo), sync.context.store
     before = Before(first.leaving.union(store.wanted.indexed(sync.repo.name, None)), first.before.wanted_files)
     wanted_files, fragments, plan = reconcile(scope, sync.form, sync.order, store, sync.context)
     return Planned(

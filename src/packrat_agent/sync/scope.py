@@ -77,7 +77,7 @@ class Scope:
         return self.last.entries.standing(self.before)
 
 
-def everything(repo: Repo) -> Scope:
+def whole_repo(repo: Repo) -> Scope:
     """Look at all packages."""
     return Scope(repo, LastRender(IndexEntries(repo), frozenset(), {}))
 
@@ -94,7 +94,7 @@ def narrow(
         touched: The URIs of the only files of the packages of which anything has changed; None: any of them.
     """
     if packages is None or last is None:
-        return everything(repo)
+        return whole_repo(repo)
     looked_at = last.refused.union(packages)
     # A file of these packages that is neither live nor refused was left to a full sync, or that sync left no `last`.
     uris = touched if not last.refused else None
