@@ -130,7 +130,11 @@ class _Files:
         self._listing = asyncio.Semaphore(_LISTINGS_AT_ONCE)
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
-        """Answer one request."""
+        """Answer one request.
+
+        Raises:
+            HTTPException: The client may not have what it asks for, or it is not there.
+        """
         if request.method not in ("GET", "HEAD"):
             raise web.HTTPMethodNotAllowed(request.method, ("GET", "HEAD"))
         try:
