@@ -31,7 +31,7 @@ NEW_ROUND = ScanRound(began=None, ended=None, position=None, bytes=None)
 
 @dataclass(frozen=True, slots=True)
 class UntrackedRest(Fact):
-    """Of more untracked files than one full sync removes: the first that was left to the next; None: none was."""
+    """The first untracked file that one full sync left to the next, as there were too many; None: none."""
 
     NAME = "untracked_rest"
     first: str | None

@@ -367,7 +367,7 @@ def _mark_live(db: sqlite3.Connection, repo: str, uris: Collection[str]) -> None
     """Make files live that are not; many with each statement, which takes a third of the time of one each."""
     for files, where, values in portions_of(Uris(frozenset(uris))):
         db.execute(
-            # To be able to undo this statement alone, SQLite would write all that it touches to a temporary file first.
+            # To undo this statement alone, SQLite would first write all that it touches to a temporary file.
             # What fails undoes the transaction.
             f"UPDATE OR FAIL {files} SET state = ?, reason = NULL, unreadable = ? WHERE repo = ? AND state <> ?{where}",
             (FileState.LIVE, Unreadable.NO, repo, FileState.LIVE, *values),

@@ -100,7 +100,7 @@ class Disk:
     free_percent: float
     writable: bool
     scarce: str = "bytes"
-    """Of what `free_percent` is: "bytes" or "inodes", whichever is less."""
+    """What `free_percent` counts: "bytes" or "inodes", whichever is less."""
 
     @property
     def left(self) -> str:

@@ -49,7 +49,7 @@ def make_live(
     whole = {publication.name for publication in tree.publications if publication.since is None}
     pointers = store.live.pointers(tree.repo.name, frozenset(tree.publication_names) - whole)
     intent = intend(tree, packages, withdrawn, pointers, context.kept)
-    # Of the site, what is kept was left out.
+    # What the operator keeps of the site was left out before.
     if context.kept and tree.repo.name:
         _refuse_kept(intent, context)
     store.intents.begin(intent)

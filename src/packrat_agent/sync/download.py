@@ -192,7 +192,7 @@ async def _stage(
             # Without a writable staging directory no other file can succeed.
             raise
         except PackratError as error:
-            # With very many failures, the frames that they passed through would fill the memory.
+            # The frames that very many failures passed through would fill the memory.
             error.__traceback__ = error.__context__ = None
             fetched.failed[placement.file.sha256] = error
 

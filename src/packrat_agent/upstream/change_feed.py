@@ -37,7 +37,7 @@ _MARGIN_S = 15.0
 _CUT_S = 4.0
 """No proxy cuts a question sooner."""
 _SHORTER = 0.7
-"""By this a question waits less than one that was cut."""
+"""The part of the time of a question that was cut for which the next one waits."""
 
 Ask = Callable[[Mapping[str, Any], float], Awaitable[Any]]
 """Asks one question: its arguments, and how many seconds the server may take."""

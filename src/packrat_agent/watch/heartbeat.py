@@ -44,5 +44,5 @@ class Heartbeat:
             self._outage.note_answer()
         else:
             self._outage.note_health()
-        # To tell it counts as work, too.
+        # Telling it counts as work, too.
         self._told_finished, self._told_at = self._workers.finished + 1, time.monotonic()

@@ -109,7 +109,7 @@ class ImageIndex:
             facts: What the state database has of its publication.
             now_s: The date, in epoch seconds.
         """
-        # By a clock that was set back, what left a manifest since counts as leaving it now.
+        # If the clock was set back, what left a manifest since counts as leaving it now.
         if now_s < self.made_s or (self.good_until is not None and now_s >= self.good_until):
             return False
         return self.naming == naming and facts in (self.publication.facts, self.facts)
