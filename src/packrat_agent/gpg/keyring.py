@@ -79,11 +79,11 @@ def warn(key: SigningKey, now: datetime) -> tuple[str, ...]:
             "key to the clients"
         )
     if key.weakly_certified:
-        until = "2y" if key.primary_ends else "0"
+        hints = GpgHints(key.home, key.passphrase_file)
+        renew = hints.sign_itself_again(key.primary, "2y" if key.primary_ends else "0")
         found.append(
-            f"the key's signature on itself uses SHA-1, which Debian 13 and RHEL 9 refuse; renew it with "
-            f"{GpgHints(key.home, key.passphrase_file).sign_itself_anew(key.primary, until)}, and bring the new public "
-            "key to the clients"
+            "the key's signature on itself uses SHA-1, which Debian 13 and RHEL 9 refuse; "
+            f"renew it with {renew}, and bring the new public key to the clients"
         )
     if key.algorithm == "DSA" or (key.algorithm == "RSA" and key.bits < 2048):
         found.append(f"{key.algorithm}-{key.bits} is refused by Debian 13 and later; make a new key")

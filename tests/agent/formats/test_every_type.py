@@ -262,7 +262,7 @@ def rpms_are_signed(made: TypeStage, place: Path) -> None:
     subprocess.run([*rpmkeys, "-K", *map(str, made.lab.repo.rglob("*.rpm"))], check=True, capture_output=True)
 
 
-def test_another_key_signs_everything_anew(made: TypeStage, tmp_path: Path, other_key: Key) -> None:
+def test_another_key_signs_everything_again(made: TypeStage, tmp_path: Path, other_key: Key) -> None:
     if made.kind is DOCKER:
         made.lab.extra = {"public_url": "http://repo.example.com"}
     made.grace(0)

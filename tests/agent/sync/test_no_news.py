@@ -64,7 +64,7 @@ def told(*wanted: PackageFile, touched: tuple[PackageFile, ...], yanked: tuple[P
         (told(LIVE, UNKNOWN, touched=(LIVE, UNKNOWN)), False),
         (told(WAITING, touched=(WAITING,)), False),
         (told(touched=(WAITING,)), False),
-        # Of a list it is not known which of its files are news.
+        # Nobody knows which files of a list are news.
         (Wanted([LIVE.uri, YANKED.uri], (), (), [YANKED.uri]), False),
     ],
 )

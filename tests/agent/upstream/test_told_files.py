@@ -262,7 +262,7 @@ def wait_too_long(packages: ToldPackages, now: list[float]) -> None:
     now[0] += 61.0
 
 
-def view_anew(packages: ToldPackages, _now: list[float]) -> None:
+def view_again(packages: ToldPackages, _now: list[float]) -> None:
     packages.hear({"apt-dev": {"hello"}}, touched(1), 7.0)
     packages.clear()
 
@@ -272,7 +272,7 @@ def lose_the_history(packages: ToldPackages, _now: list[float]) -> None:
     packages.hear({"apt-dev": None}, {}, 7.0)
 
 
-@pytest.mark.parametrize("lose", [say_nothing, take_and_fail, wait_too_long, view_anew, lose_the_history])
+@pytest.mark.parametrize("lose", [say_nothing, take_and_fail, wait_too_long, view_again, lose_the_history])
 @pytest.mark.parametrize("names", [["hello"], None])
 def test_after_a_change_that_was_not_remembered_a_package_is_asked_for_once(lose: Any, names: Any) -> None:
     now = [1000.0]
