@@ -194,7 +194,7 @@ def test_a_changed_name_of_a_suite_is_held_until_it_is_configured(made: Takeover
     assert "Origin: Elsewhere\n" in (made.lab.www / "apt-dev/dists/bookworm/InRelease").read_text()
 
 
-def test_rpms_that_another_key_signed_are_downloaded_and_signed_again(made: TakeoverStage) -> None:
+def test_rpms_that_another_key_signed_are_downloaded_and_signed_anew(made: TakeoverStage) -> None:
     with new_key("New Mirror <new@example.com>") as other:
         made.lab.key = other
         made.lab.write_config()
