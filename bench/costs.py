@@ -47,7 +47,7 @@ def read_written_bytes(pid: int) -> int:
 
 
 class Daemons:
-    """Processes that work for whoever is measured: name → process. gpg-agent, and the packrat server."""
+    """Processes that work for the program that is measured: name → process. gpg-agent, and the packrat server."""
 
     def __init__(self) -> None:
         self.pids: dict[str, int] = {}

@@ -66,7 +66,7 @@ class Copy:
         file = self.directory / "src" / mutant.module
         source = file.read_text()
         began = time.monotonic()
-        _write_anew(file, apply(source, mutant.mutation))
+        _rewrite(file, apply(source, mutant.mutation))
         try:
             noticed_by = self.run(mutant.tests, limit_cpu_s)
             ran_out = noticed_by == _RAN_OUT or "Timeout (>" in noticed_by
@@ -74,7 +74,7 @@ class Copy:
         except subprocess.TimeoutExpired:
             outcome, noticed_by = "timeout", ""
         finally:
-            _write_anew(file, source)
+            _rewrite(file, source)
         return Verdict(mutant, outcome, time.monotonic() - began, noticed_by)
 
     def run(self, tests: Sequence[str], limit_cpu_s: float) -> str:
@@ -117,7 +117,7 @@ _RAN_OUT = f"exit code {-signal.SIGXCPU}"
 _moments = count(1)
 
 
-def _write_anew(file: Path, source: str) -> None:
+def _rewrite(file: Path, source: str) -> None:
     """Write a module with a date that it never had, since Python tells by date and size whether bytecode is current."""
     file.write_text(source)
     moment_s = next(_moments)

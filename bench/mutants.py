@@ -94,12 +94,11 @@ def _note(verdict: Verdict, verdicts: dict[Mutant, Verdict], file: Path, seed: i
 def _summarize(sample: Sequence[Mutant], verdicts: Mapping[Mutant, Verdict]) -> str:
     counts = Counter(verdict.outcome for verdict in verdicts.values())
     judged = counts["killed"] + counts["timeout"] + counts["survived"]
-    return (
+    summary = (
         f"{judged} of {len(sample)} tried: {(judged - counts['survived']) / max(1, judged):.0%} noticed "
         f"({counts['killed']} killed, {counts['timeout']} ran too long), {counts['survived']} survived"
-        + f"; {counts['missed']} that the closest tests missed are left"
-        * bool(counts["missed"])
     )
+    return summary + f"; {counts['missed']} that the closest tests missed are left" if counts["missed"] else summary
 
 
 def save(file: Path, seed: int, verdicts: Iterable[Verdict]) -> None:

@@ -7,7 +7,7 @@ memory nor a disk.
     output, messages = BoundedPipe(process.stdout.fileno(), 1000, 1000), BoundedPipe(process.stderr.fileno(), 100, 1000)
     overrun = read_bounded(process, (output, messages), timeout_s=10)
 
-    ending = run_to_end(["nginx", "-t"], os.environ, timeout_s=10)
+    ending = run_program(["nginx", "-t"], os.environ, timeout_s=10)
 """
 
 import os
@@ -89,7 +89,7 @@ class Ending:
     overrun: int | None
 
 
-def run_to_end(
+def run_program(
     command: Sequence[str], environment: Mapping[str, str], timeout_s: float, directory: Path | None = None
 ) -> Ending:
     """Run a program that reads nothing, and keep the last of what it prints.

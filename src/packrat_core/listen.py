@@ -67,7 +67,7 @@ def _listen_at(addresses: Sequence[tuple[int, tuple[Any, ...]]], port: int) -> l
     listeners: list[socket.socket] = []
     with ExitStack() as opened:
         for family, address in addresses:
-            # With the protocol named, asyncio sets TCP_NODELAY; without, each answer waits 40 ms for an ACK.
+            # asyncio sets TCP_NODELAY only if the protocol is named; else each answer waits 40 ms for an ACK.
             listener = opened.enter_context(socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP))
             listeners.append(listener)
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

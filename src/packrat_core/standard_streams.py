@@ -1,7 +1,7 @@
-"""Has commands work whatever their standard streams lead to: closed ones lead to nowhere, and stderr can't be full.
+"""Lets commands work with closed standard streams, which then lead to nowhere, and with a stderr that is full.
 
-What stderr does not take, as on a full disk or at a terminal that is gone, is lost: the exit code tells of the work
-alone.
+What stderr does not take, as on a full disk or at a terminal that is gone, is lost: the exit code tells only how the
+work went.
 """
 
 import io

@@ -72,7 +72,13 @@ def build_oci(*images: Image) -> bytes:
 
 
 def write_image(image: Image, directory: Path, data: bytes | None = None) -> Path:
-    """Write the archive of an image, or the one in `data`, under the image's usual name."""
+    """Write the archive of an image, or the one in `data`, under the image's usual name.
+
+    Args:
+        image: The image.
+        directory: Where to write it.
+        data: An archive in place of the one that is built.
+    """
     path = directory / image.file_name
     path.write_bytes(build_oci(image) if data is None else data)
     return path

@@ -84,8 +84,10 @@ def write_rpm(rpm: Rpm, directory: Path) -> Path:
 
 
 def _about(rpm: Rpm) -> Tags:
-    version = f"{rpm.epoch}:" * (rpm.epoch is not None) + f"{rpm.version}-{rpm.release}"
-    needed = [(name, wanted, _EQUAL * bool(wanted)) for name, wanted in rpm.requires]
+    version = f"{rpm.version}-{rpm.release}"
+    if rpm.epoch is not None:
+        version = f"{rpm.epoch}:{version}"
+    needed = [(name, wanted, _EQUAL if wanted else 0) for name, wanted in rpm.requires]
     needed += [
         ("rpmlib(CompressedFileNames)", "3.0.4-1", _RPMLIB | _AT_MOST),
         ("rpmlib(FileDigests)", "4.6.0-1", _RPMLIB | _AT_MOST),

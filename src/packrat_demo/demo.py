@@ -181,5 +181,5 @@ def _prove_one(kind: str, proof: Proof, site: Site) -> None:
         for line in step.output.splitlines():
             click.echo(f"  {line}")
         if step.exit_code != 0:
-            raise Incomplete(f"`{step.command}` ended with exit code {step.exit_code}", hint="above is what it said")
+            raise Incomplete(f"`{step.command}` ended with exit code {step.exit_code}", hint="its output is above")
     click.echo(f"proved   {kind}: {proof.name} {proof.shows}")

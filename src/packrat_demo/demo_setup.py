@@ -101,7 +101,13 @@ def set_up(directory: Path, kinds: tuple[str, ...]) -> DemoSetup:
 
 
 def write_config(setup: DemoSetup, server_url: str, public_url: str) -> None:
-    """Write the mirror.conf."""
+    """Write the mirror.conf.
+
+    Args:
+        setup: The demo.
+        server_url: The address of its packrat server.
+        public_url: The address of its site.
+    """
     text = f"""\
 [packrat]
 host: {server_url}

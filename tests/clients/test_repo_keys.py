@@ -229,7 +229,7 @@ def test_a_client_with_a_policy_refuses_the_images_of_another_repository(mirror:
                 assert "Source image rejected" in told
 
 
-def test_another_key_of_a_repository_signs_only_this_one_anew(mirror: TwoTags) -> None:
+def test_another_key_of_a_repository_signs_only_this_one_again(mirror: TwoTags) -> None:
     before = mirror.lab.tree()
     dev, prod = (
         mirror.lab.www / name / "rhel/main/9/noarch/hello-1.0-1.noarch.rpm" for name in ("yum-dev", "yum-prod")

@@ -159,7 +159,7 @@ class Clients:
 def test_clients_of_the_original_mirror_notice_nothing(made: TakeoverStage, tmp_path: Path) -> None:
     www = made.lab.www
     repo_key = (www / "repo-key").read_bytes()
-    # Of the web server, only the registry's host is changed, as the dry run says: it reads .htaccess files.
+    # Only the registry's host in the web server is changed, as the dry run says: it reads .htaccess files.
     with (
         apache(tmp_path / "site", www) as url,
         apache(tmp_path / "registry", www / "docker-dev", "FileInfo") as registry,

@@ -182,7 +182,7 @@ def test_hidden_files_do_not_exist(site: _Site, path: str) -> None:
     assert b"hidden" not in answer.body
 
 
-def test_links_lead_nowhere(site: _Site) -> None:
+def test_a_link_out_of_the_tree_is_not_followed(site: _Site) -> None:
     answer = site.get("/link")
     assert answer.status == 403
     assert b"not ours" not in answer.body

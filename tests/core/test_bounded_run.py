@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from packrat_core import bounded_run
-from packrat_core.bounded_run import BoundedPipe, run_to_end
+from packrat_core.bounded_run import BoundedPipe, run_program
 
 
 def _run(script: str, timeout_s: float = 60) -> bounded_run.Ending:
-    return run_to_end(["bash", "-c", script], os.environ, timeout_s)
+    return run_program(["bash", "-c", script], os.environ, timeout_s)
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_a_program_that_hangs_is_ended_with_what_it_started(tmp_path: Path) -> N
     alive = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
     with pytest.raises(subprocess.TimeoutExpired):
         _run(f"exec 9>{pipe}; sleep 1000 & sleep 1000", 0.5)
-    # Whoever is alive holds the other end open. A read waits for that end.
+    # A process that is alive holds the other end open. A read waits until it is closed.
     os.set_blocking(alive, True)
     ended = threading.Timer(60, os._exit, [99])
     ended.start()

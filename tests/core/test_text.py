@@ -45,7 +45,7 @@ def test_text_as_it_is_shown(text: str, shown: str, quoted: str) -> None:
     ("size", "shown"),
     [(0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (1536, "1.5 KiB"), (5 << 30, "5.0 GiB"), (3 << 40, "3.0 TiB")],
 )
-def test_sizes(size: int, shown: str) -> None:
+def test_sizes_are_written_with_their_unit(size: int, shown: str) -> None:
     assert human_size(size) == shown
 
 
@@ -53,7 +53,7 @@ def test_sizes(size: int, shown: str) -> None:
     ("seconds", "shown"),
     [(-5, "0.0 s"), (0.25, "0.2 s"), (9.9, "9.9 s"), (119, "119 s"), (120, "2 min"), (7200, "2 h"), (172_800, "2 d")],
 )
-def test_spans_of_time(seconds: float, shown: str) -> None:
+def test_spans_of_time_are_written_with_their_unit(seconds: float, shown: str) -> None:
     assert human_age(seconds) == shown
 
 
@@ -68,7 +68,9 @@ def test_spans_of_time(seconds: float, shown: str) -> None:
         (4000, ("file is live", "files are live"), True, "4,000 files are live"),
     ],
 )
-def test_a_number_of_things(number: int, words: tuple[str, ...], grouped: bool, written: str) -> None:
+def test_one_thing_is_singular_and_others_are_plural(
+    number: int, words: tuple[str, ...], grouped: bool, written: str
+) -> None:
     assert count_of(number, *words, grouped=grouped) == written
 
 

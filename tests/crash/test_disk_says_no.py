@@ -77,7 +77,7 @@ class Work:
 
 
 def different(calls: list[Call], names: tuple[str, ...]) -> list[tuple[Call, int]]:
-    """Of each kind of call one, with its number among all of them."""
+    """One call of each kind, with its number among all of them."""
     found: dict[tuple[str, str], tuple[Call, int]] = {}
     for at, call in enumerate((call for call in calls if call.name in names), start=1):
         found.setdefault((call.name, call.place), (call, at))

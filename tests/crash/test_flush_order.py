@@ -58,7 +58,7 @@ def unflushed(calls: list[Call]) -> list[Call]:
                 dirty.discard(call.path)
             if call.name == "rename":
                 dirty.discard(call.source)
-                # With a directory comes all that is in it.
+                # A directory comes with all that is in it.
                 moved = {path for path in dirty if path.startswith(f"{call.source}/")}
                 dirty = dirty - moved | {call.path + path.removeprefix(call.source) for path in moved}
             found += [call] if call.path in dirty else []

@@ -109,7 +109,7 @@ def test_a_next_key_that_expires_stops_the_agent_until_it_is_given_up(made: Rota
     assert signed_by(made) == ({"new"}, {"new"})
 
 
-def test_without_overlap_all_is_signed_anew(made: RotationStage) -> None:
+def test_without_overlap_all_is_signed_again(made: RotationStage) -> None:
     made.set_phase("switched")
     made.lab.agent("sync")
     before = first_rpm(made)[1]

@@ -14,7 +14,7 @@ from support.stage import daemon, stage
 def test_a_change_that_meets_other_bytes_has_the_file_fetched_again(tmp_path: Path, key: Key) -> None:
     with stage(tmp_path, key) as lab:
         engine = open_database(lab.server.data)
-        # Of such a repository, the server tells all files of a package that changed, not only those that were touched.
+        # The server tells all files of a changed package of such a repository, not only those that were touched.
         admin.save_repo(engine, admin.NewRepo("apt-dev", "apt", "dev", ("bookworm",), show_only_latest=True))
         engine.dispose()
         lab.server.put_deb(Deb("hello", "1", "amd64"))

@@ -199,7 +199,7 @@ def test_a_login_that_is_refused_ends_it_at_once(original: OriginalServer) -> No
         original.revoke()
         async with asyncio.timeout(DEADLINE_S):
             await asyncio.wait([ear.following])
-        # The first opened the session; whoever noticed that it ended, the psk was sent once more.
+        # The first login opened the session; after it ended, the psk was sent once more, and not again.
         assert original.count("(login)") == 2
 
     assert isinstance(asyncio.run(following(original.url, "lab_psk", test)), LoginRefused)

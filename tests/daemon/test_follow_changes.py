@@ -47,7 +47,7 @@ def test_nothing_is_lost_in_a_burst(ours: Stage) -> None:
 
 
 def test_of_changes_that_come_one_by_one_none_waits_for_another(ours: Stage) -> None:
-    """Whoever paused after each of them would be the further behind the more there are."""
+    """An agent that paused after each of them would fall further behind the more there are."""
 
     async def test(ear: Ear) -> None:
         await ear.until(lambda: bool(ear.news))

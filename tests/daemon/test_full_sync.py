@@ -18,7 +18,7 @@ def put(server: OriginalServer, name: str) -> None:
     server.put(name, "1", deb.file_name, build_deb(deb))
 
 
-def test_a_full_sync_that_could_not_begin_asks_for_everything_anew(tmp_path: Path) -> None:
+def test_a_full_sync_that_could_not_begin_asks_for_everything_again(tmp_path: Path) -> None:
     with original_server() as original:
         put(original, "first")
         original.users["lab"] = original.psk
@@ -55,7 +55,7 @@ def test_what_a_look_finds_damaged_of_the_site_is_mended(lab: Stage) -> None:
         assert agent.stop() == 0
 
 
-def test_an_index_that_differs_from_the_state_database_is_told_and_made_anew(lab: Stage) -> None:
+def test_an_index_that_differs_from_the_state_database_is_told_and_made_again(lab: Stage) -> None:
     lab.server.put_deb(Deb("first", "1", "amd64"))
     with daemon(lab) as agent:
         agent.until_logged("checked")

@@ -126,7 +126,7 @@ def test_a_server_that_is_down_at_the_start(original: OriginalServer, mirror: St
         assert len(lines(agent.log, "waiting")) == 1
 
 
-def test_a_server_that_restarts(original: OriginalServer, mirror: Stage) -> None:
+def test_the_agent_follows_a_server_that_restarts(original: OriginalServer, mirror: Stage) -> None:
     with daemon(mirror) as agent:
         agent.until_logged("checked")
         for number in (1, 2):
@@ -245,7 +245,9 @@ def proxy() -> Iterator[Proxy]:
         yield made
 
 
-def test_a_proxy_that_dies(original: OriginalServer, tmp_path: Path, proxy: Proxy) -> None:
+def test_the_agent_recovers_when_a_proxy_that_died_is_back(
+    original: OriginalServer, tmp_path: Path, proxy: Proxy
+) -> None:
     mirror = mirror_of(original, tmp_path, f"proxy: http://user:secret@127.0.0.1:{proxy.port}\n")
     with daemon(mirror) as agent:
         agent.until_logged("checked")

@@ -103,7 +103,7 @@ def test_a_configuration_that_was_changed_and_not_reloaded_is_told(lab: Stage) -
         lab.config.write_text(good)
         assert lab.agent(*options).stdout.startswith("PACKRAT OK")
         lab.config.write_text(good.replace(lab.psk, "another_psk"))
-        # Whoever looks with a copy of the file can't tell.
+        # A look with a copy of the file can't tell.
         copy = lab.directory / "copy.conf"
         copy.write_text(good)
         copy.chmod(0o600)

@@ -181,7 +181,7 @@ def test_publishing_one_package_opens_no_other(lab: Stage) -> None:
     lab.server.put_deb(FIRST)
     with daemon(lab) as agent:
         agent.until_logged("checked")
-        # Whoever opened it now would find it missing; only a full sync looks, and mends it.
+        # A client that asks for it now finds it missing; only a full sync looks, and mends it.
         path = lab.repo / "pool/first/first_1_amd64.deb"
         path.unlink()
         lab.server.put_deb(SECOND)

@@ -39,7 +39,7 @@ def take_off_versions(lab: Stage) -> None:
 
 
 def take_off_all_packages(lab: Stage) -> None:
-    """With them go an architecture, Python projects, images, and the directories of the rpms."""
+    """An architecture, Python projects, images and the directories of the rpms go with them."""
     engine = open_database(lab.server.data)
     with engine.connect() as connection, connection.begin():
         connection.exec_driver_sql("DELETE FROM package_file_tags")

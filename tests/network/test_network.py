@@ -89,7 +89,7 @@ def test_a_certificate_of_another_host_is_not_trusted(tmp_path: Path, certificat
 
 
 @pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
-def test_ipv6(tmp_path: Path, certificates: Certificates) -> None:
+def test_a_server_is_reached_at_an_address_of_ipv6(tmp_path: Path, certificates: Certificates) -> None:
     with original_server(host="::1", tls=certificates.context()) as server:
         assert server.url.startswith("https://[::1]:")
         assert reach(tmp_path, server.url, f"ca_file: {certificates.ca}") == 1
@@ -138,7 +138,9 @@ def test_a_proxy_that_is_dead_is_told_as_such(tmp_path: Path, original: Original
     ("no_proxy", "direct"),
     [("127.0.0.1", True), ("10.0.0.0/8, 127.0.0.0/8", True), ("*", True), ("example.com, 10.0.0.0/8", False)],
 )
-def test_no_proxy(tmp_path: Path, original: OriginalServer, no_proxy: str, direct: bool) -> None:
+def test_hosts_in_no_proxy_are_reached_directly(
+    tmp_path: Path, original: OriginalServer, no_proxy: str, direct: bool
+) -> None:
     with running_proxy() as proxy:
         assert reach(tmp_path, original.url, f"proxy: {proxy.url}\nno_proxy: {no_proxy}") == 1
         assert (not proxy.heads) == direct

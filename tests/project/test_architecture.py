@@ -75,6 +75,26 @@ def test_nothing_grows_too_large(path: Path) -> None:
             assert commands or len(arguments) <= PARAMETERS_LIMIT, f"{node.name} has {len(arguments)} parameters"
 
 
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(SRC)))
+def test_a_docstring_explains_three_or_more_parameters(path: Path) -> None:
+    if path.match("formats/*/format.py"):
+        # The interface has them, once for all types.
+        return
+    tree = ast.parse(path.read_text())
+    # What a base class declares, also one of a library, is explained there.
+    derived = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef) and node.bases]
+    inherited = {id(node) for kind in derived for node in kind.body}
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) or node.name.startswith("_"):
+            continue
+        text = ast.get_docstring(node)
+        arguments = [a for a in (*node.args.args, *node.args.kwonlyargs) if a.arg not in ("self", "cls")]
+        # The docstring of a command is its help.
+        is_command = any("command" in ast.unparse(decorator) for decorator in node.decorator_list)
+        if text is not None and len(arguments) >= 3 and not is_command and id(node) not in inherited:
+            assert "Args:" in text, f"{node.name} has {len(arguments)} parameters"
+
+
 def test_the_servers_spellings_stay_in_the_module_that_talks_to_it() -> None:
     # The original agent's state database has the server's spellings in its columns.
     reads_original = AGENT / "state/original.py"

@@ -127,7 +127,7 @@ def test_another_database_in_place_of_this_one_wakes_everybody(engine: Engine) -
     run(engine, work)
 
 
-def test_who_finds_less_than_the_notifier_knows_waits_until_that_is_read_anew(engine: Engine) -> None:
+def test_who_finds_less_than_the_notifier_knows_waits_until_that_is_read_again(engine: Engine) -> None:
     note(engine, "one", "hello")
 
     async def work(notifier: ChangeNotifier) -> None:

@@ -148,7 +148,7 @@ def end_session(engine: Any) -> None:
     ],
     ids=["session ended", "psk changed", "mirror removed"],
 )
-def test_whoever_may_not_hear_any_more_hears_nothing_more(server: World, end: Callable[[Any], object]) -> None:
+def test_a_caller_that_may_not_hear_any_more_hears_nothing_more(server: World, end: Callable[[Any], object]) -> None:
     position = ask(server, None)["position"]
     stream = Stream(server, position)
     stream.next()

@@ -79,7 +79,7 @@ def test_the_records_are_those_that_a_mirror_would_ask_for(server: World) -> Non
         assert told["changes"] == {REPO: [name]}
         assert told["records"] == {REPO: {name: by_asking(server, name)}}
         sizes.append(tuple(len(files) for files in told["records"][REPO][name].values()))
-        # Whoever asks as before gets the answer as before.
+        # A caller that asks as before gets the answer as before.
         assert ask(server, position) == {key: told[key] for key in ("position", "changes")}
         assert ask(server, position, records=False) == ask(server, position)
         assert ask(server, position, "root", records=True) == told

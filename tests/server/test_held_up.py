@@ -97,7 +97,7 @@ def test_while_uploads_are_read_from_a_disk_that_hangs(server: World) -> None:
             assert_readers_are_answered(server)
             assert not any(answer.done() for answer in answers)
         finally:
-            # Whoever reads it finds nothing in it, and the next one waits.
+            # Its reader finds nothing in it, and the next one waits.
             while not all(answer.done() for answer in answers):
                 give_nothing(path)
     assert {answer.result().status for answer in answers} == {400}
@@ -164,7 +164,7 @@ def test_while_the_disk_does_not_tell_its_size(server: World, monkeypatch: pytes
 
 
 def give_nothing(path: Path) -> None:
-    """Let whoever waits for the content of a pipe find nothing in it."""
+    """Let the reader that waits for the content of a pipe find nothing in it."""
     with suppress(OSError):
         os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK))
 

@@ -65,7 +65,7 @@ def test_a_deprocated_file_is_kept_as_long_as_it_has_its_tag(server: World) -> N
         assert listed(server, "kept", "steps") == wanted + deprocated
         assert listed(server, "kept", "steps", deprocated=False) == wanted + deprocated
         assert listed(server, "kept", "steps", deprocated=True) == deprocated
-        # Whoever asks for changes is told of each, with the name of the package to list.
+        # An answer to `changes` names each, with the package to list.
         told = server.call("CALL", changes, {"position": position, "timeout": 0}, "lab").value["changes"]
         assert told["/api/v2/Repo/Repo:pypi-dev:"] == ["steps"]
     assert listed(server, "kept", "elsewhere") == []

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from packrat_agent.model.changes import Changes
 from packrat_agent.model.records import Repo
 from packrat_agent.upstream.client import Packrat
-from packrat_agent.watch.changes import follow
+from packrat_agent.watch.changes import hear_news
 from packrat_agent.watch.news import News, Pace
 from packrat_core.backoff import BackOff
 from packrat_core.cinp.client import CinpClient
@@ -54,7 +54,9 @@ class Ear:
         self.repos = repos
         self.news: list[News] = []
         self._came = asyncio.Event()
-        self.following: asyncio.Task[None] = asyncio.create_task(follow(packrat, lambda: self.repos, self.tell, pace))
+        self.following: asyncio.Task[None] = asyncio.create_task(
+            hear_news(packrat, lambda: self.repos, self.tell, pace)
+        )
 
     def tell(self, news: News) -> None:
         self.news.append(news)

@@ -149,7 +149,7 @@ class Store:
             number: StoredPackage(number, name, "1", "bookworm", f"{name}_1_all.x", b"", {tag}, kind=kind)
             for number, name in names.items()
         }
-        # Whoever lists files at the same time finds all of them or none.
+        # A listing at the same time finds all of them or none.
         self._order = [*self._order, *numbers]
         return numbers
 

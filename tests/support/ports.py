@@ -6,7 +6,7 @@ from contextlib import contextmanager, suppress
 
 
 def hold_port(host: str = "127.0.0.1") -> socket.socket:
-    """Bind a socket to a free port, so that the kernel gives it to nobody else; whoever is told of it may listen there.
+    """Bind a socket to a free port, so that the kernel gives it to no other program but one that is told of it.
 
     Both have SO_REUSEADDR set, and only one of them listens: so Linux lets them share the port.
     """

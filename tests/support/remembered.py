@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from packrat_agent.model.entries import StoredFile
-from packrat_agent.publish.scan import Scan, ScanRequest, scan
-from packrat_agent.publish.scan_slices import Slice, everything
+from packrat_agent.publish.scan import scan
+from packrat_agent.publish.scan_slices import Slice, whole_tree
+from packrat_agent.publish.scan_values import Scan, ScanRequest
 from packrat_agent.state.scanned import KnownFile
 from packrat_agent.state.store import Store
 
@@ -53,7 +54,7 @@ def scan_store(
     unlock: Callable[[str], None] | None = None,
 ) -> Scan:
     """Scan root_dir against a state database, by default with all content."""
-    request = ScanRequest(root, store.scanned, content or everything(time.time()), on_progress, unlock=unlock)
+    request = ScanRequest(root, store.scanned, content or whole_tree(time.time()), on_progress, unlock=unlock)
     return scan(request)
 
 

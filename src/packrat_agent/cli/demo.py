@@ -21,7 +21,7 @@ from packrat_core.listen import parse_listen
 def demo_command(once: bool, directory: Path, listen: str) -> None:
     """Try it out on this machine. Starts a packrat server with packages, builds a mirror of it and serves that."""
     host, port = parse_listen(listen)
-    # By an entry point: the demo imports the server, which the agent never does.
+    # An entry point leads to it: the demo imports the server, which the agent never does.
     from importlib.metadata import entry_points
 
     (play,) = entry_points(group="packrat_agent.demo", name="play")

@@ -59,14 +59,16 @@ def ask(given: Mapping[str, Any]) -> Answers:
         if path is not None:
             _check_file(option, path)
     return Answers(
-        host,
-        name,
-        psk,
-        url,
-        (given["root_dir"] or ROOT_DIR).absolute(),
-        (given["state_dir"] or STATE_DIR).absolute(),
-        not given["no_key"],
-        {key: str(value.absolute() if isinstance(value, Path) else value) for key, value in further.items() if value},
+        host=host,
+        name=name,
+        psk=psk,
+        public_url=url,
+        root_dir=(given["root_dir"] or ROOT_DIR).absolute(),
+        state_dir=(given["state_dir"] or STATE_DIR).absolute(),
+        signs=not given["no_key"],
+        further={
+            key: str(value.absolute() if isinstance(value, Path) else value) for key, value in further.items() if value
+        },
     )
 
 

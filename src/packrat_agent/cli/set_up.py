@@ -97,13 +97,13 @@ def _read_mirror(path: Path, given: dict[str, Any]) -> NewMirror:
     named = given["key"] or ""
     key_file = _find_key_file(named)
     return NewMirror(
-        config,
-        answers,
-        given["user"] or (USER if answers is not None else _owner_of_state(config)),
-        key_file,
-        "" if key_file is not None else named,
-        find_web_server(given["web_server"], config.mirror),
-        not given["no_start"],
+        config=config,
+        answers=answers,
+        user=given["user"] or (USER if answers is not None else _owner_of_state(config)),
+        key_file=key_file,
+        key_id="" if key_file is not None else named,
+        web_server=find_web_server(given["web_server"], config.mirror),
+        starts=not given["no_start"],
     )
 
 

@@ -1,4 +1,4 @@
-"""One full sync: what `packrat-agent sync` does, or has the agent do that runs here."""
+"""One full sync, which `packrat-agent sync` does itself, or asks the running agent to do."""
 
 import os
 import signal
@@ -88,7 +88,9 @@ def sync_once(config_path: Path, confirmed: Confirmed, *, dry_run: bool, adopt: 
     if summary.disk_error is not None:
         raise summary.disk_error
     if not summary.complete:
-        raise Incomplete("the full sync is done, but not everything could be published", hint="see above")
+        raise Incomplete(
+            "the full sync is done, but not everything could be published", hint="the log above says what and why"
+        )
 
 
 @contextmanager

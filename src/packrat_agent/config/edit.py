@@ -23,6 +23,9 @@ def change(text: str, section: str, values: Mapping[str, str | None]) -> str:
         text: The whole file, which can be read without a fault.
         section: The name of the section, such as `mirror` or `repo apt-prod`.
         values: Key → its value, on one line; None: it goes. New keys stand behind the first of `values` that is there.
+
+    Raises:
+        ConfigError: The section has none of the keys.
     """
     lines = [line for line in _LINE.findall(text) if line]
     places = _find(lines, section, frozenset(values))

@@ -1,7 +1,7 @@
-"""Tells the text of mirror.conf that an agent has read from a later one, without keeping what can be read from it.
+"""Tells whether mirror.conf has changed since an agent read it, by a hash of its text.
 
-The text holds the psk, which somebody may have chosen: so it is hashed with a salt, and slowly. Not by scrypt, which
-hosts in FIPS mode don't have.
+The text holds the psk, which somebody may have chosen and others could guess: so the hash has a salt and is slow. It is
+not scrypt, which hosts in FIPS mode don't have.
 """
 
 import hashlib

@@ -62,7 +62,13 @@ class ChunkCache(Protocol):
         """Return the compressed bytes, or None if they are not in the cache."""
 
     def put(self, coding: str, digest: str, chunk: bytes) -> None:
-        """Remember the compressed bytes."""
+        """Remember the compressed bytes.
+
+        Args:
+            coding: How they are compressed.
+            digest: The SHA-256 of the plain bytes.
+            chunk: The compressed bytes.
+        """
 
 
 @dataclass(frozen=True, slots=True)

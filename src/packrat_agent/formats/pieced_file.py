@@ -99,8 +99,8 @@ class PiecedFile:
         state = states[-1].copy()
         for start in range(self._hashed(states), len(self._extents), self._stride):
             pieces = self._extents[start : start + self._stride]
-            for some in _portions(pieces, _READ_BYTES):
-                state.update(self._region.read(some))
+            for portion in _portions(pieces, _READ_BYTES):
+                state.update(self._region.read(portion))
             if len(pieces) == self._stride:
                 states.append(state.copy())
         state.update(frame.tail)
@@ -149,6 +149,6 @@ class _Parts:
 
     def __iter__(self) -> Iterator[bytes | bytearray]:
         yield self.frame.head
-        for some in _portions(self.extents, _WRITE_BYTES):
-            yield self.region.read(some)
+        for portion in _portions(self.extents, _WRITE_BYTES):
+            yield self.region.read(portion)
         yield self.frame.tail

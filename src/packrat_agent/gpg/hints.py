@@ -54,7 +54,7 @@ class GpgHints:
         commands = [self._gpg(*self._unlock(), "--quick-set-expire", primary, "2y", *part) for part in parts]
         return f"`{' && '.join(commands)}`" if commands else ""
 
-    def sign_itself_anew(self, primary: str, lifetime: str) -> str:
+    def sign_itself_again(self, primary: str, lifetime: str) -> str:
         """Renew a key's signature on itself.
 
         Args:

@@ -51,18 +51,20 @@ def find_key(
         part = "primary key" if chosen is found.primary else "signing subkey"
         log.info("key", configured=name, signs_with=chosen.fingerprint, text=f"the {part} of the same key")
     key = SigningKey(
-        chosen.fingerprint,
-        found.primary.fingerprint,
-        found.user,
-        _ALGORITHMS.get(chosen.algorithm, f"algorithm {chosen.algorithm}"),
-        chosen.bits,
-        _expiry(found.primary, chosen),
-        datetime.fromtimestamp(max(found.primary.created_s, chosen.created_s), UTC),
-        home,
-        passphrase_file,
-        is_weakly_certified(home, found.primary.fingerprint),
-        hints.extend(found.primary.fingerprint, {part.fingerprint: part.expires for part in (found.primary, chosen)}),
-        found.primary.expires is not None,
+        fingerprint=chosen.fingerprint,
+        primary=found.primary.fingerprint,
+        user=found.user,
+        algorithm=_ALGORITHMS.get(chosen.algorithm, f"algorithm {chosen.algorithm}"),
+        bits=chosen.bits,
+        expires=_expiry(found.primary, chosen),
+        created=datetime.fromtimestamp(max(found.primary.created_s, chosen.created_s), UTC),
+        home=home,
+        passphrase_file=passphrase_file,
+        weakly_certified=is_weakly_certified(home, found.primary.fingerprint),
+        extension=hints.extend(
+            found.primary.fingerprint, {part.fingerprint: part.expires for part in (found.primary, chosen)}
+        ),
+        primary_ends=found.primary.expires is not None,
     )
     try_key(key)
     return key
@@ -77,11 +79,11 @@ def warn(key: SigningKey, now: datetime) -> tuple[str, ...]:
             "key to the clients"
         )
     if key.weakly_certified:
-        until = "2y" if key.primary_ends else "0"
+        hints = GpgHints(key.home, key.passphrase_file)
+        renew = hints.sign_itself_again(key.primary, "2y" if key.primary_ends else "0")
         found.append(
-            f"the key's signature on itself uses SHA-1, which Debian 13 and RHEL 9 refuse; renew it with "
-            f"{GpgHints(key.home, key.passphrase_file).sign_itself_anew(key.primary, until)}, and bring the new public "
-            "key to the clients"
+            "the key's signature on itself uses SHA-1, which Debian 13 and RHEL 9 refuse; "
+            f"renew it with {renew}, and bring the new public key to the clients"
         )
     if key.algorithm == "DSA" or (key.algorithm == "RSA" and key.bits < 2048):
         found.append(f"{key.algorithm}-{key.bits} is refused by Debian 13 and later; make a new key")
@@ -160,7 +162,9 @@ def export_public_of(primary: str, home: Path | None) -> PublicKey:
     armored = run_gpg(home, "--armor", *export).output
     binary = run_gpg(home, *export).output
     if not armored or not binary:
-        raise SigningError(f"gpg did not export the public key {primary}", hint="is the keyring readable?")
+        raise SigningError(
+            f"gpg did not export the public key {primary}", hint="check whether this user may read the keyring"
+        )
     return PublicKey(armored, binary)
 
 

@@ -59,7 +59,7 @@ def _describe(key: SigningKey) -> tuple[int, str]:
         for part in (listed.primary, *listed.subkeys):
             if part.fingerprint == key.fingerprint and part.keygrip:
                 return part.created_s, part.keygrip
-    raise SigningError(f"gpg does not list {key.fingerprint}", hint="is the keyring readable?")
+    raise SigningError(f"gpg does not list {key.fingerprint}", hint="check whether this user may read the keyring")
 
 
 def _gpg(key: SigningKey, home: Path, *arguments: str, data: bytes = b"") -> bytes:

@@ -89,7 +89,7 @@ def message_verifies(keys: Sequence[SigningKey], data: bytes, message: bytes, *,
         SigningError: gpg can't be used.
     """
     if is_text and holds_as_it_is(message, data):
-        # To write the text takes gpg twice as long as to verify it.
+        # Writing the text takes gpg twice as long as verifying it.
         return _is_proven(keys, message) or _is_of(
             keys, run_gpg(keys[0].home, *_WITHOUT_TRUST, "--verify", data=message)
         )
@@ -138,7 +138,7 @@ def _is_proven(
     # Where keyboxd keeps the keys, the file is what they were at some time before.
     if home is None or (home / _KEYBOXD).exists() or not (home / _KEYRING).is_file():
         return False
-    # With one byte more, so that a longer message is another one.
+    # One byte more than the limit, so that a longer message is another one.
     limit = None if says is None else len(says) + 1
     try:
         verified = run_gpgv_on(home / _KEYRING, *files, data=data, passed=passed, output_limit=limit)

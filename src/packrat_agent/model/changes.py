@@ -1,4 +1,4 @@
-"""What sets a sync going, and what limits it: news of the server, the operator's word, retention."""
+"""What starts a sync, and what limits it: news of the server, the operator's word, retention."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -20,11 +20,13 @@ class StoredFile:
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """One file that is published in place of a package file, made from it, or `beside` it.
+    """One file that is published in place of a package file, made from it, or beside it.
 
-    `name` is its path below the package file's place; '' where it stands in that very place (a signed copy). Beside a
-    package file: what its name has that of the package file has not, `.metadata`. Where `sha256` is '', it is the
-    package file itself, and `name` the file name that clients need it to have.
+    Attributes:
+        name: Its path below the package file's place; '' where it stands in that very place (a signed copy). Beside a
+            package file, what its name has that the package file's has not, such as `.metadata`.
+        sha256: Where it is '', the product is the package file itself, and `name` the file name that clients need.
+        beside: Whether it stands beside the package file.
     """
 
     name: str
@@ -37,9 +39,12 @@ class Product:
 class Fragment:
     """What the index needs to know of a package file; read once, kept under the file's SHA-256.
 
-    `body` belongs to the format that read it. name, version and arch are those inside the file, not the server's.
-    `size` is that of the package file. `products` are published in its place; if none is, the package file is
-    published as it is. `made_by` names the former key that signed them, '' for the key that signs now.
+    Attributes:
+        body: Belongs to the format that read it.
+        name: The name inside the file, not the server's; so are version and arch.
+        products: Published in its place; if there are none, the package file is published as it is.
+        size: That of the package file.
+        made_by: Names the former key that signed the products; '' for the key that signs now.
     """
 
     body: bytes
@@ -138,10 +143,16 @@ class Refusal:
 class Plan:
     """What one sync of one repository has to do.
 
-    keep: all that is published of them is in place. link: some of it is not, but can be copied. fetch: the package file
-    is needed. withdraw: paths that no index will name any more. parts: URI → what is published of a file that is kept
-    or linked. missing: URI → the parts of a linked file that are not in place. sources: SHA-256 → a verified file in
-    the live tree with these bytes. held: SHA-256 → the bytes of parts that are in memory.
+    Attributes:
+        keep: All that is published of them is in place.
+        fetch: The package file is needed.
+        link: Some of what is published is not in place, but can be copied.
+        withdraw: Paths that no index will name any more.
+        refused: What clients could not use.
+        parts: URI → what is published of a file that is kept or linked.
+        missing: URI → the parts of a linked file that are not in place.
+        sources: SHA-256 → a verified file in the live tree with these bytes.
+        held: SHA-256 → the bytes of parts that are in memory.
     """
 
     repo: Repo

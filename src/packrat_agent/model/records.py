@@ -32,11 +32,13 @@ class Repo:
 
 @dataclass(frozen=True, slots=True)
 class PackageFile:
-    """One package file that a repository wants; every field has been checked, `file_name` is one path segment.
+    """One package file that a repository wants; every field has been checked.
 
-    `created` is when the server took it in, as `2026-11-22T11:20:20.264145Z`; '' where the server doesn't say.
-    `yanked`: it is deprecated, and stays for those who name its version. That is in the server's lists and not in the
-    record, which never changes, so two values that differ in it alone are equal.
+    Attributes:
+        file_name: One path segment.
+        created: When the server took it in, as `2026-11-22T11:20:20.264145Z`; '' where the server doesn't say.
+        yanked: It is deprecated, and stays for those who name its version. That is in the server's lists and not in the
+            record, which never changes, so two values that differ in it alone are equal.
     """
 
     uri: str
@@ -82,12 +84,16 @@ class MirrorView:
 class Wanted:
     """What the server says of the package files that one repository wants, or of those of some packages of it.
 
-    uris: All that it names, usable or not; of a large repository they are on disk. files: The records that are not
-    remembered in the state database. yanked: Those of the URIs whose files are deprecated, and stay all the same; None
-    in a repository of which clients know no such mark.
-    names_all_known: Each file that is known of the whole repository was found among the URIs, so that nobody need look
-    for one that is gone. touched: The URIs of all files that it is about; of the others, nothing has changed. None: all
-    files of the packages.
+    Attributes:
+        uris: All that it names, usable or not; of a large repository they are on disk.
+        files: The records that are not remembered in the state database.
+        rejected: The records that can't be used.
+        yanked: Those of the URIs whose files are deprecated, and stay all the same; None in a repository whose clients
+            know no such mark.
+        names_all_known: Each file that is known of the whole repository was found among the URIs, so that nobody need
+            look for one that is gone.
+        touched: The URIs of all files that it is about; of the others, nothing has changed. None: all files of the
+            packages.
     """
 
     uris: Collection[str]

@@ -31,8 +31,10 @@ class Signer(StrEnum):
 class Retained(IntEnum):
     """How long an index file stays on disk that the index no longer names. The state database has these numbers.
 
-    FEW_GENERATIONS: while it is of one of the last few generations, whatever its age. AS_INDEX: as long as a
-    publication that names it. AS_PACKAGE: as long as a withdrawn package file.
+    Attributes:
+        FEW_GENERATIONS: While it is of one of the last few generations, whatever its age.
+        AS_INDEX: As long as a publication that names it.
+        AS_PACKAGE: As long as a withdrawn package file.
     """
 
     FEW_GENERATIONS = 0
@@ -117,10 +119,13 @@ class TreeLink:
 class PendingFile:
     """An index file that waits for the key: it is one signature, or quotes several in base64 between chunks of text.
 
-    signs: What its signatures sign. signers: Who makes each of them; (): the key. quoting: The text around them, one
-    chunk more than signatures; () if the file is its one signature. by_hash_dir: Where a copy goes as content, named by
-    its SHA-256. lasting: What is signed never changes, so its signatures are kept and used again; those of pointers,
-    which carry a date, are rebuilt.
+    Attributes:
+        signs: What its signatures sign.
+        quoting: The text around them, one chunk more than signatures; () if the file is its one signature.
+        by_hash_dir: Where a copy goes as content, named by its SHA-256.
+        lasting: What is signed never changes, so its signatures are kept and used again. Those of pointers, which carry
+            a date, are rebuilt.
+        signers: Who makes each of the signatures; (): the key.
     """
 
     path: str
@@ -143,9 +148,13 @@ class PendingFile:
 class Since:
     """How a publication differs from an earlier one; every other file stands as that one left it.
 
-    identity: that of the earlier publication. gone_content, gone_pointers: the paths that are named no more, the
-    pointer that was published last first. content, pointers: the files that are new or have other bytes. places: where
-    each of these pointers stands among all, counted from 1.
+    Attributes:
+        identity: That of the earlier publication.
+        gone_content: The paths of content that are named no more.
+        gone_pointers: The paths of pointers that are named no more, the one that was published last first.
+        content: Content that is new or has other bytes.
+        pointers: Pointers that are new or have other bytes.
+        places: Where each of these pointers stands among all, counted from 1.
     """
 
     identity: str
@@ -196,12 +205,15 @@ class LateFiles(Sequence[F_co]):
 class _Publication(Generic[F_co]):
     """One part of a repository with pointers of its own (an apt suite), published as a whole or not at all.
 
-    `identity` covers all that it says except dates and signatures: the same identity need not be written again.
-    `content` may appear in any order; then `pointers` are replaced one by one, in this order. `facts` are remembered
-    with the publication and handed to the next `render`. `former` are paths of pointers that earlier versions of the
-    agent wrote: what stands there is withdrawn like content; any other pointer that is left out is removed at once.
-    `since` tells the files that differ, where the publication of that identity is live; None: all are looked at. What
-    is ready with `since` has these files alone.
+    Attributes:
+        identity: Covers all that it says except dates and signatures: the same identity need not be written again.
+        content: Files that may appear in any order, before the pointers.
+        pointers: Files that are replaced one by one, in this order.
+        facts: Remembered with the publication and handed to the next `render`.
+        former: The paths of pointers that earlier versions of the agent wrote: what stands there is withdrawn like
+            content. Any other pointer that is left out is removed at once.
+        since: The files that differ, where the publication of that identity is live; what is ready with it has these
+            files alone. None: all are looked at.
     """
 
     name: str
@@ -272,10 +284,13 @@ ReadyTree = SignedTree | UnsignedTree
 
 @dataclass(frozen=True, slots=True)
 class LiveFile:
-    """A file that is about to stand in the live tree; `path` is relative to `root_dir`, `publication` '' for a package.
+    """A file that is about to stand in the live tree.
 
-    `pointer_rank` is 0 for content, else the pointer's place in the order of publishing. `origin` is the SHA-256 of
-    the package file that a package stands for, '' for its own.
+    Attributes:
+        path: Relative to `root_dir`.
+        publication: '' for a package.
+        pointer_rank: 0 for content, else the pointer's place in the order of publishing.
+        origin: The SHA-256 of the package file that a package stands for; '' for its own.
     """
 
     path: str

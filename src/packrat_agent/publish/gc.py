@@ -61,7 +61,13 @@ def collect_garbage(
 
 
 def remove_empty_directories(root: Path, directories: Iterable[str], kept: Collection[str]) -> None:
-    """Remove those of the directories that are empty, deepest first."""
+    """Remove those of the directories that are empty, deepest first.
+
+    Args:
+        root: root_dir.
+        directories: Paths below it.
+        kept: What keep_file and keep_file_list name.
+    """
     mounts = mounts_below(root)
     with OpenDirectories(root) as opened:
         for directory in sorted(directories, key=lambda path: (-path.count("/"), path)):

@@ -18,6 +18,11 @@ from packrat_core.fs.links import open_directory
 def put_in_place(source: Path, target: Path, root: Path) -> None:
     """Rename `source` to `target`, which is below root_dir.
 
+    Args:
+        source: The file that is ready.
+        target: Its place.
+        root: root_dir.
+
     Raises:
         DiskError: It can't be renamed, or something stands there that is left alone.
     """

@@ -4,22 +4,21 @@ It changes nothing, follows no link and does not cross a mount point. Inode, siz
 time, and no program can set a ctime. A `Slice` decides of which files the content is read, too. What is read is not
 left in the page cache.
 
-    scan(ScanRequest(root, store.scanned, everything(time.time()), on_progress))
+    scan(ScanRequest(root, store.scanned, whole_tree(time.time()), on_progress))
 """
 
 import hashlib
 import os
 import stat
-import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 
 from packrat_agent.model.entries import StoredFile
 from packrat_agent.publish.scan_slices import Slice
+from packrat_agent.publish.scan_values import OnHashed, Scan, ScanRequest
 from packrat_agent.publish.walk import Directories, Item, order_of, walk
 from packrat_agent.state.scanned import KnownFile, Row, ScannedFiles
 from packrat_core.fs.disk_errors import as_disk_error
@@ -29,8 +28,6 @@ from packrat_core.fs.links import link_digest, open_directory
 from packrat_core.fs.open import open_descriptor
 from packrat_core.fs.page_cache import read_sparingly
 from packrat_core.fs.verified import SMALL_BYTES, Opened, has_writer, is_settled, read_tick_ns
-
-OnHashed = Callable[[str, str, Opened], None]
 
 _PORTION = 500
 _OPEN_FILE = 0o444
@@ -42,74 +39,6 @@ _UNSETTLED_NS = 1
 read again."""
 _PUBLISHED_WITHIN_S = 60.0
 """A publication ends with the removal of staged files, which changes the ctime of those that were linked to."""
-
-
-@dataclass(slots=True)
-class Scan:
-    """What stands below `root_dir`; all paths are relative to it.
-
-    files, bytes: how many remembered files are right, and how large they are. read_bytes: how much content was read.
-    damaged: remembered, but missing, of another type or with other bytes. untracked: regular files that nobody
-    remembers; their SHA-256 is '' where they were not, or could not be, read. untracked_special: links, sockets, …
-    closed: remembered files and directories that not everybody may read. unreadable: paths of the damaged
-    files that this user may not read, which may be sound. directories: see there. untold: how many files of a portion
-    were looked at without a call of `on_progress`. left_out: how many more are untracked than the scan lists;
-    first_left: the first of those that came after the last that was listed.
-    """
-
-    files: int = 0
-    bytes: int = 0
-    read_bytes: int = 0
-    damaged: list[StoredFile] = field(default_factory=list)
-    untracked: list[StoredFile] = field(default_factory=list)
-    untracked_special: list[str] = field(default_factory=list)
-    closed: list[str] = field(default_factory=list)
-    unreadable: set[str] = field(default_factory=set)
-    directories: Directories = field(default_factory=Directories)
-    untold: int = 0
-    left_out: int = 0
-    first_left: str | None = None
-
-    def leave_out(self, path: str) -> None:
-        """Count an untracked file that is one too many."""
-        self.left_out += 1
-        self.first_left = self.first_left or path
-
-
-@dataclass(frozen=True, slots=True)
-class ScanRequest:
-    """What to scan, and how.
-
-    Attributes:
-        root: root_dir.
-        memory: The files as they were last seen. The scan notes there, in portions, how the right ones look, and that
-            the next scan reads the damaged ones again.
-        content: Which remembered files to read.
-        on_progress: Called with (files, bytes read) since the last call, every MiB, after each file that was read, and
-            after each portion; what it raises ends the scan.
-        on_portion: Called after each portion of files.
-        unlock: Called with a directory that this user may not read, before it is tried once more.
-        reads_untracked: Whether the content of untracked files is read, too, so that they can be adopted.
-        largest: Bytes of the largest untracked file of which the content is read.
-        most_untracked: How many untracked files, and how many others of them, are listed.
-        untracked_from: The untracked path to begin the lists with, since those before had their turn.
-        is_passed_over: Tells of an untracked path that it is neither listed nor counted.
-        on_hashed: Called with the path, the SHA-256 and the open file, for each small untracked file that was hashed
-            and that nobody can have written to since without a change of its ctime.
-    """
-
-    root: Path
-    memory: ScannedFiles
-    content: Slice
-    on_progress: Callable[[int, int], None]
-    on_portion: Callable[[], None] = lambda: None
-    unlock: Callable[[str], None] | None = None
-    reads_untracked: bool = True
-    largest: int = sys.maxsize
-    most_untracked: int = sys.maxsize
-    untracked_from: str = ""
-    is_passed_over: Callable[[str], bool] = lambda path: False
-    on_hashed: OnHashed | None = None
 
 
 def scan(request: ScanRequest) -> Scan:

@@ -31,7 +31,7 @@ NEW_ROUND = ScanRound(began=None, ended=None, position=None, bytes=None)
 
 @dataclass(frozen=True, slots=True)
 class UntrackedRest(Fact):
-    """Of more untracked files than one full sync removes: the first that was left to the next; None: none was."""
+    """The first untracked file that one full sync left to the next, as there were too many; None: none."""
 
     NAME = "untracked_rest"
     first: str | None
@@ -89,7 +89,7 @@ class Slice:
         return replace(NEW_ROUND, ended=now) if self._left_bytes > 0 else self._round
 
 
-def everything(now: float) -> Slice:
+def whole_tree(now: float) -> Slice:
     """Read all content, whatever was read before."""
     return Slice(replace(NEW_ROUND, began=now), sys.maxsize)
 

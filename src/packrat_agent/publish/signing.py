@@ -39,7 +39,13 @@ _Key = tuple[SignatureForm, str, Signer]
 
 
 def publication_identity(repo: Repo, identity: str, signers: Signers | None) -> str:
-    """Identify a publication with its place and its signers: if these change, all of it is published again."""
+    """Identify a publication with its place and its signers: if these change, all of it is published again.
+
+    Args:
+        repo: Its repository.
+        identity: What identifies its content.
+        signers: The keys that sign it; None for none.
+    """
     return _identify(identity, _place_and_signers(repo, signers))
 
 
@@ -58,7 +64,13 @@ class SignatureCache(Protocol):
         """The signature, or None if it has to be made."""
 
     def put(self, coding: str, digest: str, chunk: bytes) -> None:
-        """Remember the signature."""
+        """Remember the signature.
+
+        Args:
+            coding: The form of the signature, and who signs.
+            digest: The SHA-256 of what is signed.
+            chunk: The signature.
+        """
 
 
 def sign_tree(

@@ -31,12 +31,14 @@ Item = tuple[str, os.stat_result]
 class Directories:
     """What a walk finds out about directories; all paths are relative to root_dir.
 
-    Of those that are empty, and of those that are too deep, EACH_LISTED are listed at most.
-
-    empty: without any file below, deepest first. mounts: mount points, also of files, not entered. nested: each is the
-    root_dir of another agent of this user, not entered. server_data: each is the data directory of a packrat-server,
-    not entered. closed: not everybody may look into them. locked: this user may not look into them. deep: each lies in
-    too many others, and is not entered.
+    Attributes:
+        empty: Without any file below, deepest first; at most EACH_LISTED.
+        mounts: Mount points, also of files; not entered.
+        nested: Each is the root_dir of another agent of this user; not entered.
+        server_data: Each is the data directory of a packrat-server; not entered.
+        closed: Not everybody may look into them.
+        locked: This user may not look into them.
+        deep: Each lies in too many others, and is not entered; at most EACH_LISTED.
     """
 
     empty: list[str] = field(default_factory=list)

@@ -5,7 +5,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from packrat_core.bounded_run import run_to_end
+from packrat_core.bounded_run import run_program
 from packrat_core.errors import ConfigError
 
 _TIMEOUT_S = 120
@@ -29,7 +29,7 @@ def run_command(*command: str) -> str:
         raise ConfigError(f"{command[0]} is not installed", hint="install it, and run `packrat-agent init` again")
     shown = " ".join(command)
     try:
-        ending = run_to_end([program, *command[1:]], os.environ, _TIMEOUT_S)
+        ending = run_program([program, *command[1:]], os.environ, _TIMEOUT_S)
     except subprocess.TimeoutExpired:
         raise ConfigError(
             f"`{shown}` did not end within {_TIMEOUT_S} seconds", hint="run it by hand to see what it waits for"

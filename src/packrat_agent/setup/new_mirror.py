@@ -146,6 +146,11 @@ def check_key(mirror: NewMirror) -> None:
 def find_mirror_key(mirror: NewMirror, account: Account, home: Path) -> SigningKey | None:
     """Find the key that signs; None if there is no key yet, or if it is still to come from a file.
 
+    Args:
+        mirror: What is set up.
+        account: The user that the agent runs as.
+        home: The directory of the keyring.
+
     Raises:
         SigningError: The key can't be used, or the keyring has several.
     """

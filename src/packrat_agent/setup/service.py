@@ -142,7 +142,13 @@ def install_unit() -> None:
 
 
 def describe_differences(config: Config, user: str, group: str) -> str:
-    """Write the drop-in that the unit needs for a mirror with other paths or another user than its own; '' for none."""
+    """Write the drop-in that the unit needs for a mirror with other paths or another user than its own; '' for none.
+
+    Args:
+        config: The configuration of the mirror.
+        user: The user that the agent runs as.
+        group: The user's group.
+    """
     root, state = config.mirror.root_dir, config.mirror.state_db.parent
     elsewhere = [path for path in _list_further(config) if not any(path.is_relative_to(own) for own in (root, state))]
     usual = (ROOT_DIR, STATE_DIR, USER, DEFAULT_CONFIG)

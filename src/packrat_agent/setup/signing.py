@@ -122,6 +122,11 @@ def try_key_file(file: Path, name: str, passphrase_file: Path | None) -> Signing
 def take_key(account: Account, home: Path, file: Path) -> None:
     """Import the secret key of a file into the agent's keyring.
 
+    Args:
+        account: The user that the agent runs as.
+        home: The directory of the keyring.
+        file: The file with the key.
+
     Raises:
         SigningError: gpg does not take it.
     """

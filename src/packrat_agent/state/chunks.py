@@ -10,7 +10,7 @@ from packrat_agent.state.database import Database
 
 _KEEP_UNUSED_S = 3 * 86400
 _DROP_INTERVAL_S = 3600
-"""To find what was not used for so long means to read the whole table, which no single change is worth."""
+"""What was not used for so long is found by reading the whole table, which no single change is worth."""
 _MEMORY_LIMIT_BYTES = 8 * 1024 * 1024
 _NEW_LIMIT_BYTES = 4 * 1024 * 1024
 """New chunks are written down before `save` where they come to more than this."""
@@ -46,7 +46,13 @@ class Chunks:
         return chunk
 
     def put(self, coding: str, digest: str, chunk: bytes) -> None:
-        """Remember the compressed bytes; `save` writes down those that are not written yet."""
+        """Remember the compressed bytes; `save` writes down those that are not written yet.
+
+        Args:
+            coding: How they are compressed.
+            digest: The SHA-256 of the plain bytes.
+            chunk: The compressed bytes.
+        """
         with self._lock:
             self._new_size += len(chunk) - len(self._new.get((coding, digest), b""))
             self._new[coding, digest] = chunk

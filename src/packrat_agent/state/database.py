@@ -172,7 +172,7 @@ def copy_database(source: Path, target: Path) -> Path:
         ):
             read.backup(copy)
     except sqlite3.DatabaseError as error:
-        hint = "ask as root or as the agent's user" if isinstance(error, sqlite3.OperationalError) else ""
+        hint = "run this as root or as the agent's user" if isinstance(error, sqlite3.OperationalError) else ""
         raise DiskError(f"can't read the state database {source}: {error}", hint=hint) from error
     return target
 

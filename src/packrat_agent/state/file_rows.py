@@ -28,11 +28,11 @@ _INSERT = (
     f"ON CONFLICT (repo, uri) DO UPDATE SET {_TAKEN_OVER}, state = 'wanted', reason = NULL, unreadable = 0"
 )
 
-Some = Collection[str] | Uris
+Selection = Collection[str] | Uris
 """The files of some packages, or some files."""
 
 
-def about(packages: Collection[str] | None, touched: frozenset[str] | None) -> Some | None:
+def about(packages: Collection[str] | None, touched: frozenset[str] | None) -> Selection | None:
     """Choose the files that an answer is about: those that a change touched, or all of the packages (None: of all)."""
     return packages if touched is None else Uris(touched)
 
@@ -76,18 +76,18 @@ def _file_row(file: PackageFile) -> tuple[str | bool, ...]:
     )
 
 
-def chunks_of(some: Some | None) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+def portions_of(selection: Selection | None) -> Iterator[tuple[str, str, tuple[str, ...]]]:
     """Split what is asked for into portions: what to read from, the condition that `AND` begins, and its values.
 
-    some: The files that are asked for; None: all, in one portion.
+    selection: The files that are asked for; None: all, in one portion.
     """
-    if some is None:
+    if selection is None:
         yield "files", "", ()
         return
     # SQLite prefers the primary key, and with packages then reads all files of the repository.
-    by_uri = isinstance(some, Uris)
+    by_uri = isinstance(selection, Uris)
     files, column = ("files", "files.uri") if by_uri else ("files INDEXED BY files_by_package", "package")
-    names = sorted(some.uris if isinstance(some, Uris) else some)
+    names = sorted(selection.uris if isinstance(selection, Uris) else selection)
     for start in range(0, len(names), _MANY):
         portion = tuple(names[start : start + _MANY])
         yield files, f" AND {column} IN ({', '.join('?' * len(portion))})", portion

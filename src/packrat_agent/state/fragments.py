@@ -66,7 +66,7 @@ class Fragments:
         ):
             # What is published as it is needs none.
             return {source: {} for source in sources}
-        # By the index, each row would be looked up by itself, which takes six times as long as to read all rows.
+        # The index would look up each row by itself, which takes six times as long as reading all rows.
         rows = "FROM fragments NOT INDEXED WHERE backup IS NOT ''"
         having = set(self._db.rows(f"SELECT DISTINCT format, fragment_version, signer {rows}"))
         sql = (

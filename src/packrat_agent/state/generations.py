@@ -10,7 +10,8 @@ import sqlite3
 from packrat_agent.model.changes import Retention
 from packrat_agent.model.tree import Retained
 from packrat_agent.state.database import Database
-from packrat_agent.state.facts import Facts, RetentionTime, SteadyTime
+from packrat_agent.state.fact_table import Facts
+from packrat_agent.state.facts import RetentionTime, SteadyTime
 from packrat_agent.state.retention import Generation, choose_generations
 from packrat_agent.state.steady_clock import SteadyClock
 
@@ -52,7 +53,14 @@ class Generations:
         self._db = db
 
     def note_replaced(self, repo: str, publication: str, generation: int, now: float) -> None:
-        """Remember that a generation was replaced and left index files on disk."""
+        """Remember that a generation was replaced and left index files on disk.
+
+        Args:
+            repo: The name of the repository.
+            publication: The name of the publication.
+            generation: Its number.
+            now: When it was replaced, in epoch seconds.
+        """
         with self._db.transaction() as db:
             db.execute(
                 "INSERT OR REPLACE INTO generations (repo, publication, generation, replaced_at, on_disk) "
@@ -117,7 +125,13 @@ class Generations:
         return [path for (path,) in (*indexes, *packages)]
 
     def expired_indexes(self, repo: str, now: float, rule: Retention) -> list[str]:
-        """List the index files of one repository that no client can still want."""
+        """List the index files of one repository that no client can still want.
+
+        Args:
+            repo: The name of the repository.
+            now: The date, in epoch seconds.
+            rule: How long earlier generations stay.
+        """
         with self._db.transaction():
             rows = self._db.rows(_EXPIRED_INDEXES, self._thin_out(now, rule, repo))
         return [path for (path,) in rows]

@@ -33,7 +33,13 @@ class Intents:
             db.execute("INSERT OR REPLACE INTO intents (repo, body) VALUES (?, ?)", (intent.repo.name, _write(intent)))
 
     def end(self, intent: Intent, written: Iterable[StoredFile], now: float) -> None:
-        """Write down what was done: what stands now where it should be written, and when, in epoch seconds."""
+        """Write down what was done: what stands now where it should be written, and when, in epoch seconds.
+
+        Args:
+            intent: What was about to be done.
+            written: What stands now where it should be written.
+            now: When that was, in epoch seconds.
+        """
         with self._db.transaction():
             self._live.finish(intent, intent.files, written, now, withdrawn=intent.withdrawn, removed=intent.leaving)
             self.drop(intent.repo.name)

@@ -1,4 +1,4 @@
-"""Remembers the tags by which keys are chosen, so that another tag changes no key unseen.
+"""Remembers the tags by which keys are chosen, so that a change of tag can't change a key unnoticed.
 
 1. The tag of a name and that of a directory are remembered apart: clients of both rely on the key, and a repository may
    move to another directory, or give its directory to another one.

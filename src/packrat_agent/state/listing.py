@@ -27,9 +27,10 @@ _URI_SIZE = 100
 class Listing(Collection[str]):
     """URIs, each once, in the order in which they came; some of them are marked as unread."""
 
-    def __init__(self, directory: Path) -> None:
-        """Make an empty list; `directory` is where it stands on disk once it is long."""
+    def __init__(self, directory: Path, short_size: int = _SHORT_SIZE) -> None:
+        """Make an empty list; `directory` is where it stands on disk once it is longer than `short_size`."""
         self._directory = directory
+        self._short_size = short_size
         self._held: _InMemory | _OnDisk = _InMemory()
 
     def clear(self) -> None:
@@ -47,7 +48,7 @@ class Listing(Collection[str]):
             DiskError: The disk is full, or fails.
         """
         self._held.add(uris)
-        if isinstance(self._held, _InMemory) and self._held.size > _SHORT_SIZE:
+        if isinstance(self._held, _InMemory) and self._held.size > self._short_size:
             on_disk = _OnDisk(self._directory)
             on_disk.add(list(self._held.uris))
             on_disk.mark_unread([uri for uri, is_unread in self._held.uris.items() if is_unread])
@@ -190,10 +191,10 @@ class _OnDisk:
     def missing(self, uris: Sequence[str]) -> list[str]:
         found: set[str] = set()
         for start in range(0, len(uris), _MANY):
-            some = uris[start : start + _MANY]
+            portion = uris[start : start + _MANY]
             with _disk_errors(self._directory):
-                sql = f"SELECT uri FROM listed WHERE uri IN ({', '.join('?' * len(some))})"
-                found.update(uri for (uri,) in self._db.execute(sql, some))
+                sql = f"SELECT uri FROM listed WHERE uri IN ({', '.join('?' * len(portion))})"
+                found.update(uri for (uri,) in self._db.execute(sql, portion))
         return [uri for uri in uris if uri not in found]
 
     def __contains__(self, uri: object) -> bool:

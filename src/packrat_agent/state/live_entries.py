@@ -44,14 +44,14 @@ class LiveEntries:
             "files.sha256 WHERE repo = ? AND state = ? AND package IN "
         )
         found = []
-        for some in _portions(packages):
-            values = (*self._made_by(), self._repo.name, FileState.LIVE, *some)
-            found += [self._entry(row) for row in self._db.rows(sql + _marks(some), values)]
+        for portion in _portions(packages):
+            values = (*self._made_by(), self._repo.name, FileState.LIVE, *portion)
+            found += [self._entry(row) for row in self._db.rows(sql + _marks(portion), values)]
         return found
 
     def of_files(self, uris: Collection[str]) -> list[Entry]:
         """List the entries of some files."""
-        return [entry for some in _portions(uris) for entry in self._read(some)]
+        return [entry for portion in _portions(uris) for entry in self._read(portion)]
 
     def by_package(self, distro_versions: Collection[str], without: Collection[str]) -> Iterator[Entry]:
         """Give the entries for some distribution versions, in the order of their packages, without holding them all.
@@ -67,9 +67,9 @@ class LiveEntries:
         )
         rows = self._db.rows(sql, (*self._made_by(), self._repo.name, FileState.LIVE, *versions))
         uris = (uri for (uri,) in rows if uri not in without)
-        while some := tuple(islice(uris, _PORTION)):
-            found = {entry.file.uri: entry for entry in self._read(some)}
-            yield from (found[uri] for uri in some if uri in found)
+        while portion := tuple(islice(uris, _PORTION)):
+            found = {entry.file.uri: entry for entry in self._read(portion)}
+            yield from (found[uri] for uri in portion if uri in found)
 
     def indexed(self, distro_versions: Collection[str]) -> Iterator[IndexedPackage]:
         """Give the same for some distribution versions, in the same order, without the server's records.
@@ -85,13 +85,13 @@ class LiveEntries:
         rows = iter(self._db.rows(sql, (*self._made_by(), self._repo.name, FileState.LIVE, *versions)))
         inside = len(path_in_root(self._repo, ""))
         columns = "rowid, name, version, arch, products, sha256, size, body"
-        while some := tuple(islice(rows, _PORTION)):
-            numbers = [number for number, _ in some]
+        while portion := tuple(islice(rows, _PORTION)):
+            numbers = [number for number, _ in portion]
             found = {
                 row[0]: row[1:]
                 for row in self._db.rows(f"SELECT {columns} FROM fragments WHERE rowid IN {_marks(numbers)}", numbers)
             }
-            for number, path in some:
+            for number, path in portion:
                 # A file that is gone was read again since, with another source.
                 if row := found.get(number):
                     name, version, arch, products, sha256, size, body = row
@@ -121,9 +121,9 @@ class LiveEntries:
     def standing(self, paths: Collection[str], without: Collection[str]) -> frozenset[str]:
         """Give those of some paths, relative to `root_dir`, that other entries than those of `without` (URIs) need."""
         found: set[str] = set()
-        for some in _portions(paths):
+        for portion in _portions(paths):
             sql = "SELECT path, uri FROM files INDEXED BY files_by_path WHERE repo = ? AND state = ? AND path IN "
-            rows = self._db.rows(sql + _marks(some), (self._repo.name, FileState.LIVE, *some))
+            rows = self._db.rows(sql + _marks(portion), (self._repo.name, FileState.LIVE, *portion))
             found.update(path for path, uri in rows if uri not in without)
         return frozenset(found)
 
@@ -182,5 +182,5 @@ def _marks(values: Sequence[object]) -> str:
 
 def _portions(values: Collection[str]) -> Iterator[tuple[str, ...]]:
     rest = iter(sorted(values))
-    while some := tuple(islice(rest, _PORTION)):
-        yield some
+    while portion := tuple(islice(rest, _PORTION)):
+        yield portion

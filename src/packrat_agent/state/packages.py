@@ -12,11 +12,11 @@ from packrat_agent.state.database import Database
 from packrat_agent.state.file_rows import (
     FILE_COLUMN_COUNT,
     FILE_COLUMNS,
-    Some,
+    Selection,
     Uris,
     about,
-    chunks_of,
     insert_files,
+    portions_of,
     read_file,
 )
 from packrat_agent.state.file_state import FileState, Unreadable
@@ -63,32 +63,32 @@ class WantedFiles:
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    def known(self, repo: str, some: Some | None) -> dict[str, PackageFile]:
+    def known(self, repo: str, selection: Selection | None) -> dict[str, PackageFile]:
         """Map the URIs of a repository's wanted files (all, or some) to what they are."""
         found: dict[str, PackageFile] = {}
-        for files, where, values in chunks_of(some):
+        for files, where, values in portions_of(selection):
             sql = f"SELECT {FILE_COLUMNS} FROM {files} WHERE repo = ?{where}"
             for row in self._db.rows(sql, (repo, *values)):
                 found[row[0]] = read_file(row)
         return found
 
-    def count(self, repo: str, some: Some | None) -> int:
+    def count(self, repo: str, selection: Selection | None) -> int:
         """Count a repository's wanted files, all or some."""
         return sum(
             self._db.rows(f"SELECT count(*) FROM {files} WHERE repo = ?{where}", (repo, *values))[0][0]
-            for files, where, values in chunks_of(some)
+            for files, where, values in portions_of(selection)
         )
 
-    def uris(self, repo: str, some: Some | None, state: FileState | None = None) -> Iterator[list[str]]:
+    def uris(self, repo: str, selection: Selection | None, state: FileState | None = None) -> Iterator[list[str]]:
         """Give the URIs of a repository's wanted files, some at a time.
 
         Args:
             repo: The name of the repository.
-            some: The files that are asked for; None: all.
+            selection: The files that are asked for; None: all.
             state: Only those in this state; None: in any.
         """
         narrow, state_values = ("", ()) if state is None else (" AND state = ?", (state,))
-        for files, where, values in chunks_of(some):
+        for files, where, values in portions_of(selection):
             after = ""
             while True:
                 sql = f"SELECT uri FROM {files} WHERE repo = ? AND uri > ?{narrow}{where} ORDER BY uri LIMIT {_PAGE}"
@@ -108,34 +108,34 @@ class WantedFiles:
             wanted: The server's answer.
             packages: The packages that were asked for; None: all.
         """
-        some = about(packages, wanted.touched)
+        selection = about(packages, wanted.touched)
         with self._db.transaction() as db:
-            for uris in () if wanted.names_all_known else self.uris(repo, some):
+            for uris in () if wanted.names_all_known else self.uris(repo, selection):
                 gone = [(repo, uri) for uri in missing_from(wanted.uris, uris)]
                 db.executemany("DELETE FROM files WHERE repo = ? AND uri = ?", gone)
             if wanted.files:
-                known = self.known(repo, some)
+                known = self.known(repo, selection)
                 insert_files(db, repo, [file for file in wanted.files if known.get(file.uri) != file], time.time(), {})
-            for marks in () if wanted.yanked is None else self._other_marks(repo, some, wanted.yanked):
+            for marks in () if wanted.yanked is None else self._other_marks(repo, selection, wanted.yanked):
                 db.executemany("UPDATE files SET yanked = ? WHERE repo = ? AND uri = ?", marks)
 
-    def are_marks_other(self, repo: str, some: Some | None, yanked: Collection[str] | None) -> bool:
+    def are_marks_other(self, repo: str, selection: Selection | None, yanked: Collection[str] | None) -> bool:
         """Say whether other files than `yanked` are known as yanked.
 
         Args:
             repo: The name of the repository.
-            some: The files that it is about; None: all.
+            selection: The files that it is about; None: all.
             yanked: The URIs of the yanked files; None where there is no such mark.
         """
-        return yanked is not None and any(True for _ in self._other_marks(repo, some, yanked))
+        return yanked is not None and any(True for _ in self._other_marks(repo, selection, yanked))
 
     def _other_marks(
-        self, repo: str, some: Some | None, yanked: Collection[str]
+        self, repo: str, selection: Selection | None, yanked: Collection[str]
     ) -> Iterator[list[tuple[bool, str, str]]]:
         """Give (yanked, repository, URI) of the known files that are not marked so, some at a time."""
         # Most repositories have no yanked files: then only those with a mark are looked at.
         narrow = "" if len(yanked) else " AND yanked = 1"
-        for files, where, values in chunks_of(some):
+        for files, where, values in portions_of(selection):
             after = ""
             while rows := self._db.rows(
                 f"SELECT uri, yanked FROM {files} WHERE repo = ? AND uri > ?{narrow}{where} ORDER BY uri LIMIT {_PAGE}",
@@ -146,19 +146,19 @@ class WantedFiles:
                 if marks:
                     yield marks
 
-    def marks(self, repo: str, some: Some) -> dict[str, bool | None]:
+    def marks(self, repo: str, selection: Selection) -> dict[str, bool | None]:
         """Map the URI of each of some wanted files to whether it is yanked; None if it is not live."""
         found: dict[str, bool | None] = {}
-        for files, where, values in chunks_of(some):
+        for files, where, values in portions_of(selection):
             sql = f"SELECT uri, CASE state WHEN ? THEN yanked END FROM {files} WHERE repo = ?{where}"
             for uri, yanked in self._db.rows(sql, (FileState.LIVE, repo, *values)):
                 found[uri] = None if yanked is None else bool(yanked)
         return found
 
-    def wanted_files(self, repo: str, some: Some | None = None) -> list[WantedFile]:
+    def wanted_files(self, repo: str, selection: Selection | None = None) -> list[WantedFile]:
         """List the wanted files of a repository (all, or some), the oldest record first."""
         found: list[WantedFile] = []
-        for files, where, values in chunks_of(some):
+        for files, where, values in portions_of(selection):
             sql = f"SELECT {FILE_COLUMNS}, path, state, reason, unreadable FROM {files} WHERE repo = ?{where}"
             found += (_wanted_file(row) for row in self._db.rows(sql, (repo, *values)))
         return sorted(found, key=lambda wanted: wanted.file.record_order)
@@ -167,7 +167,7 @@ class WantedFiles:
         self,
         repo: str,
         source: FragmentSource,
-        some: Some | None = None,
+        selection: Selection | None = None,
         *,
         has_bodies: bool = True,
     ) -> dict[str, Fragment]:
@@ -176,12 +176,12 @@ class WantedFiles:
         Args:
             repo: The name of the repository.
             source: Whose fragments.
-            some: The files that are asked for; None: all.
+            selection: The files that are asked for; None: all.
             has_bodies: Without, their bodies are left empty: most of what has to be read.
         """
         column = "body" if has_bodies else "x''"
         found: dict[str, Fragment] = {}
-        for files, where, values in chunks_of(some):
+        for files, where, values in portions_of(selection):
             sql = (
                 f"SELECT fragments.sha256, {column}, name, fragments.version, fragments.arch, products, size, made_by "
                 # A cross join is read in this order: fragments of all repositories may be many more.
@@ -261,7 +261,7 @@ class WantedFiles:
         """
         portion: list[str] = []
         count = 0
-        for files, where, values in chunks_of(packages):
+        for files, where, values in portions_of(packages):
             sql = f"SELECT package, count(*) FROM {files} WHERE repo = ?{where} GROUP BY package ORDER BY package"
             for package, number in self._db.rows(sql, (repo, *values)):
                 if portion and count + number > size:
@@ -291,25 +291,25 @@ class WantedFiles:
         """List those of some files that the published index names."""
         found: list[IndexedFile] = []
         for start in range(0, len(uris), _MANY):
-            some = uris[start : start + _MANY]
+            portion = uris[start : start + _MANY]
             sql = (
                 "SELECT uri, sha256, coalesce(path, ''), file_name FROM files WHERE repo = ? AND state = ? "
-                f"AND uri IN ({', '.join('?' * len(some))})"
+                f"AND uri IN ({', '.join('?' * len(portion))})"
             )
-            found += (IndexedFile(*row) for row in self._db.rows(sql, (repo, FileState.LIVE, *some)))
+            found += (IndexedFile(*row) for row in self._db.rows(sql, (repo, FileState.LIVE, *portion)))
         return found
 
-    def set_live(self, repo: str, entries: Sequence[Entry], some: Some | None = None) -> None:
+    def set_live(self, repo: str, entries: Sequence[Entry], selection: Selection | None = None) -> None:
         """Remember the files that the published index names; the other ones are no longer live.
 
         Args:
             repo: The name of the repository.
             entries: What the index names.
-            some: The files that it is about; None: all.
+            selection: The files that it is about; None: all.
         """
         with self._db.transaction() as db:
             live: set[str] = set()
-            for files, where, values in chunks_of(some):
+            for files, where, values in portions_of(selection):
                 sql = f"SELECT uri FROM {files} WHERE repo = ? AND state = ?{where}"
                 live.update(uri for (uri,) in db.execute(sql, (repo, FileState.LIVE, *values)))
             named = {entry.file.uri for entry in entries}
@@ -322,7 +322,7 @@ class WantedFiles:
     def indexed(self, repo: str, packages: Collection[str] | None) -> list[IndexedFile]:
         """List the files of a repository (all, or those of the named packages) that its published index names."""
         found: list[IndexedFile] = []
-        for files, where, values in chunks_of(packages):
+        for files, where, values in portions_of(packages):
             sql = f"SELECT uri, sha256, coalesce(path, ''), file_name, yanked FROM {files} WHERE repo = ? AND state = ?"
             rows = self._db.rows(f"{sql}{where}", (repo, FileState.LIVE, *values))
             found += (IndexedFile(uri, sha256, path, name, bool(mark)) for uri, sha256, path, name, mark in rows)
@@ -333,19 +333,19 @@ class WantedFiles:
         where, values = ("", ()) if repo is None else (" AND repo = ?", (repo,))
         return int(self._db.rows(f"SELECT count(*) FROM files WHERE state = ?{where}", (FileState.LIVE, *values))[0][0])
 
-    def lost(self, repo: str, offered: Collection[str], some: Some | None = None) -> list[str]:
+    def lost(self, repo: str, offered: Collection[str], selection: Selection | None = None) -> list[str]:
         """List the live files of a repository that are not among the offered URIs.
 
         Args:
             repo: The name of the repository.
             offered: The URIs.
-            some: Only these files; None: all.
+            selection: Only these files; None: all.
         """
-        if some is None:
+        if selection is None:
             live = self.uris(repo, None, FileState.LIVE)
             return [uri for portion in live for uri in missing_from(offered, portion)]
         # The index of a package's files doesn't say which are live, and few of them are missing.
-        missing = [uri for portion in self.uris(repo, some) for uri in missing_from(offered, portion)]
+        missing = [uri for portion in self.uris(repo, selection) for uri in missing_from(offered, portion)]
         return sorted(file.uri for file in self.indexed_among(repo, missing))
 
     def awaited(self) -> frozenset[str]:
@@ -365,9 +365,9 @@ class WantedFiles:
 
 def _mark_live(db: sqlite3.Connection, repo: str, uris: Collection[str]) -> None:
     """Make files live that are not; many with each statement, which takes a third of the time of one each."""
-    for files, where, values in chunks_of(Uris(frozenset(uris))):
+    for files, where, values in portions_of(Uris(frozenset(uris))):
         db.execute(
-            # To be able to undo this statement alone, SQLite would write all that it touches to a temporary file first.
+            # To undo this statement alone, SQLite would first write all that it touches to a temporary file.
             # What fails undoes the transaction.
             f"UPDATE OR FAIL {files} SET state = ?, reason = NULL, unreadable = ? WHERE repo = ? AND state <> ?{where}",
             (FileState.LIVE, Unreadable.NO, repo, FileState.LIVE, *values),

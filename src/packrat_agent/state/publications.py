@@ -81,7 +81,13 @@ class Publications:
         return {name: generation + 1 if identity else 0 for name, identity, generation in rows}
 
     def remember_foreign(self, repo: str, name: str, facts: Mapping[str, str]) -> None:
-        """Remember facts of a publication that another agent made; what is known of one of ours stays."""
+        """Remember facts of a publication that another agent made; what is known of one of ours stays.
+
+        Args:
+            repo: The name of the repository.
+            name: The name of the publication.
+            facts: What is known of it.
+        """
         with self._db.transaction() as db:
             db.execute(
                 "INSERT OR IGNORE INTO publications (repo, name, identity, generation, facts, published_at) "

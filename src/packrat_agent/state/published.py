@@ -285,7 +285,13 @@ class LiveFiles:
             self._names.add((file.path, origin) for file, origin in adopted)
 
     def adopt_withdrawn(self, repo: str, files: Iterable[StoredFile], now: float) -> None:
-        """Remember files that were found beside the package files that they belong to, as withdrawn."""
+        """Remember files that were found beside the package files that they belong to, as withdrawn.
+
+        Args:
+            repo: The name of the repository.
+            files: The files.
+            now: When they were found, in epoch seconds.
+        """
         with self._db.transaction() as db:
             db.executemany(
                 "INSERT OR REPLACE INTO live_files (path, repo, publication, sha256, size, mtime_ns, inode, "

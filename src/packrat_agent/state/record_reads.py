@@ -12,7 +12,8 @@ import structlog
 
 from packrat_agent.model.records import PackageFile
 from packrat_agent.state.database import Database
-from packrat_agent.state.facts import Facts, TrustedRecords
+from packrat_agent.state.fact_table import Facts
+from packrat_agent.state.facts import TrustedRecords
 from packrat_agent.state.file_rows import FILE_COLUMNS, insert_files, read_file
 
 log = structlog.get_logger()
@@ -76,10 +77,10 @@ class RecordReads:
             now: As for `known_among`.
         """
         since = self._since()
-        for some in _portions(uris):
-            where, values = _among(some)
+        for portion in _portions(uris):
+            where, values = _among(portion)
             sql = f"SELECT count(*) FROM files WHERE repo = ?{where} AND read_at >= ? AND read_at <= ?"
-            if self._db.rows(sql, (repo, *values, since, now))[0][0] != len(some):
+            if self._db.rows(sql, (repo, *values, since, now))[0][0] != len(portion):
                 return False
         return True
 
@@ -93,8 +94,8 @@ class RecordReads:
         """
         since = self._since()
         found: dict[str, bool] = {}
-        for some in _portions(uris):
-            where, values = _among(some)
+        for portion in _portions(uris):
+            where, values = _among(portion)
             for uri, read_at in self._db.rows(f"SELECT uri, read_at FROM files WHERE repo = ?{where}", (repo, *values)):
                 found[uri] = since <= read_at <= now
         return found
@@ -102,8 +103,8 @@ class RecordReads:
     def read_among(self, repo: str, uris: Sequence[str]) -> list[PackageFile]:
         """Give the known records of some URIs, in their order."""
         known: dict[str, PackageFile] = {}
-        for some in _portions(uris):
-            where, values = _among(some)
+        for portion in _portions(uris):
+            where, values = _among(portion)
             for row in self._db.rows(f"SELECT {FILE_COLUMNS} FROM files WHERE repo = ?{where}", (repo, *values)):
                 known[row[0]] = read_file(row)
         return [known[uri] for uri in uris if uri in known]

@@ -34,7 +34,13 @@ class Removals:
         return [uri for (uri,) in self._db.rows(sql, (now - DAY_S, repo, FileState.LIVE))]
 
     def note_gone(self, repo: str, uris: Collection[str], now: float) -> None:
-        """Note that files go; those that went more than a day ago are forgotten."""
+        """Note that files go; those that went more than a day ago are forgotten.
+
+        Args:
+            repo: The name of the repository.
+            uris: The files.
+            now: When they go, in epoch seconds.
+        """
         with self._db.transaction() as db:
             db.execute("DELETE FROM removals WHERE NOT held AND at <= ?", (now - DAY_S,))
             self._write(repo, uris, now, held=False)
@@ -65,7 +71,13 @@ class Removals:
         return int(self._db.rows(sql, values)[0][0])
 
     def hold(self, repo: str, uris: Collection[str], now: float) -> None:
-        """Make these the files that are held back; those that were before keep their dates."""
+        """Make these the files that are held back; those that were before keep their dates.
+
+        Args:
+            repo: The name of the repository.
+            uris: The files; none ends it.
+            now: When they are held back, in epoch seconds.
+        """
         before = self.held(repo)
         with self._db.transaction() as db:
             sql = "DELETE FROM removals WHERE held AND repo = ? AND uri <> ?"

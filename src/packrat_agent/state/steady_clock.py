@@ -10,7 +10,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from packrat_agent.state.facts import Facts, SteadyTime
+from packrat_agent.state.fact_table import Facts
+from packrat_agent.state.facts import SteadyTime
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 

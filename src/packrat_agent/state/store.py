@@ -6,7 +6,7 @@ from packrat_agent.model.records import Repo
 from packrat_agent.state.chunks import Chunks
 from packrat_agent.state.database import Database
 from packrat_agent.state.events import Events
-from packrat_agent.state.facts import Facts
+from packrat_agent.state.fact_table import Facts
 from packrat_agent.state.fragments import Fragments, FragmentSource
 from packrat_agent.state.generations import Generations
 from packrat_agent.state.index_digests import IndexDigests

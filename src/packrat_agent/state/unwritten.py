@@ -32,7 +32,7 @@ class UnwrittenMark:
             return
         # Without the file, or locks on this filesystem, the log is all that tells.
         with suppress(OSError):
-            # To read: a filesystem that takes no writes opens no file for them.
+            # Opened to read: a filesystem that takes no writes opens no file for them.
             self._descriptor = os.open(self._file, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
             fcntl.flock(self._descriptor, fcntl.LOCK_SH)
 

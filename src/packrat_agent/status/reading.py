@@ -15,8 +15,8 @@ from packrat_agent.config.plain_http import warn_of_plain_http
 from packrat_agent.config.settings import AGENT_DIR, Config
 from packrat_agent.config.version import is_changed
 from packrat_agent.state.database import is_there, newest_schema
+from packrat_agent.state.fact_table import FactsRead
 from packrat_agent.state.facts import (
-    FactsRead,
     Failure,
     KeyInUse,
     LastFullSync,
@@ -113,7 +113,7 @@ def read_status(config: Config, events: int = 0, now: float | None = None) -> St
 
 def _unread(path: Path, error: OSError) -> DiskError:
     if isinstance(error, PermissionError):
-        return DiskError(f"may not read the state database {path}", hint="ask as root or as the agent's user")
+        return DiskError(f"may not read the state database {path}", hint="run this as root or as the agent's user")
     reason = error.strerror or str(error)
     return DiskError(f"can't read the state database {path}: {reason}", hint="set state_db to the right file")
 
@@ -158,7 +158,7 @@ def _reading(path: Path) -> Iterator[sqlite3.Connection]:
             raise _not_ours(path, str(error)) from None
         raise DiskError(
             f"can't read the state database {path}: {error}",
-            hint=f"ask as root or as the agent's user, and see that {path.name}-wal and -shm beside it are files",
+            hint=f"run this as root or as the agent's user, and see that {path.name}-wal and -shm beside it are files",
         ) from error
 
 

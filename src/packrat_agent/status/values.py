@@ -52,9 +52,12 @@ class ServerStatus:
 class RepoStatus:
     """One repository: wanted = live + refused + pending files; times are epoch seconds.
 
-    `unread`: of the pending files, those whose records have not been read yet. `lag_s`: the age of the oldest change
-    that is known and not published, 0 where there is none. `work`: what its sync does just now, in words.
-    `old_generations` and `old_index_bytes`: the earlier indexes that are still on disk.
+    Attributes:
+        lag_s: The age of the oldest change that is known and not published; 0 where there is none.
+        old_generations: How many earlier indexes are still on disk.
+        old_index_bytes: How large they are.
+        unread: Of the pending files, those whose records have not been read yet.
+        work: What its sync does just now, in words.
     """
 
     name: str
@@ -97,7 +100,7 @@ class Disk:
     free_percent: float
     writable: bool
     scarce: str = "bytes"
-    """Of what `free_percent` is: "bytes" or "inodes", whichever is less."""
+    """What `free_percent` counts: "bytes" or "inodes", whichever is less."""
 
     @property
     def left(self) -> str:

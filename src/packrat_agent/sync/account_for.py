@@ -1,4 +1,4 @@
-"""Finds out which of the files that a listing lacks the server accounts for: an urgent withdrawal is never held.
+"""Finds out why files are missing from a listing: those that the server accounts for are withdrawn without delay.
 
 A server that offers `changes` names the packages that changed. What any server says of a file that failed or is
 deprecated stands in its record, which is read where more files are missing than may go without a word. Where the server

@@ -252,7 +252,7 @@ def _compare(answer: _Answer, repo: Repo, order: Order, context: MirrorContext, 
     new = known_count = 0
     is_change, is_trusted = False, not context.dry_run
     for portion in listing.portions():
-        # To count costs less than to read; where nothing of the last portion was trusted, the next is not tried.
+        # Counting costs less than reading; where nothing of the last portion was trusted, the next is not tried.
         if is_trusted and reads.are_trusted(repo.name, portion, asked_at):
             known_count += len(portion)
             continue

@@ -34,11 +34,15 @@ _READING_THREADS = 2
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """What is available: verified files in staging, why others could not be fetched, and fragments, by SHA-256.
+    """What a build can use.
 
-    known: what was read before. published_names: path → the package file that it has always stood for.
-    claims: path → the SHA-256 that stands there for a file outside the plan; needed where files share products.
-    products: SHA-256 → the bytes of what is made of files that were read before.
+    Attributes:
+        staged: SHA-256 → the verified file in staging.
+        failed: SHA-256 → why the file could not be fetched.
+        known: SHA-256 → the fragment of a file that was read before.
+        published_names: Path → the package file that it has always stood for.
+        claims: Path → the SHA-256 that stands there for a file outside the plan; needed where files share products.
+        products: SHA-256 → the bytes of what is made of files that were read before.
     """
 
     root: Path
@@ -71,7 +75,13 @@ class Made:
 
 
 def parts_of(path: str, sha256: str, fragment: Fragment) -> Parts:
-    """Tell what is published of a package file with that place and SHA-256."""
+    """Tell what is published of a package file with that place and SHA-256.
+
+    Args:
+        path: The place of the package file, below root_dir.
+        sha256: Its SHA-256.
+        fragment: What was read of it.
+    """
     if not fragment.products:
         return {path: sha256}
     directory, slash, file_name = path.rpartition("/")
@@ -84,7 +94,13 @@ def parts_of(path: str, sha256: str, fragment: Fragment) -> Parts:
 
 
 def read_parts(path: Path, placement: Placement, form: Format) -> Parts | None:
-    """Read what is published of and beside the package file at `path`, and keep nothing; None if it can't be read."""
+    """Read what is published of and beside the package file at `path`, and keep nothing; None if it can't be read.
+
+    Args:
+        path: Where it can be read.
+        placement: Where it goes.
+        form: The repository type.
+    """
     try:
         return parts_of(placement.path, placement.file.sha256, form.read(path, {}))
     except (Refused, OSError):

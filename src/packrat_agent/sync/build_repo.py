@@ -297,14 +297,14 @@ def _material(build: Build) -> Material:
         paths = {placement.path for placement in (*read_now, *plan.link, *plan.fetch)} if is_part else None
         names = known.find(directory, paths)
     return Material(
-        build.context.root,
-        build.context.staging,
-        build.fetched.staged,
-        build.fetched.failed,
-        build.fragments,
-        names,
-        build.scope.claims() if accompanied or build.form.treatment is Treatment.UNPACKED else {},
-        build.order.rehearsed.products,
+        root=build.context.root,
+        staging=build.context.staging,
+        staged=build.fetched.staged,
+        failed=build.fetched.failed,
+        known=build.fragments,
+        published_names=names,
+        claims=build.scope.claims() if accompanied or build.form.treatment is Treatment.UNPACKED else {},
+        products=build.order.rehearsed.products,
     )
 
 

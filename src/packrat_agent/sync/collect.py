@@ -55,7 +55,7 @@ class _Told:
         self._denied += 1
         if self._denied <= TOLD_LIMIT:
             item = self._root / path
-            advice = explain_fixed(item, item.parent) or "do so"
+            advice = explain_fixed(item, item.parent) or "remove it yourself"
             text = f"this user may not remove it: {advice}, or add it to keep_file_list"
             log.warning("untracked", path=path, text=text)
 

@@ -52,7 +52,7 @@ def make_live(
     else:
         pointers = store.live.pointers(tree.repo.name, frozenset(tree.publication_names) - whole)
     intent = intend(tree, packages, withdrawn, pointers, context.kept)
-    # Of the site, what is kept was left out.
+    # What the operator keeps of the site was left out before.
     if context.kept and tree.repo.name:
         _refuse_kept(intent, context)
     store.intents.begin(intent)

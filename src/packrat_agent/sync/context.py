@@ -48,9 +48,13 @@ class Takeover:
 class MirrorContext:
     """One mirror that is ready to work: what all its syncs build on.
 
-    `root` and `staging` are on one filesystem, except in a dry run, which also has a copy of the state database in
-    `store`. `settings` are those of a repository that the main key signs. `kept` are the paths below `root` that the
-    operator keeps. `takeover` is None unless one is under way.
+    Attributes:
+        store: The state database; in a dry run a copy of it.
+        root: root_dir.
+        staging: The staging directory, on the same filesystem as `root` except in a dry run.
+        settings: Those of a repository that the main key signs.
+        kept: The paths below `root` that the operator keeps.
+        takeover: None unless one is under way.
     """
 
     config: Config
@@ -120,12 +124,17 @@ class MirrorContext:
 class Order:
     """A piece of work: what the sync of one repository is asked to do.
 
-    packages: the only ones that changed; None for all. named: those that the server named, even if all are looked
-    at. rest_waits: of some packages, whether more was heard of the repository by then. reread: it is part of a
-    full sync, so what failed for good is tried again. heard_at: when the change was heard of, in epoch seconds; None:
-    this sync finds out. untracked: path → hashed files below `root_dir` that the state database doesn't know; those
-    with wanted bytes are adopted. rehearsed: what a rehearsal of a takeover read of them. position: the server's
-    position that was heard of last when this was given out; None: this sync finds out.
+    Attributes:
+        packages: The only ones that changed; None for all.
+        named: Those that the server named, even if all are looked at.
+        rest_waits: Of some packages, whether more was heard of the repository by then.
+        reread: It is part of a full sync, so what failed for good is tried again.
+        heard_at: When the change was heard of, in epoch seconds; None: this sync finds out.
+        confirmed: What the operator has confirmed.
+        untracked: Path → hashed file below `root_dir` that the state database doesn't know; those with wanted bytes are
+            adopted.
+        rehearsed: What a rehearsal of a takeover read of these.
+        position: The server's position that was heard of last when this was given out; None: this sync finds out.
     """
 
     packages: Collection[str] | None = None
@@ -141,14 +150,21 @@ class Order:
 
 @dataclass(slots=True)
 class SyncResult:
-    """What the sync of one repository did, for the log and the summary; `bytes` counts what was downloaded.
+    """What the sync of one repository did, for the log and the summary.
 
-    `added` and `removed` name the package files that clients gained and lost, `yanked` and `unyanked` those whose mark
-    changed. `newly_refused`: those of `refused` that the last sync did not refuse for the same reason. `outstanding`:
-    how many files failed for a reason that passes, such as a server that is away. `unaffected`: the news changed
-    nothing, and nothing else was looked at. `left`: how many files are left to a full sync that is downloading them.
-    Only a dry run knows `planned`, what would stand in the index, and `downloads`, the paths of what is not on disk.
-    `placed_ahead`: those of `added` that were placed before the index was made.
+    Attributes:
+        planned: In a dry run, what would stand in the index.
+        downloads: In a dry run, the paths of what is not on disk.
+        added: The package files that clients gained.
+        placed_ahead: Those of `added` that were placed before the index was made.
+        removed: The package files that clients lost.
+        yanked: Those that are marked now.
+        unyanked: Those that lost the mark.
+        newly_refused: Those of `refused` that the last sync did not refuse for the same reason.
+        outstanding: How many files failed for a reason that passes, such as a server that is away.
+        unaffected: The news changed nothing, and nothing else was looked at.
+        left: How many files are left to a full sync that is downloading them.
+        bytes: How much was downloaded.
     """
 
     repo: str
@@ -178,12 +194,16 @@ class SyncResult:
 class Summary:
     """What a full sync did.
 
-    `collected` names what was removed from disk, `errors` maps a repository to why its sync stopped (or the sealed list
-    to why it could not be rebuilt), `rejected` names the mirror's own records that can't be used. `disk_error`: the
-    first one that stopped a repository alone; `stopped_by_disk` names all repositories that one stopped.
-    `unremembered`: the state database knew nothing of a tree with files.
-    Of a takeover, a dry run has lines in `losses` on what clients would lose, in `changes` on what they would have to
-    accept by hand, and in `notes` on what the operator has to do besides.
+    Attributes:
+        collected: What was removed from disk.
+        errors: Repository → why its sync stopped; the sealed list → why it could not be rebuilt.
+        disk_error: The first one that stopped a repository alone.
+        stopped_by_disk: All repositories that such an error stopped.
+        rejected: The mirror's own records that can't be used.
+        losses: In the dry run of a takeover, what clients would lose, a line each.
+        changes: In the dry run of a takeover, what clients would have to accept by hand, a line each.
+        notes: In the dry run of a takeover, what the operator has to do besides, a line each.
+        unremembered: The state database knew nothing of a tree with files.
     """
 
     syncs: list[SyncResult] = field(default_factory=list)

@@ -19,8 +19,9 @@ from packrat_agent.config.settings import AGENT_DIR
 from packrat_agent.model.paths import is_kept
 from packrat_agent.publish.claim import HARMLESS, check_mounted
 from packrat_agent.publish.gc import open_up, unlock
-from packrat_agent.publish.scan import OnHashed, Scan, ScanRequest, scan
-from packrat_agent.publish.scan_slices import NEW_ROUND, Slice, UntrackedRest, everything, plan_slice, read_limits
+from packrat_agent.publish.scan import scan
+from packrat_agent.publish.scan_slices import NEW_ROUND, Slice, UntrackedRest, plan_slice, read_limits, whole_tree
+from packrat_agent.publish.scan_values import OnHashed, Scan, ScanRequest
 from packrat_agent.state.facts import ScanRound, TakeoverUnderWay
 from packrat_agent.sync.context import MirrorContext
 from packrat_core.fs.disk_errors import as_disk_error
@@ -55,7 +56,7 @@ def look(context: MirrorContext, on_progress: OnProgress) -> Look:
     Raises:
         DiskError: root_dir can't be read, or is not the one that the agent marked (an unmounted filesystem).
     """
-    return _look(context, everything(time.time()), on_progress, reads_untracked=True)
+    return _look(context, whole_tree(time.time()), on_progress, reads_untracked=True)
 
 
 def look_beside(context: MirrorContext, on_progress: OnProgress, *, reads_everything: bool) -> Look:
@@ -70,7 +71,7 @@ def look_beside(context: MirrorContext, on_progress: OnProgress, *, reads_everyt
         DiskError: As `look`.
     """
     now, store = time.time(), context.store
-    content = everything(now)
+    content = whole_tree(now)
     if not reads_everything:
         last = store.facts.read(ScanRound) or NEW_ROUND
         content = plan_slice(read_limits(context.config.mirror), last, store.scanned.total_bytes(), now)
@@ -166,7 +167,7 @@ def look_without_a_touch(context: MirrorContext, on_progress: OnProgress, on_has
     is_first = not context.store.live.has_files()
     largest = context.config.mirror.max_file_bytes
     request = ScanRequest(
-        context.root, context.store.scanned, everything(began), on_progress, largest=largest, on_hashed=on_hashed
+        context.root, context.store.scanned, whole_tree(began), on_progress, largest=largest, on_hashed=on_hashed
     )
     return Look(is_first, scan(request), began)
 

@@ -192,7 +192,7 @@ async def _stage(
             # Without a writable staging directory no other file can succeed.
             raise
         except PackratError as error:
-            # With very many failures, the frames that they passed through would fill the memory.
+            # The frames that very many failures passed through would fill the memory.
             error.__traceback__ = error.__context__ = None
             fetched.failed[placement.file.sha256] = error
 
@@ -313,7 +313,7 @@ class _Source:
             else:
                 part.restart()
                 raise ServerUnavailable(
-                    f"{url} changed on the server while it was downloaded", hint="it is taken from its start"
+                    f"{url} changed on the server while it was downloaded", hint="it will be downloaded from its start"
                 )
             part.validator = opened.validator
             async for chunk in opened.chunks():

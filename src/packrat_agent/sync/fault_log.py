@@ -9,7 +9,8 @@ import structlog
 from packrat_agent.model.entries import Refusal
 from packrat_agent.model.records import Rejection
 from packrat_agent.state.events import Events
-from packrat_agent.state.facts import Facts, LoginRefusal
+from packrat_agent.state.fact_table import Facts
+from packrat_agent.state.facts import LoginRefusal
 from packrat_core.text import name_some
 
 log = structlog.get_logger()

@@ -220,6 +220,11 @@ class FullSync:
     async def sync_repo(self, server: Packrat, repo: Repo, order: Order = _EVERYTHING) -> SyncResult | None:
         """Sync one repository, by default all of it.
 
+        Args:
+            server: The server to ask.
+            repo: The repository.
+            order: What to do.
+
         Raises:
             ServerUnavailable: This, LoginRefused and DiskError stop all repositories.
         """

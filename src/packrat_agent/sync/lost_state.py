@@ -1,4 +1,4 @@
-"""Restores, after the state database was lost, what the clients of published suites hold these to."""
+"""Restores what apt compares a suite with, such as its Origin and Label, after the state database was lost."""
 
 from collections.abc import Collection, Sequence
 

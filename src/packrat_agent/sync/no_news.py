@@ -1,4 +1,4 @@
-"""Tells, before anything is planned, that what the server said of some packages changes nothing."""
+"""Notices, before anything is planned, that what the server said of some packages changes nothing."""
 
 from collections.abc import Collection
 

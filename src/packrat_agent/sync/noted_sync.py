@@ -8,7 +8,8 @@ from packrat_agent.formats.docker.layout import CATALOG
 from packrat_agent.model.changes import Position
 from packrat_agent.model.records import Repo
 from packrat_agent.publish.claim import check_mounted
-from packrat_agent.state.facts import Facts, RepoChanges
+from packrat_agent.state.fact_table import Facts
+from packrat_agent.state.facts import RepoChanges
 from packrat_agent.sync.context import MirrorContext, Order, Progress, Summary, SyncResult
 from packrat_agent.sync.repo_sync import sync_repo
 from packrat_agent.sync.site import publish_own_keys, publish_site

@@ -24,7 +24,7 @@ from packrat_agent.sync.gains import find_gains, new_refusals, of_entries, stand
 from packrat_agent.sync.job import Job
 from packrat_agent.sync.reconcile import reconcile
 from packrat_agent.sync.roll_forward import roll_forward
-from packrat_agent.sync.scope import everything
+from packrat_agent.sync.scope import whole_repo
 from packrat_agent.sync.turns import EVERYTHING
 from packrat_core.aio.threads import in_thread
 from packrat_core.errors import ServerUnavailable
@@ -105,7 +105,7 @@ class _Portion:
 
 
 def _plan(job: Job, packages: Collection[str]) -> _Portion:
-    scope = replace(everything(job.repo), packages=frozenset(packages))
+    scope = replace(whole_repo(job.repo), packages=frozenset(packages))
     wanted_files, fragments, plan = reconcile(scope, job.form, job.order, job.context.store, job.context)
     # It is remembered with the reason from now on, and would not be new to the sync that follows.
     job.result.newly_refused += new_refusals(plan.refused, wanted_files)
@@ -116,7 +116,15 @@ def _make(job: Job, portion: _Portion, fetched: Fetched) -> Made:
     plan, context = portion.plan, job.context
     paths = {placement.path for placement in (*plan.keep, *plan.link, *plan.fetch)}
     names = context.store.published_names.find(job.repo.directory, paths)
-    material = Material(context.root, context.staging, fetched.staged, fetched.failed, portion.fragments, names, {})
+    material = Material(
+        root=context.root,
+        staging=context.staging,
+        staged=fetched.staged,
+        failed=fetched.failed,
+        known=portion.fragments,
+        published_names=names,
+        claims={},
+    )
     made = make(plan, job.form, context.signer_of(job.form, job.repo), material)
     # Nobody else should wait for the disk when they are placed.
     flush_files([f"{context.staging}/{sha256}" for sha256 in sorted({package.sha256 for package in made.packages})])

@@ -18,7 +18,7 @@ from packrat_agent.sync.last_renders import Basis
 from packrat_agent.sync.reconcile import reconcile
 from packrat_agent.sync.reconcile_portions import reconcile_in_portions
 from packrat_agent.sync.removals import Missing, hold_back_removals, tell_held_back
-from packrat_agent.sync.scope import Scope, everything, narrow
+from packrat_agent.sync.scope import Scope, narrow, whole_repo
 from packrat_core.failpoints import done
 
 
@@ -92,7 +92,16 @@ def _remember_and_plan(sync: Job, asked: Asked) -> Planned:
         leaving = frozenset(file for file in indexed if marks.get(file.uri) is None)
     wanted_files, fragments, plan = reconcile(scope, sync.form, order, store, context)
     before = Before(indexed, wanted_files)
-    return Planned(basis, scope, before, leaving, wanted_files, fragments, plan, sync.turn.changes)
+    return Planned(
+        basis=basis,
+        scope=scope,
+        before=before,
+        leaving=leaving,
+        wanted_files=wanted_files,
+        fragments=fragments,
+        plan=plan,
+        at=sync.turn.changes,
+    )
 
 
 def _plan_in_portions(sync: Job, wanted: Wanted, basis: Basis) -> Planned:
@@ -117,7 +126,7 @@ def _plan_in_portions(sync: Job, wanted: Wanted, basis: Basis) -> Planned:
 
 
 def _reconcile_in_portions(sync: Job, basis: Basis, gone: frozenset[IndexedFile]) -> Planned:
-    scope, renders = everything(sync.repo), sync.context.last_renders
+    scope, renders = whole_repo(sync.repo), sync.context.last_renders
     is_placed = renders.is_placed(basis)
     if not is_placed:
         renders.begin_placing(basis)
@@ -129,7 +138,16 @@ def _reconcile_in_portions(sync: Job, basis: Basis, gone: frozenset[IndexedFile]
     before = Before(gone.union(unsettled.indexed), unsettled.wanted_files)
     leaving = gone.union(unsettled.moved)
     files, fragments = unsettled.wanted_files, unsettled.fragments
-    return Planned(basis, scope, before, leaving, files, fragments, plan, sync.turn.changes)
+    return Planned(
+        basis=basis,
+        scope=scope,
+        before=before,
+        leaving=leaving,
+        wanted_files=files,
+        fragments=fragments,
+        plan=plan,
+        at=sync.turn.changes,
+    )
 
 
 def plan_again(first: Planned, sync: Job) -> Planned:
@@ -137,10 +155,19 @@ def plan_again(first: Planned, sync: Job) -> Planned:
     if sync.form.keeps_index:
         again = _reconcile_in_portions(sync, basis_of(sync), first.leaving)
         return replace(again, leaving=first.leaving)
-    basis, scope, store = basis_of(sync), everything(sync.repo), sync.context.store
+    basis, scope, store = basis_of(sync), whole_repo(sync.repo), sync.context.store
     before = Before(first.leaving.union(store.wanted.indexed(sync.repo.name, None)), first.before.wanted_files)
     wanted_files, fragments, plan = reconcile(scope, sync.form, sync.order, store, sync.context)
-    return Planned(basis, scope, before, first.leaving, wanted_files, fragments, plan, sync.turn.changes)
+    return Planned(
+        basis=basis,
+        scope=scope,
+        before=before,
+        leaving=first.leaving,
+        wanted_files=wanted_files,
+        fragments=fragments,
+        plan=plan,
+        at=sync.turn.changes,
+    )
 
 
 def names_what_is_missing(planned: Planned) -> bool:

@@ -20,7 +20,7 @@ from packrat_agent.sync.build import parts_of, read_parts
 from packrat_agent.sync.context import MirrorContext, Order
 from packrat_agent.sync.places import place_of
 from packrat_agent.sync.plan import decide, missing_parts
-from packrat_agent.sync.scope import Scope, everything
+from packrat_agent.sync.scope import Scope, whole_repo
 from packrat_agent.sync.takeover.adopt_signed import recall_signed
 from packrat_agent.sync.takeover.read_at_hand import read_at_hand
 from packrat_core.errors import Refused
@@ -76,7 +76,16 @@ def reconcile(
 def reconcile_dry(
     repo: Repo, form: Format, wanted: Wanted, order: Order, store: Store, context: MirrorContext
 ) -> tuple[list[WantedFile], Plan]:
-    """Plan the same for what the server just said, and remember nothing."""
+    """Plan the same for what the server just said, and remember nothing.
+
+    Args:
+        repo: The repository.
+        form: Its type.
+        wanted: What the server said.
+        order: What to do.
+        store: The state database, which is only read.
+        context: The mirror.
+    """
     known = {item.file: item for item in store.wanted.wanted_files(repo.name)}
     wanted_files = [known.get(file) or WantedFile(file) for file in wanted.files]
     fragments = store.wanted.fragments(repo.name, context.source_of(form, repo))
@@ -98,7 +107,7 @@ def reconcile_dry(
         _read_in_place(placed, form, context, order)
     shared = form.treatment is Treatment.UNPACKED
     adopted = {file.path: file.sha256 for file, _ in _standing(placed, order.untracked, shared=shared)}
-    return wanted_files, _plan(everything(repo), form, placed, order, store, adopted)
+    return wanted_files, _plan(whole_repo(repo), form, placed, order, store, adopted)
 
 
 def find_unread(wanted_files: Iterable[WantedFile], fragments: Mapping[str, Fragment]) -> Set[str]:

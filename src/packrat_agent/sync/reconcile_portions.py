@@ -19,7 +19,7 @@ from packrat_agent.state.packages import IndexedFile, WantedFile
 from packrat_agent.state.store import Store
 from packrat_agent.sync.context import MirrorContext, Order
 from packrat_agent.sync.reconcile import reconcile
-from packrat_agent.sync.scope import Scope, everything
+from packrat_agent.sync.scope import Scope, whole_repo
 
 _FILES = 1000
 """Number of package files that are looked at together, all of a package at once."""
@@ -87,7 +87,7 @@ def reconcile_in_portions(
             return unsettled, _joined(scope, (), ())
         portions = store.wanted.packages_among(repo.name, left, _FILES)
     for packages in portions:
-        portion = replace(everything(repo), packages=frozenset(packages))
+        portion = replace(whole_repo(repo), packages=frozenset(packages))
         wanted_files, fragments, plan = reconcile(portion, form, order, store, context, has_bodies=False)
         paths = {placement.file.uri: placement.path for placement in plan.keep}
         # Live in the place that the format gives it, and read before: nothing is left to do for it.
@@ -114,15 +114,15 @@ def _joined(scope: Scope, plans: Iterable[Plan], withdraw: tuple[str, ...]) -> P
     every = list(plans)
     kept = {p.file.uri: plan.parts[p.file.uri] for plan in every for p in (*plan.keep, *plan.link)}
     return Plan(
-        scope.repo,
-        tuple(_oldest_first(placement for plan in every for placement in plan.keep)),
-        tuple(_oldest_first(placement for plan in every for placement in plan.fetch)),
-        tuple(_oldest_first(placement for plan in every for placement in plan.link)),
-        withdraw,
-        tuple(refusal for plan in every for refusal in plan.refused),
-        kept,
-        {uri: parts for plan in every for uri, parts in plan.missing.items()},
-        {sha256: path for plan in every for sha256, path in plan.sources.items()},
+        repo=scope.repo,
+        keep=tuple(_oldest_first(placement for plan in every for placement in plan.keep)),
+        fetch=tuple(_oldest_first(placement for plan in every for placement in plan.fetch)),
+        link=tuple(_oldest_first(placement for plan in every for placement in plan.link)),
+        withdraw=withdraw,
+        refused=tuple(refusal for plan in every for refusal in plan.refused),
+        parts=kept,
+        missing={uri: parts for plan in every for uri, parts in plan.missing.items()},
+        sources={sha256: path for plan in every for sha256, path in plan.sources.items()},
     )
 
 

@@ -87,7 +87,7 @@ def are_too_many(repo: str, lost: int, store: Store, limits: RemovalLimits) -> b
     removals, now = store.removals, store.removals.clock.now()
     for of_repo in (repo, None):
         gone = removals.gone(of_repo, now)
-        # To count all files takes a while where they are many.
+        # Counting all files takes a while where they are many.
         if lost + gone >= _MANY_REMOVALS and limits.are_exceeded(lost + gone, store.wanted.live_count(of_repo) + gone):
             return True
     return False

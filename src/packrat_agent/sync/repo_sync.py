@@ -216,15 +216,15 @@ def _distrust(changed: Sequence[Placement], fetched: Fetched, sync: Job) -> Fetc
 def _to_build(planned: Planned, fetched: Fetched, share: Share, sync: Job) -> Build:
     own = replace(sync.context, staging=share.staging)
     return Build(
-        planned.basis,
-        planned.scope,
-        sync.form,
-        sync.order,
-        planned.before,
-        planned.wanted_files,
-        planned.fragments,
-        planned.plan,
-        fetched,
-        own,
-        sync.result,
+        basis=planned.basis,
+        scope=planned.scope,
+        form=sync.form,
+        order=sync.order,
+        before=planned.before,
+        wanted_files=planned.wanted_files,
+        fragments=planned.fragments,
+        plan=planned.plan,
+        fetched=fetched,
+        context=own,
+        result=sync.result,
     )

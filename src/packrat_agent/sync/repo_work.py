@@ -9,7 +9,8 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from packrat_agent.state.facts import Facts, RepoWork
+from packrat_agent.state.fact_table import Facts
+from packrat_agent.state.facts import RepoWork
 from packrat_core.errors import DiskError
 
 _FEW = 100

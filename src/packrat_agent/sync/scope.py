@@ -9,19 +9,22 @@ from typing import Any
 
 from packrat_agent.model.entries import Entry, Parts, Placement
 from packrat_agent.model.records import Repo
-from packrat_agent.state.file_rows import Some, Uris
+from packrat_agent.state.file_rows import Selection, Uris
 from packrat_agent.sync.index_entries import IndexEntries
 from packrat_agent.sync.last_renders import LastRender
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What a sync decides again: the files of `packages`, None for all; of these only `uris`, None for all.
+    """What a sync decides again.
 
-    last: what the last sync left; without entries where everything is decided again. before: its entries of these
-    files.
-    looked_at: the URIs of the files that are not settled; the state database has the entries of the others. None: none
-    was left out since it is settled.
+    Attributes:
+        last: What the last sync left; without entries where everything is decided again.
+        packages: The packages whose files are decided again; None for all.
+        before: The entries of these files that the last sync left.
+        looked_at: The URIs of the files that are not settled; the state database has the entries of the others. None:
+            none was left out since it is settled.
+        uris: Of the packages' files, the only ones that are decided again; None for all.
     """
 
     repo: Repo
@@ -32,7 +35,7 @@ class Scope:
     uris: frozenset[str] | None = None
 
     @property
-    def files(self) -> Some | None:
+    def files(self) -> Selection | None:
         """The files that are decided again, None for all."""
         return self.packages if self.uris is None else Uris(self.uris)
 
@@ -74,7 +77,7 @@ class Scope:
         return self.last.entries.standing(self.before)
 
 
-def everything(repo: Repo) -> Scope:
+def whole_repo(repo: Repo) -> Scope:
     """Look at all packages."""
     return Scope(repo, LastRender(IndexEntries(repo), frozenset(), {}))
 
@@ -91,7 +94,7 @@ def narrow(
         touched: The URIs of the only files of the packages of which anything has changed; None: any of them.
     """
     if packages is None or last is None:
-        return everything(repo)
+        return whole_repo(repo)
     looked_at = last.refused.union(packages)
     # A file of these packages that is neither live nor refused was left to a full sync, or that sync left no `last`.
     uris = touched if not last.refused else None

@@ -139,12 +139,12 @@ def _introduce(context: MirrorContext, repo: Repo, packages: int | None) -> Intr
     url, example = public_url or f"http://{PLACEHOLDER}", images[0] if images else None
     prefix = public_prefix(repo) if images else None
     return Introduction(
-        repo,
-        form.client_setup(repo, url, key, example),
-        form.client_setup(repo, f"https://{PLACEHOLDER}", key, example) if public_url is None else (),
-        signed,
-        KeyShown(place, prepared.key.primary) if prepared is not None else None,
-        context.store.publications.published_at(repo.name),
-        packages,
-        Images(f"{urlsplit(url).netloc}/{prefix}", images) if images and prefix is not None else None,
+        repo=repo,
+        setups=form.client_setup(repo, url, key, example),
+        with_tls=form.client_setup(repo, f"https://{PLACEHOLDER}", key, example) if public_url is None else (),
+        signed=signed,
+        key=KeyShown(place, prepared.key.primary) if prepared is not None else None,
+        published_at=context.store.publications.published_at(repo.name),
+        packages=packages,
+        images=Images(f"{urlsplit(url).netloc}/{prefix}", images) if images and prefix is not None else None,
     )

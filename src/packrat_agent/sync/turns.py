@@ -33,9 +33,12 @@ EVERYTHING = _Everything()
 class RepoTurn:
     """The turns of one repository.
 
-    changes: how many changes were synced so far. fetching: what a full sync that gave up the lock is downloading; other
-    syncs leave it to that one. is_unfinished: the index may still name files that are remembered no more, since a sync
-    that removed them has not published yet, or failed.
+    Attributes:
+        lock: Held by the sync whose turn it is.
+        changes: How many changes were synced so far.
+        fetching: What a full sync that gave up the lock is downloading; other syncs leave it to that one.
+        is_unfinished: The index may still name files that are remembered no more, since a sync that removed them has
+            not published yet, or failed.
     """
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)

@@ -1,4 +1,4 @@
-"""Asks `changes`, if possible by one question that stays open, so that a change costs no further question.
+"""Asks `changes`, if possible by one request that stays open, so that a change costs no further request.
 
 1. A value is heard in the order in which the server tells it; where the answer ends, the question is asked again from
    the last position that was heard of.
@@ -37,7 +37,7 @@ _MARGIN_S = 15.0
 _CUT_S = 4.0
 """No proxy cuts a question sooner."""
 _SHORTER = 0.7
-"""By this a question waits less than one that was cut."""
+"""The part of the time of a question that was cut for which the next one waits."""
 
 Ask = Callable[[Mapping[str, Any], float], Awaitable[Any]]
 """Asks one question: its arguments, and how many seconds the server may take."""

@@ -247,7 +247,15 @@ class Packrat:
         turn: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
         told: ToldFiles | None = None,
     ) -> None:
-        """Read the records that are not known (see `package_files.read_unread`); of `told`, if it is given."""
+        """Read the records that are not known, as `package_files.read_unread` does.
+
+        Args:
+            unread: Their URIs, which must be usable.
+            rejected: Takes the records that can't be used.
+            on_read: Called with each portion, before the next one is read.
+            turn: Makes a context that each portion is read in; other work comes between.
+            told: Records that came with an answer to `changes`, to be taken in place of the server's.
+        """
         await read_unread(told.get_records if told else self._get_records, unread, rejected, on_read, turn)
 
     async def read_records(self, uris: Sequence[str]) -> ReadRecords:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from packrat_core.bounded_run import run_to_end
+from packrat_core.bounded_run import run_program
 
 _TIMEOUT_S = 900
 _LAST_LINES = 4
@@ -45,7 +45,7 @@ class Visit:
         environment = {"PATH": os.environ.get("PATH", os.defpath), "HOME": str(self.scratch), "LC_ALL": "C.UTF-8"}
         environment |= {"TMPDIR": str(self.scratch), "no_proxy": "*"} | (more or {})
         try:
-            ending = run_to_end(command, environment, _TIMEOUT_S, self.scratch)
+            ending = run_program(command, environment, _TIMEOUT_S, self.scratch)
         except subprocess.TimeoutExpired:
             return f"no end within {_TIMEOUT_S} seconds"
         except OSError as error:

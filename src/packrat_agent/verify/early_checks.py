@@ -1,4 +1,4 @@
-"""Has other processes check files while this one still reads the indexes that name them.
+"""Lets other processes check files while this one still reads the indexes that name them.
 
     with EarlyChecks(processes) as early:
         for named in found:

@@ -1,4 +1,4 @@
-"""Lets Ctrl-C interrupt this process between two steps alone, where it would otherwise leave a lock behind.
+"""Lets Ctrl-C interrupt this process only between two steps, where it would otherwise leave a lock behind.
 
     with uninterrupted() as interrupt:
         work()       # goes on to its end
@@ -16,7 +16,11 @@ from contextlib import contextmanager
 
 @contextmanager
 def uninterrupted() -> Iterator[Callable[[], None]]:
-    """Put Ctrl-C off; yields what raises KeyboardInterrupt if it came. So does the end of the context."""
+    """Put Ctrl-C off; yields a function that raises KeyboardInterrupt if it was pressed since.
+
+    Raises:
+        KeyboardInterrupt: At the end of the context, if it was pressed since the last call of that function.
+    """
     came: list[int] = []
 
     def interrupt() -> None:

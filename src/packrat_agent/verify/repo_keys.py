@@ -132,7 +132,15 @@ def read_repo_keys(top: Path, given: GivenKeys) -> RepoKeys:
             main, main_of_packages = _join(main, top), _join(main_of_packages, top)
     if (main is not None or own) and shutil.which("gpgv") is None:
         raise ConfigError("gpgv is needed to verify signatures: `apt-get install gpgv`")
-    return RepoKeys(main, str(given.general or KEY_BINARY), names, own, own_paths, main_of_packages, own_of_packages)
+    return RepoKeys(
+        main=main,
+        main_path=str(given.general or KEY_BINARY),
+        names=names,
+        own=own,
+        own_paths=own_paths,
+        main_of_packages=main_of_packages,
+        own_of_packages=own_of_packages,
+    )
 
 
 def _read_names(top: Path) -> dict[str, str]:

@@ -42,7 +42,13 @@ class Keyring:
     outlives: bool = False
 
     def verify(self, signed: bytes, detached: bytes | None, judge: Judge = is_well_signed) -> str | None:
-        """Return what is wrong with a signature, None if it is good; `detached` is None if it is part of `signed`."""
+        """Return what is wrong with a signature, None if it is good; `detached` is None if it is part of `signed`.
+
+        Args:
+            signed: What is signed, or a message that holds its signature.
+            detached: The signature; None if it is part of `signed`.
+            judge: Decides by gpgv's verdict whether it is good.
+        """
         return self._gpgv(signed, detached, None, judge)[1]
 
     def read_message(self, message: bytes) -> tuple[bytes, str | None]:

@@ -23,7 +23,7 @@ from packrat_agent.upstream.client import Packrat
 from packrat_agent.upstream.connection import connected
 from packrat_agent.upstream.login import LoginState
 from packrat_agent.watch import systemd as notify
-from packrat_agent.watch.changes import follow
+from packrat_agent.watch.changes import hear_news
 from packrat_agent.watch.dispatcher import Dispatcher
 from packrat_agent.watch.landing_page import keep_page
 from packrat_agent.watch.news import News
@@ -117,7 +117,7 @@ class Agent:
         """
         dispatcher = self._dispatcher
         tasks = [
-            asyncio.ensure_future(follow(server, lambda: tuple(dispatcher.repos.values()), self._hear)),
+            asyncio.ensure_future(hear_news(server, lambda: tuple(dispatcher.repos.values()), self._hear)),
             asyncio.ensure_future(dispatcher.work(server)),
             asyncio.ensure_future(dispatcher.checks.run(server)),
         ]

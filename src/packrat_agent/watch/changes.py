@@ -12,7 +12,7 @@ from packrat_agent.watch.news import News, Pace
 from packrat_agent.watch.polling import hear_polls
 
 
-async def follow(
+async def hear_news(
     server: Packrat,
     repos: Callable[[], Collection[Repo]],
     tell: Callable[[News], None],

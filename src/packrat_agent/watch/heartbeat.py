@@ -1,4 +1,4 @@
-"""Tells the server that the mirror is alive, and the operator that all is well again, once what could be done is."""
+"""Tells the server that the mirror is alive, and the operator that all is well again once no work is left."""
 
 import time
 from collections.abc import Callable
@@ -44,5 +44,5 @@ class Heartbeat:
             self._outage.note_answer()
         else:
             self._outage.note_health()
-        # To tell it counts as work, too.
+        # Telling it counts as work, too.
         self._told_finished, self._told_at = self._workers.finished + 1, time.monotonic()

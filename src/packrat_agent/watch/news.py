@@ -11,11 +11,13 @@ _LOST = BackOff(first_s=1.0, longest_s=300.0)
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """What may have changed: repository name → package names, None for "list everything of it".
+    """What may have changed since the last news.
 
-    mirror: the mirror's own record, or the record of one of its repositories, may have changed: view it again.
-    history_lost: the server no longer knows what the agent heard last; it may have been restored from a backup.
-    was_away: the server did not answer for a while, so it may have been restored, too.
+    Attributes:
+        repos: Repository name → package names; None for "list everything of it".
+        mirror: The mirror's own record, or the record of one of its repositories, may have changed: view it again.
+        history_lost: The server no longer knows what the agent heard last; it may have been restored from a backup.
+        was_away: The server did not answer for a while, so it may have been restored, too.
     """
 
     repos: Mapping[str, frozenset[str] | None]
@@ -28,13 +30,20 @@ class News:
 class Pace:
     """How long to wait for what, in seconds; pairs are (shortest, longest).
 
-    changes_s: one question for changes; pause_s: after it told something. poll_s: one poll; the original server makes
-    10 of less. late_s: how much longer a poll may take before the server counts as strained. echo_s: after a poll's
-    answer, until its repository is listed for what was lost in between. rest_s: after a poll told something. list_s:
-    between two listings of a repository, list_each_s of it for each repository. mirror_s: between two looks at the
-    mirror. first_poll_s: before the first poll, so that the work of the start is under way. back_off: after trouble.
-    lost: after a server did not know what changed, until it has nothing to tell for a whole question.
-    strained_s: for how long only one poll is open after one was answered late.
+    Attributes:
+        changes_s: How long one question for changes may stay open.
+        pause_s: After a question told something.
+        poll_s: How long one poll may stay open; the original server makes 10 of less.
+        late_s: How much longer a poll may take before the server counts as strained.
+        echo_s: After a poll's answer, until its repository is listed for what was lost in between.
+        rest_s: After a poll told something.
+        list_s: Between two listings of a repository.
+        list_each_s: How much of that for each repository.
+        mirror_s: Between two looks at the mirror.
+        first_poll_s: Before the first poll, so that the work of the start is under way.
+        back_off: After trouble.
+        lost: After a server did not know what changed, until it has nothing to tell for a whole question.
+        strained_s: For how long only one poll is open after one was answered late.
     """
 
     changes_s: int = 12

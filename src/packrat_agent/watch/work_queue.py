@@ -174,7 +174,13 @@ class WorkQueue:
                 self.add({repo: order.named}, heard_at=order.heard_at)
 
     def note(self, repo: str, *, failed: bool, published: bool) -> None:
-        """Let a repository rest after a publication, and come back after a failure."""
+        """Let a repository rest after a publication, and come back after a failure.
+
+        Args:
+            repo: The repository that was synced.
+            failed: Whether it must be synced again.
+            published: Whether something of it was published.
+        """
         loop = asyncio.get_running_loop()
         if published:
             self._rests_until[repo] = loop.time() + self.rest_s

@@ -29,7 +29,15 @@ class Site:
 
 
 def write_site(server: WebServer, root: Path, site: Site, repos: Sequence[Repo], formats: Mapping[str, Format]) -> str:
-    """Fill the template of a web server with what each repository's type needs."""
+    """Fill the template of a web server with what each repository's type needs.
+
+    Args:
+        server: The web server.
+        root: root_dir.
+        site: The host and the port that clients ask.
+        repos: The repositories of the mirror.
+        formats: The types, by name.
+    """
     rules = [formats[repo.kind].web_rules(server, repo, root) for repo in repos if repo.kind in formats]
     outside = dict.fromkeys(rule.outside for rule in rules if rule.outside)
     template = (resources.files(__package__) / f"{server.value}.conf").read_text(encoding="utf-8")

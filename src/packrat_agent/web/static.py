@@ -86,6 +86,12 @@ class _Part:
 async def serve_until(root: Path, host: str, port: int, stop: asyncio.Event) -> None:
     """Serve until `stop` is set.
 
+    Args:
+        root: The directory.
+        host: The address to listen on.
+        port: The port; 0 for any free one.
+        stop: Set to end it.
+
     Raises:
         ConfigError: root is not a directory, or the address can't be listened on.
     """
@@ -97,6 +103,11 @@ async def serve_until(root: Path, host: str, port: int, stop: asyncio.Event) -> 
 @asynccontextmanager
 async def serving(root: Path, host: str, port: int) -> AsyncIterator[int]:
     """Serve while the context lasts; returns the port, which is any free one for port 0.
+
+    Args:
+        root: The directory.
+        host: The address to listen on.
+        port: The port; 0 for any free one.
 
     Raises:
         ConfigError: root is not a directory, or the address can't be listened on.
@@ -119,7 +130,11 @@ class _Files:
         self._listing = asyncio.Semaphore(_LISTINGS_AT_ONCE)
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
-        """Answer one request."""
+        """Answer one request.
+
+        Raises:
+            HTTPException: The client may not have what it asks for, or it is not there.
+        """
         if request.method not in ("GET", "HEAD"):
             raise web.HTTPMethodNotAllowed(request.method, ("GET", "HEAD"))
         try:

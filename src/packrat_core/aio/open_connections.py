@@ -1,4 +1,4 @@
-"""Counts the connections of a server, ends some where there are too many, and tells each how time goes by."""
+"""Counts the connections of a server, ends some where there are too many, and tells each how much time has passed."""
 
 import asyncio
 from abc import ABC, abstractmethod

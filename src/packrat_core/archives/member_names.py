@@ -79,7 +79,7 @@ class MetadataNames:
         while key:
             before = self._seen.get(key)
             if before == way:
-                # With each name all those above it were looked at.
+                # All names above one that was looked at were looked at, too.
                 return
             if before is not None:
                 raise Refused(f"its members {before[:80]!r} and {way[:80]!r} are one file where case doesn't count")

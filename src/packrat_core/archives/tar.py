@@ -276,7 +276,7 @@ class UnpackedNames:
 
     def __init__(self) -> None:
         self._links: set[str] = set()
-        # With each path all those above it are in here, and never one that is in _links.
+        # All paths above one that is in here are in here, too, and never one that is in _links.
         self._ways: set[str] = set()
         self._names = DirectoryNames()
         # Only the hashes of names, since a name may be long.

@@ -144,7 +144,7 @@ def read_entries(data: bytes) -> Iterator[ZipMember]:
             raise _unreadable(name, disk=disk, version=version, flags=flags)
         if flags & UTF_8 and not raw_name.isascii():
             _check_utf_8(raw_name)
-        # From the version to the size of the name; the local header has the same bytes.
+        # The bytes from the version to the size of the name; the local header has the same.
         repeated = data[at + 6 : at + 30]
         if extra_size:
             numbers = unpacked, packed, offset
@@ -216,6 +216,11 @@ def widen(numbers: tuple[int, ...], extra: bytes, raw_name: bytes) -> tuple[int,
 
 def read_at(file: BinaryIO, offset: int, length: int) -> bytes:
     """Read `length` bytes at an offset that comes from the file itself and may have 64 bits.
+
+    Args:
+        file: The archive.
+        offset: Where to begin.
+        length: How many bytes.
 
     Raises:
         Refused: The file has no such bytes.

@@ -178,6 +178,11 @@ class CinpClient:
     async def list_uris(self, model: str, filter_name: str | None, arguments: Mapping[str, Any]) -> list[str]:
         """LIST the URIs that a filter lets through, all of them, each once.
 
+        Args:
+            model: The path of the model.
+            filter_name: The filter; None for all objects.
+            arguments: The arguments of the filter.
+
         Raises:
             ServerBroken: Counts or entries have the wrong shape, or never agree.
         """
@@ -285,6 +290,11 @@ class CinpClient:
     async def login(self, action: str, username: str, password: str) -> None:
         """Open a session by calling the login action.
 
+        Args:
+            action: The path of the action.
+            username: The name of the user.
+            password: The user's password.
+
         Raises:
             ServerRefused: Name or password are wrong.
         """
@@ -304,7 +314,13 @@ class CinpClient:
     async def open_file_in_turn(
         self, path: str, offset: int = 0, validator: str | None = None
     ) -> AsyncIterator[Download]:
-        """The same as `open_file` as a part of bulk work; the pace is that in which answers begin."""
+        """Open a file as `open_file` does, as a part of bulk work; the pace is that in which answers begin.
+
+        Args:
+            path: As for `open_file`.
+            offset: As for `open_file`.
+            validator: As for `open_file`.
+        """
         async with self._bulk_downloads.turn() as turn, self.open_file(path, offset, validator) as download:
             turn.note_answer()
             yield download
@@ -350,7 +366,14 @@ class CinpClient:
             yield Download(start, what, response, self._rate, validator, self._timeouts.stall_s, self._max_file_bytes)
 
     async def post_file(self, path: str, name: str, body: Any, size: int) -> Any:
-        """POST a file; gives the JSON answer."""
+        """POST a file; gives the JSON answer.
+
+        Args:
+            path: Where to send it.
+            name: The name of the file.
+            body: The open file.
+            size: How many bytes it has.
+        """
         headers = {
             **self._session.auth,
             "Content-Type": "application/octet-stream",

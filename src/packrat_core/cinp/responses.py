@@ -55,6 +55,11 @@ class Answer:
 async def read_answer(response: aiohttp.ClientResponse, what: str, bounds: Bounds) -> Answer:
     """Read a JSON answer.
 
+    Args:
+        response: The response; only its head was read.
+        what: What was asked, for messages.
+        bounds: How much is accepted.
+
     Raises:
         ServerBroken: It is too long or not JSON.
     """

@@ -33,7 +33,7 @@ def _flags(path: Path) -> int:
 
     Raises: OSError
     """
-    # To open a device may do something.
+    # Opening a device may do something.
     if stat.S_IFMT(path.lstat().st_mode) not in (stat.S_IFREG, stat.S_IFDIR):
         return 0
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)

@@ -1,4 +1,4 @@
-"""Tells whether a filesystem is full, where a program that was started on it does not say so; keeps room on one."""
+"""Tells whether a filesystem is full, for programs whose errors don't say so; keeps room on one."""
 
 import errno
 import os

@@ -145,7 +145,13 @@ def open_session(engine: Engine, name: str, stored: Secret, proof: bytes) -> str
 
 
 def find_caller(engine: Engine, name: str, token: str) -> Caller:
-    """Find the caller as `read_caller` does, in a transaction of its own."""
+    """Find the caller as `read_caller` does, in a transaction of its own.
+
+    Args:
+        engine: The database.
+        name: The name that the request gives.
+        token: Its token.
+    """
     with reading(engine) as connection:
         return read_caller(connection, name, token)
 

@@ -24,7 +24,15 @@ from packrat_server.store.tables import mirror_repos, mirrors, repos, sessions, 
 def save_mirror(
     engine: Engine, name: str, repo_names: Sequence[str], description: str | None = None, psk: str | None = None
 ) -> str | None:
-    """Make or change a mirror as `set_mirror` does; gives the psk where it is new."""
+    """Make or change a mirror as `set_mirror` does; gives the psk where it is new.
+
+    Args:
+        engine: The database.
+        name: The name of the mirror.
+        repo_names: All of its repositories.
+        description: What it is for; None leaves that as it is.
+        psk: Its psk; None makes one for a new mirror.
+    """
     return set_mirror(engine, name, repo_names, description, psk).secret
 
 

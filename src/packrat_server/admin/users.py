@@ -17,7 +17,14 @@ from packrat_server.store.tables import mirrors, sessions, tags, user_rights, us
 
 
 def save_user(engine: Engine, name: str, role: Role, password: str | None = None) -> str:
-    """Make a user, or give an existing one this role and a new password; gives the password."""
+    """Make a user, or give an existing one this role and a new password; gives the password.
+
+    Args:
+        engine: The database.
+        name: The name of the user.
+        role: The role.
+        password: The password; None makes one.
+    """
     secret = password or new_password()
     set_user(engine, name, role, secret)
     return secret

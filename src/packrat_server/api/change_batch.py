@@ -1,4 +1,4 @@
-"""Some new entries of the journal, and the answers for those who waited for them, each written once."""
+"""New entries of the journal, and the answers to the requests that waited for them, each written once."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Tells a mirror what changes in one answer that stays open: a line for each change, which costs no further request.
+"""Tells a mirror of changes in one answer that stays open: a line for each, so that none costs a further request.
 
 1. Each line is what `changes` answers, as one JSON object. The first one comes at once; it may tell of no change.
 2. An empty line comes every BEAT_S, so that the mirror notices a dead connection, or a proxy that holds lines back.

@@ -1,4 +1,4 @@
-"""Gives the records of the files of changed packages, so that a mirror has no further question for a small change.
+"""Gives the records of the files of changed packages, so that a mirror need not ask again after a small change.
 
 A mirror gets the same from the filters `repo` (or `kept`) of PackageFile and from GET. What is given here was read in
 the transaction that found the change. If a change is too large, the answer leaves the repository out: the mirror asks.

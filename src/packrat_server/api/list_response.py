@@ -1,4 +1,4 @@
-"""Answers a LIST of very many objects, whose text is written while it is sent and never stands in memory as a whole."""
+"""Answers a LIST of very many objects, and writes its text while it is sent, so that memory never holds all of it."""
 
 import json
 from array import array

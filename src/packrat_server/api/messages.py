@@ -102,7 +102,7 @@ def read_request(verb: str, path: str, headers: Mapping[str, str], body: bytes |
         raise CinpError(400, f'Invalid Verb (HTTP Method) "{verb[:30]}"')
     model, action = _find(match, path)
     ids = tuple(match["ids"].split(":")[1:-1]) if match["ids"] is not None else None
-    request = CinpRequest(verb, path, model, ids, action, data or {}, headers)
+    request = CinpRequest(verb=verb, path=path, model=model, ids=ids, action=action, data=data or {}, headers=headers)
     _check_shape(request, data)
     return request
 

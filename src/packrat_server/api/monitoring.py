@@ -1,4 +1,4 @@
-"""Answers /health and /metrics, for those who watch the server.
+"""Answers /health and /metrics, for monitoring.
 
 1. /health is open to everybody: 200 and `ok` where the database answers and takes writes, else 503. It names nothing.
 2. /metrics names mirrors, so it is answered to the addresses of `metrics_from` alone. A request through a proxy that

@@ -51,5 +51,12 @@ class Attempts:
 
 
 def report(uri: str, name: str, notes: Sequence[str]) -> None:
-    """Print one package file of a command, with notes in brackets."""
-    click.echo(uri + f" {name}" * (name != uri) + f" ({', '.join(notes)})" * bool(notes))
+    """Print one package file of a command, with notes in brackets.
+
+    Args:
+        uri: Its URI.
+        name: Its name, or the URI again where the command was given that.
+        notes: What became of it.
+    """
+    line = uri if name == uri else f"{uri} {name}"
+    click.echo(f"{line} ({', '.join(notes)})" if notes else line)

@@ -86,7 +86,7 @@ class Uploader:
         except SessionEnded:
             raise
         except ServerRefused as error:
-            raise ServerRefused(f"it is not taken{f' as {name}' * (name != path.name)}: {explain(error)}") from None
+            raise ServerRefused(f"it is not taken{_as_other(name, path)}: {explain(error)}") from None
         return made
 
     async def tag(self, uri: str, tag: str, change_control_id: str | None = None, reason: str = "") -> bool:
@@ -346,6 +346,10 @@ async def _once(ask: Callable[[], Awaitable[T]], look: Callable[[], Awaitable[T 
 def _why(reason: str) -> dict[str, str]:
     """The argument that gives a reason, which the original server doesn't know."""
     return {"reason": reason} if reason else {}
+
+
+def _as_other(name: str, path: Path) -> str:
+    return "" if name == path.name else f" as {name}"
 
 
 def _id_of(uri: str) -> str:

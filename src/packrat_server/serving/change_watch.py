@@ -1,4 +1,4 @@
-"""Notices changes that other processes make to the database, and has those woken who wait for them in this one."""
+"""Notices changes that other processes make to the database, and wakes the requests of this one that wait for them."""
 
 import asyncio
 import contextlib

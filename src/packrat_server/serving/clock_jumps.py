@@ -1,4 +1,4 @@
-"""Keeps what waits for a day waiting for a day, whatever is done to the clock.
+"""Notices jumps of the clock, so that what is deleted after a day is neither deleted early nor kept for ever.
 
 1. Where the time of day jumps ahead while the server runs, the times that were noted move along.
 2. No time is believed that lies ahead of the clock: it was noted while the clock was wrong, and counts from now on.

@@ -157,7 +157,13 @@ def read_newest(connection: Connection) -> Position:
 
 
 def read_entries(connection: Connection, after: int, count: int) -> list[Entry]:
-    """Read entries after an id, the oldest first, at most so many."""
+    """Read entries after an id, the oldest first, at most so many.
+
+    Args:
+        connection: The database.
+        after: The id.
+        count: How many at the most.
+    """
     rows = connection.execute(_ENTRIES, {"after": after, "count": count}).all()
     return [Entry(*row) for row in rows]
 
@@ -219,7 +225,13 @@ def group_touched(changes: Iterable[tuple[str, int | None]]) -> Touched:
 
 
 def read_names(connection: Connection, repo: str, after: int) -> list[str]:
-    """List the packages of a repository that changed after a journal id, newest first."""
+    """List the packages of a repository that changed after a journal id, newest first.
+
+    Args:
+        connection: The database.
+        repo: The name of the repository.
+        after: The id.
+    """
     rows = connection.execute(
         select(journal.c.package)
         .where(journal.c.repo == repo, journal.c.id > after, journal.c.package.is_not(None))

@@ -1,4 +1,4 @@
-"""Knows the stored files that no record names any more, and since when: they go a day later."""
+"""Remembers the stored files that no record names any more, and since when: they are deleted a day later."""
 
 from collections.abc import Collection, Iterable
 

@@ -45,7 +45,7 @@ def test_every_type_of_the_table_is_held_to_this() -> None:
     assert {kind.name for kind in KINDS} == set(FORMATS) == set(CLIENTS) == set(MISFITS)
 
 
-def test_empty_one_many_removed(made: TypeStage) -> None:
+def test_clients_are_offered_nothing_then_one_package_then_many_then_fewer(made: TypeStage) -> None:
     made.lab.agent("sync")
     assert made.offered() == set()
 
@@ -262,7 +262,7 @@ def rpms_are_signed(made: TypeStage, place: Path) -> None:
     subprocess.run([*rpmkeys, "-K", *map(str, made.lab.repo.rglob("*.rpm"))], check=True, capture_output=True)
 
 
-def test_another_key_signs_everything_anew(made: TypeStage, tmp_path: Path, other_key: Key) -> None:
+def test_another_key_signs_everything_again(made: TypeStage, tmp_path: Path, other_key: Key) -> None:
     if made.kind is DOCKER:
         made.lab.extra = {"public_url": "http://repo.example.com"}
     made.grace(0)

@@ -26,5 +26,5 @@ HEX = "5a" * 32
         ("json", "web/web_1.json.metadata", None),
     ],
 )
-def test_owner(kind: str, path: str, owner: str | None) -> None:
+def test_a_path_belongs_to_the_package_file_that_its_type_says(kind: str, path: str, owner: str | None) -> None:
     assert FORMATS[kind].owner(path) == owner

@@ -58,7 +58,7 @@ def test_a_renamed_package_is_that_package(recorded: str, inside: str) -> None:
 
 
 @pytest.mark.parametrize(("recorded", "inside"), OTHERS)
-def test_another_package_is_another(recorded: str, inside: str) -> None:
+def test_a_record_does_not_name_another_package(recorded: str, inside: str) -> None:
     assert not means(recorded, inside)
 
 

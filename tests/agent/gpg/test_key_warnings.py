@@ -53,7 +53,7 @@ def test_a_key_that_certified_itself_by_sha1_is_warned_of_until_it_is_renewed(
     ring.gpg(*unlocked(""), "--cert-digest-algo", "SHA1", "--quick-generate-key", "weak", "rsa3072", "sign", expires)
     [weak] = ring.fingerprints()
     [found] = [text for text in warn(ring.find(weak), now()) if "SHA-1" in text]
-    assert GpgHints(ring.home).sign_itself_anew(weak, renewed) in found
+    assert GpgHints(ring.home).sign_itself_again(weak, renewed) in found
     ring.gpg(*unlocked(""), "--cert-digest-algo", "SHA512", "--quick-set-expire", weak, renewed)
     key = ring.find(weak)
     assert not any("SHA-1" in text for text in warn(key, now()))

@@ -75,7 +75,7 @@ def test_a_gpg_that_hangs_is_ended_with_what_it_started(
     programs: Path, monkeypatch: pytest.MonkeyPatch, hangs: str
 ) -> None:
     monkeypatch.setattr(run, "_TIMEOUT_S", 0.1)
-    # Whoever writes to the pipe holds its other end open.
+    # A process that writes to the pipe holds its other end open.
     pipe = programs / "is-alive"
     os.mkfifo(pipe)
     alive = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
@@ -165,7 +165,7 @@ def test_a_file_with_too_many_signatures_does_not_end_verify(key: Key) -> None:
     assert keyring.verify(b"data", signature * 200) == "has more signatures than can be checked"
 
 
-def test_messages_are_cut(programs: Path) -> None:
+def test_long_messages_of_gpg_are_cut(programs: Path) -> None:
     _write_program(programs, "gpg", "yes message | head -c 100000 >&2")
     assert len(run_gpg(None, "--list-keys").messages) == 64 << 10
 

@@ -45,7 +45,7 @@ def test_the_older_key_of_an_image_comes_first_in_both_phases() -> None:
     assert order == [["OLD", "NEW"], ["OLD", "NEW"]]
 
 
-def test_only_who_signs_release_files_has_them_signed_anew() -> None:
+def test_only_who_signs_release_files_has_them_signed_again() -> None:
     assert Signers(OLD).identity == Signers(OLD, next=NEW).identity == "OLD"
     assert Signers(NEW, former=OLD).identity != Signers(NEW).identity
 

@@ -14,8 +14,9 @@ import pytest
 from packrat_agent.model.entries import StoredFile
 from packrat_agent.model.paths import is_kept, kept_paths
 from packrat_agent.publish.gc import collect_garbage, open_up, remove_directories, remove_empty_directories, unlock
-from packrat_agent.publish.scan import ScanRequest, scan
-from packrat_agent.publish.scan_slices import everything
+from packrat_agent.publish.scan import scan
+from packrat_agent.publish.scan_slices import whole_tree
+from packrat_agent.publish.scan_values import ScanRequest
 from packrat_core.errors import DiskError
 from support.remembered import damaged_paths, put_file, remembering, scan_all
 
@@ -71,7 +72,7 @@ def test_a_file_without_an_end_is_not_read_to_it(tmp_path: Path) -> None:
                 os.truncate(path, path.stat().st_size + 10_000_000)
 
     with remembering([known]) as store:
-        found = scan(ScanRequest(tmp_path, store.scanned, everything(time.time()), grow, largest=20_000_000_000))
+        found = scan(ScanRequest(tmp_path, store.scanned, whole_tree(time.time()), grow, largest=20_000_000_000))
     assert damaged_paths(found) == ["repo/known"]
     assert [(file.path, file.sha256) for file in found.untracked] == [("repo/sparse", ""), ("repo/untracked", "")]
     assert not found.unreadable

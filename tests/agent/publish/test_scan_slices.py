@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from packrat_agent.publish.scan import Scan, ScanRequest, scan
-from packrat_agent.publish.scan_slices import NEW_ROUND, ScanLimits, Slice, everything, plan_slice
+from packrat_agent.publish.scan import scan
+from packrat_agent.publish.scan_slices import NEW_ROUND, ScanLimits, Slice, plan_slice, whole_tree
+from packrat_agent.publish.scan_values import Scan, ScanRequest
 from packrat_agent.publish.walk import Directories, order_of, walk
 from packrat_agent.state.facts import ScanRound
 from packrat_core.fs.page_cache import find_uncached
@@ -111,7 +112,7 @@ def test_a_whole_scan_goes_on_where_it_was_interrupted_but_not_after_a_day() -> 
     ]
     assert content.end(NOW) == replace(NEW_ROUND, ended=NOW)
     assert plan_slice(LIMITS, interrupted, 10, NOW + DAY_S).takes("a")
-    assert everything(NOW).takes("a")
+    assert whole_tree(NOW).takes("a")
 
 
 def test_the_walk_is_in_the_order_of_positions(tmp_path: Path) -> None:
@@ -167,7 +168,7 @@ def test_a_ctime_that_a_write_need_not_change_is_not_believed(tmp_path: Path) ->
             if is_same_tick(status.st_ctime_ns):
                 break
         assert (found.files, found.read_bytes) == (1, 0)
-        # Whoever wrote since may have done so within the same tick, so it is read by the next scan.
+        # A write within the same tick would leave the ctime as it is, so the next scan reads the file.
         assert damaged_paths(scan_store(tmp_path, store, NOTHING)) == ["pool/a"]
 
 
@@ -254,7 +255,7 @@ def test_what_is_published_during_a_scan_is_neither_missing_nor_overwritten(tmp_
                 fresh[1] = replace(fresh[1], path="pool/a")
                 store.live.adopt("repo", [(file, file.sha256) for file in fresh], 2.0)
 
-        request = ScanRequest(root, store.scanned, everything(NOW), publish)
+        request = ScanRequest(root, store.scanned, whole_tree(NOW), publish)
         found = scan(request)
         assert found.damaged == []
         assert {known.file.path: known.file.size for known in known_files(store)} == {"a/behind": 5, "pool/a": 5}

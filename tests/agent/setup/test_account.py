@@ -30,7 +30,7 @@ def test_values_and_errors_come_as_they_are() -> None:
 
 
 class _Order:
-    """Says to whoever reads it what to do."""
+    """Tells its reader what to do."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -39,7 +39,7 @@ class _Order:
         return os.mkdir, (self.path,)
 
 
-def test_whoever_has_taken_over_the_users_process_can_not_have_root_do_anything(tmp_path: Path) -> None:
+def test_a_user_process_that_was_taken_over_can_not_have_root_do_anything(tmp_path: Path) -> None:
     path = tmp_path / "made by root"
     with pytest.raises(pickle.UnpicklingError, match="mkdir is not a value"):
         NOBODY.do(lambda: _Order(path))

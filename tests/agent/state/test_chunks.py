@@ -118,7 +118,7 @@ def test_a_use_counts_for_one_save_only(store: Store) -> None:
 
 
 def test_unused_chunks_are_looked_for_once_an_hour_and_after_a_start(tmp_path: Path) -> None:
-    """To look for them is to read the whole table, which takes longer than a small publication."""
+    """Looking for them means reading the whole table, which takes longer than a small publication."""
     store = Store(tmp_path / "again.db")
     save(store, "d")
     last_used(store, 3 * _DAY_S + 60)

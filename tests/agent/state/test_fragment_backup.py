@@ -171,7 +171,7 @@ def test_only_what_is_still_wanted_stays(tree: Tree) -> None:
     assert tidy(tree.root / "nowhere", tree.store.fragments, [], removes=True) == {}
 
 
-def test_what_is_missing_is_written_anew_from_the_state_database(tree: Tree) -> None:
+def test_what_is_missing_is_written_again_from_the_state_database(tree: Tree) -> None:
     tree.keep(SIGNED, SHA, OTHER)
     tree.place().unlink()
     tree.tidy()

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from packrat_agent.state import listing as listing_module
 from packrat_agent.state.listing import Listing
 from packrat_core.errors import DiskError
 
@@ -30,9 +29,7 @@ def test_it_is_a_set_in_order(
     unread: list[str],
     size: int,
 ) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(listing_module, "_SHORT_SIZE", short_size)
-        check_set(Listing(tmp_path_factory.getbasetemp()), first, more, unread, size)
+    check_set(Listing(tmp_path_factory.getbasetemp(), short_size), first, more, unread, size)
 
 
 def check_set(listing: Listing, first: list[str], more: list[str], unread: list[str], size: int) -> None:

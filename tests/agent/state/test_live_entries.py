@@ -81,7 +81,7 @@ def test_a_path_is_needed_as_long_as_another_entry_has_it(live: LiveEntries, sto
     assert live.standing(paths, {"/f/8/"}) == {paths[0]}, "another file of the same package leaves"
 
 
-def test_a_record_that_is_read_anew_meanwhile_is_left_out(tmp_path: Path) -> None:
+def test_a_record_that_is_read_again_meanwhile_is_left_out(tmp_path: Path) -> None:
     store, repo = fill(tmp_path, "apt-dev")
     uris = [each.file.uri for each in (*ENTRIES, entry(5000, package="waiting"))]
     found = store.live_entries(repo, SOURCE).by_package(["bookworm"], ())

@@ -117,7 +117,7 @@ def test_of_some_uris_the_known_ones_are_told_and_whether_they_are_trusted(store
     assert store.record_reads.read_among(REPO, ["/f/2", "/f/77", "/f/1"]) == [a_file(2), a_file(1)]
 
 
-def test_a_record_that_differs_starts_anew(store: Store) -> None:
+def test_a_record_that_differs_starts_again(store: Store) -> None:
     store.wanted.set_places(REPO, [("/f/1", "pool/x.deb")])
     store.record_reads.note(REPO, [a_file(1, "b")], NOW + 10)
     rows = store._db.rows("SELECT state, path, read_at FROM files WHERE repo = ? AND uri = '/f/1'", (REPO,))

@@ -1,4 +1,4 @@
-"""Of many values that are asked for, exactly the rows come that have one of them, whatever a name is made of."""
+"""Exactly the rows that have one of many values are read, whatever a name is made of."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -139,7 +139,7 @@ def test_a_fragment_that_is_read_again_takes_the_place_of_the_former(store: Stor
     assert store.wanted.fragments(REPO.name, APT)["a" * 64].body == b"second"
 
 
-def test_a_changed_record_starts_anew_and_an_unusable_one_keeps_its_row(store: Store) -> None:
+def test_a_changed_record_starts_again_and_an_unusable_one_keeps_its_row(store: Store) -> None:
     remember(store, a_file(1), a_file(2))
     store.wanted.refuse(REPO.name, [Refusal(a_file(1), "torn"), Refusal(a_file(2), "torn")], unreadable=True)
     store.wanted.remember_wanted(REPO.name, Wanted(frozenset({"/f/1", "/f/2"}), (a_file(1, "b"),), ()), None)

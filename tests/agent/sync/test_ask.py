@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from packrat_agent.config.load import load
 from packrat_agent.model.entries import Entry, Fragment
 from packrat_agent.model.records import PackageFile, Repo, Wanted
-from packrat_agent.state.facts import FactsRead
+from packrat_agent.state.fact_table import FactsRead
 from packrat_agent.state.file_rows import about as about_files
 from packrat_agent.state.listing import Listing
 from packrat_agent.sync import ask

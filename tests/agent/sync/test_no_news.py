@@ -10,7 +10,7 @@ import pytest
 from packrat_agent.config.load import load
 from packrat_agent.model.entries import Entry, Fragment
 from packrat_agent.model.records import PackageFile, Repo, Wanted
-from packrat_agent.state.facts import FactsRead
+from packrat_agent.state.fact_table import FactsRead
 from packrat_agent.sync.context import MirrorContext, Order, SyncResult
 from packrat_agent.sync.index_entries import IndexEntries
 from packrat_agent.sync.last_renders import LastRender
@@ -64,7 +64,7 @@ def told(*wanted: PackageFile, touched: tuple[PackageFile, ...], yanked: tuple[P
         (told(LIVE, UNKNOWN, touched=(LIVE, UNKNOWN)), False),
         (told(WAITING, touched=(WAITING,)), False),
         (told(touched=(WAITING,)), False),
-        # Of a list it is not known which of its files are news.
+        # Nobody knows which files of a list are news.
         (Wanted([LIVE.uri, YANKED.uri], (), (), [YANKED.uri]), False),
     ],
 )

@@ -104,7 +104,7 @@ def test_what_was_not_published_is_found_by_the_next_process(tmp_path: Path) -> 
         assert '"packages":2,"shards":[["three"' in index
 
 
-def test_a_damaged_shard_is_made_anew(tmp_path: Path) -> None:
+def test_a_damaged_shard_is_made_again(tmp_path: Path) -> None:
     with mirror(tmp_path) as made:
         made.change(["one", "two"])
         publish_site(made.context)

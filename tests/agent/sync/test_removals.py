@@ -140,7 +140,7 @@ def test_what_is_held_goes_when_it_is_said_again_later_or_is_accepted(store: Sto
     assert not is_held(store, repo, (), LATER, accepted=True)
 
 
-def test_a_server_that_comes_to_its_senses_starts_anew(store: Store) -> None:
+def test_a_server_that_comes_to_its_senses_starts_again(store: Store) -> None:
     [repo] = live(store, {"one": 20})
     assert is_held(store, repo, (), AT_ONCE)
     assert not is_held(store, repo, range(20), AT_ONCE)
@@ -175,7 +175,7 @@ def test_repositories_that_stay_go_when_it_is_said_again_later_or_is_accepted(st
     assert not hold_back_leaving((), (), store, AT_ONCE, accepted=False)
 
 
-def test_a_repository_that_came_back_starts_anew(store: Store) -> None:
+def test_a_repository_that_came_back_starts_again(store: Store) -> None:
     repos = live(store, {"one": 20, "two": 0})
     assert hold_back_leaving((), (), store, AT_ONCE, accepted=False)
     assert not hold_back_leaving(repos, (), store, AT_ONCE, accepted=False)

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from packrat_agent.state.facts import FactsRead, RepoWork
+from packrat_agent.state.fact_table import FactsRead
+from packrat_agent.state.facts import RepoWork
 from packrat_agent.state.store import Store
 from packrat_agent.sync.repo_work import WorkNotes
 

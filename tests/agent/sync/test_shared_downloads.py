@@ -92,7 +92,7 @@ def test_what_another_sync_has_in_staging_is_taken_over_and_so_is_what_a_dead_pr
             # Nobody has verified it yet.
             assert late.find(B) is None
             assert (two[1] / B).read_text() == "left"
-            # Whoever comes later gets it, too.
+            # A sync that comes later gets it, too.
             one.want([B])
             assert (two[0] / B).samefile(two[1] / B)
 

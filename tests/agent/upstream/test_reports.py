@@ -109,7 +109,7 @@ def test_after_a_fault_only_a_sync_of_everything_that_began_later_is_reported(li
     assert run(line, act, Listener()) == [("4-d", DIGEST)]
 
 
-def test_a_repository_whose_record_changed_is_not_reported_before_it_was_synced_anew(line: Line) -> None:
+def test_a_repository_whose_record_changed_is_not_reported_before_it_was_synced_again(line: Line) -> None:
     async def act(mirror: Packrat, server: Listener) -> None:
         changed = replace(REPO, tag="prod")
         mirror.reports.note_whole(mirror.reports.begin(REPO))

@@ -42,7 +42,7 @@ class Sessions:
         return answer_of()
 
 
-def test_a_session_that_ended_is_opened_again_once_whoever_notices(line: Line) -> None:
+def test_a_session_that_ended_is_opened_again_once_however_many_notice(line: Line) -> None:
     server = Sessions()
 
     async def go(client: CinpClient) -> None:

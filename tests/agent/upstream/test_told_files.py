@@ -131,7 +131,7 @@ def test_a_text_of_a_thousand_letters_is_taken(length: int) -> None:
     assert (heard(told(hello=said)).take("apt-dev", {"hello"}) is not None) is (length == 1000)
 
 
-def test_whoever_asks_gets_the_records_by_their_uris_and_none_of_what_was_not_told() -> None:
+def test_told_records_are_given_by_their_uris_and_no_others() -> None:
     taken = heard(told(hello=HELLO)).take("apt-dev", {"hello"})
     assert taken is not None
     assert asyncio.run(taken.get_records(["2", "3", "1"], bulk=True)) == files(2, 1)
@@ -262,7 +262,7 @@ def wait_too_long(packages: ToldPackages, now: list[float]) -> None:
     now[0] += 61.0
 
 
-def view_anew(packages: ToldPackages, _now: list[float]) -> None:
+def view_again(packages: ToldPackages, _now: list[float]) -> None:
     packages.hear({"apt-dev": {"hello"}}, touched(1), 7.0)
     packages.clear()
 
@@ -272,7 +272,7 @@ def lose_the_history(packages: ToldPackages, _now: list[float]) -> None:
     packages.hear({"apt-dev": None}, {}, 7.0)
 
 
-@pytest.mark.parametrize("lose", [say_nothing, take_and_fail, wait_too_long, view_anew, lose_the_history])
+@pytest.mark.parametrize("lose", [say_nothing, take_and_fail, wait_too_long, view_again, lose_the_history])
 @pytest.mark.parametrize("names", [["hello"], None])
 def test_after_a_change_that_was_not_remembered_a_package_is_asked_for_once(lose: Any, names: Any) -> None:
     now = [1000.0]

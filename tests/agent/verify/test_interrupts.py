@@ -15,7 +15,7 @@ DEADLINE_S = 120.0
 
 
 def press_ctrl_c() -> None:
-    # To this thread, so that the handler has run once this returns.
+    # Sent to this thread, so that the handler has run once this returns.
     signal.pthread_kill(threading.get_ident(), signal.SIGINT)
 
 

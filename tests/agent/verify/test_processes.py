@@ -115,7 +115,7 @@ def test_the_same_is_found_by_one_process_and_by_many(
     alone = check_alone(tmp_path, named)
     assert len(alone.faults) == FILES // 10 + 2
     assert ordered(check(tmp_path, named)) == ordered(alone)
-    # By a single thread, which leaves all to its process.
+    # A single thread leaves all to its process.
     monkeypatch.setattr(check_files, "ThreadPoolExecutor", lambda _: ThreadPoolExecutor(1))
     assert ordered(check(tmp_path, named)) == ordered(alone)
     assert children() == []

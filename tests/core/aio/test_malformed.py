@@ -1,4 +1,4 @@
-"""Of many requests that are not HTTP, some lines a minute are logged, and how many more there were."""
+"""Many requests that are not HTTP make a few lines a minute in the log, which count the others."""
 
 from structlog.testing import capture_logs
 

@@ -182,7 +182,7 @@ def test_what_is_torn_hostile_or_has_two_meanings_is_refused(archive: bytes, rea
         (TarLimits(extended=40), pax(path=b"n" * 60) + FILE + END, "the limit is 40"),
     ],
 )
-def test_limits_hold(limits: TarLimits, archive: bytes, reason: str) -> None:
+def test_an_archive_beyond_a_limit_is_refused(limits: TarLimits, archive: bytes, reason: str) -> None:
     assert list(TarReader(FileSource(io.BytesIO(pax(path=b"n" * 5) + FILE + FILE + END)), limits))
     with pytest.raises(Refused, match=reason):
         list(TarReader(FileSource(io.BytesIO(archive)), limits))

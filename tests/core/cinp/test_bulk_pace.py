@@ -69,7 +69,7 @@ def test_a_trifle_is_not_slow() -> None:
     assert answers(Pace(4), 0.002, 0.02, 0.05, 0.1).at_once == 4
 
 
-def test_what_was_quiet_is_forgotten_and_found_out_anew() -> None:
+def test_what_was_quiet_is_forgotten_and_found_out_again() -> None:
     pace = answers(Pace(3), 0.1, 0.1)
     assert pace.at_once == 3
     # Ten minutes later nobody knows what a quiet server would do.

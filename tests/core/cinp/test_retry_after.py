@@ -18,12 +18,12 @@ def read(value: str | None, date: str | None = None) -> float | None:
 
 
 @given(st.integers(1, 300))
-def test_seconds(seconds: int) -> None:
+def test_a_wait_in_seconds_is_read(seconds: int) -> None:
     assert read(str(seconds)) == read(f" {seconds} ") == seconds
 
 
 @given(st.integers(1, 300))
-def test_a_date(seconds: int) -> None:
+def test_a_wait_until_a_date_is_read(seconds: int) -> None:
     assert read(format_datetime(NOW + timedelta(seconds=seconds), usegmt=True)) == seconds
 
 

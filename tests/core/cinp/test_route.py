@@ -38,7 +38,7 @@ from support.mirror_conf import write_mirror_conf
         ("10.example.com", "10.0.0.0/8", False),
     ],
 )
-def test_no_proxy(host: str, entry: str, direct: bool) -> None:
+def test_a_host_is_reached_directly_where_no_proxy_names_it(host: str, entry: str, direct: bool) -> None:
     assert bypasses(host, ["other.example.org", entry]) == direct
     assert not bypasses(host, [])
 
@@ -75,7 +75,7 @@ def with_lines(directory: Path, packrat: str = "", mirror: str = "", host: str =
 
 
 @pytest.mark.parametrize(("text", "rate"), [("1k", 1000), ("500k", 500_000), ("20M", 20_000_000), ("12345", 12345)])
-def test_rates(tmp_path: Path, text: str, rate: int) -> None:
+def test_a_rate_is_read_with_its_unit(tmp_path: Path, text: str, rate: int) -> None:
     assert with_lines(tmp_path, mirror=f"download_rate_limit: {text}").mirror.download_bytes_per_s == rate
 
 
@@ -85,7 +85,7 @@ def test_what_is_no_rate(tmp_path: Path, text: str) -> None:
         with_lines(tmp_path, mirror=f"download_rate_limit: {text}")
 
 
-def test_hosts_without_the_proxy(tmp_path: Path) -> None:
+def test_each_host_without_the_proxy_is_read(tmp_path: Path) -> None:
     read = with_lines(tmp_path, "no_proxy: example.com, .corp\n  10.0.0.0/8, [::1], *")
     assert read.packrat.no_proxy == {"example.com", ".corp", "10.0.0.0/8", "[::1]", "*"}
 

@@ -129,7 +129,7 @@ def test_anything_in_a_keyring_that_is_roots_is_found(place: Path) -> None:
     assert as_other(call) == "None"
 
 
-def test_root_may_work_where_what_an_agent_made_is_roots_whoever_owns_the_place(place: Path) -> None:
+def test_root_may_work_where_it_owns_what_an_agent_made_even_in_a_place_of_another_user(place: Path) -> None:
     own, around = place / "own", place / "around"
     for path in (own, around):
         path.mkdir()

@@ -21,7 +21,7 @@ def test_a_directory_goes_however_deep_it_is(tmp_path: Path, depth: int) -> None
 
 
 @given(st.lists(st.lists(st.sampled_from("abc"), min_size=1, max_size=6), max_size=20))
-def test_any_tree_goes(tmp_path_factory: pytest.TempPathFactory, paths: list[list[str]]) -> None:
+def test_any_tree_is_removed_whole(tmp_path_factory: pytest.TempPathFactory, paths: list[list[str]]) -> None:
     top = tmp_path_factory.mktemp("trees")
     for path in paths:
         directory = top.joinpath("tree", *path)

@@ -3,8 +3,8 @@
 1. An input is a changed sample, or what a Hypothesis strategy makes; which, follows from target, seed and number alone.
    Number 0 is the first sample as it is, which has to be read: a reader that refuses even that sees nothing else.
 2. A reader fails that raises anything but the errors it may raise, or takes more time or memory than a small input can
-   be worth. So does one that ends the process, or doesn't return: then `guarded` ends the process, and whoever started
-   it finds the input in the file `current`.
+   be worth. So does one that ends the process, or doesn't return: then `guarded` ends the process, and its parent
+   finds the input in the file `current`.
 3. Inputs that fail are kept as `<corpus>/<target>/<hash>`; `replay` reads such a file again.
 """
 

@@ -105,7 +105,13 @@ def client_names(repo: Repo, settings: RenderSettings, suite: str, *, named: boo
 
 
 def write_arch_release(request: RenderRequest, suite: str, architecture: str) -> bytes:
-    """Write the short Release file that lies beside the Packages file of one architecture."""
+    """Write the short Release file that lies beside the Packages file of one architecture.
+
+    Args:
+        request: What to render.
+        suite: The suite that it is in.
+        architecture: The architecture.
+    """
     names, _ = _hold_names(request, suite)
     lines = [
         f"Archive: {suite}",

@@ -40,7 +40,13 @@ class TagFiles:
 
     @classmethod
     def of(cls, image: str, tag: str, entry: Entry) -> "TagFiles":
-        """Make the files of a tag."""
+        """Make the files of a tag.
+
+        Args:
+            image: The name of the image.
+            tag: The tag.
+            entry: The package file that it leads to.
+        """
         body = read_body(entry.fragment.body)
         top, end = body.manifests[0]
         files = (

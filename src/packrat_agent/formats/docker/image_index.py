@@ -102,14 +102,26 @@ class ImageIndex:
     good_until: float | None
 
     def still_holds(self, naming: Naming, facts: Mapping[str, str], now_s: int) -> bool:
-        """Tell whether rendering the same entries would give the same publication again."""
-        # By a clock that was set back, what left a manifest since counts as leaving it now.
+        """Tell whether rendering the same entries would give the same publication again.
+
+        Args:
+            naming: How the images of the repository are signed now.
+            facts: What the state database has of its publication.
+            now_s: The date, in epoch seconds.
+        """
+        # If the clock was set back, what left a manifest since counts as leaving it now.
         if now_s < self.made_s or (self.good_until is not None and now_s >= self.good_until):
             return False
         return self.naming == naming and facts in (self.publication.facts, self.facts)
 
     def is_base(self, naming: Naming, facts: Mapping[str, str], now_s: int) -> bool:
-        """Tell whether the manifests that a change of tags does not touch keep their files."""
+        """Tell whether the manifests that a change of tags does not touch keep their files.
+
+        Args:
+            naming: How the images of the repository are signed now.
+            facts: What the state database has of its publication.
+            now_s: The date, in epoch seconds.
+        """
         return facts == self.publication.facts and self.still_holds(naming, facts, now_s)
 
 

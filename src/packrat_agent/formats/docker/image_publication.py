@@ -67,7 +67,7 @@ def list_others(
         earlier: Digest → file name ending of manifests that left the image.
     """
     order, of_manifests = list(manifests), [made.htaccess for made in manifests.values()]
-    # From the last one on, so that each place is still the right one.
+    # The last one first, so that each place is still the right one.
     for digest in sorted(earlier, reverse=True):
         of_manifests.insert(bisect_left(order, digest), _write_rule(digest, earlier[digest]))
     rules = b"".join([*[made.htaccess for made in tags.files.values()], *of_manifests])

@@ -37,7 +37,7 @@ class Page:
     json: bytes
 
 
-class IndexedFile(NamedTuple):
+class ListedFile(NamedTuple):
     """A distribution as a page lists it; a tuple, since one is made for each file.
 
     Attributes:
@@ -101,21 +101,21 @@ def _metadata(entry: Entry) -> str | None:
     return None
 
 
-def _indexed(path: str, entry: Entry) -> IndexedFile:
-    return IndexedFile(
-        path.rpartition("/")[2],
-        _TOP + quote(path),
-        str(version_of(entry.fragment.version)),
-        entry.file.sha256,
-        entry.size,
-        requires_python_of(entry.fragment),
-        _metadata(entry),
-        entry.file.created,
-        entry.file.yanked,
+def _indexed(path: str, entry: Entry) -> ListedFile:
+    return ListedFile(
+        name=path.rpartition("/")[2],
+        url=_TOP + quote(path),
+        version=str(version_of(entry.fragment.version)),
+        sha256=entry.file.sha256,
+        size=entry.size,
+        requires_python=requires_python_of(entry.fragment),
+        metadata=_metadata(entry),
+        created=entry.file.created,
+        yanked=entry.file.yanked,
     )
 
 
-def _project_html(project: str, files: Sequence[IndexedFile]) -> bytes:
+def _project_html(project: str, files: Sequence[ListedFile]) -> bytes:
     links = []
     for file in files:
         more = f' data-requires-python="{escape(file.requires_python)}"' if file.requires_python else ""
@@ -130,13 +130,13 @@ def _project_html(project: str, files: Sequence[IndexedFile]) -> bytes:
     return _html(f"Links for {project}", f"Links for {project}", links)
 
 
-def _project_json(project: str, files: Sequence[IndexedFile]) -> bytes:
+def _project_json(project: str, files: Sequence[ListedFile]) -> bytes:
     versions = list(dict.fromkeys(file.version for file in files))
     listed = ",\n".join([_file_json(file) for file in files])
     return _json(f'"name": {json.dumps(project)}, "versions": {json.dumps(versions)}, "files"', listed)
 
 
-def _file_json(file: IndexedFile) -> str:
+def _file_json(file: ListedFile) -> str:
     # As json.dumps writes it with sorted keys, in a third of the time.
     metadata = f'"core-metadata": {{"sha256": {quoted(file.metadata)}}}, ' if file.metadata is not None else ""
     requires = f'"requires-python": {quoted(file.requires_python)}, ' if file.requires_python else ""

@@ -83,7 +83,7 @@ def _render_version(request: RenderRequest, top: str, version: DistroVersion, in
             TreeFile(f"{top}/metalink", Content.of(write_metalink(address, repomd, revision))),
         ]
     pointers.append(TreeFile(f"{top}/{repo.name}.repo", Content.of(repo_file)))
-    # With revision 0, the identity does not depend on the date.
+    # Revision 0 keeps the date out of the identity.
     identity = hashlib.sha256(write_repomd(metadata, 0, tags) + repo_file + (settings.public_key or b""))
     return Publication(name, identity.hexdigest(), tuple(content), tuple(pointers), remembered)
 

@@ -51,7 +51,9 @@ def examine(path: Path) -> Iterator[Finding]:
         except PackratError as error:
             yield fault_of("doctor", error)
         except OSError as error:
-            yield fault_of("doctor", tell_os_error(error) or PackratError(str(error), hint="ask as root"))
+            yield fault_of(
+                "doctor", tell_os_error(error) or PackratError(str(error), hint="run `packrat-agent doctor` as root")
+            )
 
 
 def _list_looks(config: Config, account: Account) -> list[Callable[[], Iterator[Finding]]]:

@@ -37,12 +37,24 @@ def ok(topic: str, text: str) -> Finding:
 
 
 def warning(topic: str, text: str, hint: str = "") -> Finding:
-    """Say that something is not wise, or will fail soon."""
+    """Say that something is not wise, or will fail soon.
+
+    Args:
+        topic: What was looked at.
+        text: What is not wise.
+        hint: What to do about it.
+    """
     return Finding(topic, Level.WARNING, text, hint)
 
 
 def fault(topic: str, text: str, hint: str = "") -> Finding:
-    """Say that something is wrong."""
+    """Say that something is wrong.
+
+    Args:
+        topic: What was looked at.
+        text: What is wrong.
+        hint: What to do about it.
+    """
     return Finding(topic, Level.FAULT, text, hint)
 
 

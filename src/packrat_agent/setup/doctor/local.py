@@ -36,7 +36,9 @@ def look_at_directories(config: Config, account: Account) -> Iterator[Finding]:
     """Look whether the agent's user may work in its directories, and whether what is there is the agent's."""
     mirror = config.mirror
     if account.uid != 0 and os.geteuid() not in (0, account.uid):
-        yield warning("user", f"this is not user {account.name}, which the agent runs as", "ask as root to see all")
+        yield warning(
+            "user", f"this is not user {account.name}, which the agent runs as", "run this as root to see all"
+        )
     missing = []
     for path in (mirror.root_dir, mirror.state_db.parent):
         try:

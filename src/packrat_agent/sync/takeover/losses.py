@@ -1,4 +1,4 @@
-"""Tells what clients of a tree would lose if this agent took it over, and what it has to go on with from there.
+"""Tells what clients of a tree would lose if this agent took it over, and what it must go on with.
 
 A package that clients have is one that the original agent's state database names and that stands on disk; without that
 database, one that stands where an agent puts packages. Where an apt suite has indexes, only what they name counts: the
@@ -161,6 +161,11 @@ def find_chores(view: MirrorView, untracked: Collection[str]) -> list[str]:
 def begin_with_suites(context: MirrorContext, repos: Sequence[Repo], untracked: Collection[str]) -> None:
     """Remember of the suites on disk what their clients hold them to, as if this agent had published them.
 
+    Args:
+        context: The mirror.
+        repos: Its repositories.
+        untracked: The paths of what stands below root_dir.
+
     Raises:
         DiskError: The state database can't be written.
     """
@@ -208,7 +213,15 @@ def _had(original: OriginalState | None, repos: Sequence[Repo], untracked: Mappi
             below = path_in_root(repo, "")
             for path, file in untracked.items():
                 if path.startswith(below) and is_package(repo.kind, path.removeprefix(below)):
-                    yield _Had(repo.name, repo.directory, repo.kind, path, file.sha256, "", None)
+                    yield _Had(
+                        repo=repo.name,
+                        directory=repo.directory,
+                        kind=repo.kind,
+                        path=path,
+                        sha256=file.sha256,
+                        uri="",
+                        suite=None,
+                    )
         return
     for row in original.files:
         before = original.repos[row.repo]
@@ -216,7 +229,15 @@ def _had(original: OriginalState | None, repos: Sequence[Repo], untracked: Mappi
         path = f"{before.directory}/{place}"
         if place is not None and path in untracked:
             suite = (row.distro, row.distro_version) if before.kind in _WITH_SUITES else None
-            yield _Had(row.repo, before.directory, before.kind, path, row.sha256, row.uri, suite)
+            yield _Had(
+                repo=row.repo,
+                directory=before.directory,
+                kind=before.kind,
+                path=path,
+                sha256=row.sha256,
+                uri=row.uri,
+                suite=suite,
+            )
 
 
 def _offer(repo: Repo, result: SyncResult) -> _Offer:

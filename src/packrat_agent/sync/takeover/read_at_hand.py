@@ -18,7 +18,7 @@ from packrat_agent.formats.table import FORMATS
 from packrat_agent.model.entries import Fragment, Parts, Placement, Refusal
 from packrat_agent.model.paths import path_in_root
 from packrat_agent.model.records import Repo
-from packrat_agent.publish.scan import OnHashed
+from packrat_agent.publish.scan_values import OnHashed
 from packrat_agent.state.fragments import FragmentSource
 from packrat_agent.sync.build import parts_of
 from packrat_agent.sync.context import MirrorContext, Order

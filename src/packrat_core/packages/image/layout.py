@@ -118,13 +118,13 @@ def read_layout(archive: ImageArchive) -> LayoutImage:
         artifacts.add(walk.follow(_read_blob(archive, descriptor), descriptor.media_type))
     blobs = found.blobs | artifacts.blobs
     return LayoutImage(
-        found.top,
-        found.manifests,
-        {digest: kept for digest, kept in artifacts.manifests.items() if digest not in found.manifests},
-        blobs,
-        frozenset(found.diff_ids | artifacts.diff_ids),
-        frozenset(found.uncompressed | artifacts.uncompressed),
-        frozenset(found.architectures - {""}),
+        top=found.top,
+        manifests=found.manifests,
+        artifacts={digest: kept for digest, kept in artifacts.manifests.items() if digest not in found.manifests},
+        blobs=blobs,
+        diff_ids=frozenset(found.diff_ids | artifacts.diff_ids),
+        uncompressed=frozenset(found.uncompressed | artifacts.uncompressed),
+        architectures=frozenset(found.architectures - {""}),
     )
 
 

@@ -153,7 +153,7 @@ def read_manifest(data: bytes, described_as: str) -> Manifest:
     if "manifests" in record:
         raise Refused("its manifest is an index and an image at once")
     config = _read_descriptor(record.get("config"), "configuration")
-    # To clients, null is an empty list; Go's encoder writes it for an image without layers.
+    # Clients take null for an empty list; Go's encoder writes it for an image without layers.
     listed = record["layers"] if record.get("layers") is not None else []
     return Manifest(end, (), config, read_descriptors(listed, "list of layers"), subject)
 

@@ -38,7 +38,7 @@ def describe_referrer(digest: str, end: str, data: bytes) -> tuple[str, Mapping[
         described["artifactType"] = artifact_type
     annotations = record.get("annotations")
     if isinstance(annotations, dict) and annotations:
-        # To clients, null is an empty text.
+        # Clients take null for an empty text.
         texts = ((key, "" if value is None else str(value)) for key, value in sorted(annotations.items()))
         described["annotations"] = dict(texts)
     return manifest.subject, described

@@ -96,7 +96,7 @@ def _check_object(value: Any, what: str, checks: Mapping[str, _Check], *, any_ca
         if name in taken or (name != key and (not any_case or name in value)):
             raise Refused(f"its {what} has the key {key[:_SHOWN_LIMIT]!r}, which clients take for {name!r}")
         taken.add(name)
-        # To clients, null is as good as nothing.
+        # Clients take null for nothing.
         if below is not None:
             checks[name](below, f"{name} of its {what}")
 

@@ -91,7 +91,7 @@ def _fields(content: bytes) -> dict[bytes, bytes]:
     """
     fields: dict[bytes, bytes] = {}
     current = b""
-    # To the parser of email, which pip uses, a carriage return ends a line even without a newline behind it.
+    # The parser of email, which pip uses, ends a line at a carriage return even without a newline behind it.
     text = content.replace(b"\r\n", b"\n").replace(b"\r", b"\n") if b"\r" in content else content
     for line in text.removeprefix(codecs.BOM_UTF8).split(b"\n"):
         if not line:

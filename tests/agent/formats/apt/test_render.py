@@ -183,7 +183,7 @@ def test_of_two_files_with_one_name_version_and_architecture_the_newest_record_s
         assert newer.file.sha256.encode() in index
 
 
-def test_one_more_package_compresses_one_shard_anew_and_nothing_changed_none(tmp_path: Path) -> None:
+def test_one_more_package_compresses_one_shard_again_and_nothing_changed_none(tmp_path: Path) -> None:
     shelved = many(tmp_path, 2000)
     chunks = Chunks()
     repo = one_suite()
@@ -229,7 +229,7 @@ def test_what_did_not_change_or_was_never_published_is_not_held() -> None:
     assert APT.render(request(facts={"bookworm": {"Date": "1000"}}))[0].facts["Origin"] == "Packrat"
 
 
-def test_a_repository_that_is_published_is_not_published_anew_to_name_itself() -> None:
+def test_a_repository_that_is_published_is_not_published_again_to_name_itself() -> None:
     for published in (FACTS, {"trixie": FACTS["bookworm"]}):
         (publication,) = APT.render(request(repo=one_suite(), facts=published))
         release = release_of(publication)
@@ -285,7 +285,7 @@ def test_the_identity_is_without_the_date_and_follows_everything_else(tmp_path: 
     assert len({base.identity, *(APT.render(other)[0].identity for other in others)}) == 4
 
 
-def test_valid_until_is_written_when_asked_and_anew_when_half_of_it_is_over() -> None:
+def test_valid_until_is_written_when_asked_and_again_when_half_of_it_is_over() -> None:
     settings = dataclasses.replace(SETTINGS, apt_valid_for_s=86400)
     identities = []
     for hour in range(48):

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from packrat_agent.formats.interface import Change, RenderRequest, RenderSettings
 from packrat_agent.formats.pypi import render as render_module
 from packrat_agent.formats.pypi.format import PypiFormat
-from packrat_agent.formats.pypi.pages import IndexedFile, Page, _file_json, write_project
+from packrat_agent.formats.pypi.pages import ListedFile, Page, _file_json, write_project
 from packrat_agent.model.entries import Entry
 from packrat_agent.model.records import DistroVersion, PackageFile, Repo
 from packrat_agent.model.tree import Publication, Touched, TreeFile, TreeLink, publications_of
@@ -116,7 +116,7 @@ def test_a_page_is_written_once_when_it_is_asked_for(entries: list[Entry], monke
     assert written == ["other", "zope-thing"]
 
 
-def as_json(file: IndexedFile) -> dict[str, Any]:
+def as_json(file: ListedFile) -> dict[str, Any]:
     value: dict[str, Any] = {
         "filename": file.name,
         "url": file.url,
@@ -135,12 +135,12 @@ def as_json(file: IndexedFile) -> dict[str, Any]:
 
 @given(
     st.builds(
-        IndexedFile,
+        ListedFile,
         *(st.text(), st.text(), st.just("1.0"), st.text(), st.integers(0)),
         *(st.text(), st.none() | st.text(), st.text(), st.booleans()),
     )
 )
-def test_a_file_is_listed_as_the_json_module_would_write_it(file: IndexedFile) -> None:
+def test_a_file_is_listed_as_the_json_module_would_write_it(file: ListedFile) -> None:
     assert _file_json(file) == json.dumps(as_json(file), sort_keys=True)
 
 

@@ -23,7 +23,7 @@ from packrat_core.packages.python.metadata import read_metadata, read_version
         (b"Name: a\nVersion: 1\nRequires-Python: >=3\n" + b" x\n" * 1_000_000, "Requires-Python of too many lines"),
         (b"Name: a\n b\nVersion: 1\n", "a Name that is folded, which pip can't read"),
         (b"Name: a\nVersion: 1\n .0\n", "a Version that is folded, which pip can't read"),
-        # To pip, this is a project called `other`.
+        # pip takes this for a project called `other`.
         (b"Summary: a\rName: other\nName: a\nVersion: 1\n", "Name twice"),
     ],
 )

@@ -98,7 +98,7 @@ def test_rpm_and_ours_agree_on_which_digests_there_must_be(tmp_path: Path) -> No
         assert not reason or "has no digest that every rpm knows" in reason
         if reason:
             assert ("its payload has" in reason) == bool({SHA1, SHA256}.intersection(of_header))
-            # Whoever doesn't sign reads no payload, but must not publish such a package either.
+            # A mirror without a key reads no payload, but must not publish such a package either.
             with pytest.raises(Refused, match="has no digest that every rpm knows"):
                 read_rpm(path)
         seen.add(reason)

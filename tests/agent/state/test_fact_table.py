@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from packrat_agent.publish.scan_slices import UntrackedRest
+from packrat_agent.state.fact_table import FactsRead
 from packrat_agent.state.facts import (
     Fact,
-    FactsRead,
     Failure,
     KeyInUse,
     LastFullSync,
