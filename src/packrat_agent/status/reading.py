@@ -177,6 +177,11 @@ def _check_schema(db: sqlite3.Connection, path: Path) -> None:
             f"the state database {path} is of a newer packrat-agent (schema {schema}, this one reads {newest})",
             hint="upgrade packrat-agent",
         )
+    if schema == 0 and not db.execute("SELECT 1 FROM sqlite_schema").fetchone():
+        raise ConfigError(
+            f"the state database {path} is empty: no packrat-agent has worked with it yet, or its content is lost",
+            hint="start the agent, or restart it if it is running: it adopts the files that it finds in root_dir",
+        )
     if schema == 0 or not db.execute("SELECT 1 FROM sqlite_schema WHERE name = 'live_files'").fetchone():
         raise _not_ours(path, f"schema {schema}")
     raise ConfigError(
