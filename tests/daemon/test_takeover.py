@@ -208,7 +208,7 @@ def test_a_tree_of_ours_that_was_copied_without_hidden_files_keeps_its_names(tmp
         package = next(lab.repo.rglob("*.deb")).stat().st_ino
         shutil.rmtree(lab.www / ".packrat-agent")
         lab.lose_state()
-        lab.agent("sync", expect=9)
+        assert "copy its .packrat-agent, too" in lab.agent("sync", expect=9).stderr
         assert "\n~ " not in lab.agent("sync", "--dry-run").stdout
         lab.agent("sync", "--adopt")
         release = (lab.repo / "dists/bookworm/InRelease").read_text()
