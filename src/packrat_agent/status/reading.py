@@ -14,7 +14,7 @@ from pathlib import Path
 from packrat_agent.config.plain_http import warn_of_plain_http
 from packrat_agent.config.settings import AGENT_DIR, Config
 from packrat_agent.config.version import is_changed
-from packrat_agent.state.database import is_there, newest_schema
+from packrat_agent.state.database import is_there, newest_schema, tell_damaged
 from packrat_agent.state.facts import (
     FactsRead,
     Failure,
@@ -155,6 +155,8 @@ def _reading(path: Path) -> Iterator[sqlite3.Connection]:
             raise PermissionError from None
         if "no such" in str(error) or "not a database" in str(error):
             raise _not_ours(path, str(error)) from None
+        if not isinstance(error, sqlite3.OperationalError):
+            raise tell_damaged(error, path) from error
         raise DiskError(
             f"can't read the state database {path}: {error}",
             hint=f"ask as root or as the agent's user, and see that {path.name}-wal and -shm beside it are files",
