@@ -1,4 +1,7 @@
-"""What the command lines of both programs tell of errors steers no terminal."""
+"""What the command lines of both programs tell of errors is a sentence, and steers no terminal."""
+
+import subprocess
+import sys
 
 import click
 import pytest
@@ -44,3 +47,46 @@ def test_a_group_without_a_command_shows_its_help_line_by_line() -> None:
     asked = CliRunner().invoke(group, ["inner", "--help"])
     bare = CliRunner().invoke(group, ["inner"])
     assert bare.output == asked.output
+
+
+_NO_THREAD = """
+import resource, threading
+from packrat_core.cli import ErrorTellingGroup
+group = ErrorTellingGroup("program")
+end = threading.Event()
+@group.command("start")
+def start():
+    resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
+    try:
+        while True:
+            threading.Thread(target=end.wait).start()
+    finally:
+        end.set()
+group.main(["start"])
+"""
+
+
+def test_a_limit_on_memory_or_threads_is_told_in_a_sentence() -> None:
+    group = ErrorTellingGroup("program")
+
+    @group.command("take")
+    def take() -> None:
+        bytearray(1 << 62)
+
+    done = CliRunner().invoke(group, ["take"])
+    assert (done.exit_code, done.stderr.partition(";")[0]) == (1, "program: this process gets no more memory")
+    assert "MemoryMax=" in done.stderr
+    ended = subprocess.run([sys.executable, "-c", _NO_THREAD], capture_output=True, text=True, check=False)
+    told = "program: this process gets no more memory or threads"
+    assert (ended.returncode, ended.stderr.partition(";")[0], ended.stderr.count("\n")) == (1, told, 1)
+
+
+def test_another_error_is_not_taken_for_want_of_memory() -> None:
+    group = ErrorTellingGroup("program")
+
+    @group.command("fail")
+    def fail() -> None:
+        raise RuntimeError("dictionary changed size during iteration")
+
+    done = CliRunner().invoke(group, ["fail"])
+    assert isinstance(done.exception, RuntimeError)

@@ -94,6 +94,11 @@ def a_link_outside(path: Path, outside: Path) -> None:
     path.symlink_to(outside / "precious")
 
 
+def a_link_to_a_name_that_is_not_utf8(path: Path, outside: Path) -> None:
+    path.unlink()
+    path.symlink_to(os.fsdecode(b"\xff"))
+
+
 def a_fifo(path: Path, outside: Path) -> None:
     path.unlink()
     os.mkfifo(path)
@@ -118,7 +123,7 @@ def a_device(path: Path, outside: Path) -> None:
 
 ROTS: tuple[Rot, ...] = (
     *(flipped, truncated, emptied, grown, replaced, gone, closed, hard_linked, a_directory, an_empty_directory),
-    *(a_dangling_link, a_link_to_the_same_bytes, a_link_outside, a_fifo, a_socket),
+    *(a_dangling_link, a_link_to_the_same_bytes, a_link_outside, a_link_to_a_name_that_is_not_utf8, a_fifo, a_socket),
     *((a_device,) if os.geteuid() == 0 else ()),
 )
 PLACES = (

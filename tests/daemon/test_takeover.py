@@ -1,6 +1,7 @@
 """The original packrat agent's tree and state database are taken over: only if told, and without a download."""
 
 import re
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -9,11 +10,13 @@ from pathlib import Path
 import pytest
 
 from packrat_demo.build_deb import Deb, build_deb
+from packrat_server import admin
+from packrat_server.store.database import open_database
 from support.apt_packages import read_packages
 from support.keys import Key, new_key
 from support.original_server import StoredRepo
 from support.original_tree import sign
-from support.stage import daemon
+from support.stage import daemon, stage
 from support.takeover_stage import TakeoverStage, takeover_stage
 
 PACKAGES = (".deb", ".rpm", ".whl", ".json")
@@ -192,6 +195,26 @@ def test_a_changed_name_of_a_suite_is_held_until_it_is_configured(made: Takeover
     made.lab.config.write_text(made.lab.config.read_text() + "apt_origin: Elsewhere\n")
     made.lab.agent("sync", "--adopt")
     assert "Origin: Elsewhere\n" in (made.lab.www / "apt-dev/dists/bookworm/InRelease").read_text()
+
+
+def test_a_tree_of_ours_that_was_copied_without_hidden_files_keeps_its_names(tmp_path: Path, key: Key) -> None:
+    with stage(tmp_path, key, ["bookworm"]) as lab:
+        described = admin.NewRepo("apt-dev", "apt", "dev", ("bookworm",), "Tools of the lab", show_only_latest=False)
+        engine = open_database(lab.server.data)
+        admin.save_repo(engine, described)
+        engine.dispose()
+        lab.server.put_deb(Deb("tool", "1", "all"))
+        lab.agent("sync")
+        package = next(lab.repo.rglob("*.deb")).stat().st_ino
+        shutil.rmtree(lab.www / ".packrat-agent")
+        lab.lose_state()
+        assert "copy its .packrat-agent, too" in lab.agent("sync", expect=9).stderr
+        assert "\n~ " not in lab.agent("sync", "--dry-run").stdout
+        lab.agent("sync", "--adopt")
+        release = (lab.repo / "dists/bookworm/InRelease").read_text()
+        assert "\nLabel: apt-dev\n" in release
+        assert "\nRepository: apt-dev\n" in release
+        assert next(lab.repo.rglob("*.deb")).stat().st_ino == package
 
 
 def test_rpms_that_another_key_signed_are_downloaded_and_signed_anew(made: TakeoverStage) -> None:

@@ -218,7 +218,8 @@ def _start(command: Sequence[str], stdin: IO[bytes] | int, passed: Sequence[int]
         raise SigningError(told, hint="install it (`apt-get install gnupg gpgv`)") from None
     except OSError as error:
         told = f"{command[0]} can't be started ({error.strerror})"
-        raise SigningError(told, hint="give this user the right to run it, or this process higher limits") from None
+        hint = "give this user the right to run it, or this process higher limits (`LimitNOFILE=`, `ulimit -n`)"
+        raise SigningError(told, hint=hint) from None
 
 
 def _read(process: subprocess.Popen[bytes], limit: int, *more: BoundedPipe) -> tuple[BoundedPipe, BoundedPipe]:

@@ -247,7 +247,8 @@ def _not_ours(root: Path, found: Sequence[str]) -> NotOurs:
     shown = ", ".join(repr(name) for name in found[:_SHOWN]) + (" and more" if len(found) > _SHOWN else "")
     return NotOurs(
         f"root_dir {root} holds files that no packrat-agent put there ({shown}); a full sync would remove them",
-        hint="set root_dir to an empty directory, or run `packrat-agent sync --adopt` to take this one over",
+        hint="set root_dir to an empty directory, or run `packrat-agent sync --adopt` to take this one over. If a "
+        f"mirror's root_dir was copied there without hidden files, copy its {AGENT_DIR}, too",
     )
 
 

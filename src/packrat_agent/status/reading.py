@@ -14,7 +14,7 @@ from pathlib import Path
 from packrat_agent.config.plain_http import warn_of_plain_http
 from packrat_agent.config.settings import AGENT_DIR, Config
 from packrat_agent.config.version import is_changed
-from packrat_agent.state.database import is_there, newest_schema
+from packrat_agent.state.database import is_there, newest_schema, tell_damaged
 from packrat_agent.state.fact_table import FactsRead
 from packrat_agent.state.facts import (
     Failure,
@@ -156,6 +156,8 @@ def _reading(path: Path) -> Iterator[sqlite3.Connection]:
             raise PermissionError from None
         if "no such" in str(error) or "not a database" in str(error):
             raise _not_ours(path, str(error)) from None
+        if not isinstance(error, sqlite3.OperationalError):
+            raise tell_damaged(error, path) from error
         raise DiskError(
             f"can't read the state database {path}: {error}",
             hint=f"run this as root or as the agent's user, and see that {path.name}-wal and -shm beside it are files",
@@ -177,6 +179,11 @@ def _check_schema(db: sqlite3.Connection, path: Path) -> None:
         raise ConfigError(
             f"the state database {path} is of a newer packrat-agent (schema {schema}, this one reads {newest})",
             hint="upgrade packrat-agent",
+        )
+    if schema == 0 and not db.execute("SELECT 1 FROM sqlite_schema").fetchone():
+        raise ConfigError(
+            f"the state database {path} is empty: no packrat-agent has worked with it yet, or its content is lost",
+            hint="start the agent, or restart it if it is running: it adopts the files that it finds in root_dir",
         )
     if schema == 0 or not db.execute("SELECT 1 FROM sqlite_schema WHERE name = 'live_files'").fetchone():
         raise _not_ours(path, f"schema {schema}")

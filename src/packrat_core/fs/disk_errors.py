@@ -27,6 +27,8 @@ _WHAT_TO_DO = {
     errno.EEXIST: "move what is there away, or give another path",
     errno.ENXIO: "it is a pipe or a socket: give a file",
     errno.EINVAL: "give the path of a file or directory as it has to be there",
+    errno.EMFILE: "let this process open more files at once (`LimitNOFILE=` of a unit, `ulimit -n`)",
+    errno.ENFILE: "let this system open more files at once (`sysctl fs.file-max`), or find out what opens so many",
 }
 _OF_ONE_PATH = frozenset(
     {

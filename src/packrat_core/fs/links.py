@@ -200,4 +200,5 @@ def change_mode(path: Path | str, choose: Callable[[int], int | None], directory
 
 def link_digest(target: str) -> str:
     """Compute what the agent remembers of a symbolic link to `target` where it remembers the SHA-256 of a file."""
-    return hashlib.sha256(f"-> {target}".encode()).hexdigest()
+    # Who may write to root_dir can make one that leads to a name which is not UTF-8.
+    return hashlib.sha256(f"-> {target}".encode(errors="surrogateescape")).hexdigest()

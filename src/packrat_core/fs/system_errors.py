@@ -8,6 +8,24 @@ import sys
 from packrat_core.errors import DiskError, PackratError
 from packrat_core.fs.disk_errors import tell_os_error
 
+_NO_THREAD = "can't start new thread"
+"""What Python says where the system refuses a thread, for want of memory or by a limit on tasks."""
+
+
+def tell_want_of_memory(error: Exception) -> PackratError:
+    """Say in a sentence that this process gets no more memory, or no more threads.
+
+    Raises:
+        Exception: The error itself, if that is not why.
+    """
+    if not isinstance(error, MemoryError) and str(error) != _NO_THREAD:
+        raise error
+    return PackratError(
+        f"this process gets no more {'memory' if isinstance(error, MemoryError) else 'memory or threads'}",
+        hint="free memory, or raise what it may have (`MemoryMax=` and `TasksMax=` of a unit, `ulimit -v` and `-u`); "
+        "what was begun goes on at the next start",
+    )
+
 
 def tell_system_error(error: OSError) -> PackratError:
     """Say in a sentence what the system refused.

@@ -10,6 +10,7 @@ from importlib import resources
 import pytest
 
 from agent.status.bench import Bench
+from packrat_agent.state.database import copy_database
 from packrat_agent.state.store import Store
 from packrat_core.errors import ConfigError, DiskError
 
@@ -21,12 +22,32 @@ def test_a_missing_state_database_is_told_in_a_sentence(bench: Bench) -> None:
         bench.read()
 
 
-@pytest.mark.parametrize("content", [b"", b"not a database" * 500])
-def test_a_file_that_is_no_state_database_is_told_in_a_sentence(bench: Bench, content: bytes) -> None:
+def test_an_empty_state_database_is_no_reason_for_a_takeover(bench: Bench) -> None:
     bench.store.close()
-    bench.config.mirror.state_db.write_bytes(content)
+    bench.config.mirror.state_db.write_bytes(b"")
+    with pytest.raises(ConfigError, match=r"state.db is empty: .*; start the agent") as told:
+        bench.read()
+    assert "--adopt" not in str(told.value)
+    Store(bench.config.mirror.state_db).close()
+    bench.read()
+
+
+def test_a_file_that_is_no_state_database_is_told_in_a_sentence(bench: Bench) -> None:
+    bench.store.close()
+    bench.config.mirror.state_db.write_bytes(b"not a database" * 500)
     with pytest.raises(ConfigError, match=r"is not a state database of packrat-agent .*takes over what is there"):
         bench.read()
+
+
+def test_a_damaged_state_database_is_to_be_moved_away(bench: Bench) -> None:
+    bench.store.close()
+    state_db = bench.config.mirror.state_db
+    os.truncate(state_db, state_db.stat().st_size // 8)
+    told = r"state\.db is damaged \(.*\); stop the agent and move it away"
+    with pytest.raises(DiskError, match=told):
+        bench.read()
+    with pytest.raises(DiskError, match=told):
+        copy_database(state_db, state_db.with_name("copy.db"))
 
 
 @pytest.fixture

@@ -122,3 +122,10 @@ def test_a_mode_is_changed_of_what_stands_there_and_never_through_a_link(tmp_pat
     with suppress(OSError):
         change_mode(link, lambda mode: 0o666)
     assert [stat.S_IMODE(path.stat().st_mode) for path in (outside, own, closed)] == [0o600, 0o644, 0o755]
+
+
+@pytest.mark.parametrize(("number", "hint"), [(errno.EMFILE, "LimitNOFILE="), (errno.ENFILE, "fs.file-max")])
+def test_too_many_open_files_names_the_limit_to_raise(number: int, hint: str) -> None:
+    with pytest.raises(DiskError) as told, as_disk_error("read", "/srv/repo"):
+        raise OSError(number, os.strerror(number))
+    assert hint in told.value.hint

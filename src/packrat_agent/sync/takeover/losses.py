@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from packrat_agent.formats.apt.release import client_names
+from packrat_agent.formats.interface import REPOSITORY
 from packrat_agent.formats.pypi.former_place import former_place
 from packrat_agent.model.entries import StoredFile
 from packrat_agent.model.paths import is_kept, path_in_root
@@ -131,7 +132,8 @@ def find_changed_names(context: MirrorContext, view: MirrorView, untracked: Coll
     """
     lines = []
     for repo, suite, before in _suites(context, view.repos, untracked):
-        now = client_names(repo, context.settings, suite, named=False)
+        # The tree may be one of ours, of which the state database and the mark are lost.
+        now = client_names(repo, context.settings, suite, named=REPOSITORY in before)
         changed = [name for name in now if name in before and before[name] != now[name]]
         if changed and repo.name not in context.settings.confirmed_repos:
             told = ", ".join(f"{name} from {before[name]!r} to {now[name]!r}" for name in changed)
@@ -260,6 +262,6 @@ def _suites(
             continue
         for version in repo.distro_versions:
             suite = version.version or version.name
-            facts = read_suite(context.root, path_in_root(repo, f"dists/{suite}"), untracked)
+            facts = read_suite(context.root, repo, path_in_root(repo, f"dists/{suite}"), untracked)
             if facts:
                 yield repo, suite, facts

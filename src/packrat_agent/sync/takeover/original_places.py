@@ -117,11 +117,12 @@ def signed_indexes(repo: Repo) -> list[tuple[str, str]]:
     return found
 
 
-def read_suite(root: Path, suite: str, files: Collection[str]) -> dict[str, str]:
+def read_suite(root: Path, repo: Repo, suite: str, files: Collection[str]) -> dict[str, str]:
     """Read from a suite on disk what its clients hold it to: Origin, Label, Codename, and its Architectures.
 
     Args:
         root: root_dir.
+        repo: the repository.
         suite: the directory of the suite, relative to `root`; what stands there can hold a publication up, no more.
         files: the paths of the regular files below `root`.
 
@@ -134,7 +135,7 @@ def read_suite(root: Path, suite: str, files: Collection[str]) -> dict[str, str]
         lines = read_regular(root / suite / "Release", _RELEASE_LIMIT).decode("utf-8").splitlines()
     except (OSError, UnicodeError):
         return {}
-    facts = _client_names(lines)
+    facts = _client_names(repo, lines)
     kept = [name for name in sorted(_ARCHITECTURES) if f"{suite}/main/binary-{name}/Packages" in files]
     return {**facts, "Architectures": " ".join(kept)} if kept else facts
 
@@ -151,10 +152,10 @@ def read_own_suite(root: Path, repo: Repo, suite: str) -> dict[str, str]:
         lines = read_regular(root / suite / "Release", _RELEASE_LIMIT).decode("utf-8").splitlines()
     except (OSError, UnicodeError):
         return {}
+    return _client_names(repo, lines)
+
+
+def _client_names(repo: Repo, lines: Sequence[str]) -> dict[str, str]:
     named = {REPOSITORY: repo.name} if f"{REPOSITORY}: {repo.name}" in lines else {}
-    return {**_client_names(lines), **named}
-
-
-def _client_names(lines: Sequence[str]) -> dict[str, str]:
     fields = dict(line.split(": ", 1) for line in lines if ": " in line and not line.startswith(" "))
-    return {name: value.strip() for name, value in fields.items() if name in _CLIENT_NAMES and value.strip()}
+    return {name: value.strip() for name, value in fields.items() if name in _CLIENT_NAMES and value.strip()} | named

@@ -17,6 +17,7 @@ from packrat_agent.sync.takeover.original_places import (
 
 SUITE = "apt-dev/dists/bookworm"
 RELEASE = "Origin: Packrat\nLabel: Old: tools\nCodename: bookworm\nDate: long ago\nSHA256:\n 00 1 Origin: x\n"
+REPO = Repo("apt-dev", "Old: tools", "apt-dev", "apt", ())
 I386 = f"{SUITE}/main/binary-i386/Packages"
 
 
@@ -78,23 +79,27 @@ def write(root: Path, path: str, content: str | bytes) -> str:
 def test_a_suite_is_read_as_far_as_its_clients_hold_it_to_it(tmp_path: Path) -> None:
     files = {write(tmp_path, f"{SUITE}/Release", RELEASE), write(tmp_path, I386, "")}
     names = {"Origin": "Packrat", "Label": "Old: tools", "Codename": "bookworm"}
-    assert read_suite(tmp_path, SUITE, files) == {**names, "Architectures": "i386"}
-    assert read_suite(tmp_path, SUITE, files - {I386}) == names
+    assert read_suite(tmp_path, REPO, SUITE, files) == {**names, "Architectures": "i386"}
+    assert read_suite(tmp_path, REPO, SUITE, files - {I386}) == names
+    write(tmp_path, f"{SUITE}/Release", f"{RELEASE}Repository: apt-dev\n")
+    assert read_suite(tmp_path, REPO, SUITE, files - {I386}) == {**names, "Repository": "apt-dev"}
+    write(tmp_path, f"{SUITE}/Release", f"{RELEASE}Repository: other\n")
+    assert read_suite(tmp_path, REPO, SUITE, files - {I386}) == names
     # What the scan has not seen as a regular file is not opened.
-    assert read_suite(tmp_path, SUITE, {I386}) == {}
-    assert read_suite(tmp_path, "apt-dev/dists/trixie", files) == {}
+    assert read_suite(tmp_path, REPO, SUITE, {I386}) == {}
+    assert read_suite(tmp_path, REPO, "apt-dev/dists/trixie", files) == {}
 
 
 @pytest.mark.parametrize("content", [b"Origin: \xff\n", b"Origin: x\n" * 200_000, b""])
 def test_a_release_that_cannot_be_read_says_nothing(tmp_path: Path, content: bytes) -> None:
-    assert read_suite(tmp_path, SUITE, {write(tmp_path, f"{SUITE}/Release", content)}) == {}
+    assert read_suite(tmp_path, REPO, SUITE, {write(tmp_path, f"{SUITE}/Release", content)}) == {}
 
 
 def test_a_link_in_the_place_of_a_release_is_not_followed(tmp_path: Path) -> None:
     write(tmp_path, "outside", RELEASE)
     (tmp_path / SUITE).mkdir(parents=True)
     (tmp_path / SUITE / "Release").symlink_to(tmp_path / "outside")
-    assert read_suite(tmp_path, SUITE, {f"{SUITE}/Release"}) == {}
+    assert read_suite(tmp_path, REPO, SUITE, {f"{SUITE}/Release"}) == {}
 
 
 def test_the_files_that_the_indexes_of_a_suite_name_are_read(tmp_path: Path) -> None:
