@@ -275,3 +275,13 @@ def test_a_tree_of_signatures_without_a_key_is_not_sound(mirror: Stage, tree: Pa
     for name in ("repo-key", "repo-key.gpg"):
         audit = verify_tree(tree, tmp_path / name, lambda _files, _bytes: None)
         assert audit.faults == ()
+
+
+def test_a_link_to_a_name_that_is_too_long_hides_nothing(tree: Path) -> None:
+    planted = set()
+    for directory, _, _ in os.walk(tree):
+        (Path(directory) / "a-link").symlink_to("x" * 300)
+        planted.add(str((Path(directory) / "a-link").relative_to(tree)))
+    found = faults_of(tree)
+    assert {path for path, faults in found.items() if "can't be followed: File name too long" in faults[0]} == planted
+    assert found.keys() == planted

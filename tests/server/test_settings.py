@@ -113,6 +113,10 @@ def test_a_refused_change_changes_nothing(data: Path) -> None:
         ("--distro", "nowhere"),
         ("--directory", "../up"),
         ("--description", "x" * 201),
+        # Pasted from a page or a table: agents would leave the repository out.
+        ("--description", "Debian\u00a0packages"),
+        ("--description", "Debian\tpackages"),
+        ("--description", "evil \x1b[2J"),
     ):
         refused(data, *REPO, "--all-versions", *wrong)
         assert stored(data) == before
@@ -126,7 +130,7 @@ SAID = st.fixed_dictionaries(
         "distro_versions": st.lists(st.sampled_from(["bookworm", "trixie", "noble"]), max_size=3, unique=True).map(
             tuple
         ),
-        "description": st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=50),
+        "description": st.text(st.characters(codec="utf-8").filter(str.isprintable), min_size=1, max_size=50),
         "directory": st.from_regex(r"[a-z]{1,9}(/[a-z]{1,9}){0,3}", fullmatch=True),
         "show_only_latest": st.booleans(),
     },
@@ -259,7 +263,7 @@ def test_the_last_administrator_stays_one(data: Path) -> None:
 
 def test_a_terminal_of_other_letters_does_not_matter(data: Path) -> None:
     run(data, *NEW_REPO)
-    words = [*REPO, "--tag", "stage", "--description", "Päckchen \x1b[2J", "--data", str(data)]
+    words = [*REPO, "--tag", "stage", "--description", "Päckchen", "--data", str(data)]
     done = subprocess.run(
         [sys.executable, "-m", "packrat_server.cli", *words],
         env={"PYTHONIOENCODING": "latin-1", "PYTHONUTF8": "0", "PATH": "/usr/bin:/bin"},
@@ -269,7 +273,6 @@ def test_a_terminal_of_other_letters_does_not_matter(data: Path) -> None:
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert "tag dev \\u2192 stage\n" in done.stdout
-    assert "\x1b" not in done.stdout
 
 
 def test_an_update_changes_what_it_names(tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ class Browser:
         return dict(json.loads(told))
 
     def open(self, url: str, *, width: int = 1280, is_dark: bool = False, script: bool = True) -> "Page":
-        """Open a page in a tab of its own, and wait until it is loaded.
+        """Open a page in a tab of its own, and wait until it is loaded, or saved in the place of being shown.
 
         Args:
             url: Its address.
@@ -86,8 +86,9 @@ class Browser:
         scheme = {"name": "prefers-color-scheme", "value": "dark" if is_dark else "light"}
         page.call("Emulation.setEmulatedMedia", features=[scheme])
         page.call("Emulation.setScriptExecutionDisabled", value=not script)
-        page.call("Page.navigate", url=url)
-        self.wait_for("Page.loadEventFired", session)
+        # What is saved in the place of being shown is never loaded.
+        if page.call("Page.navigate", url=url).get("errorText") != "net::ERR_ABORTED":
+            self.wait_for("Page.loadEventFired", session)
         return page
 
 

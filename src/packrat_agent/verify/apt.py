@@ -61,7 +61,7 @@ def audit_apt(subject: Subject, directory: str) -> Iterator[Finding]:
     """Audit each suite that was not withdrawn."""
     for path in sorted((subject.top / directory / "dists").iterdir()):
         suite = f"{directory}/dists/{path.name}"
-        if path.is_dir() and not path.is_symlink() and not is_withdrawn_suite(subject.top, suite):
+        if not path.is_symlink() and path.is_dir() and not is_withdrawn_suite(subject.top, suite):
             yield from _audit_suite(subject, directory, suite)
 
 

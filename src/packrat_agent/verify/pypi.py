@@ -24,6 +24,7 @@ from packrat_agent.verify.findings import (
     read_index,
     read_pointer,
 )
+from packrat_agent.verify.match_paths import match_paths
 from packrat_agent.verify.pypi_spelling import find_unusual, spell_project, spell_root
 from packrat_agent.verify.read_page import read_page
 
@@ -75,7 +76,7 @@ def audit_pypi(subject: Subject, directory: str) -> Iterator[Finding]:
         yield from _audit_project(subject, directory, project)
     if by_json is None and by_html is None:
         return
-    for name in sorted(path.parent.name for path in (subject.top / simple).glob(f"*/{_JSON}")):
+    for name in sorted(path.parent.name for path in match_paths(subject.top / simple, f"*/{_JSON}")):
         if name not in projects:
             yield Fault(f"{simple}/{name}", "has a page, but the index does not name this project")
 

@@ -19,6 +19,7 @@ from urllib.parse import quote
 from packrat_agent.verify.armor import crc24
 from packrat_agent.verify.client_run import Visit
 from packrat_agent.verify.findings import Fault, parse_json, read_index
+from packrat_agent.verify.match_paths import match_paths
 from packrat_agent.verify.names import IMAGE, TAG
 from packrat_agent.verify.repo_keys import RepoKeys
 
@@ -96,7 +97,7 @@ def visit_tree(top: Path, keys: RepoKeys, url: str, repositories: Sequence[tuple
 
 def _visit_apt(visit: Visit, directory: str) -> Iterator[Fault]:
     """Let apt-get read each suite, for all its architectures."""
-    suites = [path for path in (visit.top / directory / "dists").iterdir() if path.is_dir() and not path.is_symlink()]
+    suites = [path for path in (visit.top / directory / "dists").iterdir() if not path.is_symlink() and path.is_dir()]
     for suite in sorted(path.name for path in suites):
         place = f"{directory}/dists/{suite}"
         root = Path(tempfile.mkdtemp(dir=visit.scratch))
@@ -151,7 +152,7 @@ def _visit_zypper(visit: Visit, directory: str) -> Iterator[Fault]:
 
 
 def _places(visit: Visit, directory: str) -> list[str]:
-    found = sorted((visit.top / directory).glob("*/main/*/repodata"))
+    found = sorted(match_paths(visit.top / directory, "*/main/*/repodata"))
     return [str(path.parent.relative_to(visit.top)) for path in found]
 
 

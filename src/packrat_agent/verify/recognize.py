@@ -6,6 +6,7 @@ The auditors stand apart, and only those of the types that a tree has are import
 import os
 
 from packrat_agent.verify.findings import Subject
+from packrat_agent.verify.match_paths import match_paths
 from packrat_agent.verify.names import MANIFEST, OF_ALL_IMAGES, SUMS
 
 _SIGNS = ("repodata", "generations", "mirrorlist", "metalink")
@@ -45,6 +46,6 @@ def find_versions(subject: Subject, directory: str) -> list[str]:
     """Return the directories of a yum repository's distribution versions, `<distro>/main/<version>`."""
     return [
         str(path.relative_to(subject.top))
-        for path in sorted((subject.top / directory).glob("*/main/*"))
+        for path in sorted(match_paths(subject.top / directory, "*/main/*"))
         if any(os.path.lexists(path / sign) for sign in _SIGNS)
     ]

@@ -22,6 +22,7 @@ from packrat_agent.gpg.public_keys import read_public_keys
 from packrat_agent.verify.armor import find_armor_fault
 from packrat_agent.verify.findings import Fault, Finding, Subject, read_index, read_pointer
 from packrat_agent.verify.key_age import audit_key_age
+from packrat_agent.verify.match_paths import match_paths
 from packrat_agent.verify.names import KEY_ARMORED, KEY_BINARY, LANDING_PAGE, OWN_KEYS
 from packrat_agent.verify.signatures import Keyring, read_keys
 from packrat_core.errors import ConfigError, SigningError
@@ -196,7 +197,7 @@ def _join(main: Keyring | None, top: Path) -> Keyring | None:
 
 def _name_of_repo_file(repository: Path) -> str | None:
     """Give the name that the .repo files of a yum repository have; None for other types."""
-    names = {path.stem for path in repository.glob("*/main/*/*.repo")}
+    names = {path.stem for path in match_paths(repository, "*/main/*/*.repo")}
     return names.pop() if len(names) == 1 else None
 
 

@@ -8,6 +8,8 @@ something leads to it, as the landing page does.
 import os
 from pathlib import Path
 
+from packrat_agent.verify.match_paths import match_paths
+
 _BY_HASH = "by-hash"
 _TYPE_POINTERS = {
     "docker": ("v2/_catalog", "v2/index.html", "v2/*/tags/list"),
@@ -63,4 +65,4 @@ def is_withdrawn_type(top: Path, kind: str, directory: str) -> bool:
         directory: Directory of the repository, relative to the top.
     """
     patterns = _TYPE_POINTERS.get(kind, ())
-    return bool(patterns) and not any(any((top / directory).glob(pattern)) for pattern in patterns)
+    return bool(patterns) and not any(any(True for _ in match_paths(top / directory, pattern)) for pattern in patterns)

@@ -20,6 +20,7 @@ from urllib.parse import unquote_to_bytes
 import structlog
 from aiohttp import web
 
+from packrat_agent.formats.json.serving import uploaded_headers
 from packrat_agent.web.caching import ASK_AGAIN, choose_caching
 from packrat_agent.web.listing import HEADERS, write_listing
 from packrat_agent.web.negotiate import TYPES, choose_index
@@ -163,10 +164,12 @@ class _Files:
                 async with self._listing:
                     listing = await asyncio.to_thread(self._list, path, raw)
                 return web.Response(text=listing, content_type="text/html", charset="utf-8", headers=_LISTING)
-            return await self._send(request, index[0], {**_ASK_AGAIN, **index[1]})
+            uploaded = await asyncio.to_thread(uploaded_headers, self._root, index[0])
+            return await self._send(request, index[0], {**_ASK_AGAIN, **index[1], **uploaded})
         if raw.endswith("/"):
             raise web.HTTPNotFound
-        return await self._send(request, path, await self._caching(raw))
+        uploaded = await asyncio.to_thread(uploaded_headers, self._root, path)
+        return await self._send(request, path, {**await self._caching(raw), **uploaded})
 
     async def _caching(self, raw: str) -> Mapping[str, str]:
         return {"Cache-Control": await asyncio.to_thread(choose_caching, self._root, raw)}

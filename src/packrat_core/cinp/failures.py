@@ -99,6 +99,24 @@ def explain(
     return ServerUnavailable(f"{what} at {origin}{way}: {why}", hint="look at the log of the server")
 
 
+def explain_unresolved(
+    host: str, origin: str, proxy: URL | None, names: SettingNames = MIRROR_CONF
+) -> ServerUnavailable:
+    """Explain that no name server has told in time where a host is.
+
+    Args:
+        host: The name of the server, or of the proxy.
+        origin: The server.
+        proxy: What the request was to go through; None for nothing.
+        names: What the settings are called.
+    """
+    where, setting = (f"the proxy {proxy.origin()}", names.proxy) if proxy is not None else (origin, names.origin)
+    return ServerUnavailable(
+        f"{where} can't be reached: the name {host} can't be resolved (no name server answers in time)",
+        hint=f"check the name servers of this machine{_or_raise(f', check {setting}', names.connect_timeout)}",
+    )
+
+
 def way_through(proxy: URL | None) -> str:
     """Say which proxy a request took, if any; without its password."""
     return f" through the proxy {proxy.origin()}" if proxy is not None else ""

@@ -23,7 +23,8 @@ import aiohttp
 from yarl import URL
 
 from packrat_core.cinp.bounded_head import IS_REUSED, BoundedConnector
-from packrat_core.cinp.failures import MIRROR_CONF, SettingNames, explain
+from packrat_core.cinp.failures import MIRROR_CONF, SettingNames, explain, explain_unresolved
+from packrat_core.cinp.name_resolver import NameResolver
 from packrat_core.cinp.route import bypasses
 from packrat_core.errors import ConfigError, ServerBroken, ServerUnavailable
 from packrat_core.fs.open import open_given
@@ -76,6 +77,7 @@ class Transport:
         self.proxy = URL(proxy) if proxy and not bypasses(URL(origin).host or "", no_proxy) else None
         self._ca_file = ca_file
         self._open = AsyncExitStack()
+        self._resolver = NameResolver()
         self._pooled: aiohttp.ClientSession | None = None
         self._unpooled: aiohttp.ClientSession | None = None
 
@@ -83,9 +85,9 @@ class Transport:
         encrypted = any(str(url).startswith("https:") for url in (self._origin, self.proxy))
         tls = _ssl_context(self._ca_file, self.names.ca_file) if encrypted else True
         # Callers limit how many requests are open. Idle connections are closed before most servers do it.
-        pooling = BoundedConnector(ssl=tls, limit=0, keepalive_timeout=_IDLE_S)
+        pooling = BoundedConnector(ssl=tls, limit=0, keepalive_timeout=_IDLE_S, resolver=self._resolver)
         self._pooled = await self._open.enter_async_context(_session(pooling))
-        unpooling = BoundedConnector(ssl=tls, limit=0, force_close=True)
+        unpooling = BoundedConnector(ssl=tls, limit=0, force_close=True, resolver=self._resolver)
         self._unpooled = await self._open.enter_async_context(_session(unpooling))
         return self
 
@@ -114,11 +116,16 @@ class Transport:
                 answered = True
                 yield response
         except (aiohttp.ClientError, TimeoutError, OSError, asyncio.IncompleteReadError) as error:
-            told = explain(error, f"{request.verb} {request.path[:200]}", self._origin, self.proxy, self.names)
+            told = self._explain(error, request)
             sent = isinstance(error, _LOST) and not isinstance(error, _UNCONNECTED)
             if sent and not answered and not request.repeatable:
                 raise NoAnswer(str(told), hint="it may have been carried out: look before you repeat it") from None
             raise told from None
+
+    def _explain(self, error: BaseException, request: HttpRequest) -> ServerUnavailable:
+        if isinstance(error, aiohttp.ConnectionTimeoutError) and self._resolver.waiting:
+            return explain_unresolved(self._resolver.waiting[0], self._origin, self.proxy, self.names)
+        return explain(error, f"{request.verb} {request.path[:200]}", self._origin, self.proxy, self.names)
 
     async def _send(self, request: HttpRequest) -> aiohttp.ClientResponse:
         if self._pooled is None or self._unpooled is None:

@@ -38,14 +38,18 @@ def read_description(text: str | None, name: str) -> str | None:
     """Check the description of a repository or mirror; an empty one means its name.
 
     Raises:
-        ConfigError: It can't be stored.
+        ConfigError: It can't be stored, or no agent would take it.
     """
     if text is None:
         return None
-    if len(text) > _DESCRIPTION_LIMIT or not is_storable(text):
+    if len(text) > _DESCRIPTION_LIMIT or not text.isprintable():
         hint = f"it has {len(text)} characters; give up to {_DESCRIPTION_LIMIT}"
         if not is_storable(text):
             hint = "it is not text in UTF-8; check the encoding of the terminal"
+        elif not text.isprintable():
+            hint = (
+                "give one line without tabs, no-break spaces and the like: agents leave a repository out that has them"
+            )
         raise ConfigError(f"--description: {shorten(text)} can't be the description of {name}", hint=hint)
     return text or name
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from packrat_agent.formats.interface import ClientSetup, RenderRequest, RenderSettings, Treatment, WebRules, WebServer
 from packrat_agent.formats.json.layout import MANIFEST, SUMS, place_file
 from packrat_agent.formats.json.render import render_repository
-from packrat_agent.formats.json.serving import client_setup
+from packrat_agent.formats.json.serving import client_setup, write_rules
 from packrat_agent.model.entries import Fragment
 from packrat_agent.model.key_places import KeyPlace
 from packrat_agent.model.records import DistroVersion, PackageFile, Repo
@@ -55,5 +55,5 @@ class FilesFormat:
         return f"the lists {SUMS} and {MANIFEST.rpartition('/')[2]}; through their hashes, the files"
 
     def web_rules(self, server: WebServer, repo: Repo, root: Path) -> WebRules:
-        """Give no rules: clients read plain files."""
-        return WebRules()
+        """Give the rules by which a browser runs nothing of the files."""
+        return write_rules(server, repo.directory)

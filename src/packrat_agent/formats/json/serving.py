@@ -1,9 +1,49 @@
-"""Tells users how to download from a json repository. Web servers need no rules for it: clients read plain files."""
+"""Writes the configuration that nginx or Apache needs for a json repository, and what users need to download from it.
 
-from packrat_agent.formats.json.layout import SIGNED_SUMS, SUMS
+Clients read plain files. A browser is told to run nothing of them, since anything may be uploaded here, pages too.
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from packrat_agent.formats.interface import WebRules, WebServer
+from packrat_agent.formats.json.layout import MANIFEST, SIGNED_SUMS, SUMS
 from packrat_agent.formats.pasted import in_url, quoted
+from packrat_agent.formats.uploaded import UPLOADED_HEADERS, uploaded_lines
 from packrat_agent.model.key_places import KeyPlace
 from packrat_agent.model.records import Repo
+
+_NGINX = f"""\
+    # DIRECTORY: a browser runs nothing of what somebody has uploaded.
+    location ~ "^/PATTERN/[^/]+/[^/]+$" {{
+        add_header Cache-Control "no-cache";
+{uploaded_lines(WebServer.NGINX)}
+    }}
+"""
+_APACHE = f"""\
+    # DIRECTORY: a browser runs nothing of what somebody has uploaded.
+    <LocationMatch "^/PATTERN/[^/]+/[^/]+$">
+{uploaded_lines(WebServer.APACHE)}
+    </LocationMatch>
+"""
+
+
+def write_rules(server: WebServer, directory: str) -> WebRules:
+    """Write the rules for the repository in a directory, relative to root_dir."""
+    template = {WebServer.NGINX: _NGINX, WebServer.APACHE: _APACHE}[server]
+    return WebRules(inside=template.replace("DIRECTORY", directory).replace("PATTERN", re.escape(directory)))
+
+
+def uploaded_headers(root: Path, path: Path) -> Mapping[str, str]:
+    """Choose the same headers for a file; none where it is not of a json repository.
+
+    Args:
+        root: root_dir.
+        path: The file, below it.
+    """
+    repo = path.parent.parent
+    return UPLOADED_HEADERS if repo.is_relative_to(root) and (repo / MANIFEST).is_file() else {}
 
 
 def client_setup(repo: Repo, url: str, key: KeyPlace | None) -> str:

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from packrat_agent.formats.interface import IMMUTABLE, ClientSetup, WebRules, WebServer
 from packrat_agent.formats.pasted import in_url, quoted
 from packrat_agent.formats.pypi.pages import JSON_TYPE
+from packrat_agent.formats.uploaded import uploaded_lines
 from packrat_agent.model.records import Repo
 
 _ACCEPTS_JSON = r"application/vnd\.pypi\.simple\.(v1|latest)\+json(?!\s*;\s*q=0(\.0*)?\s*(,|$))"
@@ -55,6 +56,7 @@ _NGINX_INSIDE = f"""\
     location ~ "{_PACKAGES}" {{
         disable_symlinks if_not_owner from=$document_root;
         add_header Cache-Control "{IMMUTABLE}";
+{uploaded_lines(WebServer.NGINX)}
     }}
 """
 
@@ -76,6 +78,7 @@ _APACHE_INSIDE = f"""\
     </Directory>
     <LocationMatch "{_PACKAGES}">
         Header set Cache-Control "{IMMUTABLE}"
+{uploaded_lines(WebServer.APACHE)}
     </LocationMatch>
 """
 
