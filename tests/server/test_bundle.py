@@ -217,7 +217,9 @@ def test_many_at_once_are_all_answered(server: World) -> None:
 
 def called(server: World, token: str | None = None) -> Call:
     """A call of the mirror lab, as it comes to the action."""
-    context = SimpleNamespace(engine=open_database(server.data), data_dir=server.data, admission=Admission())
+    context = SimpleNamespace(
+        engine=open_database(server.data), data_dir=server.data, admission=Admission(), is_on_network=False
+    )
     lab = Caller("lab", Role.MIRROR)
     return Call(cast(ServerContext, context), lab, token, "", arguments={"files": ["1", "7"]})
 
@@ -242,7 +244,8 @@ async def send_all(files: Sequence[Stored], gone: Path | None = None) -> tuple[i
     async def receive() -> Any:
         raise AssertionError("the question was read before")
 
-    call = Call(cast(ServerContext, SimpleNamespace(admission=Admission())), Caller("lab", Role.MIRROR), None, "")
+    context = SimpleNamespace(admission=Admission(), is_on_network=False)
+    call = Call(cast(ServerContext, context), Caller("lab", Role.MIRROR), None, "")
     await Bundle(call, len(files), files)({"type": "http"}, receive, send)
     start, *parts = sent
     assert start["type"] == "http.response.start"

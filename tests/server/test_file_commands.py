@@ -271,6 +271,16 @@ def test_a_name_is_found_among_many_without_reading_them_all(crowded: tuple[Serv
     assert relay.received_bytes < FEW_BYTES
 
 
+def test_the_tags_are_read_once_for_all_files_that_are_promoted(crowded: tuple[Server, Relay]) -> None:
+    server, relay = crowded
+    names = [f"p778_1.{number}_amd64.deb" for number in range(5)]
+    relay.reset()
+    told = run(server, "promote", "--to", "stage", *names)
+    assert (told.code, told.err) == (0, [])
+    assert sum("tagMap" in line for line in relay.asked) == 1, relay.asked
+    assert [tags(server, name) for name in names] == [[["dev", "stage"]]] * 5
+
+
 def test_an_upload_does_not_read_them_all_either(crowded: tuple[Server, Relay], tmp_path: Path) -> None:
     server, relay = crowded
     deb = write_deb(Deb("newcomer", "1.0", "amd64"), tmp_path)

@@ -14,10 +14,12 @@ from sqlalchemy import select
 from structlog.testing import capture_logs
 
 from packrat_server.api import admission
+from packrat_server.serving.running import running
 from packrat_server.store import postgresql as store_postgresql
 from packrat_server.store.blobs import blob_path
 from packrat_server.store.database import open_database, reading, writing
 from packrat_server.store.tables import package_files, uploads
+from support.hung_disk import hung_disk
 from support.postgres import Cluster
 from support.world import Answer, World, world
 
@@ -140,6 +142,27 @@ def test_while_files_are_read_from_a_disk_that_hangs(server: World) -> None:
         finally:
             while not all(download.done() for download in downloads):
                 give_nothing(path)
+
+
+@pytest.mark.skipif(os.getuid() != 0 or not Path("/dev/fuse").exists(), reason="only root can mount a disk")
+@pytest.mark.parametrize("target", ["/files/hello_2.10-3_amd64.deb", f"{FILES}(bundle)"])
+def test_while_a_network_disk_does_not_answer(tmp_path: Path, target: str) -> None:
+    with world(tmp_path) as made:
+        pass
+    with hung_disk(made.data / "files") as disk, running(made.data) as url, ThreadPoolExecutor(CALLS) as pool:
+        server = World(made.data, url)
+        for name in ("root", "lab"):
+            server.auth(name)
+        disk.hangs = True
+        verb, arguments = ("CALL", {"files": [f"{FILES}:1:"]}) if target.endswith(")") else ("GET", None)
+        downloads = [pool.submit(server.call, verb, target, arguments, "root") for _ in range(CALLS)]
+        try:
+            assert disk.asked.wait(10)
+            assert_readers_are_answered(server)
+            assert not any(download.done() for download in downloads)
+        finally:
+            while not all(download.done() for download in downloads):
+                disk.recover()
 
 
 def test_while_the_disk_does_not_tell_its_size(server: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """What a person is told whose file the server does not take."""
 
+import asyncio
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 
 from packrat_core.errors import ServerRefused
 from packrat_demo.build_deb import Deb, write_deb
+from packrat_server.client.uploader import signed_in
 from support.stage import Server, packrat_server
 
 
@@ -46,3 +48,21 @@ def test_a_file_that_is_there_already_or_fits_many_places_is_told_by_name(server
         server.put(other)
     with pytest.raises(ServerRefused, match=r"^it is not taken: it can't go to rhel8; --distro may"):
         server.put(other, ("rhel8",))
+
+
+def test_the_same_file_from_several_uploaders_at_once_is_made_once_and_refused_to_none(
+    server: Server, tmp_path: Path
+) -> None:
+    path = write_deb(Deb("shared", "1.0", "all"), tmp_path)
+
+    async def upload() -> dict[str, bool]:
+        async with signed_in(server.url, "admin", server.password) as uploader:
+            return await uploader.upload(path, ("bookworm", "trixie"))
+
+    async def upload_at_once() -> list[dict[str, bool]]:
+        return await asyncio.gather(*(upload() for _ in range(4)))
+
+    made = asyncio.run(upload_at_once())
+    assert len({tuple(sorted(uris)) for uris in made}) == 1
+    for uri in made[0]:
+        assert sorted(uris[uri] for uris in made) == [False, False, False, True]

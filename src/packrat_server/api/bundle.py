@@ -141,7 +141,8 @@ class Bundle(CinpResponse):
         for files in _portions(self._files):
             # Other requests come between two parts.
             await asyncio.sleep(0)
-            content = _read(files, waits=False)
+            # A network disk may wait for the other machine even where it has the file in memory.
+            content = None if self._call.context.is_on_network else _read(files, waits=False)
             if content is None:
                 async with self._call.context.admission.bundling():
                     content = await run_to_end(_read, files)

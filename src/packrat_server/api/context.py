@@ -29,3 +29,5 @@ class ServerContext:
     access_log: AccessLog | None = None
     delays: LoginDelays = field(default_factory=LoginDelays)
     admission: Admission = field(default_factory=Admission)
+    is_on_network: bool = False
+    """Whether the package files are on a network disk."""

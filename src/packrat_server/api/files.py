@@ -116,7 +116,8 @@ async def serve_file(
     whole = request.method == "GET" and "range" not in headers
     read_up_to = _READ_WHOLE_BYTES if whole else -1
     path = blob_path(context.data_dir, sha256)
-    content = read_from_memory(path, read_up_to) or await run_in_threadpool(read_content, path, read_up_to)
+    found = None if context.is_on_network else read_from_memory(path, read_up_to)
+    content = found or await run_in_threadpool(read_content, path, read_up_to)
     if content is None:
         return _missing(name)
     media_type = _TYPES.get(name[name.rfind(".") :], "application/octet-stream")

@@ -28,6 +28,7 @@ class Catalog:
         self._finder = FileFinder(client)
         self._repos: Mapping[str, Mapping[str, Any]] | None = None
         self._actions: frozenset[str] | None = None
+        self._tags: Mapping[str, Mapping[str, Any]] | None = None
 
     async def files(self, name: str) -> Records:
         """Read the records of the package files of a name, or of the one of a URI; URI → record.
@@ -54,10 +55,12 @@ class Catalog:
         Raises:
             ServerBroken: The answer has another shape.
         """
-        answer = await self._client.call(f"{ROOT}Attrib/Tag(tagMap)", {}, repeatable=True)
-        if not isinstance(answer, dict) or not all(_is_tag(tag) for tag in answer.values()):
-            raise ServerBroken("the answer to tagMap is not a map of tags")
-        return answer
+        if self._tags is None:
+            answer = await self._client.call(f"{ROOT}Attrib/Tag(tagMap)", {}, repeatable=True)
+            if not isinstance(answer, dict) or not all(_is_tag(tag) for tag in answer.values()):
+                raise ServerBroken("the answer to tagMap is not a map of tags")
+            self._tags = answer
+        return self._tags
 
     async def repos_with(self, record: Mapping[str, Any], uri: str, tags: Sequence[str]) -> list[str]:
         """List the repositories of some tags that offer a package file.

@@ -3,22 +3,21 @@
 import asyncio
 import hashlib
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from shlex import quote
-from typing import Any, TypeVar
+from typing import Any
 
 from packrat_core.cinp.client import CinpClient
 from packrat_core.cinp.failures import SettingNames
 from packrat_core.cinp.refusals import NotFound, SessionEnded
 from packrat_core.cinp.transport import NoAnswer
 from packrat_core.errors import PackratError, ServerBroken, ServerRefused
+from packrat_server.client.carry_out_once import carry_out_once
 from packrat_server.client.catalog import Catalog
 from packrat_server.client.find_file import PACKAGE_FILE, ROOT, without_epoch
 from packrat_server.client.refusals import explain
-
-T = TypeVar("T")
 
 _LOGOUT_S = 5.0
 _OPTIONS = SettingNames("--url", "--ca-file")
@@ -76,13 +75,13 @@ class Uploader:
                 f"{PACKAGE_FILE}(distroversionOptions)", {"file": handle}, repeatable=True
             )
             chosen = _choose(distro_versions, options)
-            made = {}
             described = {"justification": justification, "provenance": provenance, **_why(reason)}
-            for distro_version in chosen:
-                if distro_version in there:
-                    made[there[distro_version]] = False
+            made = {}
+            for version in chosen:
+                if version in there:
+                    made[there[version]] = False
                 else:
-                    made[await self._create(handle, name, distro_version, described)] = True
+                    made |= await self._make(handle, path, name, version, described)
         except SessionEnded:
             raise
         except ServerRefused as error:
@@ -172,7 +171,7 @@ class Uploader:
             return None
 
         try:
-            await _once(ask, look)
+            await carry_out_once(ask, look)
         except SessionEnded:
             raise
         except ServerRefused as error:
@@ -210,6 +209,32 @@ class Uploader:
             raise ServerBroken(f"the upload of {name} was answered without a handle")
         return str(answer["uri"])
 
+    async def _make(
+        self, handle: str, path: Path, name: str, distro_version: str, described: Mapping[str, str]
+    ) -> dict[str, bool]:
+        """Make a package file of an upload; gives its URI → whether it is new.
+
+        Args:
+            handle: The upload.
+            path: The file that was uploaded.
+            name: Its name on the server.
+            distro_version: What it is for.
+            described: What `create` takes besides.
+
+        Raises:
+            ServerRefused: The server does not take it.
+        """
+        try:
+            return {await self._create(handle, name, distro_version, described): True}
+        except SessionEnded:
+            raise
+        except ServerRefused:
+            # Another uploader may have made it of the same bytes a moment ago.
+            there = await self._find_same(path, name)
+            if distro_version not in there:
+                raise
+            return {there[distro_version]: False}
+
     async def _create(self, handle: str, name: str, distro_version: str, described: Mapping[str, str]) -> str:
         arguments = {"file": handle, "distroversion": distro_version, **described}
 
@@ -222,13 +247,13 @@ class Uploader:
             return next((uri for uri, record in records.items() if record.get("distroversion") in wanted), None)
 
         try:
-            return await _once(create, look)
+            return await carry_out_once(create, look)
         except ServerRefused as error:
             missing = re.search(r'NO_PACKAGE\): Unable to find package "([^"]+)"', str(error))
             if missing is None:
                 raise
         await self._create_package(missing[1], described.get("reason", ""))
-        return await _once(create, look)
+        return await carry_out_once(create, look)
 
     async def _create_package(self, name: str, reason: str = "") -> None:
         model = f"{ROOT}Package/Package"
@@ -240,7 +265,7 @@ class Uploader:
                 return None
 
         try:
-            await _once(lambda: self._client.create(model, {"name": name, **_why(reason)}), look)
+            await carry_out_once(lambda: self._client.create(model, {"name": name, **_why(reason)}), look)
         except ServerRefused:
             # Another uploader may have made it a moment ago.
             if await look() is None:
@@ -277,7 +302,7 @@ class Uploader:
             return True
 
         try:
-            return await _once(ask, look)
+            return await carry_out_once(ask, look)
         except SessionEnded:
             raise
         except ServerRefused as error:
@@ -322,25 +347,6 @@ async def _log_out(client: CinpClient) -> None:
     with suppress(PackratError, TimeoutError):
         async with asyncio.timeout(_LOGOUT_S):
             await client.logout(f"{ROOT}Auth/User(logout)")
-
-
-async def _once(ask: Callable[[], Awaitable[T]], look: Callable[[], Awaitable[T | None]]) -> T:
-    """Ask for a change, and make sure that it is carried out once even if the answer is lost.
-
-    A second request for the same change would be refused, or would make a second one.
-
-    Args:
-        ask: Asks for the change.
-        look: Gives what `ask` would have given, or None where the change is not there.
-
-    Raises:
-        PackratError: Either of them failed.
-    """
-    try:
-        return await ask()
-    except NoAnswer:
-        found = await look()
-    return await ask() if found is None else found
 
 
 def _why(reason: str) -> dict[str, str]:

@@ -37,6 +37,7 @@ from packrat_server.store.blobs import check_directories, explained, list_unname
 from packrat_server.store.data_directory_lock import DataDirectoryLock
 from packrat_server.store.database import check_database, open_database, where, writing
 from packrat_server.store.login_key import read_login_key
+from packrat_server.store.network_disk import is_on_network
 from packrat_server.store.orphans import note_unnamed
 from packrat_server.store.postgresql import THREADS
 from packrat_server.store.tables import package_files, uploads
@@ -140,18 +141,7 @@ def _prepare(data_dir: Path, host: str, port: int, options: ServeOptions) -> tup
     with ExitStack() as undo:
         undo.callback(engine.dispose)
         check_database(engine)
-        with explained(data_dir):
-            lock = DataDirectoryLock(data_dir)
-            undo.callback(lock.release)
-            # In this order: while the lock is exclusive no server takes uploads in, so what no record names is an
-            # orphan.
-            named = _forget_old_records(engine)
-            check_directories(data_dir, bool(named))
-            read_epochs(engine, data_dir)
-            if lock.is_alone:
-                remove_parts(data_dir)
-                _note_unnamed(engine, data_dir, named)
-                lock.share()
+        lock = _take_data_directory(engine, data_dir, undo)
         with explained(data_dir):
             delays = LoginDelays(key=read_login_key(data_dir))
         access_log = None if options.access_log is None else AccessLog(options.access_log)
@@ -167,6 +157,7 @@ def _prepare(data_dir: Path, host: str, port: int, options: ServeOptions) -> tup
         options,
         access_log,
         delays,
+        is_on_network=is_on_network(data_dir / "files"),
     )
     connections = ServerConnections(connection_limit(CONNECTIONS_LIMIT), options.trusted_proxies)
     config = uvicorn.Config(
@@ -184,6 +175,22 @@ def _prepare(data_dir: Path, host: str, port: int, options: ServeOptions) -> tup
         timeout_keep_alive=int(KNOWN_IDLE_S),
     )
     return _Server(config, context), listeners
+
+
+def _take_data_directory(engine: Engine, data_dir: Path, undo: ExitStack) -> DataDirectoryLock:
+    """Lock a data directory and put it in order; gives the lock, which `undo` releases."""
+    with explained(data_dir):
+        lock = DataDirectoryLock(data_dir)
+        undo.callback(lock.release)
+        # In this order: while the lock is exclusive no server takes uploads in, so what no record names is an orphan.
+        named = _forget_old_records(engine)
+        check_directories(data_dir, bool(named))
+        read_epochs(engine, data_dir)
+        if lock.is_alone:
+            remove_parts(data_dir)
+            _note_unnamed(engine, data_dir, named)
+            lock.share()
+    return lock
 
 
 def _favour_short_requests() -> None:

@@ -5,16 +5,20 @@ Nothing is remembered from one query to the next, so each one sees all that was 
 
 1. Only queries by an indexed key: the event loop stands still while one runs.
 2. It never waits for a lock. What can't be read at once is read in a session of its own, where waiting holds up nobody.
-3. PostgreSQL is another machine, as a rule, so it is always waited for in a session.
+3. PostgreSQL is another machine, as a rule, so it is always waited for in a session. So is an SQLite file on a network
+   disk.
 """
 
 import sqlite3
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from sqlalchemy import Engine, Select
+
+from packrat_server.store.network_disk import is_on_network
 
 
 class DirectQuery:
@@ -36,7 +40,8 @@ class DirectReads:
     """One connection to an SQLite file, which belongs to the event loop; none for PostgreSQL."""
 
     def __init__(self, engine: Engine) -> None:
-        self._path = engine.url.database if engine.dialect.name == "sqlite" else None
+        path = engine.url.database if engine.dialect.name == "sqlite" else None
+        self._path = None if path is None or is_on_network(Path(path)) else path
         self._connection: sqlite3.Connection | None = None
 
     def rows(self, query: DirectQuery, given: Mapping[str, Any]) -> list[Any] | None:

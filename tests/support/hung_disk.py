@@ -1,0 +1,104 @@
+"""A network disk whose other machine stops answering: a filesystem of FUSE. Only root can mount one.
+
+It has any file that is asked for, and lists none.
+
+Source: the kernel's `include/uapi/linux/fuse.h`, as of its version 7.22.
+"""
+
+import errno
+import os
+import struct
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Event, Thread, Timer
+
+_LOOKUP, _FORGET, _GETATTR, _OPEN, _STATFS, _INIT, _OPENDIR = 1, 2, 3, 14, 17, 26, 27
+_READDIR, _RELEASEDIR, _INTERRUPT, _BATCH_FORGET = 28, 29, 36, 42
+_UNANSWERED = frozenset({_FORGET, _INTERRUPT, _BATCH_FORGET})
+"""The kernel waits for no answer to these."""
+_DIRECTORY, _FILE = 2, 3
+_FILE_BYTES = 9
+_HANGS_S = 30.0
+"""A process that is killed while it waits for a disk of its own would never end."""
+
+
+def _attributes(node: int) -> bytes:
+    size, mode = (_FILE_BYTES, 0o100644) if node == _FILE else (0, 0o40755)
+    return struct.pack("<6Q10I", node, size, 0, 0, 0, 0, 0, 0, 0, mode, 1, 0, 0, 0, 4096, 0)
+
+
+_ANSWERS = {
+    _STATFS: struct.pack("<5Q10I", 9, 9, 9, 9, 9, 4096, 255, 4096, *bytes(7)),
+    _INIT: struct.pack("<4I2HI", 7, 22, 65536, 0, 0, 0, 65536),
+    _OPENDIR: bytes(16),
+    _READDIR: b"",
+    _RELEASEDIR: b"",
+}
+
+
+@dataclass(slots=True)
+class HungDisk:
+    """The other machine; while it hangs, nobody can open a file."""
+
+    _device: int
+    hangs: bool = False
+    asked: Event = field(default_factory=Event)
+    """Is set once somebody waits."""
+    _waiting: list[int] = field(default_factory=list)
+
+    def recover(self) -> None:
+        """Answer those who wait: the file is not there any more."""
+        self.hangs = False
+        while self._waiting:
+            self._answer(self._waiting.pop(), errno.ENOENT)
+
+    def serve(self) -> None:
+        """Answer the kernel until the disk is unmounted."""
+        while True:
+            try:
+                request = os.read(self._device, 256 * 1024)
+            except OSError:
+                return
+            _, operation, number, node = struct.unpack_from("<IIQQ", request)
+            if operation == _OPEN and self.hangs:
+                self._waiting.append(number)
+                self.asked.set()
+            elif operation == _LOOKUP:
+                # The files are in directories with names of two letters.
+                found = _DIRECTORY if len(request[40:]) == len(b"ab\0") else _FILE
+                self._answer(number, 0, struct.pack("<4Q2I", found, 0, 0, 0, 0, 0) + _attributes(found))
+            elif operation == _GETATTR:
+                self._answer(number, 0, struct.pack("<QII", 0, 0, 0) + _attributes(node))
+            elif operation in _ANSWERS:
+                self._answer(number, 0, _ANSWERS[operation])
+            elif operation not in _UNANSWERED:
+                self._answer(number, errno.ENOENT if operation == _OPEN else errno.ENOSYS)
+
+    def _answer(self, number: int, error: int, content: bytes = b"") -> None:
+        os.write(self._device, struct.pack("<IiQ", 16 + len(content), -error, number) + content)
+
+
+@contextmanager
+def hung_disk(directory: Path) -> Iterator[HungDisk]:
+    """Mount one on a directory; it answers until `hangs` is set, and again after half a minute."""
+    device = os.open("/dev/fuse", os.O_RDWR)
+    disk = HungDisk(device)
+    answering, recovery = Thread(target=disk.serve), Timer(_HANGS_S, disk.recover)
+    options = f"fd={device},rootmode=40000,user_id=0,group_id=0"
+    try:
+        mount = ["mount", "-i", "-t", "fuse", "-o", options, "test", str(directory)]
+        subprocess.run(mount, check=True, pass_fds=[device])
+        answering.start()
+        recovery.start()
+        try:
+            yield disk
+        finally:
+            recovery.cancel()
+            disk.recover()
+            subprocess.run(["umount", directory], check=True)
+            answering.join()
+    finally:
+        os.close(device)
