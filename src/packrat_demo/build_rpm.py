@@ -28,6 +28,7 @@ class Rpm:
     """A package to build; files: path below / → content. Architecture `src` makes a source package.
 
     `module`: the label of the module that it belongs to, name:stream:version:context; '' if it belongs to none.
+    `is_old`: with the digests that rpm before 4.14 wrote, none of the payload in the header.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Rpm:
     summary: bytes | None = None
     build_time: int = _MOMENT
     module: str = ""
+    is_old: bool = False
 
     @property
     def file_name(self) -> str:
@@ -59,17 +61,17 @@ def build_rpm(rpm: Rpm) -> bytes:
     with gzip.GzipFile(filename="", mode="wb", fileobj=output, mtime=0) as packed:
         packed.write(plain)
     payload = output.getvalue()
-    header = write_header(_about(rpm) | _about_files(rpm) | _about_payload(payload), _IMMUTABLE)
-    signature = write_header(
-        {
-            269: (_STRING, hashlib.sha1(header, usedforsecurity=False).hexdigest()),
-            273: (_STRING, hashlib.sha256(header).hexdigest()),
-            1000: (_INT32, len(header) + len(payload)),
-            1004: (_BINARY, hashlib.md5(header + payload, usedforsecurity=False).digest()),
-            1007: (_INT32, len(plain)),
-        },
-        _SIGNATURES,
-    )
+    header = write_header(_about(rpm) | _about_files(rpm) | _about_payload(rpm, payload), _IMMUTABLE)
+    digests: Tags = {
+        269: (_STRING, hashlib.sha1(header, usedforsecurity=False).hexdigest()),
+        273: (_STRING, hashlib.sha256(header).hexdigest()),
+        1000: (_INT32, len(header) + len(payload)),
+        1004: (_BINARY, hashlib.md5(header + payload, usedforsecurity=False).digest()),
+        1007: (_INT32, len(plain)),
+    }
+    if rpm.is_old:
+        del digests[273]
+    signature = write_header(digests, _SIGNATURES)
     lead = struct.pack(
         ">4sBBHH66sHH16x", b"\xed\xab\xee\xdb", 3, 0, rpm.arch == "src", 1, rpm.file_name.encode()[:65], 1, 5
     )
@@ -158,14 +160,12 @@ def _about_files(rpm: Rpm) -> Tags:
     }
 
 
-def _about_payload(payload: bytes) -> Tags:
-    return {
-        1124: (_STRING, "cpio"),
-        1125: (_STRING, "gzip"),
-        1126: (_STRING, "9"),
-        5092: (_STRINGS, (hashlib.sha256(payload).hexdigest(),)),
-        5093: (_INT32, _SHA256),
-    }
+def _about_payload(rpm: Rpm, payload: bytes) -> Tags:
+    tags: Tags = {1124: (_STRING, "cpio"), 1125: (_STRING, "gzip"), 1126: (_STRING, "9")}
+    if not rpm.is_old:
+        tags[5092] = (_STRINGS, (hashlib.sha256(payload).hexdigest(),))
+        tags[5093] = (_INT32, _SHA256)
+    return tags
 
 
 def write_header(tags: TagValues, region: int) -> bytes:

@@ -17,7 +17,7 @@ from support.stage import Stage, stage
 from support.web import web_server
 from support.yum_stage import SLES, put_rpm, repo_file, yum_stage
 
-PLAIN = Rpm("plain", "1.0", "noarch", files=(("/opt/plain", b"plain"),))
+PLAIN = Rpm("plain", "1.0", "noarch", files=(("/opt/plain", b"plain"),), is_old=True)
 VENDORS = Rpm("vendors", "1.0", "noarch", requires=(("plain", ""),), files=(("/opt/vendors", b"vendors"),))
 BOTH = ("rhel9", "sles15")
 

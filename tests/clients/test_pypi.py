@@ -19,7 +19,7 @@ import pytest
 from packrat_agent.formats.interface import WebServer
 from packrat_agent.formats.pypi.pages import JSON_TYPE
 from packrat_demo.build_wheel import Python, build_sdist_zip, write_sdist, write_wheel
-from support.python_clients import installed, pip, plain_server, run, uv
+from support.python_clients import debians_pip, installed, pip, plain_server, run, uv
 from support.stage import Stage, stage
 from support.web import web_server
 from support.web_servers import front
@@ -132,6 +132,15 @@ def test_a_project_is_found_however_it_is_spelled(
     with web_server(mirror.lab.www) as url:
         client(f"{url}/pypi-dev/simple/", tmp_path, spelled)
     # The newest that this Python can use, and what it needs.
+    assert installed(tmp_path) == {f"{SECOND.stem}.dist-info", f"{BASE.stem}.dist-info"}
+
+
+@pytest.mark.skipif(not list(Path("/usr/share/python-wheels").glob("pip-*.whl")), reason="needs python3-venv of Debian")
+@pytest.mark.parametrize("spelled", [NAMED, PROJECT, "my_dashed.PKG-name"])
+def test_debians_pip_finds_a_project_by_any_web_server(mirror: Mirror, tmp_path: Path, spelled: str) -> None:
+    """pip 22.3 to 23.1, given metadata under its older name, want the project spelled in it as it is asked for."""
+    with plain_server(mirror.lab.www) as url:
+        debians_pip(f"{url}/pypi-dev/simple/", tmp_path, "--only-binary=:all:", spelled)
     assert installed(tmp_path) == {f"{SECOND.stem}.dist-info", f"{BASE.stem}.dist-info"}
 
 

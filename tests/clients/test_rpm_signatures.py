@@ -3,6 +3,7 @@
 import os
 import subprocess
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from support.rpm_signatures import DSA, GPG_OF_BOTH, OPENPGP, PGP_OF_BOTH, RSA, 
 HERE = "here"
 OLD, NEW = "rpm before version 6", "rpm 6"
 HELLO = Rpm("hello", "1.0", "noarch", files=(("/opt/hello", b"hi"),))
+OLD_HELLO = replace(HELLO, is_old=True)
+BUILT_BY = pytest.mark.parametrize("package", [HELLO, OLD_HELLO], ids=["new rpm", "rpm before 4.14"])
 
 
 @pytest.fixture(scope="module")
@@ -87,14 +90,21 @@ BY_OTHERS = {
 }
 
 
+@BUILT_BY
 @pytest.mark.parametrize("ours", ["rsa_key", "eddsa_key"])
 @pytest.mark.parametrize("before", sorted(BY_OTHERS))
 def test_every_rpm_takes_what_we_sign_whoever_signed_it_before(
-    release: str, before: str, ours: str, strangers: Mapping[str, Key], request: pytest.FixtureRequest, tmp_path: Path
+    release: str,
+    before: str,
+    ours: str,
+    package: Rpm,
+    strangers: Mapping[str, Key],
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
 ) -> None:
     key: Key = request.getfixturevalue(ours)
     made = {tag: tuple(strangers[name] for name in names.split()) for tag, names in BY_OTHERS[before].items()}
-    rpm = write_rpm(HELLO, tmp_path)
+    rpm = write_rpm(package, tmp_path)
     with_signatures(rpm, made)
     rpmkeys = Rpmkeys(tmp_path, key)
     assert not rpmkeys.accepts(rpm)
@@ -125,13 +135,14 @@ AS_CLIENTS_SEE = {
 }
 
 
+@BUILT_BY
 @pytest.mark.parametrize("name", sorted(AS_CLIENTS_SEE))
 def test_verify_judges_as_the_rpm_that_reads_it(
-    release: str, name: str, rsa_key: Key, strangers: Mapping[str, Key], tmp_path: Path
+    release: str, name: str, package: Rpm, rsa_key: Key, strangers: Mapping[str, Key], tmp_path: Path
 ) -> None:
     keys = {"ours": rsa_key, **strangers}
     made = {tag: tuple(keys[word] for word in words.split()) for tag, words in AS_CLIENTS_SEE[name].items()}
-    rpm = write_rpm(HELLO, tmp_path)
+    rpm = write_rpm(package, tmp_path)
     with_signatures(rpm, made)
     rpmkeys = Rpmkeys(tmp_path, rsa_key)
     wrong = find_wrong_signature(Keyring(export(rsa_key)), rpm)

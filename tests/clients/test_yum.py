@@ -22,7 +22,9 @@ from support.yum_stage import RHEL, SLES, put_rpm, repo_file, yum_stage
 
 HELLO = Rpm("hello", "1.0", "x86_64", requires=(("greeting", "2.0~rc1-1.lab"),), files=(("/opt/hello", b"hello\n"),))
 HELLO_2 = Rpm("hello", "0.5", "x86_64", epoch=1, files=(("/opt/hello", b"hello again\n"),))
-GREETING = Rpm("greeting", "2.0~rc1", "noarch", "1.lab", files=(("/opt/greeting", b"hi\n"), ("/srv/a b&<c>", b"")))
+GREETING = Rpm(
+    "greeting", "2.0~rc1", "noarch", "1.lab", files=(("/opt/greeting", b"hi\n"), ("/srv/a b&<c>", b"")), is_old=True
+)
 OLD_PC = Rpm("hello++lib", "1", "i686")
 ODD = Rpm("odd", "1", "noarch", summary=b"caf\xe9 \x07 <bell> \xc3\xa9 \xef\xbf\xbf")
 ALL = (HELLO, HELLO_2, GREETING, OLD_PC, ODD)

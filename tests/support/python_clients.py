@@ -56,6 +56,16 @@ def pip(index: str, directory: Path, *arguments: str, expect: int | None = 0) ->
     return run("pip", "install", "--index-url", index, *target, *arguments, directory=directory, expect=expect)
 
 
+def debians_pip(index: str, directory: Path, *arguments: str) -> None:
+    """Install by the pip that Debian gives to virtual environments, 23.0.1 in Debian 12."""
+    (wheel,) = Path("/usr/share/python-wheels").glob("pip-*.whl")
+    target = ("--no-cache-dir", "--target", str(directory / "target"))
+    environment = {"PATH": os.environ["PATH"], "PIP_CONFIG_FILE": "/dev/null", "PYTHONPATH": str(wheel)}
+    command = ["/usr/bin/python3", "-m", "pip", "install", "--index-url", index, *target, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def uv(index: str, directory: Path, *arguments: str, expect: int | None = 0) -> str:
     target = ("--target", str(directory / "target"))
     return run(

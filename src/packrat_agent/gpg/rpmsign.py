@@ -3,23 +3,25 @@
 import hashlib
 import os
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, BinaryIO
 
 from packrat_agent.gpg.rpm_signature_header import replace_signatures
-from packrat_agent.gpg.signatures import make_signature
+from packrat_agent.gpg.signatures import make_signature, make_tail_signature
 from packrat_agent.gpg.signing_key import SigningKey
 from packrat_agent.gpg.verify import verifies
 from packrat_agent.model.entries import Product
 from packrat_agent.model.tree import SignatureForm
 from packrat_core.errors import SigningError
 from packrat_core.fs.disk_errors import as_disk_error
+from packrat_core.fs.file_tail import FileTail
 from packrat_core.fs.verified import read_verified
 from packrat_core.packages.rpm.header import LEAD_BYTES, RpmFile, walk
 from packrat_core.packages.rpm.payload import check_payload
-from packrat_core.packages.rpm.signatures import read_signatures
+from packrat_core.packages.rpm.signatures import is_header_enough, read_signatures
 from packrat_core.packages.rpm.tags import BUILD_TIME
 
 _COPY_BYTES = 1024 * 1024
@@ -71,30 +73,37 @@ def sign_package(rpm: Path, sha256: str, into: Path, signer: PackageSigner) -> P
 def _sign(rpm: Path, into: Path, signer: PackageSigner) -> Product | None:
     with rpm.open("rb") as file:
         front = walk(file)
-        if _needs_none(front, signer):
+        if _needs_none(rpm, front, signer):
             return None
         # A signature is the mirror's word for the package, so its digests have to be right.
         check_payload(file)
-        signature = _sign_header(front, signer.key)
-        signed = replace_signatures(front.signature, signature, by_rsa=signer.key.algorithm == "RSA")
+        signature, of_both = _make_signatures(rpm, front, signer.key)
+        signed = replace_signatures(front.signature, signature, of_both, by_rsa=signer.key.algorithm == "RSA")
         file.seek(front.end)
         return _write(front.front[:LEAD_BYTES] + signed + front.front[front.start : front.end], file, into)
 
 
-def _needs_none(front: RpmFile, signer: PackageSigner) -> bool:
+def _needs_none(rpm: Path, front: RpmFile, signer: PackageSigner) -> bool:
     """Tell whether the package can stay as it is: wherever a version of rpm looks, it finds our signature alone."""
     readings = list(read_signatures(front).values())
     if signer.only_unsigned:
         return any(readings)
     key_id = bytes.fromhex(signer.key.fingerprint)[-8:]
     found = {signature for signatures in readings for signature in signatures}
-    # The key id alone proves nothing, but without it there is no need to ask gpg.
-    if not all(readings) or any(signature.covers_payload or key_id not in signature.data for signature in found):
+    wanted = {False} if is_header_enough(front) else {False, True}
+    if any({signature.covers_payload for signature in signatures} != wanted for signatures in readings):
         return False
-    return all(verifies(signer.key, front.header.blob, data) for data in {signature.data for signature in found})
+    # The key id alone proves nothing, but without it there is no need to ask gpg.
+    if any(key_id not in signature.data for signature in found):
+        return False
+    with rpm.open("rb", buffering=0) as file:
+        signed: Mapping[bool, bytes | FileTail] = {False: front.header.blob, True: FileTail(file, front.start)}
+        made = {(signature.covers_payload, signature.data) for signature in found}
+        return all(verifies(signer.key, signed[covers_payload], data) for covers_payload, data in made)
 
 
-def _sign_header(front: RpmFile, key: SigningKey) -> bytes:
+def _make_signatures(rpm: Path, front: RpmFile, key: SigningKey) -> tuple[bytes, bytes | None]:
+    """Sign the header; and header and payload together, if that does not cover the payload."""
     now = datetime.now(UTC)
     if key.expires is not None and key.expires <= now:
         # gpg would not notice: it is told that the time is that of the package.
@@ -103,7 +112,11 @@ def _sign_header(front: RpmFile, key: SigningKey) -> bytes:
             hint=f"extend it with {key.extension}, and bring the new public key to the clients",
         )
     moment_s = _choose_time_s(front, key, now)
-    return make_signature(key, front.header.blob, SignatureForm.BINARY, digest=_DIGEST, moment_s=moment_s)
+    of_header = make_signature(key, front.header.blob, SignatureForm.BINARY, digest=_DIGEST, moment_s=moment_s)
+    if is_header_enough(front):
+        return of_header, None
+    with rpm.open("rb", buffering=0) as file:
+        return of_header, make_tail_signature(key, FileTail(file, front.start), digest=_DIGEST, moment_s=moment_s)
 
 
 def _choose_time_s(front: RpmFile, key: SigningKey, now: datetime) -> int:

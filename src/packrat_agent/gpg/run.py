@@ -21,6 +21,7 @@ from typing import IO
 from packrat_core.bounded_run import BoundedPipe, read_bounded, start
 from packrat_core.errors import SigningError
 from packrat_core.fs.atomic import write_all
+from packrat_core.fs.file_tail import FileTail
 from packrat_core.fs.open import open_given
 from packrat_core.fs.ownership import first_unusable
 
@@ -58,7 +59,7 @@ class GpgResult:
         return " / ".join([line for line in self.messages.splitlines() if line.strip()][-2:])
 
 
-def run_gpg(home: Path | None, *arguments: str, data: bytes = b"", passed: Sequence[int] = ()) -> GpgResult:
+def run_gpg(home: Path | None, *arguments: str, data: bytes | FileTail = b"", passed: Sequence[int] = ()) -> GpgResult:
     """Run gpg on a keyring.
 
     Args:
@@ -79,7 +80,9 @@ def run_gpg(home: Path | None, *arguments: str, data: bytes = b"", passed: Seque
     return result
 
 
-def run_gpgv(keys: bytes, signed: bytes, detached: bytes | None, output_limit: int | None = None) -> GpgResult:
+def run_gpgv(
+    keys: bytes, signed: bytes | FileTail, detached: bytes | None, output_limit: int | None = None
+) -> GpgResult:
     """Verify a signature by public keys alone, without a keyring.
 
     Args:
@@ -92,19 +95,22 @@ def run_gpgv(keys: bytes, signed: bytes, detached: bytes | None, output_limit: i
         StatusTooLong: There are too many signatures.
         SigningError: gpgv can't be started, or takes too long.
     """
-    files = {"signed": signed} if detached is None else {"detached": detached, "signed": signed}
+    data = b"" if isinstance(signed, bytes) else signed
+    files = {} if detached is None else {"detached": detached}
+    if isinstance(signed, bytes):
+        files["signed"] = signed
     with tempfile.TemporaryDirectory(prefix="packrat-verify-") as name:
         directory = Path(name)
         for file, content in {**files, "keys": keys}.items():
             (directory / file).write_bytes(content)
         output = "/dev/null" if output_limit is None else "-"
-        paths = [str(directory / file) for file in files]
+        paths = [str(directory / file) for file in files] + ["-"] * isinstance(signed, FileTail)
         command = ["gpgv", "--keyring", str(directory / "keys"), "--output", output, "--", *paths]
-        return _run(command, b"", output_limit or 0)
+        return _run(command, data, output_limit or 0)
 
 
 def run_gpgv_on(
-    keyring: Path, *files: str, data: bytes, passed: Sequence[int] = (), output_limit: int | None = None
+    keyring: Path, *files: str, data: bytes | FileTail, passed: Sequence[int] = (), output_limit: int | None = None
 ) -> GpgResult:
     """Verify signatures by a file of public keys.
 
@@ -186,9 +192,9 @@ def _environment() -> dict[str, str]:
     return {**{name: value for name, value in os.environ.items() if name != "LANGUAGE"}, "LC_ALL": "C.UTF-8"}
 
 
-def _run(command: Sequence[str], data: bytes, limit: int, passed: Sequence[int] = ()) -> GpgResult:
+def _run(command: Sequence[str], data: bytes | FileTail, limit: int, passed: Sequence[int] = ()) -> GpgResult:
     with ExitStack() as opened:
-        stdin = opened.enter_context(file_of(data))
+        stdin = data.rewind() if isinstance(data, FileTail) else opened.enter_context(file_of(data))
         status_read, status_write = os.pipe()
         opened.callback(os.close, status_read)
         try:

@@ -10,9 +10,10 @@ from packrat_agent.gpg.listing import list_keys
 from packrat_agent.gpg.run import GpgResult, run_gpg, unlock_options
 from packrat_agent.gpg.signing_key import SigningKey
 from packrat_agent.gpg.verdict import lines_of
-from packrat_agent.gpg.verify import message_verifies, verifies_by_all
+from packrat_agent.gpg.verify import message_verifies, verifies, verifies_by_all
 from packrat_agent.model.tree import SignatureForm
 from packrat_core.errors import SigningError
+from packrat_core.fs.file_tail import FileTail
 from packrat_core.fs.ownership import first_unusable
 
 _COMMANDS = {
@@ -71,6 +72,24 @@ def make_signatures(
     return made
 
 
+def make_tail_signature(key: SigningKey, data: FileTail, *, digest: str, moment_s: int) -> bytes:
+    """Sign the rest of a file with exactly this key, in binary form, and verify what came out.
+
+    Args:
+        key: The only key that may sign.
+        data: What to sign.
+        digest: The hash algorithm, by gpg's name.
+        moment_s: The time that the signature bears, in epoch seconds.
+
+    Raises:
+        SigningError: gpg fails, signs with another key, or its signature does not verify.
+    """
+    made = _sign((key,), data, SignatureForm.BINARY, digest, moment_s)
+    if not verifies(key, data, made):
+        raise _not_verified((key,))
+    return made
+
+
 def make_detached(keys: Sequence[SigningKey], data: bytes) -> Mapping[SignatureForm, bytes]:
     """Sign data once, apart from it, and give the signature in both forms that this can have.
 
@@ -89,7 +108,9 @@ def make_detached(keys: Sequence[SigningKey], data: bytes) -> Mapping[SignatureF
     return {SignatureForm.BINARY: binary, SignatureForm.ARMOR: armored}
 
 
-def _sign(keys: Sequence[SigningKey], data: bytes, form: SignatureForm, digest: str, moment_s: int | None) -> bytes:
+def _sign(
+    keys: Sequence[SigningKey], data: bytes | FileTail, form: SignatureForm, digest: str, moment_s: int | None
+) -> bytes:
     """Have gpg make signatures, which are not verified yet; the arguments are those of `make_signatures`."""
     key = keys[0]
     # gpg's --default-key, and a name without `!`, sign with another key without a word if this one can't.

@@ -6,6 +6,7 @@ from packrat_agent.gpg.run import GpgResult, file_of, run_gpg, run_gpgv_on
 from packrat_agent.gpg.signing_key import SigningKey
 from packrat_agent.gpg.verdict import lines_of, read_verdict
 from packrat_core.errors import SigningError
+from packrat_core.fs.file_tail import FileTail
 
 _VALID = "[GNUPG:] VALIDSIG "
 _WITHOUT_TRUST = ("--trust-model", "always")
@@ -20,7 +21,7 @@ _ARMOR_END = b"\n-----END PGP SIGNATURE-----\n"
 _DASHES = b"-----"
 
 
-def verifies(key: SigningKey, data: bytes, signature: bytes) -> bool:
+def verifies(key: SigningKey, data: bytes | FileTail, signature: bytes) -> bool:
     """Tell whether a detached signature of `data` is a valid one of exactly this key.
 
     Args:
@@ -34,7 +35,7 @@ def verifies(key: SigningKey, data: bytes, signature: bytes) -> bool:
     return verifies_by_all((key,), data, signature)
 
 
-def verifies_by_all(keys: Sequence[SigningKey], data: bytes, signature: bytes) -> bool:
+def verifies_by_all(keys: Sequence[SigningKey], data: bytes | FileTail, signature: bytes) -> bool:
     """Tell whether detached signatures of `data` in one file are valid, one of each of these keys and of no other.
 
     Args:
@@ -121,7 +122,11 @@ def holds_as_it_is(message: bytes, data: bytes) -> bool:
 
 
 def _is_proven(
-    keys: Sequence[SigningKey], data: bytes, *files: str, passed: Sequence[int] = (), says: bytes | None = None
+    keys: Sequence[SigningKey],
+    data: bytes | FileTail,
+    *files: str,
+    passed: Sequence[int] = (),
+    says: bytes | None = None,
 ) -> bool:
     """Tell whether gpgv finds the signatures to be of these keys and of no other; it starts in half the time of gpg.
 
@@ -147,7 +152,7 @@ def _is_proven(
     return _is_of(keys, verified) and (says is None or verified.output == says)
 
 
-def _verify(key: SigningKey, data: bytes, signature: bytes) -> GpgResult:
+def _verify(key: SigningKey, data: bytes | FileTail, signature: bytes) -> GpgResult:
     with file_of(signature) as file:
         options = (*_WITHOUT_TRUST, "--enable-special-filenames", "--verify", "--", f"-&{file.fileno()}", "-")
         return run_gpg(key.home, *options, data=data, passed=(file.fileno(),))

@@ -217,7 +217,7 @@ def _names(value: Any) -> list[str] | None:
 def _from_html(link: Mapping[str, str]) -> _Link | None:
     url, _, fragment = link["href"].partition("#")
     metadata = link.get("data-core-metadata", "")
-    if not fragment.startswith("sha256=") or metadata != link.get("data-dist-info-metadata", ""):
+    if not fragment.startswith("sha256="):
         return None
     requires = link.get("data-requires-python", "")
     return _link(link["text"], url, fragment, metadata, requires, link.get("data-yanked"))

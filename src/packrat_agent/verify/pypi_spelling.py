@@ -57,8 +57,7 @@ def _link(file: Mapping[str, Any]) -> str:
     requires = str(file.get("requires-python", ""))
     more = f' data-requires-python="{escape(requires)}"' if requires else ""
     if "core-metadata" in file:
-        metadata = f"sha256={file['core-metadata']['sha256']}"
-        more += f' data-dist-info-metadata="{metadata}" data-core-metadata="{metadata}"'
+        more += f' data-core-metadata="sha256={file["core-metadata"]["sha256"]}"'
     if file["yanked"] is not False:
         more += f' data-yanked="{escape(file["yanked"]) if isinstance(file["yanked"], str) else ""}"'
     address = f"{escape(file['url'])}#sha256={file['hashes']['sha256']}"

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from packrat_agent.gpg.verdict import SignatureVerdict, read_verdict
+from packrat_core.fs.file_tail import FileTail
 
 _STATEMENT_LIMIT = 64 * 1024
 _BEGIN = b"-----BEGIN PGP PUBLIC KEY BLOCK-----"
@@ -41,7 +42,7 @@ class Keyring:
     keys: bytes
     outlives: bool = False
 
-    def verify(self, signed: bytes, detached: bytes | None, judge: Judge = is_well_signed) -> str | None:
+    def verify(self, signed: bytes | FileTail, detached: bytes | None, judge: Judge = is_well_signed) -> str | None:
         """Return what is wrong with a signature, None if it is good; `detached` is None if it is part of `signed`.
 
         Args:
@@ -56,7 +57,7 @@ class Keyring:
         return self._gpgv(message, None, _STATEMENT_LIMIT, is_well_signed)
 
     def _gpgv(
-        self, signed: bytes, detached: bytes | None, output_limit: int | None, judge: Judge
+        self, signed: bytes | FileTail, detached: bytes | None, output_limit: int | None, judge: Judge
     ) -> tuple[bytes, str | None]:
         # Few of the processes that check files verify signatures, and this takes a quarter of their start.
         from packrat_agent.gpg.run import GpgKilled, StatusTooLong, run_gpgv

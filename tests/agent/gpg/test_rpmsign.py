@@ -24,9 +24,11 @@ def signer(key: Key) -> SigningKey:
     return find_key(key.fingerprint, key.home, None, datetime.now(UTC))
 
 
-@pytest.fixture
-def hello(tmp_path: Path) -> Path:
-    return write_rpm(Rpm("hello", "1.0", "noarch", files=(("/opt/hello", b"hi"),)), tmp_path)
+@pytest.fixture(params=[False, True], ids=["new rpm", "rpm before 4.14"])
+def hello(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    return write_rpm(
+        Rpm("hello", "1.0", "noarch", files=(("/opt/hello", b"hi"),), is_old=request.param is True), tmp_path
+    )
 
 
 def test_the_same_package_gives_the_same_bytes(hello: Path, tmp_path: Path, signer: SigningKey) -> None:

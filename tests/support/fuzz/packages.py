@@ -119,7 +119,7 @@ class _HeaderReader:
         with self._file.open("rb") as file:
             rpm = walk(file)
         read_signatures(rpm)
-        replace_signatures(rpm.signature, b"signature", by_rsa=True)
+        replace_signatures(rpm.signature, b"signature", b"of both", by_rsa=True)
         for header in (rpm.header, rpm.signature):
             for tag in header.items:
                 for read in (header.texts, header.text, header.numbers, header.binary, header.data):

@@ -63,7 +63,7 @@ class ListedFile(NamedTuple):
 
 def project_identity(files: Iterable[tuple[str, Entry]]) -> str:
     """Hash all that a project's pages say of files, given with their paths; much faster than writing them."""
-    digest = hashlib.sha256(b"pypi 1\n")
+    digest = hashlib.sha256(b"pypi 2\n")
     for path, entry in files:
         file, fragment = entry.file, entry.fragment
         metadata = _metadata(entry) or "-"
@@ -120,9 +120,9 @@ def _project_html(project: str, files: Sequence[ListedFile]) -> bytes:
     for file in files:
         more = f' data-requires-python="{escape(file.requires_python)}"' if file.requires_python else ""
         if file.metadata is not None:
-            # Some clients know only the older name, some only the newer. In JSON, the older one makes pip 22 and 23.0
-            # fail (PEP 714).
-            more += f' data-dist-info-metadata="sha256={file.metadata}" data-core-metadata="sha256={file.metadata}"'
+            # Not as `data-dist-info-metadata` as well, its older name: for pip 22.3 to 23.1, which know that alone, the
+            # name of a project in its metadata must be spelled as it is asked for, so that `pip install pyyaml` fails.
+            more += f' data-core-metadata="sha256={file.metadata}"'
         if file.yanked:
             # The value would be the reason, which the server does not know.
             more += ' data-yanked=""'

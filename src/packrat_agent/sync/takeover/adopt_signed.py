@@ -27,7 +27,7 @@ from packrat_core.errors import Refused
 from packrat_core.fs.verified import Opened, OtherBytes, read_verified
 from packrat_core.packages.rpm.header import walk
 from packrat_core.packages.rpm.payload import check_payload
-from packrat_core.packages.rpm.signatures import read_signatures
+from packrat_core.packages.rpm.signatures import is_header_enough, read_signatures
 
 log = structlog.get_logger()
 
@@ -81,7 +81,10 @@ def _read(sha256: str, path: Path, form: Format, key: SigningKey, scratch: Path)
     def read(opened: Opened) -> Fragment | None:
         with opened.path.open("rb") as file:
             front = walk(file)
-            found = {s.data for listed in read_signatures(front).values() for s in listed if not s.covers_payload}
+            readings = read_signatures(front).values()
+            if not is_header_enough(front) and not all(any(s.covers_payload for s in listed) for listed in readings):
+                return None
+            found = {s.data for listed in readings for s in listed if not s.covers_payload}
             if not any(verifies_by_family(key, front.header.blob, signature) for signature in found):
                 return None
             check_payload(file)

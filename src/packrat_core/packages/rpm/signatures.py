@@ -3,6 +3,8 @@
 - rpm before version 6 doesn't know tag 278, and verifies the signatures under all other tags.
 - rpm 6 verifies those under tag 278 alone if there are any, and else does as before.
 - Both refuse a package if any of the signatures that they read does not verify, or is of a key that they don't have.
+- From rpm 4.14 on, they refuse one whose payload no signature covers. That of the header does if the header has the
+  payload's digest, which rpm before 4.14 did not write: such packages need one of header and payload together.
 
     for version, signatures in read_signatures(walk(file)).items(): ...
 
@@ -15,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from packrat_core.packages.rpm.header import RpmFile
-from packrat_core.packages.rpm.tags import SIGNATURE_DSA, SIGNATURE_OPENPGP, SIGNATURE_RSA, SIGNATURES
+from packrat_core.packages.rpm.tags import PAYLOAD_SHA256, SIGNATURE_DSA, SIGNATURE_OPENPGP, SIGNATURE_RSA, SIGNATURES
 
 _OF_HEADER = frozenset({SIGNATURE_DSA, SIGNATURE_RSA, SIGNATURE_OPENPGP})
 
@@ -41,6 +43,11 @@ def read_signatures(rpm: RpmFile) -> Mapping[str, tuple[RpmSignature, ...]]:
     )
     new = tuple(RpmSignature(SIGNATURE_OPENPGP, data, covers_payload=False) for data in _decode(rpm))
     return {"rpm before version 6": old, "rpm 6": new or old}
+
+
+def is_header_enough(rpm: RpmFile) -> bool:
+    """Tell whether a signature of the header covers the payload too."""
+    return PAYLOAD_SHA256 in rpm.header.items
 
 
 def _decode(rpm: RpmFile) -> list[bytes]:

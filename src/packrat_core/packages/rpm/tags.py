@@ -20,7 +20,12 @@ Every rpm takes the first for a SHA-256, whatever tag 5093 says.
 SIGNATURE_DSA, SIGNATURE_RSA, SIGNATURE_OPENPGP = 267, 268, 278
 """In the signature header: signatures of the header, by DSA or EdDSA; by RSA; by any algorithm, in base64 (rpm 6)."""
 
-SIGNATURES = frozenset({259, 262, 263, SIGNATURE_DSA, SIGNATURE_RSA, SIGNATURE_OPENPGP, 1002, 1005, 1006})
+SIGNATURE_RSA_OF_BOTH, SIGNATURE_DSA_OF_BOTH = 1002, 1005
+"""In the signature header: signatures of header and payload together, by RSA; by DSA or EdDSA."""
+
+SIGNATURES = frozenset(
+    {259, 262, 263, SIGNATURE_DSA, SIGNATURE_RSA, SIGNATURE_OPENPGP, SIGNATURE_RSA_OF_BOTH, SIGNATURE_DSA_OF_BOTH, 1006}
+)
 """In the signature header: every tag that holds an OpenPGP signature, of the header or of header and payload."""
 
 SIGNATURE_SHA1, SIGNATURE_SHA256, SIGNATURE_SHA3_256, SIGNATURE_MD5 = 269, 273, 279, 1004
