@@ -27,8 +27,10 @@ _UPLOADED = {
     "json-prod/home/index.html": _PAGE,
     "pypi-prod/packages/page/page-1+a.html.b-py3-none-any.whl.metadata": _PAGE,
     "apt-prod/pool/page/page_1+a.html.b_all.ddeb": _PAGE,
+    # An artifact of an image may be anything. Apache gives it no type, so that a browser looks into it.
+    f"docker-prod/v2/page/blobs/sha256:{'0' * 64}": _PAGE,
 }
-_REPOS = tuple(Repo(f"{kind}-prod", "", f"{kind}-prod", kind, ()) for kind in ("json", "pypi", "apt"))
+_REPOS = tuple(Repo(f"{kind}-prod", "", f"{kind}-prod", kind, ()) for kind in ("json", "pypi", "apt", "docker"))
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from packrat_agent.formats.docker.layout import HOST_CATALOG, NO_REFERRERS, SIGNATURE_API
 from packrat_agent.formats.interface import IMMUTABLE, WebRules, WebServer
+from packrat_agent.formats.uploaded import uploaded_lines
 from packrat_core.packages.image.manifest import MANIFEST_TYPES
 from packrat_core.packages.image.referrers import write_referrers
 
@@ -56,7 +57,8 @@ def write_rules(server: WebServer, directory: str, root: Path) -> WebRules:
 
 def _fill(template: str, directory: str, root: Path) -> str:
     text = template.replace("PATTERN", re.escape(directory).replace("\\-", "-"))
-    for word, value in (("DIRECTORY", directory), ("ROOT", str(root)), ("IMMUTABLE", IMMUTABLE)):
+    own = (("DIRECTORY", directory), ("ROOT", str(root)), ("IMMUTABLE", IMMUTABLE))
+    for word, value in (*own, ("UPLOADED", uploaded_lines(WebServer.APACHE))):
         text = text.replace(word, value)
     host = (("HOST_CATALOG", HOST_CATALOG), ("SIGNATURE_API", SIGNATURE_API), ("NO_REFERRERS", NO_REFERRERS))
     for word, value in host:
@@ -189,6 +191,10 @@ _APACHE = """\
         # A tag may end in .gz.
         RemoveEncoding .gz .tgz .Z .bz2
     </Directory>
+    # At their place on disk blobs have no type: a browser runs nothing of what somebody has uploaded.
+    <LocationMatch "^/PATTERN/v2/IMAGE/blobs/DIGEST$">
+UPLOADED
+    </LocationMatch>
     <LocationMatch "^/v2/$">
         ForceType application/json
         Header set Docker-Distribution-Api-Version "registry/2.0"
