@@ -53,7 +53,9 @@ def verifies_by_all(keys: Sequence[SigningKey], data: bytes | FileTail, signatur
     return _is_of(keys, _verify(keys[0], data, signature))
 
 
-def verifies_by_family(key: SigningKey, data: bytes, signature: bytes, others: frozenset[str] = frozenset()) -> bool:
+def verifies_by_family(
+    key: SigningKey, data: bytes | FileTail, signature: bytes, others: frozenset[str] = frozenset()
+) -> bool:
     """Tell whether a detached signature is a valid one of this key, of its primary key or of a sister subkey.
 
     A client that trusts the public key trusts all of these.

@@ -4,7 +4,8 @@ A signed rpm doesn't show which package file it was made from; the original agen
 disk and that database are believed only together. A copy is taken if
 
 1. its SHA-256 is the one that the database has for the package file,
-2. it carries a valid signature over its header, of the key that signs its repository now or of another subkey of it,
+2. it carries valid signatures over its header and its payload, of the key that signs its repository now or of another
+   subkey of it; that of the header alone is enough where the header names the payload,
 3. its payload is the one that its headers name, and
 4. name, version and architecture in its header are those of the server's record; `reconcile` looks at that.
 """
@@ -24,8 +25,9 @@ from packrat_agent.model.entries import Fragment, Product, StoredFile
 from packrat_agent.model.records import Repo
 from packrat_agent.sync.context import MirrorContext
 from packrat_core.errors import Refused
+from packrat_core.fs.file_tail import FileTail
 from packrat_core.fs.verified import Opened, OtherBytes, read_verified
-from packrat_core.packages.rpm.header import walk
+from packrat_core.packages.rpm.header import RpmFile, walk
 from packrat_core.packages.rpm.payload import check_payload
 from packrat_core.packages.rpm.signatures import is_header_enough, read_signatures
 
@@ -81,11 +83,7 @@ def _read(sha256: str, path: Path, form: Format, key: SigningKey, scratch: Path)
     def read(opened: Opened) -> Fragment | None:
         with opened.path.open("rb") as file:
             front = walk(file)
-            readings = read_signatures(front).values()
-            if not is_header_enough(front) and not all(any(s.covers_payload for s in listed) for listed in readings):
-                return None
-            found = {s.data for listed in readings for s in listed if not s.covers_payload}
-            if not any(verifies_by_family(key, front.header.blob, signature) for signature in found):
+            if not _is_signed(opened.path, front, key):
                 return None
             check_payload(file)
         fragment = form.read(opened.path, scratch)
@@ -95,3 +93,18 @@ def _read(sha256: str, path: Path, form: Format, key: SigningKey, scratch: Path)
     with suppress(OSError, Refused, OtherBytes):
         return read_verified(path, sha256, read)
     return None
+
+
+def _is_signed(rpm: Path, front: RpmFile, key: SigningKey) -> bool:
+    """Tell whether every version of rpm finds signatures of the key that cover header and payload."""
+    wanted = {False} if is_header_enough(front) else {False, True}
+    with rpm.open("rb", buffering=0) as file:
+        signed: Mapping[bool, bytes | FileTail] = {False: front.header.blob, True: FileTail(file, front.start)}
+        found = {signature for signatures in read_signatures(front).values() for signature in signatures}
+        ours = {
+            s for s in found if s.covers_payload in wanted and verifies_by_family(key, signed[s.covers_payload], s.data)
+        }
+    return all(
+        {signature.covers_payload for signature in signatures if signature in ours} == wanted
+        for signatures in read_signatures(front).values()
+    )

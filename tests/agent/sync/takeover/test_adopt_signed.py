@@ -19,6 +19,7 @@ from packrat_agent.sync.context import MirrorContext, Takeover
 from packrat_agent.sync.takeover.adopt_signed import recall_signed
 from packrat_demo.build_rpm import Rpm, write_rpm
 from support.keys import Key, new_key
+from support.rpm_signatures import PGP_OF_BOTH, RSA, sha256_of, with_signatures
 
 PATH = "yum-dev/rhel/main/9/x86_64/tool-1.0-1.x86_64.rpm"
 REPO = Repo("yum-dev", "", "yum-dev", "yum", ())
@@ -135,6 +136,20 @@ def test_a_copy_with_another_payload_is_not_taken(case: Case) -> None:
     data[-1] ^= 1
     case.rpm.write_bytes(data)
     assert not case.recall()
+
+
+def old_copy(case: Case, of_both: Key) -> Case:
+    """Put a copy in the place of ours whose header has no digest of the payload; the header is signed with our key."""
+    write_rpm(Rpm("tool", "1.0", "x86_64", files=(("/opt/tool", b"tool" * 100),), is_old=True), case.rpm.parent)
+    package = sha256_of(case.rpm)
+    with_signatures(case.rpm, {RSA: (case.key,), PGP_OF_BOTH: (of_both,)})
+    return Case(case.root, case.key, package)
+
+
+def test_a_copy_of_an_older_rpm_is_taken_only_if_this_key_signed_its_payload(case: Case, other_key: Key) -> None:
+    assert len(old_copy(case, case.key).recall()) == 1
+    # Its other digests are not signed: whoever changes the payload writes them anew.
+    assert not old_copy(case, other_key).recall()
 
 
 def test_a_copy_with_another_header_is_not_taken(case: Case) -> None:
