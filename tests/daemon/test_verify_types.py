@@ -285,3 +285,11 @@ def test_a_link_to_a_name_that_is_too_long_hides_nothing(tree: Path) -> None:
     found = faults_of(tree)
     assert {path for path, faults in found.items() if "can't be followed: File name too long" in faults[0]} == planted
     assert found.keys() == planted
+
+
+def test_a_hidden_page_of_python_is_found(tree: Path) -> None:
+    page = tree / SIMPLE / ".planted"
+    page.mkdir()
+    (page / "index.v1_json").write_text("{}")
+    (told,) = faults_of(tree)[f"{SIMPLE}/.planted"]
+    assert told == "has a page, but the index does not name this project"

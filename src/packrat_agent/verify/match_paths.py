@@ -10,4 +10,4 @@ def match_paths(directory: Path, pattern: str) -> Iterator[Path]:
 
     Unlike Path.glob it goes on where a link leads to a name that is too long, or to a disk that fails.
     """
-    return (directory / path for path in iglob(pattern, root_dir=directory))  # noqa: PTH207
+    return (directory / path for path in iglob(pattern, root_dir=directory, include_hidden=True))  # noqa: PTH207
