@@ -55,9 +55,10 @@ class NameResolver(AbstractResolver):
             with suppress(RuntimeError):
                 loop.call_soon_threadsafe(partial(settle, result))
 
-        self.waiting.append(host)
         # As a daemon: at the end of the process it is not waited for.
         threading.Thread(target=work, name="resolve", daemon=True).start()
+        # Only now, since the process may get no more threads.
+        self.waiting.append(host)
         return await found
 
     async def close(self) -> None:
