@@ -173,3 +173,12 @@ def test_what_a_signature_header_holds_besides_stays(rsa_key: Key, tmp_path: Pat
     assert {tag: before.data(tag) for tag in before.items} == {
         tag: after.data(tag) for tag in after.items if tag not in (RSA, OPENPGP)
     }
+
+
+def test_what_to_do_is_told_where_a_signature_leaves_out_the_payload(rsa_key: Key, tmp_path: Path) -> None:
+    rpm = write_rpm(OLD_HELLO, tmp_path)
+    with_signatures(rpm, {RSA: (rsa_key,)})
+    told = find_wrong_signature(Keyring(export(rsa_key)), rpm)
+    assert told is not None
+    assert told.startswith("is refused by every rpm from 4.14 on")
+    assert told.endswith("remove the file, and the next full sync signs it again")

@@ -8,6 +8,12 @@ from packrat_core.fs.file_tail import FileTail
 from packrat_core.packages.rpm.header import RpmFile, walk
 from packrat_core.packages.rpm.signatures import RpmSignature, is_header_enough, read_signatures
 
+# A full sync leaves it as it is: its bytes are those that the agent once made.
+_UNCOVERED = (
+    "is refused by every rpm from 4.14 on, since its signature does not cover its payload: "
+    "remove the file, and the next full sync signs it again"
+)
+
 
 def find_wrong_signature(keyring: Keyring, rpm: Path) -> str | None:
     """Return what is wrong with the signatures of a package, or None if every rpm accepts it.
@@ -27,7 +33,7 @@ def find_wrong_signature(keyring: Keyring, rpm: Path) -> str | None:
                     if told[signature] is not None:
                         return f"is refused by {version}: {told[signature]} (tag {signature.tag} of the rpm)"
                 if not is_header_enough(front) and not any(signature.covers_payload for signature in signatures):
-                    return "is refused by every rpm from 4.14 on: its signature does not cover its payload"
+                    return _UNCOVERED
     except (OSError, Refused) as error:
         return f"can't be read as an rpm: {error}"
     return None
