@@ -61,7 +61,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "packrat_core/fs/links.py": ("tests/core/fs/test_remove_tree.py",),
     "packrat_core/fs/locks.py": ("tests/core/fs/test_safe_open.py", "tests/agent/publish/test_claim.py"),
     "packrat_core/fs/open.py": ("tests/core/fs/test_safe_open.py",),
-    "packrat_core/fs/mounts.py": ("tests/agent/publish/test_mounts.py",),
+    "packrat_core/fs/mounts.py": ("tests/agent/publish/test_mounts.py", "tests/server/test_network_disk.py"),
     "packrat_core/fs/system_errors.py": ("tests/core/test_errors.py",),
     "packrat_core/fs/": ("tests/core/fs/test_disk.py", "tests/agent/publish/test_writer.py"),
     "packrat_core/packages/deb/control.py": ("tests/core/packages/deb/test_read_deb.py",),

@@ -8,50 +8,42 @@ from sqlalchemy import create_engine
 
 from packrat_server.accounts.sessions import session_query
 from packrat_server.store.direct_reads import DirectQuery, DirectReads
-from packrat_server.store.network_disk import find_kind, is_network, is_on_network
+from packrat_server.store.network_disk import is_network, is_on_network
 from support.hung_disk import hung_disk
 
-MOUNTS = r"""22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda1 rw
-23 22 0:21 / /proc rw - proc proc rw
-41 22 0:44 / /srv/old rw shared:9 - ext4 /dev/vdb rw
-42 41 0:45 / /srv/old rw shared:9 master:1 - nfs4 files:/old rw,vers=4.2
-43 22 0:46 / /srv/with\040space rw - fuse.sshfs files: rw
-44 22 0:47 / /srv/new rw - btrfs /dev/vdc rw
-"""
-
 
 @pytest.mark.parametrize(
-    ("path", "kind"),
-    [
-        ("/var/lib/packrat-server/files", "ext4"),
-        ("/srv/old", "nfs4"),
-        ("/srv/old/files", "nfs4"),
-        ("/srv/older/files", "ext4"),
-        ("/srv/with space/files", "fuse.sshfs"),
-        ("/srv/new/files", "btrfs"),
-    ],
-)
-def test_the_kind_is_that_of_the_mount_that_is_nearest_and_on_top(path: str, kind: str) -> None:
-    assert find_kind(MOUNTS, path) == kind
-
-
-def test_where_nothing_is_known_of_mounts_there_is_no_kind() -> None:
-    assert find_kind("", "/srv") == find_kind("22 1 254:0 / / rw\nodd - ext4\n", "/srv") == ""
-
-
-@pytest.mark.parametrize(
-    ("kind", "network"),
+    ("filesystem", "network"),
     [("nfs4", True), ("cifs", True), ("fuse.sshfs", True), ("fuse", True), ("fuseblk", False), ("xfs", False)],
 )
-def test_network_disks_and_programs_may_not_answer(kind: str, network: bool) -> None:
-    assert is_network(kind) is network
+def test_network_disks_and_programs_may_not_answer(filesystem: str, network: bool) -> None:
+    assert is_network(filesystem) is network
 
 
-def test_the_system_tells(tmp_path: Path) -> None:
-    assert not is_on_network(tmp_path)
+def test_what_is_not_there_is_on_no_network_disk(tmp_path: Path) -> None:
+    assert not is_on_network(tmp_path / "absent")
 
 
-@pytest.mark.skipif(os.getuid() != 0 or not Path("/dev/fuse").exists(), reason="only root can mount a disk")
+_ONLY_ROOT = pytest.mark.skipif(os.getuid() != 0 or not Path("/dev/fuse").exists(), reason="only root can mount a disk")
+
+
+@_ONLY_ROOT
+@pytest.mark.parametrize("name", ["files", "with space", "carriage\rreturn", "übrige", "line\u2028separator"])
+def test_a_directory_below_a_network_disk_is_on_it_and_one_beside_it_is_not(tmp_path: Path, name: str) -> None:
+    disk, beside = tmp_path / name, tmp_path / f"{name}er"
+    disk.mkdir()
+    beside.mkdir()
+    link = tmp_path / "link"
+    link.symlink_to(disk)
+    with hung_disk(disk):
+        assert is_on_network(disk)
+        assert is_on_network(disk / "ab")
+        assert is_on_network(link)
+        assert not is_on_network(beside)
+    assert not is_on_network(disk)
+
+
+@_ONLY_ROOT
 def test_the_event_loop_does_not_open_a_database_on_a_network_disk(tmp_path: Path) -> None:
     engine = create_engine(f"sqlite:///{tmp_path / 'packrat.db'}")
     with hung_disk(tmp_path) as disk:

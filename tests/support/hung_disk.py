@@ -86,7 +86,9 @@ def hung_disk(directory: Path) -> Iterator[HungDisk]:
     """Mount one on a directory; it answers until `hangs` is set, and again after half a minute."""
     device = os.open("/dev/fuse", os.O_RDWR)
     disk = HungDisk(device)
-    answering, recovery = Thread(target=disk.serve), Timer(_HANGS_S, disk.recover)
+    # As daemons: if the disk can't be unmounted, the test fails, and its process still ends.
+    answering, recovery = Thread(target=disk.serve, daemon=True), Timer(_HANGS_S, disk.recover)
+    recovery.daemon = True
     options = f"fd={device},rootmode=40000,user_id=0,group_id=0"
     try:
         mount = ["mount", "-i", "-t", "fuse", "-o", options, "test", str(directory)]

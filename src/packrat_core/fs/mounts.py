@@ -1,7 +1,7 @@
-r"""Finds what is mounted below a directory, even from the same filesystem, as with `mount --bind`.
+r"""Finds what is mounted below a directory, even from the same filesystem as by `mount --bind`, and what a file is on.
 
-Source: proc_pid_mountinfo(5): the third field is the device, the fifth the mount point, with escapes such
-as \040 for the characters that separate fields; proc_pid_fdinfo(5) has the number of the mount.
+Source: proc_pid_mountinfo(5): the third field is the device, the fifth the mount point, with escapes such as \040 for
+the characters that separate fields, and the type follows a lone dash; proc_pid_fdinfo(5) has the number of the mount.
 """
 
 import os
@@ -45,17 +45,34 @@ def kernel_device(descriptor: int) -> str | None:
 
     What stat(2) says is another one on btrfs, which has one for each subvolume.
     """
+    line = _line_of(descriptor)
+    if line is None:
+        return None
+    major, minor = line.split(b" ")[2].split(b":")
+    return f"{int(major):02x}:{int(minor):02x}"
+
+
+def find_filesystem(path: Path) -> str:
+    """Find the type of filesystem that a file or directory is on, such as `ext4`; '' where the system does not tell."""
+    try:
+        descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    except OSError:
+        return ""
+    try:
+        line = _line_of(descriptor) or b""
+    finally:
+        os.close(descriptor)
+    return os.fsdecode(line.partition(b" - ")[2].partition(b" ")[0])
+
+
+def _line_of(descriptor: int) -> bytes | None:
+    """Find the line of mountinfo that tells of the filesystem of an open file."""
     mount = _mount_of(descriptor)[1]
     try:
         lines = _MOUNTS.read_bytes().split(b"\n")
     except OSError:
         return None
-    for line in lines:
-        number, _, device = line.split(b" ")[:3] if line else (b"", b"", b"")
-        if number and number == mount:
-            major, minor = device.split(b":")
-            return f"{int(major):02x}:{int(minor):02x}"
-    return None
+    return next((line for line in lines if mount and line.partition(b" ")[0] == mount), None)
 
 
 def _mount_of(descriptor: int) -> tuple[int, bytes]:
