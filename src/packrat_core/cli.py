@@ -156,7 +156,7 @@ class ErrorTellingGroup(click.Group):
             from packrat_core.fs.system_errors import tell_system_error
 
             told = tell_system_error(error)
-        except (MemoryError, RuntimeError) as error:
+        except (MemoryError, RuntimeError, ExceptionGroup) as error:
             from packrat_core.fs.system_errors import tell_want_of_memory
 
             told = tell_want_of_memory(error)

@@ -1,5 +1,6 @@
 """What the command lines of both programs tell of errors is a sentence, and steers no terminal."""
 
+import asyncio
 import subprocess
 import sys
 
@@ -79,6 +80,28 @@ def test_a_limit_on_memory_or_threads_is_told_in_a_sentence() -> None:
     ended = subprocess.run([sys.executable, "-c", _NO_THREAD], capture_output=True, text=True, check=False)
     told = "program: this process gets no more memory or threads"
     assert (ended.returncode, ended.stderr.partition(";")[0], ended.stderr.count("\n")) == (1, told, 1)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("can't start new thread"), MemoryError(), ValueError("no")])
+def test_a_limit_is_told_also_where_one_of_several_tasks_meets_it(error: Exception) -> None:
+    group = ErrorTellingGroup("program")
+
+    @group.command("download")
+    def download() -> None:
+        async def meet() -> None:
+            raise error
+
+        async def work() -> None:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(meet())
+
+        asyncio.run(work())
+
+    done = CliRunner().invoke(group, ["download"])
+    if isinstance(error, ValueError):
+        assert isinstance(done.exception, ExceptionGroup)
+    else:
+        assert done.stderr.startswith("program: this process gets no more memory")
 
 
 def test_another_error_is_not_taken_for_want_of_memory() -> None:

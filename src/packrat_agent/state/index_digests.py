@@ -16,6 +16,8 @@ class IndexDigests:
     def __init__(self, db: Database) -> None:
         self._db = db
         self._lock = threading.Lock()
+        # One at a time: of two, the one that has read first could be the last to keep what it has read.
+        self._hashing = threading.Lock()
         # Repository → publication → the sum of the hashes of its pointers; and those to be hashed again.
         self._sums: dict[str, dict[str, int]] = {}
         self._doubted: dict[str, set[str]] = {}
@@ -37,14 +39,15 @@ class IndexDigests:
         Raises:
             DiskError: The state database can't be read.
         """
-        # The database's lock is taken while `doubt` waits for this one: never the other way round.
-        with self._lock:
-            sums, doubted = self._sums.pop(repo, None), self._doubted.pop(repo, set())
-        now = self._read(repo, None if sums is None else doubted)
-        if sums is not None:
-            now = {name: total for name, total in sums.items() if name not in doubted} | now
-        with self._lock:
-            self._sums[repo] = now
+        with self._hashing:
+            # The database's lock is taken while `doubt` waits for this one: never the other way round.
+            with self._lock:
+                sums, doubted = self._sums.pop(repo, None), self._doubted.pop(repo, set())
+            now = self._read(repo, None if sums is None else doubted)
+            if sums is not None:
+                now = {name: total for name, total in sums.items() if name not in doubted} | now
+            with self._lock:
+                self._sums[repo] = now
         return hashlib.sha256((sum(now.values()) % _MODULUS).to_bytes(32)).hexdigest()
 
     def _read(self, repo: str, publications: set[str] | None) -> dict[str, int]:

@@ -138,7 +138,7 @@ class LiveFiles:
             removed: Pointers that were removed.
         """
         repo = tree.repo.name
-        with self._db.transaction() as db:
+        with self._db.transaction():
             self._digests.doubt(repo, [publication.name for publication in tree.publications])
             self._note_written(repo, written, intended, now)
             self._names.add((file.path, file.origin or file.sha256) for file in intended if not file.publication)
@@ -149,7 +149,7 @@ class LiveFiles:
                 self._note_publication(tree.repo, publication, named.get(publication.name, set()), now)
             self._withdraw(withdrawn, now, 0)
             self._drop_publications(tree, now)
-            db.executemany("DELETE FROM live_files WHERE path = ?", [(path,) for path in removed])
+            self._remove(repo, list(removed))
 
     def _note_written(self, repo: str, written: Iterable[StoredFile], intended: Iterable[LiveFile], now: float) -> None:
         seen = {file.path: file for file in written}
@@ -209,6 +209,13 @@ class LiveFiles:
                 self._withdraw([path for (path,) in rows], now, 0)
                 self._digests.doubt(repo, (name,))
                 self._publications.drop(repo, name)
+
+    def _remove(self, repo: str, pointers: Collection[str]) -> None:
+        """Forget pointers that were removed, also those of a publication that was never completed, and that ended."""
+        sql = "SELECT DISTINCT publication FROM live_files WHERE +repo = ?"
+        with self._db.transaction() as db:
+            self._digests.doubt(repo, [name for (name,) in read_among(self._db, sql, (repo,), "path", pointers)])
+            db.executemany("DELETE FROM live_files WHERE path = ?", [(path,) for path in pointers])
 
     def _withdraw(self, paths: Iterable[str], now: float, generation: int) -> None:
         """Note which files no index names any more, from which generation on (0: none of this publication)."""

@@ -15,13 +15,19 @@ _NO_THREAD = "can't start new thread"
 def tell_want_of_memory(error: Exception) -> PackratError:
     """Say in a sentence that this process gets no more memory, or no more threads.
 
+    Args:
+        error: What was raised; a group of errors, where one of several tasks failed.
+
     Raises:
         Exception: The error itself, if that is not why.
     """
-    if not isinstance(error, MemoryError) and str(error) != _NO_THREAD:
+    reason = error
+    while isinstance(reason, ExceptionGroup):
+        reason = reason.exceptions[0]
+    if not isinstance(reason, MemoryError) and str(reason) != _NO_THREAD:
         raise error
     return PackratError(
-        f"this process gets no more {'memory' if isinstance(error, MemoryError) else 'memory or threads'}",
+        f"this process gets no more {'memory' if isinstance(reason, MemoryError) else 'memory or threads'}",
         hint="free memory, or raise what it may have (`MemoryMax=` and `TasksMax=` of a unit, `ulimit -v` and `-u`); "
         "what was begun goes on at the next start",
     )

@@ -1,6 +1,8 @@
 """The digest of an index is that of its pointers, however they came about."""
 
+import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -28,7 +30,8 @@ def publish(store: Store, project: str, version: int, *ended: str) -> None:
     file = LiveFile(path, project, f"{version:064x}", version, pointer_rank=1)
     tree = UnsignedTree(REPO, (ReadyPublication(project, f"{project} {version}", (), ()),), None, frozenset(ended))
     store.live.begin(REPO.name, [file])
-    store.live.finish(tree, [file], [StoredFile(path, file.sha256, version, 1, 1)], 1.0)
+    removed = [path for paths in store.live.pointers_of(REPO.name, ended).values() for path in paths]
+    store.live.finish(tree, [file], [StoredFile(path, file.sha256, version, 1, 1)], 1.0, removed=removed)
 
 
 def test_the_same_index_has_the_same_digest_whatever_came_before(store: Store, tmp_path: Path) -> None:
@@ -45,11 +48,28 @@ def test_the_same_index_has_the_same_digest_whatever_came_before(store: Store, t
     other.close()
 
 
+def test_what_is_published_between_two_that_hash_at_once_is_in_the_digest(store: Store) -> None:
+    for version in range(1, 101):
+        publish(store, "a", version)
+        with ThreadPoolExecutor(2) as threads:
+            with store._db.transaction():
+                first = threads.submit(store.index_digests.digest, REPO.name)
+                while REPO.name in store.index_digests._doubted:
+                    os.sched_yield()
+                publish(store, "b", version)
+                second = threads.submit(store.index_digests.digest, REPO.name)
+            first.result()
+            second.result()
+        assert store.index_digests.digest(REPO.name) == IndexDigests(store._db).digest(REPO.name)
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     steps=st.lists(
         st.tuples(
-            st.sampled_from(["publish", "end", "forget", "distrust", "look"]), st.integers(0, 4), st.integers(1, 4)
+            st.sampled_from(["publish", "cut off", "end", "forget", "distrust", "look"]),
+            st.integers(0, 4),
+            st.integers(1, 4),
         )
     )
 )
@@ -62,6 +82,8 @@ def test_what_is_kept_says_what_is_read_anew(
         match what:
             case "publish":
                 publish(store, project, version)
+            case "cut off":
+                store.live.begin(REPO.name, [LiveFile(path, project, f"{version:064x}", version, pointer_rank=1)])
             case "end":
                 publish(store, f"p{(number + 1) % 5}", version, project)
             case "forget":
