@@ -118,6 +118,15 @@ if [ ! -e $plugins/usr/lib/python3/dist-packages/dnf-plugins/reposync.py ]; then
   dpkg -x $plugins/dnf-plugins-core_*.deb $plugins
 fi
 
+# The pip that Debian gives to virtual environments.
+debians_pip=.cache/debians-pip
+if ! compgen -G "$debians_pip/usr/share/python-wheels/pip-*.whl" >/dev/null; then
+  mkdir -p $debians_pip
+  apt-cache show python3-pip-whl >/dev/null 2>&1 || apt-get -q -o Acquire::Retries=3 update >/dev/null
+  (cd $debians_pip && apt-get -q -o Acquire::Retries=3 -o APT::Sandbox::User=root download python3-pip-whl >/dev/null)
+  dpkg -x $debians_pip/python3-pip-whl_*.deb $debians_pip
+fi
+
 # Real packages: epochs, tildes and pluses in versions and names, every usual architecture, odd sources.
 real=(hello g++ libstdc++6 debian-archive-keyring hostname netbase tzdata bsdutils media-types sensible-utils
   libacl1 gcc-12-base vim-common lsb-base)

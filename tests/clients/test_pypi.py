@@ -135,7 +135,6 @@ def test_a_project_is_found_however_it_is_spelled(
     assert installed(tmp_path) == {f"{SECOND.stem}.dist-info", f"{BASE.stem}.dist-info"}
 
 
-@pytest.mark.skipif(not list(Path("/usr/share/python-wheels").glob("pip-*.whl")), reason="needs python3-venv of Debian")
 @pytest.mark.parametrize("spelled", [NAMED, PROJECT, "my_dashed.PKG-name"])
 def test_debians_pip_finds_a_project_by_any_web_server(mirror: Mirror, tmp_path: Path, spelled: str) -> None:
     """pip 22.3 to 23.1, given metadata under its older name, want the project spelled in it as it is asked for."""

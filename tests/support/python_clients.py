@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-CLIENTS = Path(__file__).parents[2] / ".cache/clients/bin"
+_CACHE = Path(__file__).parents[2] / ".cache"
+CLIENTS = _CACHE / "clients/bin"
 
 
 def run(name: str, *arguments: str, directory: Path, expect: int | None = 0) -> str:
@@ -58,7 +59,7 @@ def pip(index: str, directory: Path, *arguments: str, expect: int | None = 0) ->
 
 def debians_pip(index: str, directory: Path, *arguments: str) -> None:
     """Install by the pip that Debian gives to virtual environments, 23.0.1 in Debian 12."""
-    (wheel,) = Path("/usr/share/python-wheels").glob("pip-*.whl")
+    (wheel,) = (_CACHE / "debians-pip/usr/share/python-wheels").glob("pip-*.whl")
     target = ("--no-cache-dir", "--target", str(directory / "target"))
     environment = {"PATH": os.environ["PATH"], "PIP_CONFIG_FILE": "/dev/null", "PYTHONPATH": str(wheel)}
     command = ["/usr/bin/python3", "-m", "pip", "install", "--index-url", index, *target, *arguments]
