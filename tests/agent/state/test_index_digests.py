@@ -48,6 +48,17 @@ def test_the_same_index_has_the_same_digest_whatever_came_before(store: Store, t
     other.close()
 
 
+def test_what_is_hashed_while_it_is_published_is_hashed_again(store: Store) -> None:
+    publish(store, "a", 1)
+    path = "pypi/simple/a/index.html"
+    file = LiveFile(path, "a", f"{2:064x}", 2, pointer_rank=1)
+    store.live.begin(REPO.name, [file])
+    before = store.index_digests.digest(REPO.name)
+    tree = UnsignedTree(REPO, (ReadyPublication("a", "a 2", (), ()),), None)
+    store.live.finish(tree, [file], [StoredFile(path, file.sha256, 2, 1, 1)], 1.0)
+    assert before != store.index_digests.digest(REPO.name) == IndexDigests(store._db).digest(REPO.name)
+
+
 def test_what_is_published_between_two_that_hash_at_once_is_in_the_digest(store: Store) -> None:
     for version in range(1, 101):
         publish(store, "a", version)
