@@ -4,7 +4,8 @@ import os
 import stat
 from collections.abc import Callable
 
-_DIRECTORIES = ("incoming", "files")
+DIRECTORIES = ("incoming", "files")
+"""What every data directory of a server has."""
 _RECORDS = ("packrat.db", "database")
 """The SQLite database, or the file that names a PostgreSQL database: a server has one of them."""
 
@@ -19,7 +20,7 @@ def is_server_data(path: str, above: int | None = None) -> bool:
         path: The directory.
         above: The open directory that `path` is relative to, if it is.
     """
-    if not all(_has(f"{path}/{name}", above, stat.S_ISDIR) for name in _DIRECTORIES):
+    if not all(_has(f"{path}/{name}", above, stat.S_ISDIR) for name in DIRECTORIES):
         return False
     return any(_has(f"{path}/{name}", above, stat.S_ISREG) for name in _RECORDS)
 

@@ -9,7 +9,7 @@ from operator import attrgetter
 from pathlib import Path
 
 from packrat_agent.config.settings import AGENT_DIR
-from packrat_agent.publish.server_data import is_server_data
+from packrat_agent.publish.server_data import DIRECTORIES, is_server_data
 from packrat_core.fs.mounts import mounts_below
 
 _OPEN_DIRECTORY = 0o555
@@ -22,6 +22,8 @@ frames of the interpreter, until what is in it was visited."""
 EACH_LISTED = 100_000
 """Number of directories of a kind that are listed: who may write to root_dir can make millions of them."""
 _LISTED = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_SIGNS = frozenset((AGENT_DIR, *DIRECTORIES))
+"""A directory without an entry of such a name is no root_dir and no data of a server: hardly any has to be looked at."""
 
 Item = tuple[str, os.stat_result]
 """The path, relative to root_dir, of what stands there and is not a directory, and the status of the item itself."""
@@ -99,6 +101,10 @@ def order_of(path: str) -> list[str]:
     return path.split("/")
 
 
+class _LeftAlone(Exception):
+    """A directory is another agent's root_dir, or a packrat-server's data."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Visit:
     device: int
@@ -118,6 +124,7 @@ def _walk(name: str, relative: str, above: int | None, visit: _Visit) -> Walk:
 
     Raises:
         PermissionError: This user may not look into it; nothing of it was visited.
+        _LeftAlone: It is told in what is found out; nothing of it was visited.
     """
     try:
         directory = _open(name, above)
@@ -129,6 +136,8 @@ def _walk(name: str, relative: str, above: int | None, visit: _Visit) -> Walk:
     try:
         with os.scandir(directory) as entries:
             listed = sorted(entries, key=_NAME, reverse=True)
+        if above is not None and not _SIGNS.isdisjoint(map(_NAME, listed)):
+            _leave_alone(name, relative, above, visit)
         while listed:
             # Each holds its status from then on, which of a million files would fill the memory.
             entry = listed.pop()
@@ -186,16 +195,14 @@ def _enter(name: str, path: str, above: int, status: os.stat_result | None, visi
     if status is None or status.st_dev != visit.device:
         visit.found.mounts.append(path)
         return True
-    if _is_root_dir(name, above):
-        visit.found.nested.append(path)
+    try:
+        if path.count("/") >= _DEEPEST:
+            _leave_alone(name, path, above, visit)
+            _list(path, visit.found.deep)
+            return True
+        occupied = yield from _unlock_and_walk(name, path, above, visit)
+    except _LeftAlone:
         return True
-    if is_server_data(name, above):
-        visit.found.server_data.append(path)
-        return True
-    if path.count("/") >= _DEEPEST:
-        _list(path, visit.found.deep)
-        return True
-    occupied = yield from _unlock_and_walk(name, path, above, visit)
     if occupied is None:
         visit.found.locked.append(path)
         return True
@@ -205,6 +212,26 @@ def _enter(name: str, path: str, above: int, status: os.stat_result | None, visi
     if status.st_mode & _OPEN_DIRECTORY != _OPEN_DIRECTORY:
         visit.found.closed.append(path)
     return True
+
+
+def _leave_alone(name: str, path: str, above: int, visit: _Visit) -> None:
+    """Look whether a directory is another agent's root_dir, or a packrat-server's data, and tell that.
+
+    Args:
+        name: Its name in the directory above it.
+        path: Its path below root_dir.
+        above: The directory above it, open.
+        visit: The walk.
+
+    Raises:
+        _LeftAlone: It is.
+    """
+    if _is_root_dir(name, above):
+        visit.found.nested.append(path)
+        raise _LeftAlone
+    if is_server_data(name, above):
+        visit.found.server_data.append(path)
+        raise _LeftAlone
 
 
 def _list(path: str, listed: list[str]) -> None:
@@ -226,10 +253,14 @@ def _is_root_dir(name: str, above: int | None) -> bool:
 
 def _unlock_and_walk(name: str, path: str, above: int, visit: _Visit) -> Generator[Sequence[Item], None, bool | None]:
     """Visit a directory as `_walk` does, with the same arguments; returns None if this user may not look into it."""
-    with suppress(PermissionError):
+    try:
         return (yield from _walk(name, path, above, visit))
-    if visit.unlock is not None:
-        with suppress(PermissionError):
-            visit.unlock(path)
-            return (yield from _walk(name, path, above, visit))
+    except PermissionError:
+        # What can't be listed may be looked into all the same, and nothing of another's is unlocked.
+        _leave_alone(name, path, above, visit)
+        if visit.unlock is None:
+            return None
+    with suppress(PermissionError):
+        visit.unlock(path)
+        return (yield from _walk(name, path, above, visit))
     return None

@@ -300,6 +300,17 @@ def test_a_scan_does_not_enter_the_root_dir_of_another_mirror(tmp_path: Path) ->
 
 
 @only_root
+def test_a_root_dir_that_this_user_may_not_list_is_told_and_not_unlocked(public: Path) -> None:
+    put_file(public, "inner/.packrat-agent/mark", b"{}")
+    for path in ("inner/.packrat-agent/mark", "inner/.packrat-agent", "inner"):
+        os.chown(public / path, 65534, 65534)
+    (public / "inner").chmod(0o300)
+    with as_nobody():
+        found = scan_all(public, (), unlock=pytest.fail)
+    assert (found.directories.nested, found.directories.locked) == (["inner"], [])
+
+
+@only_root
 @pytest.mark.parametrize("theirs", ["inner/.packrat-agent", "inner/.packrat-agent/mark"])
 def test_a_mark_that_another_user_made_protects_nothing(tmp_path: Path, theirs: str) -> None:
     put_file(tmp_path, "inner/.packrat-agent/mark", b"{}")
