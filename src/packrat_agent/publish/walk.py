@@ -134,8 +134,7 @@ def _walk(name: str, relative: str, above: int | None, visit: _Visit) -> Walk:
     start, occupied = f"{relative}/" if relative else "", False
     items: list[Item] = []
     try:
-        with os.scandir(directory) as entries:
-            listed = sorted(entries, key=_NAME, reverse=True)
+        listed = _entries_of(directory)
         if above is not None and not _SIGNS.isdisjoint(map(_NAME, listed)):
             _leave_alone(name, relative, above, visit)
         while listed:
@@ -180,6 +179,12 @@ def _open(name: str, above: int | None) -> int:
         return os.open(name, _LISTED | os.O_NOFOLLOW, dir_fd=above)
     except NotADirectoryError as error:
         raise FileNotFoundError(error.errno, error.strerror, name) from error
+
+
+def _entries_of(directory: int) -> list[os.DirEntry[str]]:
+    """List what an open directory holds, the first name last."""
+    with os.scandir(directory) as entries:
+        return sorted(entries, key=_NAME, reverse=True)
 
 
 def _enter(name: str, path: str, above: int, status: os.stat_result | None, visit: _Visit) -> Walk:
