@@ -126,10 +126,8 @@ def _walk(name: str, relative: str, above: int | None, visit: _Visit) -> Walk:
         PermissionError: This user may not look into it; nothing of it was visited.
         _LeftAlone: It is told in what is found out; nothing of it was visited.
     """
-    try:
-        directory = _open(name, above)
-    except FileNotFoundError:
-        # Garbage-collected during the walk.
+    directory = _open(name, above)
+    if directory is None:
         return False
     start, occupied = f"{relative}/" if relative else "", False
     items: list[Item] = []
@@ -166,19 +164,20 @@ def _walk(name: str, relative: str, above: int | None, visit: _Visit) -> Walk:
     return occupied
 
 
-def _open(name: str, above: int | None) -> int:
-    """Open a directory to list it.
+def _open(name: str, above: int | None) -> int | None:
+    """Open a directory to list it; None where it is gone meanwhile, or something else has taken its place.
 
     Raises:
-        OSError: It can't be read; FileNotFoundError: it is gone, or something else has taken its place.
+        OSError: It can't be read.
     """
     if above is None:
         return os.open(name, _LISTED)
     try:
         # A link that replaces it at this moment is not followed.
         return os.open(name, _LISTED | os.O_NOFOLLOW, dir_fd=above)
-    except NotADirectoryError as error:
-        raise FileNotFoundError(error.errno, error.strerror, name) from error
+    except (FileNotFoundError, NotADirectoryError):
+        # Garbage-collected during the walk, for one.
+        return None
 
 
 def _entries_of(directory: int) -> list[os.DirEntry[str]]:
