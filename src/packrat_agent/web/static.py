@@ -170,11 +170,11 @@ class _Files:
             return await self._send(request, index[0], {**_ASK_AGAIN, **index[1], **uploaded})
         if raw.endswith("/"):
             raise web.HTTPNotFound
-        caching = await self._caching(raw)
+        lasting = await self._caching(raw)
         # As the site files have it: with packages too, whose names may end as those of pages.
-        is_package = caching["Cache-Control"] == IMMUTABLE
+        is_package = lasting["Cache-Control"] == IMMUTABLE
         uploaded = UPLOADED_HEADERS if is_package else await asyncio.to_thread(uploaded_headers, self._root, path)
-        return await self._send(request, path, {**caching, **uploaded})
+        return await self._send(request, path, {**lasting, **uploaded})
 
     async def _caching(self, raw: str) -> Mapping[str, str]:
         return {"Cache-Control": await asyncio.to_thread(choose_caching, self._root, raw)}
