@@ -265,6 +265,49 @@ def test_an_answer_of_drips_ends(drip: str) -> None:
     assert time.monotonic() - began < 50
 
 
+MALFORMED = {
+    "a chunk without a size": b"zz\r\n",
+    "a chunk that is longer than it says": b"1\r\n22\r\n",
+    "a size beyond all bounds": b"f" * 40 + b"\r\n",
+    "a trailer that is none": b"0\r\n\x01\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("busy", [False, True], ids=["to one who waits", "to one who is busy"])
+@pytest.mark.parametrize("malformed", MALFORMED)
+def test_an_answer_that_becomes_malformed_ends_at_once_and_is_told(malformed: str, *, busy: bool) -> None:
+    """aiohttp leaves it open: who waits for more waits for ever, and who asks for more gets an internal error."""
+
+    async def lie(send: Send) -> None:
+        await send(head(Transfer_Encoding="chunked", Total="1", Content_Type="application/jsonl") + b"2\r\n1\n\r\n")
+        await asyncio.sleep(0.05)
+        await send(MALFORMED[malformed])
+
+    async def go_on() -> None:
+        if busy:
+            # Until it has come, and the connection is closed.
+            await asyncio.sleep(0.3)
+
+    async def download(client: CinpClient) -> None:
+        async with client.open_file("/files/x") as opened:
+            async for _ in opened.chunks():
+                await go_on()
+
+    async def follow(client: CinpClient) -> None:
+        lines = await client.open_lines(f"{MIRROR}(changes)", {}, begin_s=60, silent_s=60)
+        try:
+            await lines.read()
+            await go_on()
+            await lines.read()
+        finally:
+            await lines.close()
+
+    evil = Evil(lies={("GET", "/files/x"): lie, ("CALL", f"{MIRROR}(changes)"): lie})
+    for step in (download, follow):
+        with pytest.raises(ServerUnavailable, match="the answer is not valid HTTP"):
+            ask(evil, step, PATIENT)
+
+
 def test_a_flood_before_an_answer_ends_by_its_size() -> None:
     sent = 0
 

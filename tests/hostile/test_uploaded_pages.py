@@ -2,6 +2,7 @@
 
 import shutil
 import tempfile
+import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -37,7 +38,8 @@ _REPOS = tuple(Repo(f"{kind}-prod", "", f"{kind}-prod", kind, ()) for kind in ("
 def root() -> Iterator[Path]:
     place = Path(tempfile.mkdtemp(prefix="up-", dir="/tmp"))
     place.chmod(0o755)
-    for path, content in {**_UPLOADED, "index.html": _PAGE, "json-prod/_repo_main/MANIFEST_all.json": b"{}"}.items():
+    beside = {"index.html": _PAGE, "json-prod/_repo_main/MANIFEST_all.json": b"{}", "pypi-prod/simple/index.html": b""}
+    for path, content in {**_UPLOADED, **beside}.items():
         (place / "root" / path).parent.mkdir(parents=True, exist_ok=True)
         (place / "root" / path).write_bytes(content)
     yield place / "root"
@@ -74,6 +76,12 @@ def test_the_browser_of_this_test_runs_scripts(browser: Browser, url: str) -> No
 @pytest.mark.parametrize("path", _UPLOADED)
 def test_what_was_uploaded_runs_no_script(browser: Browser, url: str, path: str) -> None:
     assert _title(browser, f"{url}/{path}") != "ran"
+
+
+@pytest.mark.parametrize("path", [path for path in _UPLOADED if not path.startswith("docker")])
+def test_all_servers_say_so_in_the_header_that_doctor_looks_for(url: str, path: str) -> None:
+    with urllib.request.urlopen(f"{url}/{path}") as answer:
+        assert "sandbox" in answer.headers["Content-Security-Policy"]
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ class Relay:
     passes: threading.Event = field(default_factory=threading.Event)
     cut: str | None = None
     cuts: list[int] = field(default_factory=list)
+    _clients: list[socket.socket] = field(default_factory=list)
     _left: dict[socket.socket, int] = field(default_factory=dict)
 
     def until_asked(self, text: str, within_s: float = 60.0) -> None:
@@ -35,6 +36,12 @@ class Relay:
         while not any(text in line for line in self.asked):
             assert time.monotonic() < until, f"nobody asked for {text}"
             threading.Event().wait(0.02)
+
+    def insert(self, data: bytes) -> None:
+        """Send something to each client that is connected, wherever in its answers it is."""
+        for client in self._clients:
+            with suppress(OSError):
+                client.sendall(data)
 
     def reset(self) -> None:
         """Count from here on."""
@@ -76,6 +83,7 @@ def relay_to(url: str) -> Iterator[Relay]:
         with suppress(OSError):
             while True:
                 client, _ = listener.accept()
+                relay._clients.append(client)
                 server = socket.create_connection(("127.0.0.1", port))
                 for pair, to_server in (((client, server), True), ((server, client), False)):
                     threading.Thread(

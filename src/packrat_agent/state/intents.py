@@ -13,10 +13,13 @@ from packrat_agent.model.records import Repo
 from packrat_agent.model.tree import Intent, LiveFile, ReadyPublication, Retained, Since
 from packrat_agent.state.database import Database
 from packrat_agent.state.published import LiveFiles
+from packrat_core.errors import ConfigError
 
 _FAST = 1
 _LARGE_BYTES = 1024 * 1024
 """An intent of this size is written faster when it is compressed; a smaller one, mostly of hashes, is not."""
+
+_FIELDS = frozenset({"repo", "publications", "names", "ended", "files", "leaving", "withdrawn"})
 
 
 class Intents:
@@ -56,9 +59,14 @@ class Intents:
             db.execute("DELETE FROM intents WHERE repo = ?", (repo,))
 
     def cut_off(self, repo: str | None = None) -> tuple[Intent, ...]:
-        """List what has begun and not ended, of all repositories or of one."""
+        """List what has begun and not ended, of all repositories or of one.
+
+        Raises:
+            ConfigError: One can't be read, such as after the agent was put back to an older version.
+        """
         where, values = ("", ()) if repo is None else (" WHERE repo = ?", (repo,))
-        return tuple(_read(body) for (body,) in self._db.rows(f"SELECT body FROM intents{where}", values))
+        rows = self._db.rows(f"SELECT repo, body FROM intents{where}", values)
+        return tuple(_read_known(name, body) for name, body in rows)
 
 
 def _write(intent: Intent) -> bytes:
@@ -82,8 +90,22 @@ def _write(intent: Intent) -> bytes:
     return zlib.compress(text, _FAST if len(text) > _LARGE_BYTES else 0)
 
 
+def _read_known(repo: str, body: bytes) -> Intent:
+    try:
+        return _read(body)
+    except (ValueError, KeyError, TypeError, zlib.error) as error:
+        raise ConfigError(
+            f"the state database holds a publication of {repo or 'the site'} that was cut off, and this packrat-agent "
+            f"can't read it ({error!r}): a newer one began it, or the database is damaged",
+            hint="upgrade packrat-agent, or move the database away: a new one is made, and the files on disk are "
+            "adopted without downloading them",
+        ) from error
+
+
 def _read(body: bytes) -> Intent:
     record: dict[str, Any] = json.loads(zlib.decompress(body))
+    if unknown := record.keys() - _FIELDS:
+        raise ValueError(f"unknown field {min(unknown)}")
     name, directory, kind = record["repo"]
     return Intent(
         Repo(name, "", directory, kind, ()),

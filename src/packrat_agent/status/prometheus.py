@@ -21,13 +21,14 @@ from packrat_agent.status.reading import read_status
 from packrat_agent.status.values import AgentState, Status
 from packrat_core import __version__
 from packrat_core.aio.serve_http import serving_http
-from packrat_core.errors import PackratError
+from packrat_core.errors import ConfigError, PackratError
 from packrat_core.listen import parse_listen
 
 log = structlog.get_logger()
 
 _CONNECTIONS_LIMIT = 32
 """The agent needs its descriptors for other things."""
+_LISTEN_AGAIN_S = 10.0
 
 _complaints: dict[Path, str] = {}
 
@@ -49,6 +50,23 @@ def collect(config: Config) -> None:
         _complaints[path] = reason
     else:
         _complaints.pop(path, None)
+
+
+async def keep_metrics_served(config: Config, again_s: float = _LISTEN_AGAIN_S) -> None:
+    """Serve /metrics until it is cancelled; a port that can't be had is told once, and tried again.
+
+    A mirror must not stand still because something else took the port first, such as after the machine started.
+    """
+    told = ""
+    while config.mirror.metrics_listen is not None:
+        try:
+            async with serving_metrics(config):
+                await asyncio.Event().wait()
+        except ConfigError as error:
+            if str(error) != told:
+                told = str(error)
+                log.warning("metrics", reason=told, text="the mirror goes on without it; it is tried again")
+        await asyncio.sleep(again_s)
 
 
 @asynccontextmanager

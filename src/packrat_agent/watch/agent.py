@@ -17,7 +17,7 @@ import structlog
 from packrat_agent.config.version import describe_version
 from packrat_agent.state.facts import Failure, ScanProgress, Started
 from packrat_agent.state.unwritten import UnwrittenMark
-from packrat_agent.status.prometheus import collect, serving_metrics
+from packrat_agent.status.prometheus import collect, keep_metrics_served
 from packrat_agent.sync.context import MirrorContext, Progress
 from packrat_agent.upstream.client import Packrat
 from packrat_agent.upstream.connection import connected
@@ -62,24 +62,24 @@ class Agent:
             loop.call_soon_threadsafe(repos.read_all_again)
 
         self._context.store.record_reads.on_distrust = read_all_again
-        async with serving_metrics(self._context.config):
-            with full_syncs:
-                renewed = asyncio.ensure_future(full_syncs.keep_due(self._bell))
-                following = asyncio.ensure_future(self._stay_connected())
-                beside = [
-                    asyncio.ensure_future(self._give_signs_of_life()),
-                    asyncio.ensure_future(keep_page(self._context)),
-                ]
-                notify.ready()
-                try:
-                    done, _ = await asyncio.wait((renewed, following), return_when=asyncio.FIRST_COMPLETED)
-                    for task in done:
-                        task.result()
-                finally:
-                    notify.stopping()
-                    for task in (renewed, following, *beside):
-                        task.cancel()
-                    await asyncio.gather(renewed, following, *beside, return_exceptions=True)
+        with full_syncs:
+            renewed = asyncio.ensure_future(full_syncs.keep_due(self._bell))
+            following = asyncio.ensure_future(self._stay_connected())
+            beside = [
+                asyncio.ensure_future(self._give_signs_of_life()),
+                asyncio.ensure_future(keep_page(self._context)),
+                asyncio.ensure_future(keep_metrics_served(self._context.config)),
+            ]
+            notify.ready()
+            try:
+                done, _ = await asyncio.wait((renewed, following), return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    task.result()
+            finally:
+                notify.stopping()
+                for task in (renewed, following, *beside):
+                    task.cancel()
+                await asyncio.gather(renewed, following, *beside, return_exceptions=True)
 
     def _note_start(self) -> None:
         config, facts = self._context.config, self._context.store.facts

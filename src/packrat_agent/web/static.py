@@ -20,7 +20,9 @@ from urllib.parse import unquote_to_bytes
 import structlog
 from aiohttp import web
 
+from packrat_agent.formats.interface import IMMUTABLE
 from packrat_agent.formats.json.serving import uploaded_headers
+from packrat_agent.formats.uploaded import UPLOADED_HEADERS
 from packrat_agent.web.caching import ASK_AGAIN, choose_caching
 from packrat_agent.web.listing import HEADERS, write_listing
 from packrat_agent.web.negotiate import TYPES, choose_index
@@ -168,8 +170,11 @@ class _Files:
             return await self._send(request, index[0], {**_ASK_AGAIN, **index[1], **uploaded})
         if raw.endswith("/"):
             raise web.HTTPNotFound
-        uploaded = await asyncio.to_thread(uploaded_headers, self._root, path)
-        return await self._send(request, path, {**await self._caching(raw), **uploaded})
+        lasting = await self._caching(raw)
+        # As the site files have it: with packages too, whose names may end as those of pages.
+        is_package = lasting["Cache-Control"] == IMMUTABLE
+        uploaded = UPLOADED_HEADERS if is_package else await asyncio.to_thread(uploaded_headers, self._root, path)
+        return await self._send(request, path, {**lasting, **uploaded})
 
     async def _caching(self, raw: str) -> Mapping[str, str]:
         return {"Cache-Control": await asyncio.to_thread(choose_caching, self._root, raw)}

@@ -1,4 +1,8 @@
-"""Bounds how much a server may send before an answer begins, and tells which connections were used before."""
+"""Bounds how much a server may send before an answer begins, and tells which connections were used before.
+
+It also ends an answer whose body is malformed, which aiohttp leaves open: who waits for more of it would wait for ever,
+since no limit of time holds any more.
+"""
 
 from contextvars import ContextVar
 from functools import partial
@@ -6,6 +10,7 @@ from typing import Any
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
+from aiohttp.http_exceptions import HttpProcessingError
 
 from packrat_core.errors import ServerBroken
 
@@ -18,6 +23,10 @@ aiohttp's own tracing tells the same, and calls eight hooks for each request.
 """
 
 
+class MalformedBody(aiohttp.ClientPayloadError):
+    """What came of an answer after its head is not HTTP, such as a chunk without its length."""
+
+
 class BoundedConnector(aiohttp.TCPConnector):
     """A connector whose connections end where too much comes before an answer."""
 
@@ -28,7 +37,7 @@ class BoundedConnector(aiohttp.TCPConnector):
 
 
 class _BoundedHandler(ResponseHandler):
-    """Counts the bytes from a request to the head of its answer."""
+    """Counts the bytes from a request to the head of its answer, and tells the body of what is malformed."""
 
     _before_answer = 0
     _has_begun = False
@@ -56,6 +65,10 @@ class _BoundedHandler(ResponseHandler):
                 self.close()
                 return
         super().data_received(data)
+        body = self._payload
+        # The body is of a request that waits; what is wrong behind its end concerns nobody.
+        if body is not None and not body.is_eof() and isinstance(error := self.exception(), HttpProcessingError):
+            body.set_exception(MalformedBody(str(error)))
 
     def feed_data(self, data: Any, size: int = 0) -> None:
         message, _ = data

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import aiohttp
 from yarl import URL
 
+from packrat_core.cinp.bounded_head import MalformedBody
 from packrat_core.errors import ServerUnavailable
 from packrat_core.text import printable
 
@@ -146,10 +147,10 @@ def why_broken(error: BaseException) -> str:
     """Tell why an answer that had begun did not come to its end."""
     if isinstance(error, TimeoutError):
         return "no answer in time"
+    if isinstance(error, MalformedBody | aiohttp.ClientResponseError):
+        return "the answer is not valid HTTP"
     if isinstance(error, aiohttp.ClientPayloadError | aiohttp.ServerDisconnectedError | EOFError):
         return "the connection was closed before the answer was complete"
-    if isinstance(error, aiohttp.ClientResponseError):
-        return "the answer is not valid HTTP"
     number = getattr(error, "errno", None)
     if number in (errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED) or isinstance(error, ConnectionResetError):
         return "the connection was reset"

@@ -138,6 +138,15 @@ def test_a_web_server_that_serves_it_wrongly_is_found(served: _Served, case: str
     assert any(text in line for line in found.get(level, [])), found
 
 
+def test_a_site_file_from_before_uploads_were_kept_from_running_is_found(served: _Served) -> None:
+    with served.by("nginx", lambda text: re.sub(r' *add_header Content-Security-Policy "[^"]*";\n', "", text)):
+        found = served.found()
+    told = [line for line in found["warning"] if "comes without `Content-Security-Policy: … sandbox`" in line]
+    assert len(told) == 3, found
+    for path in ("/apt-dev/pool/", "/pypi-dev/packages/", "/json-dev/_repo_main/MANIFEST_all.json"):
+        assert any(path in line for line in told)
+
+
 def test_an_older_tree_is_found(served: _Served) -> None:
     page = served.lab.www / "index.html"
     text = page.read_bytes()

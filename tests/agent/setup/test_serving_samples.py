@@ -37,3 +37,17 @@ def test_a_list_of_tags_that_is_none_ends_nothing(tmp_path: Path, text: bytes) -
     repo = RepoStatus.__new__(RepoStatus)
     object.__setattr__(repo, "directory", "docker")
     assert list(serving._look_at_registry("http://127.0.0.1:9", tmp_path, repo)) == []
+
+
+def test_a_name_in_no_encoding_ends_nothing(tmp_path: Path) -> None:
+    package = tmp_path / os.fsdecode(b"apt/pool/odd/\xff_1_all.deb")
+    package.parent.mkdir(parents=True)
+    package.write_bytes(b"")
+    suite = tmp_path / os.fsdecode(b"apt/dists/\xff/InRelease")
+    suite.parent.mkdir(parents=True)
+    suite.write_bytes(b"")
+    repo = RepoStatus.__new__(RepoStatus)
+    for field, value in (("directory", "apt"), ("kind", "apt"), ("name", "apt")):
+        object.__setattr__(repo, field, value)
+    [told] = serving._look_at_repo("http://127.0.0.1:9", tmp_path, repo)
+    assert "apt/dists/%FF/InRelease can't be fetched" in told.text

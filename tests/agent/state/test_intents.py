@@ -1,10 +1,15 @@
 """What is being published is remembered as it is, from its begin to its end."""
 
 import json
+import sqlite3
 import time
 import zlib
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,6 +18,7 @@ from packrat_agent.model.records import Repo
 from packrat_agent.model.tree import Intent, LiveFile, ReadyPublication, Retained, Since
 from packrat_agent.state.intents import _read, _write
 from packrat_agent.state.store import Store
+from packrat_core.errors import ConfigError
 
 REPO = Repo("apt-dev", "", "apt-dev", "apt", ())
 _TEXT = st.text(max_size=20)
@@ -62,6 +68,34 @@ def test_an_intent_of_an_agent_that_named_all_publications_is_read() -> None:
     record = json.loads(zlib.decompress(_write(intent)))
     del record["ended"]
     assert _read(zlib.compress(json.dumps(record).encode())) == intent
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda record: record.update(later=1),
+        lambda record: record.pop("files"),
+        lambda record: record["publications"].append(["s"]),
+        lambda record: record["publications"].append(["s", "identity", {}, ["identity", [], [], "later"]]),
+        lambda record: record.update(names=5),
+    ],
+)
+def test_one_of_a_form_that_this_version_does_not_know_is_refused_in_words(
+    tmp_path: Path, change: Callable[[dict[str, Any]], object]
+) -> None:
+    """As after the agent was put back to an older version, which was cut off in a publication."""
+    store = Store(tmp_path / "state.db")
+    intent = Intent(REPO, (), ("s",), (), (), ())
+    store.intents.begin(intent)
+    body = _write(intent)
+    record = json.loads(zlib.decompress(body))
+    change(record)
+    for other in (zlib.compress(json.dumps(record).encode()), body[:-9]):
+        with closing(sqlite3.connect(tmp_path / "state.db")) as db, db:
+            db.execute("UPDATE intents SET body = ?", (other,))
+        with pytest.raises(ConfigError, match=r"publication of apt-dev that was cut off.*; upgrade packrat-agent"):
+            store.intents.cut_off()
+    store.close()
 
 
 def test_it_is_there_from_its_begin_to_its_end(tmp_path: Path) -> None:

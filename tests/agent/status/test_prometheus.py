@@ -4,6 +4,7 @@ import asyncio
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,10 +19,10 @@ from packrat_agent.config.settings import Config
 from packrat_agent.model.records import Repo
 from packrat_agent.state.facts import KeyInUse, LastFullSync, ScanProgress, ScanRound, ServerHealth, Started
 from packrat_agent.state.store import Store
-from packrat_agent.status.prometheus import collect, serving_metrics
+from packrat_agent.status.prometheus import collect, keep_metrics_served, serving_metrics
 from packrat_core.errors import ConfigError
 from support.mirror_conf import write_mirror_conf
-from support.ports import has_ipv6
+from support.ports import has_ipv6, held_port
 
 _DOC = (Path(__file__).parents[3] / "docs/operations.md").read_text()
 
@@ -156,6 +157,32 @@ def test_a_port_in_use_is_told(config: Config) -> None:
 
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(ConfigError, match="can't be listened on"):
         asyncio.run(serve(taken.getsockname()[1]))
+
+
+def test_a_port_in_use_is_told_once_and_had_as_soon_as_it_is_free(config: Config) -> None:
+    async def serve(port: int, taken: socket.socket) -> int:
+        serving = asyncio.ensure_future(keep_metrics_served(_at(config, f"127.0.0.1:{port}"), again_s=0.01))
+        try:
+            async with asyncio.timeout(30), aiohttp.ClientSession() as client:
+                for _ in range(20):
+                    await asyncio.wait([serving], timeout=0.01)
+                taken.close()
+                while True:
+                    with suppress(aiohttp.ClientConnectionError):
+                        async with client.get(f"http://127.0.0.1:{port}/metrics") as answer:
+                            return answer.status
+                    await asyncio.wait([serving], timeout=0.01)
+        finally:
+            serving.cancel()
+
+    with (
+        structlog.testing.capture_logs() as told,
+        held_port() as port,
+        socket.create_server(("127.0.0.1", port)) as taken,
+    ):
+        assert asyncio.run(serve(port, taken)) == 200
+    assert [(line["event"], line["log_level"]) for line in told] == [("metrics", "warning")]
+    assert "the port is in use" in told[0]["reason"]
 
 
 @pytest.mark.parametrize(

@@ -30,16 +30,18 @@ class Unanswered:
     reason: str
 
 
-def fetch(url: str, headers: Mapping[str, str] | None = None) -> Answered | Unanswered:
-    """GET a URL, http or https.
+def fetch(url: str, headers: Mapping[str, str] | None = None, method: str = "GET") -> Answered | Unanswered:
+    """Ask for a URL, http or https.
 
     Args:
         url: What to ask for.
         headers: Headers of the request beside the usual ones.
+        method: HEAD asks for the headers of the answer alone.
     """
     # The variables of the environment are those of the user who asks, not of the clients.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    request = urllib.request.Request(url, headers={"User-Agent": "packrat-agent doctor", **(headers or {})})  # noqa: S310 http(s)
+    told = {"User-Agent": "packrat-agent doctor", **(headers or {})}
+    request = urllib.request.Request(url, headers=told, method=method)  # noqa: S310 http(s)
     try:
         with opener.open(request, timeout=_TIMEOUT_S) as response:
             return _read(response, response.status)

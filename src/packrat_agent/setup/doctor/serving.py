@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import re
 import shlex
 from collections.abc import Iterator
@@ -27,6 +28,8 @@ _SAMPLES = {
     "pypi": (f"{SIMPLE}/{HTML_PAGE}",),
     "json": ("_repo_main/MANIFEST_all.json",),
 }
+# For each type whose uploads a browser might take for pages, paths to which the rules of the site file for them apply.
+_UPLOADED = {"apt": "pool/*/*.*deb", "pypi": "packages/*/*", "json": "_repo_main/MANIFEST_all.json"}
 
 
 def look_at_site(config: Config, repos: tuple[RepoStatus, ...]) -> Iterator[Finding]:
@@ -64,7 +67,7 @@ def _look_beside(config: Config) -> Iterator[Finding]:
 
 def _compare(url: str, root: Path, path: str, topic: str) -> Iterator[Finding]:
     """Look whether a file comes as it is on disk, byte by byte: one that is behind is as bad as none."""
-    at = f"{url}/{quote(path)}"
+    at = f"{url}/{_in_url(path)}"
     expected = _read(root / path)
     answer = fetch(at, {"Accept-Encoding": "gzip"})
     # The agent may publish between the two reads, and remove what it published before.
@@ -109,10 +112,23 @@ def _look_at_repo(url: str, root: Path, repo: RepoStatus) -> Iterator[Finding]:
         newest = max(top.glob(pattern), key=_mtime_ns, default=None)
         if newest is not None:
             yield from _compare(url, root, str(newest.relative_to(root)), repo.name)
+    uploaded = next(top.glob(_UPLOADED[repo.kind]), None) if repo.kind in _UPLOADED else None
+    if uploaded is not None:
+        yield from _look_at_uploaded(f"{url}/{_in_url(str(uploaded.relative_to(root)))}", repo)
     if repo.kind == "pypi":
         yield from _look_at_json_index(url, repo)
     if repo.kind == "docker":
         yield from _look_at_registry(url, root, repo)
+
+
+def _look_at_uploaded(at: str, repo: RepoStatus) -> Iterator[Finding]:
+    """Look whether browsers run nothing of an uploaded file; a site file of an earlier version doesn't say so."""
+    answer = fetch(at, method="HEAD")
+    if isinstance(answer, Unanswered) or answer.status != 200:
+        return
+    if "sandbox" not in answer.headers.get("content-security-policy", ""):
+        text = f"{at} comes without `Content-Security-Policy: … sandbox`: a browser runs a page that somebody uploads"
+        yield warning(repo.name, text, _SITE_FILE)
 
 
 def _look_at_json_index(url: str, repo: RepoStatus) -> Iterator[Finding]:
@@ -149,6 +165,11 @@ def _look_at_registry(url: str, root: Path, repo: RepoStatus) -> Iterator[Findin
     elif not re.fullmatch(f"sha256:{hashlib.sha256(answer.body).hexdigest()}", answer.header("docker-content-digest")):
         text = f"{at} comes without its Docker-Content-Digest, which crane and kaniko need"
         yield warning(repo.name, text, _SITE_FILE)
+
+
+def _in_url(path: str) -> str:
+    """Write a path as in a URL, also that of a file that is not the mirror's and has a name in no encoding."""
+    return quote(os.fsencode(path))
 
 
 def _mtime_ns(path: Path) -> int:
