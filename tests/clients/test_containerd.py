@@ -17,7 +17,7 @@ import pytest
 from packrat_demo.build_image import Image
 from support.docker_registry import docker_stage, put, served
 from support.image_archives import MANIFEST, digest
-from support.odd_images import bad_images, sound_images
+from support.odd_images import bad_images, sound_images, unpackable_layers
 from support.stage import DEADLINE_S
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can run containerd")
@@ -122,7 +122,13 @@ def _handler(files: Mapping[str, bytes], top: str) -> type[http.server.BaseHTTPR
 
 
 @pytest.mark.parametrize(
-    "name", ["a gzip layer called uncompressed", "a zstd layer called uncompressed", "a layer without a type"]
+    "name",
+    [
+        "a gzip layer called uncompressed",
+        "a zstd layer called uncompressed",
+        "a layer without a type",
+        *sorted(unpackable_layers()),
+    ],
 )
 def test_containerd_refuses_layers_that_are_refused_at_upload_for_its_sake(containerd: Path, name: str) -> None:
     with registry_of(bad_images()[name]) as image:

@@ -4,6 +4,7 @@ import base64
 import gzip
 import io
 import json
+import lzma
 import struct
 import tarfile
 
@@ -155,6 +156,27 @@ def _without_types(layer_type: str | None) -> bytes:
     return layout({**described(manifest, MANIFEST), "mediaType": None}, blobs=[config, LAYER, manifest])
 
 
+def _with_layer(layer: bytes) -> bytes:
+    """An image with one layer of these bytes, by their own digest."""
+    return oci(gzip.compress(layer), "+gzip", diff_id=digest(layer))
+
+
+def unpackable_layers() -> dict[str, bytes]:
+    """What no client can unpack → the plain bytes of the layer, which have the digest that the configuration names."""
+    return {
+        "a layer that is not a tar archive": b"<html>404 Not Found</html>\n" * 40,
+        "a layer of xz": lzma.compress(LAYER),
+        "a layer that is cut off": LAYER[:2000],
+        "a layer that is cut off in a header": LAYER[:100],
+        "a layer with a wrong checksum": b"j" + LAYER[1:],
+        "a layer with a contiguous file": _member("hello", tarfile.CONTTYPE, b"hello\n") + LAYER,
+        "a layer with a sparse file": _member("hello", tarfile.GNUTYPE_SPARSE) + LAYER,
+        "a layer with zeros inside": bytes(512) + LAYER,
+        "a layer with a broken extended header": _member("hello", tarfile.XHDTYPE, b"99 path=x\n") + LAYER,
+        "a layer with a name too long": _member("h" * 256, tarfile.REGTYPE, b"hello\n") + LAYER,
+    }
+
+
 def sound_images() -> dict[str, bytes]:
     web = Image("web", "1.0")
     half = len(LAYER) // 2
@@ -168,6 +190,11 @@ def sound_images() -> dict[str, bytes]:
         "zstd layer": oci(zstd.compress(LAYER), "+zstd"),
         "zstd layer of several frames": oci(frames(LAYER), "+zstd"),
         "classic with a gzip layer": classic(gzip.compress(LAYER)),
+        "a layer without an end mark": _with_layer(LAYER.rstrip(b"\0").ljust(4096, b"\0")),
+        "a layer with bytes behind its end": _with_layer(LAYER + b"x" * 600),
+        "a layer without files": _with_layer(bytes(1024)),
+        "a layer without bytes": _with_layer(b""),
+        "a layer with long names": _with_layer(_member("d/" * 200 + "h" * 255, tarfile.REGTYPE, b"x") + LAYER),
         "no layer": layout(
             described(manifest_of(config_of([])), MANIFEST),
             blobs=[config_of([]), manifest_of(config_of([]))],
@@ -277,6 +304,7 @@ def _blob_name(data: bytes) -> str:
 
 def bad_images() -> dict[str, bytes]:
     """What is wrong → the archive."""
+    layers = {name: _with_layer(layer) for name, layer in unpackable_layers().items()}
     packed = gzip.compress(LAYER)
     flipped = LAYER[:600] + b"X" + LAYER[601:]
     config = config_of([digest(LAYER)])
@@ -377,4 +405,5 @@ def bad_images() -> dict[str, bytes]:
         "a link that leads out": _member("x", tarfile.SYMTYPE, target="../../y") + whole,
         "a device": _member("x", tarfile.CHRTYPE) + whole,
         "a header with a wrong checksum": whole[:100] + b"7" + whole[101:],
+        **layers,
     }

@@ -30,12 +30,12 @@ def root_of(release: str) -> Path:
     return root
 
 
-def write_programs(release: str, directory: Path) -> Path:
+def write_programs(release: str, directory: Path, names: tuple[str, ...] = _PROGRAMS) -> Path:
     """Write a program for each client of a release, to be put in PATH; files below /tmp are the same for them."""
     root = root_of(release)
     programs = directory / release
     programs.mkdir()
-    for name in _PROGRAMS:
+    for name in names:
         # dnf of Debian 13 and before is Python, that of the next release is called dnf5.
         actual = "dnf5" if name == "dnf" and not (root / "usr/bin/dnf").exists() else name
         (programs / name).write_text(_SCRIPT.format(root=root, program=actual))

@@ -22,8 +22,8 @@ _PAX_RECORD = re.compile(rb"(\d{1,7}) ([^=\n]{1,200})=", re.DOTALL)
 
 _OCTAL = re.compile(rb" *([0-7]*)[ \0]*")
 # Mode, user, group, size, time and checksum in the form that nearly all writers use.
-_USUAL_NUMBERS = re.compile(rb"(?:[0-7]{7}[ \0]){3}([0-7]{11})[ \0][0-7]{11}[ \0]([0-7]{6})[ \0]{2}")
-_USUAL_DEVICE = frozenset({bytes(16), b"0000000\0" * 2, b"0000000 " * 2, b"000000 \0" * 2})
+USUAL_NUMBERS = re.compile(rb"(?:[0-7]{7}[ \0]){3}([0-7]{11})[ \0][0-7]{11}[ \0]([0-7]{6})[ \0]{2}")
+USUAL_DEVICE = frozenset({bytes(16), b"0000000\0" * 2, b"0000000 " * 2, b"000000 \0" * 2})
 _UNUSED_NUMBERS = (slice(100, 108), slice(108, 116), slice(116, 124), slice(136, 148), slice(329, 337), slice(337, 345))
 
 
@@ -47,7 +47,7 @@ def parse_header(block: bytes) -> TarHeader:
         Refused: Its checksum is wrong, a number is unreadable, or clients would read its name differently.
     """
     size, checksum = _numbers(block)
-    if checksum != _checksum(block):
+    if checksum != checksum_of(block):
         raise Refused("it is not a tar file, or torn: the checksum of a tar header is wrong")
     name_field = block[:100].partition(b"\0")[0]
     name = name_field
@@ -96,8 +96,8 @@ def parse_pax_size(value: bytes) -> int:
 def _numbers(block: bytes) -> tuple[int, int]:
     """Return size and checksum, after checking all other numbers."""
     # Fast path: one match covers all fields if they have the usual form.
-    match = _USUAL_NUMBERS.fullmatch(block, 100, 156)
-    if match is not None and block[329:345] in _USUAL_DEVICE:
+    match = USUAL_NUMBERS.fullmatch(block, 100, 156)
+    if match is not None and block[329:345] in USUAL_DEVICE:
         return int(match[1], 8), int(match[2], 8)
     for field in _UNUSED_NUMBERS:
         # Times before 1970 and large ids are in base-256, which starts with one of these bytes.
@@ -122,7 +122,7 @@ def _octal(field: bytes) -> int:
     return int(match[1] or b"0", 8)
 
 
-def _checksum(block: bytes) -> int:
+def checksum_of(block: bytes) -> int:
     """Add up the bytes of the header, counting the checksum field itself as blanks."""
     # The low half of Adler-32 is 1 + the sum of the bytes modulo 65521. The sum of 256 bytes stays below that, and
     # Adler-32 is ten times as fast as sum().

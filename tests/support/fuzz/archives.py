@@ -20,6 +20,7 @@ from packrat_core.archives.tar import TarReader, UnpackedNames, refuse_unsafe
 from packrat_core.archives.tar_source import FileSource
 from packrat_core.archives.zip_archive import ZipArchive
 from packrat_core.packages.file.payload import check_payload
+from packrat_core.packages.image.layer import LayerTar
 from packrat_demo.build_deb import Deb, build_deb
 from support.fuzz.engine import Target
 
@@ -41,6 +42,7 @@ def archive_targets(_directory: Path) -> Iterator[list[Target]]:
     yield [
         Target("archives.ar", debs, lambda data: list_members(io.BytesIO(data)), members.map(_write_ar)),
         Target("archives.tar", tars, _read_tar),
+        Target("archives.layer", tars, _read_layer),
         Target("archives.zip", zips, _read_zip),
         Target("archives.gzip", packed, lambda data: check_gzip_payload(io.BytesIO(data))),
         *(
@@ -58,19 +60,31 @@ def _write_ar(members: list[tuple[bytes, bytes, bytes]]) -> bytes:
 
 def _read_tar(data: bytes) -> None:
     """Read a tar whose checksums are right, so that what is behind them is reached."""
-    sealed = bytearray(data)
-    for at in range(0, len(sealed) - _BLOCK + 1, _BLOCK):
-        if sealed[at + 257 : at + 262] == b"ustar":
-            sealed[at + 148 : at + 156] = b" " * 8
-            sealed[at + 148 : at + 156] = b"%06o\0 " % sum(sealed[at : at + _BLOCK])
     names = UnpackedNames()
-    reader = TarReader(FileSource(io.BytesIO(bytes(sealed))))
+    reader = TarReader(FileSource(io.BytesIO(_seal(data))))
     for member in reader:
         refuse_unsafe(member)
         names.add(member)
         if member.is_file:
             for _ in reader.chunks():
                 pass
+
+
+def _read_layer(data: bytes) -> None:
+    """Read such a tar as that of a layer, in parts."""
+    sealed, layer = _seal(data), LayerTar()
+    for at in range(0, len(sealed), 700):
+        layer.feed(sealed[at : at + 700])
+    layer.finish()
+
+
+def _seal(data: bytes) -> bytes:
+    sealed = bytearray(data)
+    for at in range(0, len(sealed) - _BLOCK + 1, _BLOCK):
+        if sealed[at + 257 : at + 262] == b"ustar":
+            sealed[at + 148 : at + 156] = b" " * 8
+            sealed[at + 148 : at + 156] = b"%06o\0 " % sum(sealed[at : at + _BLOCK])
+    return bytes(sealed)
 
 
 def _read_zip(data: bytes) -> None:

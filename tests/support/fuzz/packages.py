@@ -10,6 +10,7 @@ from packrat_agent.formats.table import FORMATS
 from packrat_agent.gpg.rpm_signature_header import replace_signatures
 from packrat_agent.model.entries import Fragment
 from packrat_core.errors import PackratError
+from packrat_core.packages.deb.dpkg_fields import find_relation_fault
 from packrat_core.packages.deb.relations import find_fault
 from packrat_core.packages.deb.stanza import read_stanza
 from packrat_core.packages.deb.versions import version_key as deb_version
@@ -129,6 +130,7 @@ class _HeaderReader:
 def _relation(data: bytes) -> None:
     if data.strip():
         find_fault(data.strip())
+        find_relation_fault(data.strip(), may_have_alternatives=True)
 
 
 def _read_metadata(data: bytes) -> None:

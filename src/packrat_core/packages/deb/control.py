@@ -38,6 +38,8 @@ CODINGS: Mapping[str, str | None] = {
 
 _DATA_NAMES = frozenset(f"data.tar{ending}" for ending in CODINGS)
 _CONTROL_CODINGS = frozenset({"", ".gz", ".xz", ".zst"})
+_BSD_NAME = "#1/"
+"""How BSD's ar begins the name of a member whose real name stands before its content."""
 _TAR_MEMBERS_LIMIT = 10_000
 _FRONT_BYTES = 64 * 1024
 """Bytes of a package that are read at once: seeking in it would take longer. Nearly all control archives end there."""
@@ -163,6 +165,10 @@ def _check_order(members: list[ArMember]) -> tuple[ArMember, ArMember]:
             ".lzma"
         )
     # dpkg ignores further members, so they may be anything but what another tool could take for these two.
+    for member in members:
+        if member.name.startswith(_BSD_NAME):
+            # apt takes the name from the content, and of two members the last one.
+            raise Refused(f"it has a member {member.name!r}, whose name apt reads elsewhere than dpkg")
     for member in further:
         if member.name.startswith(("control.tar", "data.tar")):
             raise Refused(f"it has a second control or data archive, {member.name!r}; dpkg would not look at it")

@@ -9,7 +9,7 @@ mark, and its names must stay inside the directory that it is unpacked into.
 3. The control archive holds files alone, with names that are not too long; dpkg takes no files from it with a dot in
    their names, but unpacks them.
 4. Each line of `conffiles` and `triggers` ends with a newline; one of `conffiles` is not too long. Only dpkg 1.20.6 and
-   later demand an absolute path there, and that of Ubuntu 20.04 is older.
+   later demand an absolute path there, and that of Ubuntu 20.04 is older. Those of `triggers` begin with a directive.
 
 Source: dpkg's tarfn.c, archives.c, unpack.c and trigger.c; deb-conffiles(5), deb-triggers(5).
 """
@@ -35,6 +35,7 @@ _LINES_LIMIT = 1024 * 1024
 _CONFFILE_BYTES = 996
 """Bytes of a line in conffiles, without its newline."""
 _SHOWN_LIMIT = 60
+_DIRECTIVES = frozenset(start + end for start in (b"interest", b"activate") for end in (b"", b"-await", b"-noawait"))
 
 
 def check_payload(file: BinaryIO) -> None:
@@ -77,9 +78,18 @@ def _check_name(name: str, limit: int) -> None:
 def _check_lines(name: str, content: bytes) -> None:
     if content and not content.endswith(b"\n"):
         raise Refused(f"its {name} does not end with a newline, without which dpkg can't read the last line")
-    if name != "conffiles":
+    if name == "triggers":
+        _check_triggers(content)
         return
     for line in content.split(b"\n"):
         if len(line) > _CONFFILE_BYTES:
             shown = line[:_SHOWN_LIMIT].decode("utf-8", "backslashreplace")
             raise Refused(f"its conffiles has a line of {len(line)} bytes, {shown!r}; dpkg reads {_CONFFILE_BYTES}")
+
+
+def _check_triggers(content: bytes) -> None:
+    for line in content.split(b"\n"):
+        directive = line.lstrip(b" \t").replace(b"\t", b" ").partition(b" ")[0]
+        if directive and not directive.startswith(b"#") and directive not in _DIRECTIVES:
+            shown = directive[:_SHOWN_LIMIT].decode("utf-8", "backslashreplace")
+            raise Refused(f"its triggers has the directive {shown!r}, which dpkg does not know")

@@ -9,9 +9,8 @@ apt fails on
 - a Description-md5 that does not have the length of an MD5;
 - a stanza of more than `STANZA_LIMIT` bytes.
 
-deb-control(5) has stricter rules for relations. Only the rules above are checked, since breaking any other leaves a
-package that clients can use: apt accepts a trailing comma, leftover substitution variables, unknown operators and
-folded lines:
+apt has no other rules for relations: it accepts a trailing comma, leftover substitution variables, unknown operators
+and folded lines. `dpkg_fields` has those of dpkg.
 
     find_fault(b"libc6 (>= 2.34), a | b (~> 1),")  # None
     find_fault(b"libc6 >= 2.34")  # "'>= 2.34' stands behind a name ..."

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 
 from packrat_core.errors import Refused
+from packrat_core.packages.deb.dpkg_fields import check_installable
 from packrat_core.packages.deb.relations import check_fields, check_stanza_size
 from packrat_core.packages.facts import PackageFacts
 
@@ -35,11 +36,6 @@ CONTROL_FILE_LIMIT = 4 * 1024 * 1024
 _OF_THE_INDEX = frozenset({b"filename", b"size", b"md5sum", b"sha1", b"sha256", b"sha512"})
 """Fields that the index itself adds; a package's own could contradict them."""
 
-_OF_A_SYSTEM = frozenset({b"status"})
-"""Fields that dpkg adds on a system. To apt before 1.1, a package of an index with a Status of its own is installed."""
-
-_LEFT_OUT = _OF_THE_INDEX | _OF_A_SYSTEM
-
 _INDEX_LINES = 512
 """Largest number of bytes that Packages adds to a stanza: Filename (with a path under 250 characters), Size, SHA256."""
 
@@ -56,11 +52,11 @@ def read_stanza(control: bytes) -> Stanza:
     """Check and clean a control file.
 
     `Package` moves to the front. It, `Version` and `Architecture` are written in the usual way, since not every client
-    reads `PACKAGE:x`. The fields of the index and of a system go. The rest stays as it is.
+    reads `PACKAGE:x`. The fields of the index go. The rest stays as it is.
 
     Raises:
         Refused: the file could mislead a client, having a second paragraph, a field twice, a NUL byte or no
-            architecture; apt can't read a field; or dpkg can't read the version.
+            architecture; or apt or dpkg can't read a field.
     """
     if b"\0" in control:
         raise Refused("its control file contains a NUL byte")
@@ -70,10 +66,11 @@ def read_stanza(control: bytes) -> Stanza:
     arch = _value(fields, b"architecture", _ARCHITECTURE, "Architecture")
     fields[b"version"] = b"Version: " + version.encode()
     fields[b"architecture"] = b"Architecture: " + arch.encode()
-    kept = [lines for key, lines in fields.items() if key not in _LEFT_OUT and key != b"package"]
+    kept = [lines for key, lines in fields.items() if key not in _OF_THE_INDEX and key != b"package"]
     body = b"\n".join([b"Package: " + name.encode(), *kept]) + b"\n"
     check_fields(fields)
     check_stanza_size(len(body) + _INDEX_LINES)
+    check_installable(fields, arch)
     return Stanza(body, PackageFacts(name, version, arch))
 
 

@@ -4,12 +4,14 @@
 2. Every blob that the image is made of has the size and the digest by which it is named.
 3. Every layer, once decompressed, has the digest that the configuration names (its diff_id): docker and containerd
    refuse others. An encrypted one is taken as it is.
-4. A layer that its media type calls uncompressed is: containerd does not look at the bytes.
+4. Every layer of an image is a tar archive that clients can unpack, as `layer` has it.
+5. A layer that its media type calls uncompressed is: containerd does not look at the bytes.
 
 Source: OCI Image Format Specification 1.1, "Layer DiffID".
 """
 
 import hashlib
+from dataclasses import dataclass
 from typing import BinaryIO
 
 from packrat_core.archives.compressed_stream import open_compressed
@@ -18,6 +20,7 @@ from packrat_core.archives.tar import TarMember
 from packrat_core.errors import Refused
 from packrat_core.packages.image.archive import ImageArchive
 from packrat_core.packages.image.classic import CLASSIC_FILE, ClassicImage, ClassicLayer, read_classic
+from packrat_core.packages.image.layer import LayerTar
 from packrat_core.packages.image.layout import INDEX_FILE, LayoutImage, blob_name, read_layout
 from packrat_core.packages.parts import naming
 
@@ -69,17 +72,31 @@ def find_compression(archive: ImageArchive, member: TarMember) -> str:
     return next((coding for magic, coding in _MAGIC.items() if start.startswith(magic)), "")
 
 
+@dataclass(frozen=True, slots=True)
+class _Blob:
+    """The digests of a blob as it is and of its plain bytes, and why clients can't unpack these; '' if they can."""
+
+    digest: str
+    diff_id: str
+    fault: str = ""
+
+
 class _Hashing:
     """An open file that hashes what is read of it."""
 
     def __init__(self, source: Readable) -> None:
         self._source = source
-        self.digest = hashlib.sha256()
+        self.hash = hashlib.sha256()
+
+    @property
+    def digest(self) -> str:
+        """The digest of what was read, as descriptors have it."""
+        return f"sha256:{self.hash.hexdigest()}"
 
     def read(self, size: int) -> bytes:
         """Return `size` bytes, or fewer at the end."""
         data = self._source.read(size)
-        self.digest.update(data)
+        self.hash.update(data)
         return data
 
 
@@ -90,13 +107,12 @@ def _check_layout(archive: ImageArchive, image: LayoutImage) -> None:
         Refused: one is of another size or has other bytes than its name says, or can't be decompressed.
     """
     layers = {digest for digest, _ in image.diff_ids}
-    plain: dict[str, str] = {}
+    read: dict[str, _Blob] = {}
     for digest, descriptor in image.blobs.items():
         member = archive.find(blob_name(digest))
-        whole, inside = _read_to_end(archive, member, unpack=digest in layers)
-        if whole != digest or member.size != descriptor.size:
+        read[digest] = _read_to_end(archive, member, unpack=digest in layers)
+        if read[digest].digest != digest or member.size != descriptor.size:
             raise Refused(f"the bytes of its blob {digest} are not those that its manifest names")
-        plain[digest] = inside
         coding = find_compression(archive, member) if digest in image.uncompressed else ""
         if coding:
             raise Refused(
@@ -104,9 +120,12 @@ def _check_layout(archive: ImageArchive, image: LayoutImage) -> None:
                 "can't unpack such a layer"
             )
     for digest, diff_id in sorted(image.diff_ids):
-        if digest in plain and plain[digest] != diff_id:
+        if digest not in read:
+            continue
+        if read[digest].diff_id != diff_id:
             _refuse_skippable(archive, archive.find(blob_name(digest)), digest)
             raise Refused(f"the bytes of its layer {digest} are not those that its configuration names: {diff_id}")
+        _refuse_fault(read[digest], digest)
 
 
 def _check_classic(archive: ImageArchive, image: ClassicImage) -> None:
@@ -116,15 +135,21 @@ def _check_classic(archive: ImageArchive, image: ClassicImage) -> None:
         Refused: one has other bytes than its configuration says, or can't be decompressed.
     """
     # Many names may lead to one member.
-    plain: dict[int, str] = {}
+    read: dict[int, _Blob] = {}
     for layer in image.layers:
         member = archive.find(layer.name)
-        if member.offset not in plain:
+        if member.offset not in read:
             _refuse_zstd(archive, member, layer)
-            plain[member.offset] = _read_to_end(archive, member, unpack=True)[1]
-        if plain[member.offset] != layer.diff_id:
+            read[member.offset] = _read_to_end(archive, member, unpack=True)
+        if read[member.offset].diff_id != layer.diff_id:
             _refuse_skippable(archive, member, layer.name[:120])
             raise Refused(f"the bytes of its layer {layer.name[:120]} are not those that its configuration names")
+        _refuse_fault(read[member.offset], layer.name[:120])
+
+
+def _refuse_fault(blob: "_Blob", layer: str) -> None:
+    if blob.fault:
+        raise Refused(f"its layer {layer} can't be unpacked: {blob.fault}", hint="build the image again")
 
 
 def _refuse_zstd(archive: ImageArchive, member: TarMember, layer: ClassicLayer) -> None:
@@ -140,26 +165,46 @@ def _refuse_skippable(archive: ImageArchive, member: TarMember, layer: str) -> N
         raise Refused(f"its layer {layer} is compressed by pzstd, which podman can't unpack; use zstd")
 
 
-def _read_to_end(archive: ImageArchive, member: TarMember, *, unpack: bool) -> tuple[str, str]:
-    """Return the digests of a file as it is and, with `unpack`, of its plain bytes if it is compressed.
+def _read_to_end(archive: ImageArchive, member: TarMember, *, unpack: bool) -> _Blob:
+    """Read a file of the archive; with `unpack` it is a layer, which may be compressed.
 
     Raises:
         Refused: the compressed bytes are torn, damaged or a decompression bomb.
     """
     source = _Hashing(archive.open(member))
-    coding = find_compression(archive, member) if unpack else ""
-    plain: _Hashing | None = None
-    if coding:
-        with naming(f"its {member.name[:120]}"):
-            stream = open_compressed(source, coding, several=True)
-            plain = _Hashing(stream)
-            _drain(plain)
-            if stream.padded:
-                # Go takes them for the next stream, which is damaged.
-                raise Refused(f"it has zeros after the end of the {coding} stream, which clients refuse")
+    if not unpack:
+        _drain(source)
+        return _Blob(source.digest, source.digest)
+    coding = find_compression(archive, member)
+    if not coding:
+        fault = _unpack(source)
+        return _Blob(source.digest, source.digest, fault)
+    with naming(f"its {member.name[:120]}"):
+        stream = open_compressed(source, coding, several=True)
+        plain = _Hashing(stream)
+        fault = _unpack(plain)
+        if stream.padded:
+            # Go takes them for the next stream, which is damaged.
+            raise Refused(f"it has zeros after the end of the {coding} stream, which clients refuse")
     _drain(source)
-    whole = f"sha256:{source.digest.hexdigest()}"
-    return whole, f"sha256:{plain.digest.hexdigest()}" if plain is not None else whole
+    return _Blob(source.digest, plain.digest, fault)
+
+
+def _unpack(plain: _Hashing) -> str:
+    """Read a layer to its end, and return why clients can't unpack it; '' if they can."""
+    layer = LayerTar()
+    while data := plain.read(READ_BYTES):
+        try:
+            layer.feed(data)
+        except Refused as error:
+            # Damaged bytes are told as such, once their digest is known.
+            _drain(plain)
+            return str(error)
+    try:
+        layer.finish()
+    except Refused as error:
+        return str(error)
+    return ""
 
 
 def _drain(source: Readable) -> None:

@@ -81,7 +81,7 @@ TAKEN = {
     "no conffiles": beside("./conffiles", b""),
     "the longest path of a conffile": beside("./conffiles", b"/" + b"a" * 100 + b"/" + b"b" * 140 + b"\n"),
     "the longest line of conffiles": beside("./conffiles", b"/" + b"a/" * 497 + b"a\n"),
-    "triggers": beside("./triggers", b"interest-noawait /x\n"),
+    "triggers": beside("./triggers", b"# x\n\n\tinterest-noawait\t/x\n \nactivate-await y\nactivate z\n"),
     "a script": beside("./shlibs", b"x 1 x"),
 }
 REFUSED = {
@@ -98,6 +98,10 @@ REFUSED = {
     "a longer name than any, with a dot": (beside("./" + "a" * 254 + ".x", b"x"), "has a name of 256 bytes"),
     "conffiles without an end": (beside("./conffiles", b"/x\n/y"), "its conffiles does not end with a newline"),
     "a conffile that is too long": (beside("./conffiles", b"/" + b"a/" * 498 + b"\n"), "has a line of 997 bytes"),
+    "an unknown directive in triggers": (
+        beside("./triggers", b"interest /x\nlisten /y\n"),
+        "its triggers has the directive 'listen', which dpkg does not know",
+    ),
     "triggers without an end": (beside("./triggers", b"interest /x"), "its triggers does not end with a newline"),
 }
 

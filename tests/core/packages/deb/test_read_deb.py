@@ -26,6 +26,7 @@ MIB = 1 << 20
 DEBIAN_BINARY = ("debian-binary", b"2.0\n")
 DATA = ("data.tar", tar(("./usr/share/x", b"x")))
 MEMBERS = (DEBIAN_BINARY, ("control.tar", tar(("./control", CONTROL))), DATA)
+BSD_CONTROL = ("#1/14", b"control.tar.gz" + gz(tar(("./control", CONTROL.replace(b" x", b" other")))))
 
 
 def read(tmp_path: Path, data: bytes) -> bytes:
@@ -135,6 +136,10 @@ BAD: dict[str, tuple[Callable[[], bytes], str]] = {
     "two control archives": (lambda: ar(*MEMBERS[:2], *MEMBERS[1:]), "its third member is 'control.tar'"),
     "a control archive behind the data": (lambda: ar(*MEMBERS, MEMBERS[1]), "second control or data archive"),
     "two data archives": (lambda: ar(*MEMBERS, ("data.tar.gz", b"")), "second control or data archive"),
+    "a control archive behind a name of BSD's ar": (
+        lambda: ar(*MEMBERS, BSD_CONTROL),
+        "a member '#1/14', whose name apt",
+    ),
     "a byte too many": (lambda: ar(*MEMBERS) + b"\n", "header is missing or broken behind its member 'data.tar'"),
     "other bytes behind it": (lambda: ar(*MEMBERS) + bytes(512), "header is missing or broken behind its member"),
     "a second package behind it": (lambda: ar(*MEMBERS) * 2, "header is missing or broken behind its member"),
@@ -276,6 +281,15 @@ def dpkg_deb_refuses(path: Path) -> bool:
         subprocess.run(["dpkg-deb", *way, str(path)], capture_output=True, check=False).returncode
         for way in (("--field",), ("--ctrl-tarfile",), ("--fsys-tarfile",))
     )
+
+
+def test_apt_would_read_another_control_file_behind_a_name_of_bsds_ar(tmp_path: Path) -> None:
+    members = (DEBIAN_BINARY, ("control.tar.gz", gz(MEMBERS[1][1])), DATA)
+    (tmp_path / "x.deb").write_bytes(ar(*members, BSD_CONTROL))
+    listed = subprocess.run(["apt-ftparchive", "packages", str(tmp_path)], capture_output=True, check=True).stdout
+    assert b"Package: other" in listed
+    shown = subprocess.run(["dpkg-deb", "--field", str(tmp_path / "x.deb"), "Package"], capture_output=True, check=True)
+    assert shown.stdout == b"x\n"
 
 
 _PIECES = st.sampled_from(

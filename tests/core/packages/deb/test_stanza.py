@@ -41,10 +41,6 @@ def test_lines_may_end_as_on_windows() -> None:
     assert read_stanza(control.replace(b"\n", b"\r\n")) == read_stanza(control)
 
 
-def test_a_status_would_be_that_of_a_system() -> None:
-    assert read_stanza(START + b"STATUS: install ok installed\nSection: x\n").body == START + b"Section: x\n"
-
-
 def test_what_the_file_is_stands_in_usual_letters() -> None:
     assert read_stanza(b"VERSION:1\npackage:x\nARCHITECTURE:  amd64 \n").body == (
         b"Package: x\nVersion: 1\nArchitecture: amd64\n"

@@ -1,0 +1,107 @@
+"""Finds control files that dpkg can't read: apt offers such a package, and each installation of it ends with an error.
+
+dpkg-deb builds no such package, but other tools do. dpkg fails on
+
+- relations as in `a,`, `${misc:Depends}`, `a (~> 1)`, `a (>= 1) [amd64]`, and alternatives where there can be none;
+- another Essential than yes or no, another Multi-Arch than those it knows, `same` for the architecture `all`;
+- any of these whose value begins in the line after the name;
+- fields that only its own database has, such as Status.
+
+Where releases of dpkg differ, the field is taken.
+
+    check_installable(fields, "all")
+
+Source: dpkg's lib/dpkg/fields.c, parse.c and parsehelp.c; measured with dpkg 1.21.
+"""
+
+import re
+from collections.abc import Mapping
+
+from packrat_core.errors import Refused
+from packrat_core.packages.deb.relations import RELATION_FIELDS
+
+_SPACES = b" \t\n\v\f\r"
+_WITHOUT_ALTERNATIVES = frozenset({b"conflicts", b"breaks", b"replaces", b"provides"})
+_WORDS: Mapping[bytes, tuple[bytes, ...]] = {
+    b"essential": (b"yes", b"no"),
+    b"multi-arch": (b"foreign", b"allowed", b"same", b"no"),
+}
+_OF_ITS_DATABASE = frozenset({b"status", b"config-version", b"triggers-pending", b"triggers-awaited"})
+_CHECKED = RELATION_FIELDS | _WORDS.keys() | _OF_ITS_DATABASE
+_RELATION = re.compile(
+    # A name with or without an architecture, then perhaps an operator and a version. Nothing is tried twice, since a
+    # value may have a million blanks.
+    rb"[A-Za-z0-9][A-Za-z0-9+._-]*+(?::[A-Za-z0-9][A-Za-z0-9-]*+)?+[ \t\n\v\f\r]*+"
+    rb"(?:\([ \t\n\v\f\r]*+(?:<[<=]?|>[>=]?|=)?+[ \t\n\v\f\r]*+"
+    rb"[A-Za-z0-9.+~][A-Za-z0-9.+~:-]*+(?<![:-])[ \t\n\v\f\r]*+\)[ \t\n\v\f\r]*+)?+"
+)
+_BLANKS = re.compile(rb"[ \t\n\v\f\r]*+")
+_SHOWN_LIMIT = 60
+
+
+def check_installable(fields: Mapping[bytes, bytes], architecture: str) -> None:
+    """Check the fields that dpkg reads.
+
+    Args:
+        fields: lower-case field name → the field's lines, including its name.
+        architecture: that of the package.
+
+    Raises:
+        Refused: dpkg can't read one of them; the message names it.
+    """
+    for name, lines in fields.items():
+        if name not in _CHECKED:
+            continue
+        shown, _, value = lines.partition(b":")
+        fault = _fault_of(name, value.strip(_SPACES), architecture)
+        if fault is None and value.strip(_SPACES) and value.lstrip(b" \t").startswith(b"\n"):
+            fault = "its value begins only in the line after its name"
+        if fault is not None:
+            raise Refused(
+                f"its control file has a {shown.decode('ascii')} with which no dpkg installs the package: {fault}; "
+                "correct it, and build the package again under a new version"
+            )
+
+
+def _fault_of(name: bytes, value: bytes, architecture: str) -> str | None:
+    if name in _OF_ITS_DATABASE:
+        return "only the database of dpkg has this field"
+    if not value:
+        return None
+    if name in RELATION_FIELDS:
+        return find_relation_fault(value, may_have_alternatives=name not in _WITHOUT_ALTERNATIVES)
+    known = _WORDS.get(name)
+    if known is None:
+        return None
+    if value.lower() not in known:
+        return f"it is {_show(value, 0)}, and can only be {', '.join(word.decode() for word in known)}"
+    if name == b"multi-arch" and architecture == "all" and value.lower() == b"same":
+        return "a package of the architecture all can't be the same for several"
+    return None
+
+
+def find_relation_fault(value: bytes, *, may_have_alternatives: bool) -> str | None:
+    """Describe what dpkg can't read in the value of a relation field; None if it can read all.
+
+    Args:
+        value: the value, not empty, without surrounding white space.
+        may_have_alternatives: whether this field may have them.
+    """
+    at = 0
+    while True:
+        match = _RELATION.match(value, at)
+        if match is None:
+            return f"{_show(value, at)} is not the name of a package" if at < len(value) else "it ends with a separator"
+        separator = value[match.end() : match.end() + 1]
+        if not separator:
+            return None
+        if separator not in (b",", b"|"):
+            return f"{_show(value, match.end())} can't stand behind a name or version"
+        if separator == b"|" and not may_have_alternatives:
+            return "it has alternatives, which this field can't have"
+        blanks = _BLANKS.match(value, match.end() + 1)
+        at = blanks.end() if blanks is not None else len(value)
+
+
+def _show(value: bytes, at: int) -> str:
+    return repr(value[at : at + _SHOWN_LIMIT].decode("ascii", "backslashreplace"))
