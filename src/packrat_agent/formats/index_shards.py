@@ -80,8 +80,7 @@ class ShardWriter:
         region: Region,
         chunks: ChunkCache,
         codings: Sequence[Coding],
-        is_boundary: Callable[[Key], bool],
-        limit: int | None,
+        begins_shard: Callable[[Key, int], bool],
         tells: Callable[[Key], bool],
     ) -> None:
         """Make a writer that has nothing yet.
@@ -90,15 +89,13 @@ class ShardWriter:
             region: Where the shards are written.
             chunks: The cache of compressed shards.
             codings: How each file is compressed.
-            is_boundary: Whether a shard begins at a package.
-            limit: The largest number of packages in a shard; None for no limit.
+            begins_shard: Whether a shard begins at a package where the one before it has so many packages.
             tells: Whether the log names a package of which several files are wanted.
         """
         self._region = region
         self._chunks = chunks
         self._codings = codings
-        self._is_boundary = is_boundary
-        self._limit = limit
+        self._begins_shard = begins_shard
         self._tells = tells
         # The packages of the shard that is being filled, each with its records.
         self._run: list[list[Record]] = []
@@ -110,9 +107,13 @@ class ShardWriter:
         if self._run and self._run[-1][0].key == record.key:
             self._run[-1].append(record)
             return
-        if self._run and (len(self._run) == self._limit or self._is_boundary(record.key)):
+        if self._run and self.begins(record.key):
             self._end_run()
         self._run.append([record])
+
+    def begins(self, key: Key) -> bool:
+        """Tell whether a shard begins at a package that follows the last one."""
+        return not self._run or self._begins_shard(key, len(self._run))
 
     def end(self) -> list[WrittenShard]:
         """Write what is left, and give all shards."""

@@ -6,8 +6,9 @@
 
 1. Packages stand in the order of name, version and architecture, as text: the order has to be the same in each render,
    and no client asks for another.
-2. A shard begins at a package whose hash says so, or where the shard before it is full. An insertion leaves the shards
-   behind the next such package as they are, and the same entries give the same shards, in whatever order they came.
+2. A shard begins at a package whose hash says so if the one before it is not too small, or where that one is full. An
+   insertion leaves the shards as they are from where one begins as before, and the same entries give the same shards,
+   in whatever order they came.
 3. If a package has several records, the newest one is in the index. The log names the package if their
    files differ.
 4. The texts stand on disk, in a scratch file; memory holds where, and one key a shard.
@@ -31,8 +32,6 @@ from packrat_agent.state.scratch import Extent, Region
 
 T = TypeVar("T")
 
-_SHARD_ENTRIES = 64
-"""Average number of packages in a shard, if there were no limit."""
 _PACKED_STRIDE = 16
 """Compressed shards are smaller than their texts: the hash is kept after so many."""
 _FEW = 0.05
@@ -45,17 +44,22 @@ class IndexLayout:
 
     boundary: the text whose hash says whether a shard begins at a package. codings: how each file is compressed.
     files: how many files the index has: the length of all texts. limit: the largest number of packages in a shard;
-    None for no limit.
+    None for no limit. least: the smallest number, but in the last one. every: of so many packages, the hash of one says
+    that a shard begins.
     """
 
     boundary: Callable[[Key], str]
     codings: tuple[Coding, ...]
     files: int = 1
     limit: int | None = None
+    least: int = 1
+    every: int = 64
 
-    def is_boundary(self, key: Key) -> bool:
-        """Tell whether a shard begins at a package."""
-        return zlib.crc32(self.boundary(key).encode()) % _SHARD_ENTRIES == 0
+    def begins_shard(self, key: Key, count: int) -> bool:
+        """Tell whether a shard begins at a package where the one before it has `count` packages so far."""
+        if count == self.limit:
+            return True
+        return count >= self.least and zlib.crc32(self.boundary(key).encode()) % self.every == 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +155,7 @@ class ShardedIndex:
             self._cut(where, here, coming[_between(coming, low, high, lambda record: record.key)], chunks, touched)
 
     def _touched_shards(self, keys: Iterable[Key]) -> list[slice]:
-        """Give the shards that a change of these packages may cut otherwise, as slices that don't overlap, in order."""
+        """Give the shards that a change of these packages touches, as slices that don't overlap, in order."""
         found: list[slice] = []
         for key in keys:
             around = self._around(key)
@@ -162,14 +166,12 @@ class ShardedIndex:
         return found
 
     def _around(self, key: Key) -> slice:
-        """Give the shards from the last hash boundary before `key` up to the first one behind it."""
-        # A boundary that went with its package has joined two runs, so the shard before it is looked at, too.
-        start = max(bisect_left(self._starts, key) - 1, 0)
-        end = min(bisect_right(self._starts, key), len(self._starts))
-        while start > 0 and not self._layout.is_boundary(self._starts[start]):
+        """Give the shard of a package, with the one before it if the package is its first."""
+        end = bisect_right(self._starts, key)
+        start = max(end - 1, 0)
+        # If its first package goes, it may be joined to the one before it.
+        if start > 0 and self._starts[start] == key:
             start -= 1
-        while end < len(self._starts) and not self._layout.is_boundary(self._starts[end]):
-            end += 1
         return slice(start, end)
 
     def _cut(
@@ -180,7 +182,7 @@ class ShardedIndex:
         chunks: ChunkCache,
         touched: frozenset[Key],
     ) -> None:
-        """Put new shards in the place of some."""
+        """Put new shards in the place of some, and of those behind them until one begins as before."""
         there = (record for number in range(where.start, where.stop) for record in self._read(number))
         missing = set(leaving)
         writer = self._new_writer(chunks, lambda key: key in touched and self._tells(key))
@@ -191,14 +193,19 @@ class ShardedIndex:
                 writer.add(record)
         if missing:
             raise KeyError(f"the index lacks {sorted(missing)[0]}")
-        self._put(where, writer.end())
+        stop = where.stop
+        while stop < len(self._starts) and not writer.begins(self._starts[stop]):
+            for record in self._read(stop):
+                writer.add(record)
+            stop += 1
+        self._put(slice(where.start, stop), writer.end())
 
     def _read(self, number: int) -> list[Record]:
         return read_shard(self._region, self._rows[number], [file.extents[number] for file in self._plain])
 
     def _new_writer(self, chunks: ChunkCache, tells: Callable[[Key], bool]) -> ShardWriter:
         layout = self._layout
-        return ShardWriter(self._region, chunks, layout.codings, layout.is_boundary, layout.limit, tells)
+        return ShardWriter(self._region, chunks, layout.codings, layout.begins_shard, tells)
 
     def _put(self, where: slice | None, shards: Sequence[WrittenShard]) -> None:
         where = slice(0, len(self._starts)) if where is None else where

@@ -41,10 +41,14 @@ class Index:
     """An index in a scratch file, and the shards that were compressed for it."""
 
     def __init__(
-        self, entries: Sequence[Entry] = (), limit: int | None = 9, cut: Callable[[Key], str] = boundary
+        self,
+        entries: Sequence[Entry] = (),
+        limit: int | None = 9,
+        cut: Callable[[Key], str] = boundary,
+        least: int = 1,
     ) -> None:
         self.chunks = Chunks()
-        self.index = ShardedIndex(IndexLayout(cut, (GZIP,), limit=limit), write, Scratch().region())
+        self.index = ShardedIndex(IndexLayout(cut, (GZIP,), limit=limit, least=least), write, Scratch().region())
         builder = self.index.build(self.chunks)
         for entry in sorted(entries, key=package_order):
             builder.add(entry)
@@ -99,16 +103,16 @@ def changes(draw: st.DrawFn) -> tuple[list[Entry], list[tuple[list[Entry], list[
 
 
 @settings(max_examples=60, deadline=None)
-@given(changes(), st.sampled_from([None, 1, 3, 9]))
+@given(changes(), st.sampled_from([None, 1, 3, 9]), st.sampled_from([1, 2, 5]))
 def test_any_sequence_of_changes_gives_what_is_built_from_nothing(
-    made: tuple[list[Entry], list[tuple[list[Entry], list[Entry]]]], limit: int | None
+    made: tuple[list[Entry], list[tuple[list[Entry], list[Entry]]]], limit: int | None, least: int
 ) -> None:
     present, steps = made
-    index = Index(present, limit)
+    index = Index(present, limit, least=least)
     for gone, new in steps:
         index.change(gone, new)
         present = [entry for entry in present if entry not in gone] + new
-        assert index.files() == Index(present[::-1], limit).files()
+        assert index.files() == Index(present[::-1], limit, least=least).files()
 
 
 def shown(entry: Entry) -> tuple[bytes, list[bytes]]:
@@ -158,6 +162,32 @@ def test_a_new_package_touches_few_shards() -> None:
     assert len(set(after) ^ set(before)) <= 4
     assert len(before) > 20
     assert len(index.chunks.made) <= 2
+
+
+def test_a_new_package_leaves_the_shards_beside_its_own_as_they_are() -> None:
+    class Asked(Chunks):
+        def get(self, coding: str, digest: str) -> bytes | None:
+            asked.append(digest)
+            return super().get(coding, digest)
+
+    asked: list[str] = []
+    entries = [entry(number) for number in range(0, 4000, 2)]
+    index = Index(entries, 128, " ".join)
+    starts = {min(shard.split(b"pool/")[1:]) for shard in index.files()[2]}
+    for number in range(1001, 1401, 2):
+        asked.clear()
+        index.index.change((), [entry(number)], Asked())
+        expected = Index([*entries, entry(number)], 128, " ".join).files()[2]
+        # Where it begins a shard itself, its own is cut in two.
+        changed = {min(shard.split(b"pool/")[1:]) for shard in expected} - starts
+        assert len(asked) == 1 + len(changed)
+        index.change([entry(number)], ())
+
+
+@pytest.mark.parametrize(("least", "size"), [(1, 3), (3, 3), (4, 6), (6, 6), (7, 9)])
+def test_no_shard_but_the_last_is_smaller_than_the_least(least: int, size: int) -> None:
+    shards = Index([entry(number) for number in range(100)], None, least=least).files()[2]
+    assert [shard.count(b"pool/") for shard in shards] == [*[size] * (100 // size), 100 % size]
 
 
 def test_no_shard_is_longer_than_the_limit() -> None:

@@ -1,7 +1,7 @@
 """Writes the repodata: primary, filelists and other, compressed shard by shard, and repomd.xml, which lists them.
 
 1. The three files list the packages in the same order.
-2. A shard ends where a hash of its last package says so, so that a new package changes one shard.
+2. A hash of a package says whether a shard begins there, so that a new package changes one shard.
 
 Source: createrepo_c, `createrepo_c(8)`; the XML that yum, dnf and zypper read has no other description.
 """
@@ -33,8 +33,8 @@ _ROOTS = {
     "other": ("otherdata", f'xmlns="{_LINUX}/other"'),
 }
 
-# The files have no limit on a shard, and the architecture decides nothing: existing shards go on being used.
-_LAYOUT = IndexLayout(lambda key: " ".join(key[:2]), (GZIP,), files=len(_ROOTS))
+# Shards of about the same size: most packages stand in the large ones, and a change compresses all of its shard again.
+_LAYOUT = IndexLayout(" ".join, (GZIP,), files=len(_ROOTS), least=72, every=16)
 
 
 @dataclass(frozen=True, slots=True)
