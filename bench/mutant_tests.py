@@ -135,6 +135,10 @@ TESTS: dict[str, tuple[str, ...]] = {
         "tests/agent/formats/docker/test_unpack.py",
     ),
     "packrat_agent/formats/json/": ("tests/agent/formats/json/test_render.py",),
+    "packrat_agent/formats/pypi/projects.py": (
+        "tests/agent/formats/pypi/test_projects.py",
+        "tests/agent/formats/pypi/test_render.py",
+    ),
     "packrat_agent/formats/pypi/": (
         "tests/agent/formats/pypi/test_render.py",
         "tests/agent/formats/pypi/test_yanked.py",

@@ -5,7 +5,7 @@ not scrypt, which hosts in FIPS mode don't have.
 """
 
 import hashlib
-import secrets
+import os
 from functools import lru_cache
 
 from packrat_agent.config.settings import Config
@@ -15,7 +15,8 @@ _ROUNDS = 20_000
 
 def describe_version(config: Config) -> str:
     """Describe the version that was read, to be kept."""
-    salt = secrets.token_hex(16)
+    # As `secrets` makes it, whose import takes longer than this module's work; monitoring waits for it every minute.
+    salt = os.urandom(16).hex()
     return f"{salt} {_hash(config.text, salt)} {config.source.absolute()}"
 
 

@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from sys import intern
 from typing import Any
 
 from packrat_agent.model.records import PackageFile
@@ -56,8 +57,10 @@ def insert_files(
 
 def read_file(columns: Sequence[Any]) -> PackageFile:
     """Make a record of its FILE_COLUMNS."""
-    values = (*columns[:-1], bool(columns[-1]))
-    return PackageFile(*values)
+    uri, package, distro_version, version, kind, arch, url, file_name, sha256, created, yanked = columns
+    # What many records say is one text for all: those of 100,000 files may be held in memory.
+    shared = (intern(package), intern(distro_version), version, intern(kind), intern(arch))
+    return PackageFile(uri, *shared, url, file_name, sha256, created, bool(yanked))
 
 
 def _file_row(file: PackageFile) -> tuple[str | bool, ...]:

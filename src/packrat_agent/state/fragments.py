@@ -5,8 +5,10 @@ the version of its fragments, and a new signing key makes new products: either h
 """
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from sys import intern
+from typing import Any
 
 from packrat_agent.model.entries import Fragment, Product
 from packrat_agent.state.database import Database
@@ -78,11 +80,11 @@ class Fragments:
     def read(self, source: FragmentSource, sha256: str) -> Fragment | None:
         """Give the fragment of one package file; None if it is not known."""
         sql = (
-            "SELECT size, body, name, version, arch, products, made_by FROM fragments WHERE format = ? "
+            "SELECT body, name, version, arch, products, size, made_by FROM fragments WHERE format = ? "
             "AND fragment_version = ? AND signer = ? AND sha256 = ?"
         )
-        for size, body, name, version, arch, products, made_by in self._db.rows(sql, (*_row(source), sha256)):
-            return Fragment(body, name, version, arch, read_products(products), size=size, made_by=made_by)
+        for columns in self._db.rows(sql, (*_row(source), sha256)):
+            return read_fragment(columns)
         return None
 
     def take_over(self, signer: str, accepted: Collection[str]) -> None:
@@ -156,6 +158,15 @@ def list_products(fragment: Fragment) -> list[list[object]]:
     return [[product.name, product.sha256, product.size, product.beside] for product in fragment.products]
 
 
+def read_fragment(columns: Sequence[Any]) -> Fragment:
+    """Make a fragment of its body, name, version, arch, products, size and made_by in a row."""
+    body, name, version, arch, products, size, made_by = columns
+    # What many fragments say is one text for all, as in `read_file`.
+    return Fragment(body, intern(name), version, intern(arch), read_products(products), size=size, made_by=made_by)
+
+
 def read_products(text: str) -> tuple[Product, ...]:
     """Read back the products of a row."""
-    return () if text == "[]" else tuple(Product(*product) for product in json.loads(text))
+    if text == "[]":
+        return ()
+    return tuple(Product(intern(name), *more) for name, *more in json.loads(text))

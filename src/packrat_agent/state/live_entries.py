@@ -4,13 +4,13 @@ from collections.abc import Collection, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
-from packrat_agent.model.entries import Entry, Fragment, IndexedPackage
+from packrat_agent.model.entries import Entry, IndexedPackage
 from packrat_agent.model.paths import path_in_root
 from packrat_agent.model.records import Repo
 from packrat_agent.state.database import Database
 from packrat_agent.state.file_rows import FILE_COLUMNS, read_file
 from packrat_agent.state.file_state import FileState
-from packrat_agent.state.fragments import FragmentSource, read_products
+from packrat_agent.state.fragments import FragmentSource, read_fragment, read_products
 
 _FRAGMENT_COLUMNS = "body, fragments.name, fragments.version, fragments.arch, products, fragments.size, made_by, path"
 _FRAGMENT_COLUMN_COUNT = len(_FRAGMENT_COLUMNS.split(","))
@@ -158,10 +158,9 @@ class LiveEntries:
         return self._source.kind, self._source.version, self._source.signer
 
     def _entry(self, row: Sequence[Any]) -> Entry:
-        body, name, version, arch, products, size, made_by, path = row[-_FRAGMENT_COLUMN_COUNT:]
-        fragment = Fragment(body, name, version, arch, read_products(products), size=size, made_by=made_by)
+        *columns, path = row[-_FRAGMENT_COLUMN_COUNT:]
         below = path.removeprefix(path_in_root(self._repo, ""))
-        return Entry(read_file(row[:-_FRAGMENT_COLUMN_COUNT]), below, fragment)
+        return Entry(read_file(row[:-_FRAGMENT_COLUMN_COUNT]), below, read_fragment(columns))
 
 
 def _published(products: str, sha256: str, size: int) -> tuple[str, int]:

@@ -20,7 +20,7 @@ from packrat_agent.state.file_rows import (
     read_file,
 )
 from packrat_agent.state.file_state import FileState, Unreadable
-from packrat_agent.state.fragments import FragmentSource, read_products
+from packrat_agent.state.fragments import FragmentSource, read_fragment
 from packrat_agent.state.listing import missing_from
 
 _MANY = 500
@@ -188,11 +188,8 @@ class WantedFiles:
                 f"FROM {files} CROSS JOIN fragments ON format = ? AND fragment_version = ? AND signer = ? "
                 f"AND fragments.sha256 = files.sha256 WHERE repo = ?{where}"
             )
-            for sha256, body, name, version, arch, products, size, made_by in self._db.rows(
-                sql, (source.kind, source.version, source.signer, repo, *values)
-            ):
-                products_read = read_products(products)
-                found[sha256] = Fragment(body, name, version, arch, products_read, size=size, made_by=made_by)
+            rows = self._db.rows(sql, (source.kind, source.version, source.signer, repo, *values))
+            found.update((sha256, read_fragment(columns)) for sha256, *columns in rows)
         return found
 
     def set_places(self, repo: str, places: Iterable[tuple[str, str]]) -> None:

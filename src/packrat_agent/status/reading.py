@@ -7,8 +7,11 @@ the Status that it gives, each in its own way.
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
+from heapq import nsmallest
+from itertools import chain
 from pathlib import Path
 
 from packrat_agent.config.plain_http import warn_of_plain_http
@@ -56,6 +59,8 @@ _OLD_BYTES = (
     "GROUP BY repo, inode) WHERE is_old GROUP BY repo"
 )
 
+_Unfinished = tuple[str, str, str, str | None]
+"""Of a file that is not live: its repository, state and name, and what is wrong with it, if anything."""
 
 _UNWRITTEN = "it can't write its state database: its log says why"
 
@@ -72,14 +77,14 @@ def read_status(config: Config, events: int = 0, now: float | None = None) -> St
         ConfigError: There is no state database, or it is not ours or of another version.
         DiskError: It can't be read.
     """
-    path = config.mirror.state_db
-    at = time.time() if now is None else now
+    path, at = config.mirror.state_db, time.time() if now is None else now
     try:
         holder = find_holder(path)
         with _reading(path) as db:
             facts = FactsRead(db)
-            repos = _repos(db, facts, at, is_at_work=holder is not None)
-            troubles, total = _troubles(db)
+            unfinished = _unfinished(db)
+            repos = _repos(db, facts, at, unfinished, is_at_work=holder is not None)
+            troubles, total = _troubles(db, unfinished)
             rejected = _rejected(db)
             rows = db.execute("SELECT at, word, repo, text FROM events ORDER BY id DESC LIMIT ?", (events,)).fetchall()
     except OSError as error:
@@ -202,14 +207,29 @@ def _not_ours(path: Path, reason: str) -> ConfigError:
     )
 
 
-def _repos(db: sqlite3.Connection, facts: FactsRead, at: float, *, is_at_work: bool) -> tuple[RepoStatus, ...]:
-    wanted, unfinished = _count_files(db)
+def _repos(
+    db: sqlite3.Connection, facts: FactsRead, at: float, unfinished: Iterable[_Unfinished], *, is_at_work: bool
+) -> tuple[RepoStatus, ...]:
+    """Read how each repository stands.
+
+    Args:
+        db: The state database.
+        facts: The facts in it.
+        at: The moment of the reading.
+        unfinished: The files that are not live.
+        is_at_work: Whether an agent is.
+    """
+    # All are counted in an index: the rows take four times as long, and `check` runs every minute.
+    sql = "SELECT repo, count(*) FROM files INDEXED BY files_by_package GROUP BY repo"
+    wanted = dict(db.execute(sql).fetchall())
+    states = Counter((repo, state) for repo, state, *_ in unfinished)
     published = dict(db.execute("SELECT repo, max(published_at) FROM publications GROUP BY repo").fetchall())
     generations = dict(db.execute("SELECT repo, count(*) FROM generations WHERE on_disk GROUP BY repo").fetchall())
     old_bytes = dict(db.execute(_OLD_BYTES).fetchall())
     found = []
     for name, kind, directory in db.execute("SELECT name, kind, directory FROM repos ORDER BY name"):
-        health, open_files = facts.repo(name), unfinished.get(name, {})
+        health = facts.repo(name)
+        refused, pending = (states[name, state] for state in (FileState.REFUSED, FileState.WANTED))
         # A process that was killed could not take its notes back.
         work = facts.work(name) if is_at_work else None
         unread = (work.new or 0) if work is not None else 0
@@ -219,9 +239,9 @@ def _repos(db: sqlite3.Connection, facts: FactsRead, at: float, *, is_at_work: b
                 kind=kind,
                 directory=directory,
                 wanted=wanted.get(name, 0) + unread,
-                live=wanted.get(name, 0) - sum(open_files.values()),
-                refused=open_files.get(FileState.REFUSED, 0),
-                pending=open_files.get(FileState.WANTED, 0) + unread,
+                live=wanted.get(name, 0) - refused - pending,
+                refused=refused,
+                pending=pending + unread,
                 published=health.published or published.get(name) or None,
                 checked=health.checked,
                 lag_s=_lag_s(health, at),
@@ -237,17 +257,10 @@ def _repos(db: sqlite3.Connection, facts: FactsRead, at: float, *, is_at_work: b
     return tuple(found)
 
 
-def _count_files(db: sqlite3.Connection) -> tuple[dict[str, int], dict[str, dict[str, int]]]:
-    """Count the files of each repository, and by state those that are not live, which are few.
-
-    All are counted in an index: the rows take four times as long, and `check` runs every minute.
-    """
-    totals = dict(db.execute("SELECT repo, count(*) FROM files INDEXED BY files_by_package GROUP BY repo").fetchall())
-    unfinished: dict[str, dict[str, int]] = {}
-    sql = "SELECT repo, state, count(*) FROM files WHERE state <> ? GROUP BY repo, state"
-    for repo, state, count in db.execute(sql, (FileState.LIVE,)):
-        unfinished.setdefault(repo, {})[state] = count
-    return totals, unfinished
+def _unfinished(db: sqlite3.Connection) -> list[_Unfinished]:
+    """Read the files that are not live, which are few; once, since no index has them."""
+    sql = "SELECT repo, state, file_name, reason FROM files WHERE state <> ?"
+    return db.execute(sql, (FileState.LIVE,)).fetchall()
 
 
 def _lag_s(health: RepoHealth, at: float) -> float | None:
@@ -263,17 +276,16 @@ def _describe_work(repo: str, work: RepoWork) -> str | None:
     return None if work.of is None else f"syncing {repo}, {work.done or 0:,} of {work.of:,}"
 
 
-def _troubles(db: sqlite3.Connection) -> tuple[tuple[Trouble, ...], int]:
-    rows = db.execute(
-        "SELECT repo, state, file_name, reason, count(*) OVER () "
-        "FROM (SELECT repo, state, file_name, reason FROM files WHERE reason IS NOT NULL AND state <> ? "
-        "UNION ALL SELECT repo, 'rejected', record, reason FROM rejections WHERE repo IN (SELECT name FROM repos)) "
-        "ORDER BY repo, file_name LIMIT ?",
-        (FileState.LIVE, TROUBLES_LIMIT),
-    ).fetchall()
+def _troubles(db: sqlite3.Connection, unfinished: Iterable[_Unfinished]) -> tuple[tuple[Trouble, ...], int]:
+    sql = "SELECT repo, 'rejected', record, reason FROM rejections WHERE repo IN (SELECT name FROM repos)"
     words = {FileState.REFUSED: "refused", FileState.WANTED: "pending", "rejected": "rejected"}
-    found = tuple(Trouble(repo, words[state], file, reason) for repo, state, file, reason, _ in rows)
-    return found, int(rows[0][-1]) if rows else 0
+    found = [
+        (repo, file, words[state], reason)
+        for repo, state, file, reason in chain(unfinished, db.execute(sql))
+        if reason is not None
+    ]
+    first = nsmallest(TROUBLES_LIMIT, found)
+    return tuple(Trouble(repo, word, file, reason) for repo, file, word, reason in first), len(found)
 
 
 def _rejected(db: sqlite3.Connection) -> tuple[RejectedRecord, ...]:

@@ -42,9 +42,10 @@ class IndexEntries(Sequence[Entry]):
         self._by_package: dict[str, list[Entry]] = {}
         self._count = 0
         self._ordered: list[Entry] | None = None
-        # Path relative to root_dir → the SHA-256 there, and how many entries need it. Filled when first asked for:
-        # most repositories never ask.
-        self._needed: dict[str, tuple[str, int]] | None = None
+        # Path relative to root_dir → the SHA-256 there, and how many entries need it where there are several.
+        # Filled when first asked for: most repositories never ask.
+        self._needed: dict[str, str] | None = None
+        self._shared: dict[str, int] = {}
         self._add(entries)
 
     @property
@@ -78,7 +79,7 @@ class IndexEntries(Sequence[Entry]):
         for entry in without:
             for path in _parts(self._repo, entry):
                 left_out[path] = left_out.get(path, 0) + 1
-        return StandingPaths(self._needed, left_out)
+        return StandingPaths(self._needed, self._shared, left_out)
 
     def shared(self, paths: Collection[str], without: Sequence[Entry]) -> frozenset[str]:
         """Give those of some paths that entries beside `without` need, too."""
@@ -101,11 +102,13 @@ class IndexEntries(Sequence[Entry]):
             return
         for entry in entries:
             for path, sha256 in _parts(self._repo, entry).items():
-                count = self._needed.get(path, ("", 0))[1] + by
+                count = (self._shared.pop(path, 1) if path in self._needed else 0) + by
                 if count > 0:
-                    self._needed[path] = (sha256, count)
+                    self._needed[path] = sha256
                 else:
                     self._needed.pop(path, None)
+                if count > 1:
+                    self._shared[path] = count
 
     def _in_order(self) -> list[Entry]:
         if self._ordered is None:
@@ -183,18 +186,29 @@ def _parts(repo: Repo, entry: Entry) -> Parts:
 class StandingPaths(Mapping[str, str]):
     """Maps each path that a standing entry needs to the SHA-256 that stands there; a view that copies nothing."""
 
-    def __init__(self, needed: Mapping[str, tuple[str, int]], left_out: Mapping[str, int]) -> None:
+    def __init__(self, needed: Mapping[str, str], shared: Mapping[str, int], left_out: Mapping[str, int]) -> None:
+        """Take what is needed.
+
+        Args:
+            needed: Path → the SHA-256 there.
+            shared: How many entries need it, where that is more than one.
+            left_out: How many of them don't count.
+        """
         self._needed = needed
+        self._shared = shared
         self._left_out = left_out
 
     def __getitem__(self, path: str) -> str:
-        sha256, count = self._needed[path]
-        if count <= self._left_out.get(path, 0):
+        sha256 = self._needed[path]
+        if not self._stands(path):
             raise KeyError(path)
         return sha256
 
     def __iter__(self) -> Iterator[str]:
-        return (path for path, (_, count) in self._needed.items() if count > self._left_out.get(path, 0))
+        return filter(self._stands, self._needed)
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
+
+    def _stands(self, path: str) -> bool:
+        return path not in self._left_out or self._shared.get(path, 1) > self._left_out[path]

@@ -166,7 +166,8 @@ def hold_back_leaving(
     named = {repo.name for repo in repos}.union(unusable)
     left = [repo.name for repo in store.repos.all() if repo.name not in named and repo.directory not in taken]
     lost = sum(store.wanted.live_count(name) for name in left)
-    live, gone = store.wanted.live_count(None), removals.gone(None, now)
+    # Counting all files takes a while where they are many, and nearly always no repository has left.
+    live, gone = (store.wanted.live_count(None), removals.gone(None, now)) if lost else (0, 0)
     if lost and (not named or limits.are_exceeded(lost + gone, live + gone)):
         since = [removals.repo_held_since(name) for name in left]
         if not accepted and not all(at is not None and now - at >= limits.confirm_after_s for at in since):

@@ -93,3 +93,18 @@ def test_a_record_that_is_read_again_meanwhile_is_left_out(tmp_path: Path) -> No
     assert 0 < len(rest) < len(ENTRIES) - 1
     assert all(each.fragment.body == b"%d" % int(each.file.version) for each in rest)
     store.close()
+
+
+def test_what_many_entries_say_is_held_once(live: LiveEntries) -> None:
+    read = live.of(["package0"])
+    assert len(read) > 100
+    said = {
+        id(text)
+        for one in read
+        for text in (
+            *(one.file.package, one.file.distro_version, one.file.kind, one.file.arch, one.fragment.name),
+            *(one.fragment.arch, *(product.name for product in one.fragment.products)),
+        )
+    }
+    # package0, bookworm or trixie, deb, x86_64, all or amd64, and the name of a product.
+    assert len(said) <= 8

@@ -1,9 +1,12 @@
 """What is told of a mirror from its state database: read without touching it, whatever stands in it."""
 
 import json
+import sqlite3
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -74,6 +77,26 @@ def test_what_is_not_committed_is_not_told_and_nobody_waits(bench: Bench) -> Non
         db.execute("UPDATE files SET state = 'refused', reason = 'x'")
         assert bench.read().repos[0].refused == 1
     assert bench.read().repos[0].refused == 4
+
+
+def test_the_rows_of_all_files_are_read_once(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    class Traced(sqlite3.Connection):
+        def __init__(self, *given: Any, **more: Any) -> None:
+            super().__init__(*given, **more)
+            self.set_trace_callback(asked.append)
+
+    monkeypatch.setattr(sqlite3, "connect", partial(sqlite3.connect, factory=Traced))
+    bench.read()
+    plans = [
+        step
+        for statement in asked
+        if statement.startswith("SELECT")
+        for *_, step in bench.store._db.rows(f"EXPLAIN QUERY PLAN {statement}")
+    ]
+    assert plans.count("SCAN files") == 1
+    assert [step for step in plans if "files_by" in step and "SCAN" in step and "COVERING" not in step] == []
 
 
 def test_many_troubles_are_counted_and_some_are_listed(bench: Bench) -> None:

@@ -166,6 +166,14 @@ def test_how_many_repositories_may_leave_at_once(
     assert sorted(held.repo for held in hold_back_leaving(repos, (), store, LATER, accepted=False)) == sorted(staying)
 
 
+def test_no_files_are_counted_where_no_repository_leaves(store: Store) -> None:
+    repos = live(store, {"one": 20, "two": 20})
+    asked: list[str] = []
+    store._db._connection.set_trace_callback(asked.append)
+    assert not hold_back_leaving(repos, (), store, LATER, accepted=False)
+    assert [statement for statement in asked if "FROM files" in statement] == []
+
+
 def test_repositories_that_stay_go_when_it_is_said_again_later_or_is_accepted(store: Store) -> None:
     live(store, {"one": 20, "two": 20})
     assert len(hold_back_leaving((), (), store, AT_ONCE, accepted=False)) == 2

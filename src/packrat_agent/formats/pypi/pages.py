@@ -91,7 +91,9 @@ def write_root(projects: Sequence[str]) -> Page:
 def published_path(entry: Entry) -> str:
     """Return the path under which clients find a file: in its place, or beside that if it was renamed."""
     directory, _, file_name = entry.path.rpartition("/")
-    return f"{directory}/{published_name(file_name, entry.fragment)}"
+    published = published_name(file_name, entry.fragment)
+    # The same text, since one is kept for each of 100,000 files.
+    return entry.path if published == file_name else f"{directory}/{published}"
 
 
 def _metadata(entry: Entry) -> str | None:

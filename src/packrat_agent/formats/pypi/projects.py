@@ -26,9 +26,10 @@ class Projects:
 
     def __init__(self) -> None:
         self._records: dict[str, dict[str, tuple[Entry, ...]]] = {}
-        # How many files stand at each path, and which projects have files that stood there on older mirrors.
+        # How many files stand at each path, and the project of each file that stood there on older mirrors. Those that
+        # stand where they stood are left out: that place is taken as long as they are there.
         self._taken: dict[str, int] = {}
-        self._former: dict[str, dict[str, int]] = {}
+        self._former: dict[str, tuple[str, ...]] = {}
 
     def names(self) -> Collection[str]:
         """The normalized names of all projects."""
@@ -58,7 +59,8 @@ class Projects:
                 for taken in {path, entry.path}:
                     were_taken.setdefault(taken, taken in self._taken)
                     _count(self._taken, taken, by)
-                _count(self._former.setdefault(former_place(entry.file.file_name), {}), project, by)
+                if (place := former_place(entry.file.file_name)) not in (path, entry.path):
+                    self._note_former(place, project, by)
                 records = self._records.setdefault(project, {})
                 known = records.get(path, ())
                 if known:
@@ -68,6 +70,17 @@ class Projects:
             self._drop_empty(project)
         toggled = (path for path, was_taken in were_taken.items() if was_taken != (path in self._taken))
         return touched.union(*(self._former.get(path, ()) for path in toggled))
+
+    def _note_former(self, place: str, project: str, by: int) -> None:
+        projects = [*self._former.get(place, ())]
+        if by > 0:
+            projects.append(project)
+        else:
+            projects.remove(project)
+        if projects:
+            self._former[place] = tuple(projects)
+        else:
+            del self._former[place]
 
     def _drop_empty(self, project: str) -> None:
         rest = {path: records for path, records in self._records[project].items() if records}

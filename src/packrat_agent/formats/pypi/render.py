@@ -12,10 +12,11 @@ from functools import cached_property
 
 from packrat_agent.formats.interface import RenderRequest
 from packrat_agent.formats.pypi.layout import HTML_PAGE, JSON_PAGE, SIMPLE, project_directory
-from packrat_agent.formats.pypi.pages import Page, project_identity, write_project, write_root
+from packrat_agent.formats.pypi.pages import project_identity, write_project, write_root
 from packrat_agent.formats.pypi.projects import Projects
 from packrat_agent.model.entries import Entry
 from packrat_agent.model.tree import Content, Publication, Rendered, Touched, TreeFile
+from packrat_agent.state.scratch import Extent, Region
 
 _ROOT_PUBLICATION = f"{SIMPLE}/"
 """Name of the root page's publication; a project can't have it."""
@@ -25,16 +26,24 @@ _PROJECTS = "projects"
 
 
 class _ProjectPages:
-    """The pages of a project, which are written when somebody asks for one of them."""
+    """The pages of a project, which are written to disk when somebody asks for one of them."""
 
-    def __init__(self, project: str, files: Sequence[tuple[str, Entry]]) -> None:
+    def __init__(self, project: str, files: Sequence[tuple[str, Entry]], region: Region) -> None:
         self._project = project
         self._files = files
+        self._region = region
 
     @cached_property
-    def page(self) -> Page:
-        """Both forms."""
-        return write_project(self._project, self._files)
+    def _extents(self) -> tuple[Extent, Extent]:
+        page = write_project(self._project, self._files)
+        self._files = ()
+        html, json = self._region.add_all((page.html, page.json))
+        return html, json
+
+    def read(self, *, is_html: bool) -> bytearray:
+        """Give one of the two forms."""
+        html, json = self._extents
+        return self._region.read([html if is_html else json])
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,37 +53,44 @@ class _Form:
     pages: _ProjectPages
     is_html: bool
 
-    def __iter__(self) -> Iterator[bytes]:
-        yield self.pages.page.html if self.is_html else self.pages.page.json
+    def __iter__(self) -> Iterator[bytearray]:
+        yield self.pages.read(is_html=self.is_html)
 
 
 def render_repository(request: RenderRequest) -> Rendered:
     """Render one publication for each project, then that of the root page."""
     projects: Projects | None = request.memo.get(_PROJECTS)
-    change = request.change
+    # All pages of a first build are as large as a whole index.
+    change, region = request.change, request.scratch.region()
     if projects is None or change is None:
         projects = request.memo[_PROJECTS] = Projects()
         projects.replace((), request.entries)
         names = sorted(projects.names())
-        return (*(_render_project(name, projects) for name in names), _render_root(names))
+        return (*(_render_project(name, projects, region) for name in names), _render_root(names))
     before = len(projects.names())
     touched = projects.replace(change.gone, change.new)
     ended = touched.difference(projects.names())
-    rendered = [_render_project(name, projects) for name in sorted(touched - ended)]
+    rendered = [_render_project(name, projects, region) for name in sorted(touched - ended)]
     if ended or len(projects.names()) != before:
         rendered.append(_render_root(sorted(projects.names())))
     return Touched(tuple(rendered), frozenset(ended))
 
 
-def _render_project(name: str, projects: Projects) -> Publication:
-    """Render the page of a project, with the links from the former places of its files; `name` is normalized."""
+def _render_project(name: str, projects: Projects, region: Region) -> Publication:
+    """Render the page of a project, with the links from the former places of its files.
+
+    Args:
+        name: That of the project, normalized.
+        projects: All projects.
+        region: Where its pages are kept.
+    """
     files = projects.files(name)
     links = projects.links(files)
     pages = project_identity(files)
     # Projects without such links keep the identity that they had before there were any.
     told = "".join(f"\n{link.path} {link.target}" for link in links)
     identity = hashlib.sha256((pages + told).encode()).hexdigest() if links else pages
-    written = _ProjectPages(name, files)
+    written = _ProjectPages(name, files, region)
     html, json = Content(_Form(written, is_html=True)), Content(_Form(written, is_html=False))
     return Publication(name, identity, tuple(links), _pointers(project_directory(name), html, json))
 

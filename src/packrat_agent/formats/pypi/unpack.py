@@ -3,6 +3,7 @@
 import hashlib
 import os
 from pathlib import Path
+from sys import intern
 
 from packrat_agent.formats.pypi.layout import METADATA
 from packrat_agent.model.entries import Fragment, Product
@@ -42,7 +43,8 @@ def unpack_distribution(path: Path, into: Path | dict[str, bytes], content: byte
     if found.file_name:
         products = (*products, Product(found.file_name, "", size, beside=True))
     body = f"{found.kind}\n{found.core.requires_python}".encode()
-    return Fragment(body, found.core.name, found.core.version, "all", products, size=size)
+    # One text for all files of a project, since those of 100,000 files may be held in memory.
+    return Fragment(body, intern(found.core.name), found.core.version, "all", products, size=size)
 
 
 def _write(path: str, content: bytes) -> None:

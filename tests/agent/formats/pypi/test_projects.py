@@ -1,0 +1,110 @@
+"""A Python repository after changes is what is built from nothing, and little of it is held in memory."""
+
+import tracemalloc
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.formats.pypi.test_render import NoChunks
+from packrat_agent.formats.interface import Change, RenderRequest, RenderSettings
+from packrat_agent.formats.pypi.format import PypiFormat
+from packrat_agent.formats.pypi.projects import Projects
+from packrat_agent.model.entries import Entry, Fragment, Product
+from packrat_agent.model.records import DistroVersion, PackageFile, Repo
+from packrat_agent.model.tree import Publication, Touched, TreeFile
+
+VERSIONS = tuple(DistroVersion(name, "none", None, "python") for name in ("pypi", "other"))
+REPO = Repo("pypi-dev", "Python", "pypi-dev", "pypi", VERSIONS)
+FORM = PypiFormat()
+
+
+def entry(number: int, package: str, name: str, file_name: str, clients: str = "", about: bytes = b"") -> Entry:
+    """An entry of a project `name`; `clients` is the file name that clients need, `about` what it requires."""
+    distro_version = VERSIONS[number % 2].name
+    record = PackageFile(
+        *(f"/f/{number}", package, distro_version, "1.0", "python", "all"),
+        *(f"/files/{file_name}", file_name, f"{number:064x}"),
+    )
+    products = (Product(clients, "", 7, beside=True),) if clients else ()
+    fragment = Fragment(b"sdist\n" + about, name, "1.0", "all", products, size=7)
+    return Entry(record, FORM.place(REPO, record), fragment)
+
+
+POOL = [
+    entry(number, package, name, f"my-tool-{version}.tar.gz", clients)
+    for number, (package, name, version, clients) in enumerate(
+        # Where one stood on older mirrors, another one stands; and several stood at the same place.
+        (package, name, version, clients)
+        for package in ("my-tool", "my", "my_tool", "other")
+        for name in ("my-tool", "other")
+        for version in ("1", "2")
+        for clients in ("", "my-tool-1.0.tar.gz")
+    )
+]
+
+
+def request(entries: Sequence[Entry], memo: dict[str, Any], change: Change | None = None) -> RenderRequest:
+    settings = RenderSettings("", signed=False)
+    return RenderRequest(REPO, entries, settings, datetime.now(UTC), NoChunks(), memo=memo, change=change)
+
+
+def whole(entries: Sequence[Entry]) -> dict[str, Publication]:
+    rendered = FORM.render(request(entries, {}))
+    assert not isinstance(rendered, Touched)
+    return {publication.name: publication for publication in rendered}
+
+
+NUMBERS = st.sampled_from(range(len(POOL)))
+
+
+@given(st.sets(NUMBERS, min_size=4), st.lists(st.sets(NUMBERS, min_size=1, max_size=2), min_size=1, max_size=6))
+def test_any_sequence_of_changes_gives_what_is_built_from_nothing(first: set[int], steps: list[set[int]]) -> None:
+    memo: dict[str, Any] = {}
+    there = [POOL[number] for number in sorted(first)]
+    rendered = FORM.render(request(there, memo))
+    assert not isinstance(rendered, Touched)
+    published = {publication.name: publication for publication in rendered}
+    for step in steps:
+        toggled = [POOL[number] for number in sorted(step)]
+        change = Change([one for one in toggled if one in there], [one for one in toggled if one not in there])
+        there = [one for one in POOL if (one in there) != (one in toggled)]
+        touched = FORM.render(request(there, memo, change))
+        assert isinstance(touched, Touched)
+        published |= {publication.name: publication for publication in touched.publications}
+        for name in touched.ended:
+            del published[name]
+        assert published == whole(there)
+
+
+def test_the_pages_of_a_build_from_nothing_are_not_held_in_memory() -> None:
+    many = [
+        entry(number, f"p{number}", f"p{number}", f"p{number}-1.0.tar.gz", "", b"x" * 20_000) for number in range(60)
+    ]
+    tracemalloc.start()
+    try:
+        published = whole(many)
+        contents = [file.content for one in published.values() for file in one.pointers if isinstance(file, TreeFile)]
+        size = sum(content.size + len(content.digest) for content in contents)
+        held = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert size > 60 * 2 * 20_000
+    assert held < size / 4
+
+
+def test_what_is_kept_of_a_file_beside_its_entry_is_small() -> None:
+    many = [
+        entry(number, f"project{number}", f"project{number}", f"project{number}-1.0.tar.gz") for number in range(999)
+    ]
+    many += [entry(number, f"a-project{number}", "a", f"a-project{number}-1.0.tar.gz") for number in range(1000, 2000)]
+    projects = Projects()
+    tracemalloc.start()
+    try:
+        projects.replace((), many)
+        held = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert held / len(many) < 400
