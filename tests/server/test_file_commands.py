@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, update
 
 from packrat_demo.build_deb import Deb, write_deb
 from packrat_demo.build_image import Image, build_oci
@@ -294,6 +294,20 @@ def test_the_records_of_many_files_are_read_in_a_few_requests(
     told = run(server, *words, *names)
     assert (told.code, told.err) == (0, [])
     assert sum(line.startswith("GET ") for line in relay.asked) == 1, relay.asked
+
+
+def test_files_whose_records_are_too_large_together_are_read_one_by_one(crowded: tuple[Server, Relay]) -> None:
+    server, relay = crowded
+    names = [f"p782_1.{number}_amd64.deb" for number in range(10)]
+    engine = open_database(server.data)
+    with writing(engine) as connection:
+        long = update(package_files).values(justification="x" * 2_000_000)
+        connection.execute(long.where(package_files.c.package == "p782"))
+    engine.dispose()
+    relay.reset()
+    told = run(server, "promote", "--to", "dev", *names)
+    assert (told.code, told.err, len(told.out)) == (0, [], 10)
+    assert sum(line.startswith("GET ") for line in relay.asked) == 11
 
 
 def test_files_read_ahead_are_told_as_each_by_itself(server: Server, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ import structlog
 from packrat_core.aio.workers import run_workers
 from packrat_core.cinp.client import CinpClient
 from packrat_core.cinp.refusals import SessionEnded
-from packrat_core.errors import ServerRefused
+from packrat_core.errors import ServerBroken, ServerRefused
 
 log = structlog.get_logger()
 
@@ -75,7 +75,7 @@ class FileFinder:
         Raises:
             SessionEnded: The session is over.
             ServerUnavailable: The server can't be reached.
-            ServerBroken: An answer is not what the protocol says.
+            ServerBroken: The answer to a LIST is not what the protocol says.
         """
         listed = {name: [name] for name in names if _URI.fullmatch(name)}
         waiting = [name for name in names if name not in listed] if await self._filters() else []
@@ -91,7 +91,8 @@ class FileFinder:
             records = await self._client.get_many(PACKAGE_FILE, list(map(str, ids)))
         except SessionEnded:
             raise
-        except ServerRefused:
+        except (ServerRefused, ServerBroken):
+            # The records of all together may be larger than an answer may be; that of each is not.
             return {}
         found = {
             name: {uri: records[uri] for uri in sorted(uris, key=_number) if uri in records}
