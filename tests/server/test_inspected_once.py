@@ -26,7 +26,8 @@ sys.addaudithook(_note_open)
 
 def upload(name: str) -> Row[Any]:
     with create_engine("sqlite://").connect() as connection:
-        return connection.execute(select(literal(SHA256).label("sha256"), literal(name).label("file_name"))).one()
+        columns: list[Any] = [literal(SHA256).label("sha256"), literal(name).label("file_name")]
+        return connection.execute(select(*columns)).one()
 
 
 def write(data: Path, content: bytes) -> Path:
