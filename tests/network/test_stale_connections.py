@@ -191,14 +191,29 @@ def test_a_tag_whose_answer_is_lost_is_looked_at_before_it_is_asked_for_again(
 MARKS = ("fail", "unfail", "deprocate", "undeprocate")
 
 
-def test_what_must_not_be_repeated_takes_no_used_connection(server: Server) -> None:
+def test_changes_take_the_open_connection(server: Server) -> None:
+    async def work() -> None:
+        async with signed_in(server.url, "admin", server.password) as uploader:
+            await uploader._create_package("open")
+            connections = uploader._client._transport._pooled.connector._conns  # type: ignore[union-attr]
+            [opened] = [handler for idle in connections.values() for handler, _ in idle]
+            await uploader._create_package("open2")
+            assert [handler for idle in connections.values() for handler, _ in idle] == [opened]
+
+    asyncio.run(work())
+
+
+def test_once_a_used_connection_died_under_a_change_the_next_ones_take_new_ones(server: Server) -> None:
     async def work(uploader: Uploader, proxy: ForgetfulProxy) -> None:
-        await uploader._client.describe("/api/v2/")
+        # Several connections are idle, and each of them is dead without a sign of it.
+        await asyncio.gather(*(uploader._client.describe("/api/v2/") for _ in range(5)))
         proxy.dropped.clear()
         await uploader._create_package("unused")
-        assert proxy.dropped == []
+        await uploader._create_package("unused2")
+        assert proxy.dropped.count("CREATE") == 1
         proxy.lose_answer = "CREATE"
         with pytest.raises(NoAnswer, match="may have been carried out"):
-            await uploader._client.create("/api/v2/Package/Package", {"name": "unused2"})
+            await uploader._client.create("/api/v2/Package/Package", {"name": "unused3"})
+        assert proxy.dropped.count("CREATE") == 1
 
     through(server, work)

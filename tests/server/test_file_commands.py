@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, update
 
 from packrat_demo.build_deb import Deb, write_deb
 from packrat_demo.build_image import Image, build_oci
@@ -279,6 +279,61 @@ def test_the_tags_are_read_once_for_all_files_that_are_promoted(crowded: tuple[S
     assert (told.code, told.err) == (0, [])
     assert sum("tagMap" in line for line in relay.asked) == 1, relay.asked
     assert [tags(server, name) for name in names] == [[["dev", "stage"]]] * 5
+
+
+@pytest.mark.parametrize(
+    "words", [("promote", "--to", "dev"), ("tag", "dev"), ("fail", "--yes"), ("fail", "--dry-run")]
+)
+def test_the_records_of_many_files_are_read_in_a_few_requests(
+    crowded: tuple[Server, Relay], words: tuple[str, ...]
+) -> None:
+    server, relay = crowded
+    package = {"promote": "p779", "tag": "p780"}.get(words[0], "p781")
+    names = [f"{package}_1.{number}_amd64.deb" for number in range(10)]
+    relay.reset()
+    told = run(server, *words, *names)
+    assert (told.code, told.err) == (0, [])
+    assert sum(line.startswith("GET ") for line in relay.asked) == 1, relay.asked
+
+
+def justify(server: Server, package: str, text: str) -> None:
+    engine = open_database(server.data)
+    with writing(engine) as connection:
+        connection.execute(update(package_files).where(package_files.c.package == package).values(justification=text))
+    engine.dispose()
+
+
+def test_files_whose_records_are_too_large_together_are_read_one_by_one(crowded: tuple[Server, Relay]) -> None:
+    server, relay = crowded
+    names = [f"p782_1.{number}_amd64.deb" for number in range(10)]
+    justify(server, "p782", "x" * 2_000_000)
+    try:
+        relay.reset()
+        told = run(server, "promote", "--to", "dev", *names)
+    finally:
+        # Other tests read all records of this server.
+        justify(server, "p782", "")
+    assert (told.code, told.err, len(told.out)) == (0, [], 10)
+    assert sum(line.startswith("GET ") for line in relay.asked) == 11
+
+
+def test_files_read_ahead_are_told_as_each_by_itself(server: Server, tmp_path: Path) -> None:
+    debs = [write_deb(Deb("ahead", f"1.{number}", "all"), tmp_path) for number in range(3)]
+    added = run(server, "upload", "--distro", "trixie", "--distro", "bookworm", *debs)
+    uris = [line.split(" ")[0] for line in added.out]
+    epoch = "ahead_1%3a1.1_all.deb"
+    run(server, "fail", debs[2].name)
+    odd = ("nothere_1_all.deb", "/api/v2/Package/PackageFile:999999:", "/api/v2/Repo/Repo:none:", "x" * 3000)
+    told = run(server, "promote", "--to", "stage", debs[0].name, *odd, epoch, uris[0], debs[2].name, debs[0].name)
+    assert told.code == 4
+    assert told.out == [
+        *(f"{uri} {debs[0].name} (tagged dev, tagged stage)" for uri in uris[:2]),
+        *(f"{uri} {epoch} (tagged dev, tagged stage)" for uri in uris[2:4]),
+        f"{uris[0]} (already tagged dev, already tagged stage)",
+        *(f"{uri} {debs[0].name} (already tagged stage)" for uri in uris[:2]),
+    ]
+    refused = [line.split(": ")[1] for line in told.err[:-1]]
+    assert refused == [*odd, debs[2].name]
 
 
 def test_an_upload_does_not_read_them_all_either(crowded: tuple[Server, Relay], tmp_path: Path) -> None:

@@ -5,7 +5,9 @@ answer. The rules:
 
 1. A request that may be repeated takes a connection that is open, if there is one. Where that dies before the
    answer begins, the request is sent once more, on a new connection.
-2. A request that may have been carried out unnoticed must not be repeated, so it never takes a reused connection.
+2. A request that may have been carried out unnoticed is not repeated here: its sender gets `NoAnswer`, and looks. It
+   takes an open connection, too, since a new one for each of thousands takes longer than what they ask for. Once one
+   has died under such a request, these take new connections only.
 3. A new connection that dies unanswered is an error; of a request as in 2 it is `NoAnswer`.
 
 Source: RFC 9110, 9.2.2 (idempotent methods), RFC 9112, 9.3.1 (retrying requests).
@@ -80,6 +82,7 @@ class Transport:
         self._resolver = NameResolver()
         self._pooled: aiohttp.ClientSession | None = None
         self._unpooled: aiohttp.ClientSession | None = None
+        self._reuses_for_all = True
 
     async def __aenter__(self) -> Self:
         encrypted = any(str(url).startswith("https:") for url in (self._origin, self.proxy))
@@ -130,12 +133,15 @@ class Transport:
     async def _send(self, request: HttpRequest) -> aiohttp.ClientResponse:
         if self._pooled is None or self._unpooled is None:
             raise RuntimeError("the transport is used outside its context")
-        if request.repeatable:
+        if request.repeatable or self._reuses_for_all:
             IS_REUSED.set(False)
             try:
                 return await self._ask(self._pooled, request)
             except _LOST:
                 if not IS_REUSED.get():
+                    raise
+                if not request.repeatable:
+                    self._reuses_for_all = False
                     raise
         return await self._ask(self._unpooled, request)
 

@@ -68,12 +68,12 @@ def change_files(session: dict[str, Any], names: Sequence[str], change: FileChan
             # A file may leave the same repositories for several distribution versions.
             consent.ask(list(dict.fromkeys(filter(None, losses))))
         attempts = Attempts(names)
-        for name in names:
+        if not consent.dry_run:
+            # For a URI the record is read only in a dry run.
+            found |= {name: {name: {}} for name in names if name.startswith("/api/")}
+        async for name, records in uploader.catalog.each_with_files(names, found):
             with attempts.attempt(name):
-                # For a URI the record is read only in a dry run.
-                is_uri = name.startswith("/api/") and not consent.dry_run
-                records = {name: {}} if is_uri else found.get(name) or await uploader.catalog.files(name)
-                await _change_all(uploader, name, records, change, consent)
+                await _change_all(uploader, name, records or await uploader.catalog.files(name), change, consent)
         attempts.finish()
 
     with_session(session, work)
@@ -90,9 +90,9 @@ def state_of(record: Record) -> FileState:
 async def _find_each(uploader: "Uploader", names: Sequence[str]) -> "dict[str, Records]":
     """Find the package files of each name; a name that has none is told when its turn comes."""
     found: dict[str, Records] = {}
-    for name in names:
+    async for name, records in uploader.catalog.each_with_files(names):
         try:
-            found[name] = await uploader.catalog.files(name)
+            found[name] = records or await uploader.catalog.files(name)
         except SessionEnded:
             raise
         except ServerRefused:

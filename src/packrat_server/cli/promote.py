@@ -15,6 +15,7 @@ from packrat_server.cli.session import of_a_session, with_session
 from packrat_server.client.plan_promotion import plan_promotion
 
 if TYPE_CHECKING:
+    from packrat_server.client.find_file import Records
     from packrat_server.client.uploader import Uploader
 
 
@@ -48,9 +49,9 @@ def promote_command(
 
     async def work(uploader: "Uploader") -> None:
         attempts = Attempts(files)
-        for name in files:
+        async for name, found in uploader.catalog.each_with_files(files):
             with attempts.attempt(name):
-                await _promote_all(uploader, name, promotion)
+                await _promote_all(uploader, name, found or await uploader.catalog.files(name), promotion)
         attempts.finish()
 
     with_session(session, work)
@@ -60,18 +61,18 @@ def promote_command(
         tell_where(files)
 
 
-async def _promote_all(uploader: "Uploader", name: str, asked: _Promotion) -> None:
+async def _promote_all(uploader: "Uploader", name: str, records: "Records", asked: _Promotion) -> None:
     """Promote the package files of a name.
 
     Args:
         uploader: The session.
         name: A URI or a file name.
+        records: The package files, URI → record.
         asked: What the command line asks for.
 
     Raises:
-        ServerRefused: There is none of that name, or one of them can't be promoted.
+        ServerRefused: One of them can't be promoted.
     """
-    records = await uploader.catalog.files(name)
     tags = await uploader.catalog.tag_map()
     plans = {uri: plan_promotion(record, asked.tag, tags, asked.change_control) for uri, record in records.items()}
     refused = []

@@ -7,9 +7,12 @@ from packrat_core.cinp.transport import NoAnswer
 
 T = TypeVar("T")
 
+_LOST_ANSWERS = 2
+"""Of a connection that had been open for a while, and of a new one."""
+
 
 async def carry_out_once(ask: Callable[[], Awaitable[T]], look: Callable[[], Awaitable[T | None]]) -> T:
-    """Ask for a change, and make sure that it is carried out once even if the answer is lost.
+    """Ask for a change, and make sure that it is carried out once even if answers are lost.
 
     A second request for the same change would be refused, or would make a second one.
 
@@ -20,8 +23,11 @@ async def carry_out_once(ask: Callable[[], Awaitable[T]], look: Callable[[], Awa
     Raises:
         PackratError: Either of them failed.
     """
-    try:
-        return await ask()
-    except NoAnswer:
-        found = await look()
-    return await ask() if found is None else found
+    for _ in range(_LOST_ANSWERS):
+        try:
+            return await ask()
+        except NoAnswer:
+            found = await look()
+        if found is not None:
+            return found
+    return await ask()

@@ -7,7 +7,7 @@ Usage:
 """
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 from packrat_core.cinp.client import CinpClient
@@ -18,6 +18,8 @@ from packrat_server.client.refusals import explain
 
 _REPO = f"{ROOT}Repo/Repo"
 _EVENTS_AT_ONCE = 1000
+_NAMES_AHEAD = 100
+"""As many records as a request can ask for."""
 
 
 class Catalog:
@@ -44,6 +46,24 @@ class Catalog:
                 "the server has no package file of this name", hint="check the spelling, or give its URI"
             )
         return records
+
+    async def each_with_files(
+        self, names: Sequence[str], known: Mapping[str, Records] | None = None
+    ) -> AsyncIterator[tuple[str, Records]]:
+        """Go through names, and give with each what `files` would; nothing where that must still be asked.
+
+        Args:
+            names: As `files` takes them.
+            known: What need not be read.
+        """
+        known = known or {}
+        for start in range(0, len(names), _NAMES_AHEAD):
+            portion = names[start : start + _NAMES_AHEAD]
+            unread = [name for name in portion if name not in known]
+            found = await self._finder.find_each(unread) if len(unread) > 1 else {}
+            for name in portion:
+                # What is given twice is read again, since the first time may have changed it.
+                yield name, known.get(name) or found.pop(name, {})
 
     async def find(self, file_name: str) -> Records:
         """Read the records of the package files of a name; nothing where there is none."""

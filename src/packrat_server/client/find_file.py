@@ -4,18 +4,21 @@
 2. The original server has none. There the file name tells which packages the file may belong to, and their files are
    read.
 3. Only if none of these has it although the name is in use, the records of all files are read.
+4. What commands are given many names of is found some names at a time, since a request for each record takes longer
+   than to change the file.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from urllib.parse import unquote
 
 import structlog
 
+from packrat_core.aio.workers import run_workers
 from packrat_core.cinp.client import CinpClient
 from packrat_core.cinp.refusals import SessionEnded
-from packrat_core.errors import ServerRefused
+from packrat_core.errors import ServerBroken, ServerRefused
 
 log = structlog.get_logger()
 
@@ -28,6 +31,9 @@ _PACKAGES_TRIED = 20
 _EPOCH = re.compile(r"_\d+(?:%3[aA]|:)")
 """An epoch, as apt puts it into the names of files that it downloads."""
 _RECORDS_AT_ONCE = 2000
+_NAMES_AT_ONCE = 3
+"""The original server has three workers."""
+_URI = re.compile(rf"{PACKAGE_FILE}:\d+:")
 
 Records = dict[str, Mapping[str, Any]]
 
@@ -59,6 +65,49 @@ class FileFinder:
         uris = await self._client.list_uris(PACKAGE_FILE, None, {})
         log.info("searching", file=file_name, records=len(uris), text="the server has no filter for file names")
         return await self._read(uris, file_name)
+
+    async def find_each(self, names: Collection[str]) -> dict[str, Records]:
+        """Find the package files of each of some names or URIs; leaves out what is not found like that.
+
+        Args:
+            names: As many as may be held in memory.
+
+        Raises:
+            SessionEnded: The session is over.
+            ServerUnavailable: The server can't be reached.
+            ServerBroken: The answer to a LIST is not what the protocol says.
+        """
+        listed = {name: [name] for name in names if _URI.fullmatch(name)}
+        waiting = [name for name in names if name not in listed] if await self._filters() else []
+
+        async def work() -> None:
+            while waiting:
+                name = waiting.pop()
+                listed[name] = await self._list(without_epoch(name))
+
+        await run_workers(work, min(_NAMES_AT_ONCE, len(waiting)))
+        ids = sorted({_number(uri) for uris in listed.values() for uri in uris})
+        try:
+            records = await self._client.get_many(PACKAGE_FILE, list(map(str, ids)))
+        except SessionEnded:
+            raise
+        except (ServerRefused, ServerBroken):
+            # The records of all together may be larger than an answer may be; that of each is not.
+            return {}
+        found = {
+            name: {uri: records[uri] for uri in sorted(uris, key=_number) if uri in records}
+            for name, uris in listed.items()
+        }
+        return {name: files for name, files in found.items() if files}
+
+    async def _list(self, file_name: str) -> list[str]:
+        """List the package files of a name by the filter; nothing where the server refuses that."""
+        try:
+            return await self._client.list_uris(PACKAGE_FILE, _FILTER, {_FILTER: file_name})
+        except SessionEnded:
+            raise
+        except ServerRefused:
+            return []
 
     async def _filters(self) -> bool:
         if self._has_filter is None:

@@ -12,7 +12,6 @@ from typing import Any
 from packrat_core.cinp.client import CinpClient
 from packrat_core.cinp.failures import SettingNames
 from packrat_core.cinp.refusals import NotFound, SessionEnded
-from packrat_core.cinp.transport import NoAnswer
 from packrat_core.errors import PackratError, ServerBroken, ServerRefused
 from packrat_server.client.carry_out_once import carry_out_once
 from packrat_server.client.catalog import Catalog
@@ -200,11 +199,10 @@ class Uploader:
             with path.open("rb") as file:
                 return await self._client.post_file("/api/upload", name, file, path.stat().st_size)
 
-        try:
-            answer = await post()
-        except NoAnswer:
-            # Repeating is safe: the server removes an upload that no package file is made of.
-            answer = await post()
+        async def look() -> None:
+            """Repeating is safe: the server removes an upload that no package file is made of."""
+
+        answer = await carry_out_once(post, look)
         if not isinstance(answer, dict) or not isinstance(answer.get("uri"), str):
             raise ServerBroken(f"the upload of {name} was answered without a handle")
         return str(answer["uri"])

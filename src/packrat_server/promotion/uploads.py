@@ -1,5 +1,6 @@
 """Reads what was uploaded: which package and version it is, and which distribution versions it may go to."""
 
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from packrat_server.store.tables import distro_versions, uploads
 from packrat_server.store.text import is_storable
 
 _LENGTH_LIMIT = 200
+_REMEMBERED = 256
 
 
 def find_upload(connection: Connection, handle: str) -> Row[Any]:
@@ -31,7 +33,8 @@ def find_upload(connection: Connection, handle: str) -> Row[Any]:
 def inspect_upload(data_dir: Path, upload: Row[Any], kind: str | None) -> Inspected:
     """Tell what an upload is.
 
-    A large file takes a while to read, so call this outside of any transaction.
+    A large file takes a while to read, so call this outside of any transaction. An upload is asked about several times:
+    which distribution versions it can go to, and once for each of these to make a package file of it.
 
     Args:
         data_dir: The server's data directory.
@@ -44,13 +47,22 @@ def inspect_upload(data_dir: Path, upload: Row[Any], kind: str | None) -> Inspec
     Raises:
         Unrecognized: The file is of no known type, or its name or version can't be stored.
     """
-    inspected = inspect_file(blob_path(data_dir, upload.sha256), upload.file_name, kind)
+    path = blob_path(data_dir, upload.sha256)
+    status = path.stat()
+    unchanged = (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+    inspected = _inspect_once(path, upload.file_name, kind, unchanged)
     for text in (inspected.package, inspected.version):
         if len(text) > _LENGTH_LIMIT or not is_storable(text):
             raise Unrecognized(
                 f"its name or version is longer than {_LENGTH_LIMIT} characters, or holds what can't be stored"
             )
     return inspected
+
+
+@lru_cache(_REMEMBERED)
+def _inspect_once(path: Path, name: str, kind: str | None, _unchanged: tuple[int, ...]) -> Inspected:
+    """Inspect a file, and remember what it is as long as it is unchanged."""
+    return inspect_file(path, name, kind)
 
 
 def distro_version_options(connection: Connection, inspected: Inspected) -> list[str]:
