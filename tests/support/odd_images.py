@@ -174,6 +174,8 @@ def unpackable_layers() -> dict[str, bytes]:
         "a layer with zeros inside": bytes(512) + LAYER,
         "a layer with a broken extended header": _member("hello", tarfile.XHDTYPE, b"99 path=x\n") + LAYER,
         "a layer with a name too long": _member("h" * 256, tarfile.REGTYPE, b"hello\n") + LAYER,
+        "a layer that removes a name too long": _member("d/.wh." + "h" * 256, tarfile.REGTYPE) + LAYER,
+        "a layer with a directory name too long": _member(".wh." + "h" * 252 + "/x", tarfile.REGTYPE) + LAYER,
     }
 
 
@@ -194,6 +196,9 @@ def sound_images() -> dict[str, bytes]:
         "a layer with bytes behind its end": _with_layer(LAYER + b"x" * 600),
         "a layer without files": _with_layer(bytes(1024)),
         "a layer without bytes": _with_layer(b""),
+        "a layer that removes a file with a long name": _with_layer(
+            _member("d/.wh." + "h" * 255, tarfile.REGTYPE) + LAYER
+        ),
         "a layer with long names": _with_layer(_member("d/" * 200 + "h" * 255, tarfile.REGTYPE, b"x") + LAYER),
         "no layer": layout(
             described(manifest_of(config_of([])), MANIFEST),

@@ -17,6 +17,8 @@ from packrat_core.archives.member_names import FILE_NAME_BYTES
 from packrat_core.archives.tar_header import BLOCK, USUAL_DEVICE, USUAL_NUMBERS, checksum_of
 from packrat_core.errors import Refused
 
+_WHITEOUT = b".wh."
+"""How the name of a member begins that removes a file of the layers below; clients create none of this name."""
 _EXTENDED_LIMIT = 1024 * 1024
 """Bytes of an extended header; Go reads no longer one."""
 _ZEROS = bytes(BLOCK)
@@ -104,7 +106,7 @@ class LayerTar:
                 raise _broken(f"{key.decode()} in an extended header is not a number")
         size = int(self._pax.get(b"size") or size)
         name = self._long_name or self._pax.get(b"path", b"")
-        if len(name) > FILE_NAME_BYTES and max(map(len, name.split(b"/"))) > FILE_NAME_BYTES:
+        if len(name) > FILE_NAME_BYTES and _longest_part(name) > FILE_NAME_BYTES:
             raise Refused(f"its tar archive has a name of more than {FILE_NAME_BYTES} bytes: {name[:60]!r}")
         self._pax, self._long_name = {}, b""
         is_directory = kind == _V7_FILE and (name or block[:100].partition(b"\0")[0]).endswith(b"/")
@@ -125,6 +127,12 @@ class LayerTar:
         elif kind == _PAX_GLOBAL:
             _read_pax(data)
             self._pax, self._long_name = {}, b""
+
+
+def _longest_part(name: bytes) -> int:
+    """Return the bytes of the longest part of a path, of those that clients create or remove."""
+    *directories, last = name.rstrip(b"/").split(b"/")
+    return max(map(len, (*directories, last.removeprefix(_WHITEOUT))))
 
 
 def _size(block: bytes) -> int:
