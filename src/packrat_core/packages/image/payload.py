@@ -11,10 +11,12 @@ Source: OCI Image Format Specification 1.1, "Layer DiffID".
 """
 
 import hashlib
+import time
 from dataclasses import dataclass
 from typing import BinaryIO
 
 from packrat_core.archives.compressed_stream import open_compressed
+from packrat_core.archives.limits import check_time
 from packrat_core.archives.plain_stream import READ_BYTES, Readable
 from packrat_core.archives.tar import TarMember
 from packrat_core.errors import Refused
@@ -82,11 +84,12 @@ class _Blob:
 
 
 class _Hashing:
-    """An open file that hashes what is read of it."""
+    """An open file that hashes and counts what is read of it."""
 
     def __init__(self, source: Readable) -> None:
         self._source = source
         self.hash = hashlib.sha256()
+        self.size = 0
 
     @property
     def digest(self) -> str:
@@ -97,6 +100,7 @@ class _Hashing:
         """Return `size` bytes, or fewer at the end."""
         data = self._source.read(size)
         self.hash.update(data)
+        self.size += len(data)
         return data
 
 
@@ -177,12 +181,12 @@ def _read_to_end(archive: ImageArchive, member: TarMember, *, unpack: bool) -> _
         return _Blob(source.digest, source.digest)
     coding = find_compression(archive, member)
     if not coding:
-        fault = _unpack(source)
+        fault = _unpack(source, source)
         return _Blob(source.digest, source.digest, fault)
     with naming(f"its {member.name[:120]}"):
         stream = open_compressed(source, coding, several=True)
         plain = _Hashing(stream)
-        fault = _unpack(plain)
+        fault = _unpack(plain, source)
         if stream.padded:
             # Go takes them for the next stream, which is damaged.
             raise Refused(f"it has zeros after the end of the {coding} stream, which clients refuse")
@@ -190,16 +194,24 @@ def _read_to_end(archive: ImageArchive, member: TarMember, *, unpack: bool) -> _
     return _Blob(source.digest, plain.digest, fault)
 
 
-def _unpack(plain: _Hashing) -> str:
-    """Read a layer to its end, and return why clients can't unpack it; '' if they can."""
+def _unpack(plain: _Hashing, packed: _Hashing) -> str:
+    """Read a layer to its end, and return why clients can't unpack it; '' if they can.
+
+    Raises:
+        Refused: it takes too long, as a layer of headers alone can.
+    """
     layer = LayerTar()
+    cpu_s = 0.0
     while data := plain.read(READ_BYTES):
+        began_s = time.thread_time()
         try:
             layer.feed(data)
         except Refused as error:
             # Damaged bytes are told as such, once their digest is known.
             _drain(plain)
             return str(error)
+        cpu_s += time.thread_time() - began_s
+        check_time(cpu_s, packed.size)
     try:
         layer.finish()
     except Refused as error:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from packrat_core.archives import limits
 from packrat_core.errors import Refused
 from packrat_core.packages.image.layer import LayerTar
 from packrat_core.packages.image.payload import check_payload
@@ -136,3 +137,12 @@ def test_a_layer_damaged_on_the_way_is_told_as_such() -> None:
         check_payload(io.BytesIO(damaged))
     with pytest.raises(Refused, match=r"its layer sha256:\w+ can't be unpacked: its bytes are not a tar archive"):
         check_payload(io.BytesIO(bad_images()["a layer with a wrong checksum"]))
+
+
+def test_reading_a_layer_is_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of a few hundred kilobytes can hold millions of records."""
+    check_payload(io.BytesIO(oci()))
+    monkeypatch.setattr(limits, "_CPU_S", 0.0)
+    monkeypatch.setattr(limits, "_CPU_S_PER_BYTE", 0.0)
+    with pytest.raises(Refused, match="it takes too long to unpack"):
+        check_payload(io.BytesIO(oci()))
