@@ -9,11 +9,13 @@ mark, and its names must stay inside the directory that it is unpacked into.
 3. The control archive holds files alone, with names that are not too long; dpkg takes no files from it with a dot in
    their names, but unpacks them.
 4. Each line of `conffiles` and `triggers` ends with a newline; one of `conffiles` is not too long. Only dpkg 1.20.6 and
-   later demand an absolute path there, and that of Ubuntu 20.04 is older. Those of `triggers` begin with a directive.
+   later demand an absolute path there, and that of Ubuntu 20.04 is older. Those of `triggers` have a directive and the
+   name of a trigger.
 
 Source: dpkg's tarfn.c, archives.c, unpack.c and trigger.c; deb-conffiles(5), deb-triggers(5).
 """
 
+import re
 from typing import BinaryIO
 
 from packrat_core.archives.member_names import FILE_NAME_BYTES, longest_part
@@ -35,6 +37,11 @@ _LINES_LIMIT = 1024 * 1024
 _CONFFILE_BYTES = 996
 """Bytes of a line in conffiles, without its newline."""
 _SHOWN_LIMIT = 60
+_TRIGGER_BYTES = 254
+"""Bytes of a line in triggers, without its newline; that of a comment, too."""
+_TRIGGER = re.compile(rb"[!-~]+")
+_TRIGGER_OF_INTEREST = re.compile(rb"(?:/[!-.0-~]+)+|[A-Za-z0-9][A-Za-z0-9+.-]*")
+"""A path, or what could be a package; `activate` takes any name, since it may be of none."""
 _DIRECTIVES = frozenset(start + end for start in (b"interest", b"activate") for end in (b"", b"-await", b"-noawait"))
 
 
@@ -89,7 +96,16 @@ def _check_lines(name: str, content: bytes) -> None:
 
 def _check_triggers(content: bytes) -> None:
     for line in content.split(b"\n"):
-        directive = line.lstrip(b" \t").replace(b"\t", b" ").partition(b" ")[0]
-        if directive and not directive.startswith(b"#") and directive not in _DIRECTIVES:
-            shown = directive[:_SHOWN_LIMIT].decode("utf-8", "backslashreplace")
-            raise Refused(f"its triggers has the directive {shown!r}, which dpkg does not know")
+        directive, _, name = line.strip(b" \t").replace(b"\t", b" ").partition(b" ")
+        shown = repr(line[:_SHOWN_LIMIT].decode("utf-8", "backslashreplace"))
+        if len(line) > _TRIGGER_BYTES:
+            raise Refused(f"its triggers has a line of {len(line)} bytes, {shown}; dpkg reads {_TRIGGER_BYTES}")
+        if b"\0" in line:
+            raise Refused(f"its triggers has a NUL byte in the line {shown}")
+        if not directive or directive.startswith(b"#"):
+            continue
+        if directive not in _DIRECTIVES:
+            raise Refused(f"its triggers has a directive that dpkg does not know, in the line {shown}")
+        allowed = _TRIGGER_OF_INTEREST if directive.startswith(b"interest") else _TRIGGER
+        if not allowed.fullmatch(name.lstrip(b" ")):
+            raise Refused(f"its triggers has no name of a trigger that dpkg takes in the line {shown}")

@@ -81,9 +81,13 @@ TAKEN = {
     "no conffiles": beside("./conffiles", b""),
     "the longest path of a conffile": beside("./conffiles", b"/" + b"a" * 100 + b"/" + b"b" * 140 + b"\n"),
     "the longest line of conffiles": beside("./conffiles", b"/" + b"a/" * 497 + b"a\n"),
-    "triggers": beside("./triggers", b"# x\n\n\tinterest-noawait\t/x\n \nactivate-await y\nactivate z\n"),
+    "triggers": beside("./triggers", b"# x\n\n\tinterest-noawait\t/x \n \nactivate-await y\nactivate z\n"),
+    "any name of a trigger that it activates": beside("./triggers", b"activate -x/_~/\n"),
+    "names of triggers that it waits for": beside("./triggers", b"interest /x_/~y\ninterest 0-X.y+\n"),
+    "the longest line of triggers": beside("./triggers", b"#" + b"x" * 253 + b"\n"),
     "a script": beside("./shlibs", b"x 1 x"),
 }
+_NO_NAME = "its triggers has no name of a trigger that dpkg takes in the line "
 REFUSED = {
     "pax": (deb(archive(("./x", FILE, b""), pax={"mtime": "1.5"})), "its data archive has pax headers, which dpkg"),
     "a long name of pax": (deb(archive(("./" + "a" * 150, FILE, b""), pax={})), "its data archive has pax headers"),
@@ -100,7 +104,19 @@ REFUSED = {
     "a conffile that is too long": (beside("./conffiles", b"/" + b"a/" * 498 + b"\n"), "has a line of 997 bytes"),
     "an unknown directive in triggers": (
         beside("./triggers", b"interest /x\nlisten /y\n"),
-        "its triggers has the directive 'listen', which dpkg does not know",
+        "its triggers has a directive that dpkg does not know, in the line 'listen /y'",
+    ),
+    "a trigger without a name": (beside("./triggers", b"interest \n"), _NO_NAME + "'interest '"),
+    "triggers from Windows": (beside("./triggers", b"interest /x\r\n"), _NO_NAME + "'interest /x\\r'"),
+    "a trigger with a blank": (beside("./triggers", b"activate x y\n"), _NO_NAME + "'activate x y'"),
+    "a trigger not in ASCII": (beside("./triggers", b"activate \xe4\n"), _NO_NAME),
+    "a path of a trigger with two slashes": (beside("./triggers", b"interest /x//y\n"), _NO_NAME),
+    "a directory as a trigger": (beside("./triggers", b"interest-await /x/\n"), _NO_NAME),
+    "a trigger that is no package": (beside("./triggers", b"interest x_y\n"), _NO_NAME),
+    "a NUL byte in triggers": (beside("./triggers", b"activate x\0\n"), "its triggers has a NUL byte"),
+    "a line of triggers that is too long": (
+        beside("./triggers", b"#" + b"x" * 254 + b"\n"),
+        "its triggers has a line of 255 bytes",
     ),
     "triggers without an end": (beside("./triggers", b"interest /x"), "its triggers does not end with a newline"),
 }
