@@ -8,10 +8,9 @@ import os
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from heapq import nsmallest
-from itertools import chain
 from pathlib import Path
 
 from packrat_agent.config.plain_http import warn_of_plain_http
@@ -59,9 +58,6 @@ _OLD_BYTES = (
     "GROUP BY repo, inode) WHERE is_old GROUP BY repo"
 )
 
-_Unfinished = tuple[str, str, str, str | None]
-"""Of a file that is not live: its repository, state and name, and what is wrong with it, if anything."""
-
 _UNWRITTEN = "it can't write its state database: its log says why"
 
 
@@ -82,9 +78,8 @@ def read_status(config: Config, events: int = 0, now: float | None = None) -> St
         holder = find_holder(path)
         with _reading(path) as db:
             facts = FactsRead(db)
-            unfinished = _unfinished(db)
-            repos = _repos(db, facts, at, unfinished, is_at_work=holder is not None)
-            troubles, total = _troubles(db, unfinished)
+            states, troubles, total = _read_unfinished(db)
+            repos = _repos(db, facts, at, states, is_at_work=holder is not None)
             rejected = _rejected(db)
             rows = db.execute("SELECT at, word, repo, text FROM events ORDER BY id DESC LIMIT ?", (events,)).fetchall()
     except OSError as error:
@@ -208,7 +203,7 @@ def _not_ours(path: Path, reason: str) -> ConfigError:
 
 
 def _repos(
-    db: sqlite3.Connection, facts: FactsRead, at: float, unfinished: Iterable[_Unfinished], *, is_at_work: bool
+    db: sqlite3.Connection, facts: FactsRead, at: float, states: Mapping[tuple[str, str], int], *, is_at_work: bool
 ) -> tuple[RepoStatus, ...]:
     """Read how each repository stands.
 
@@ -216,20 +211,19 @@ def _repos(
         db: The state database.
         facts: The facts in it.
         at: The moment of the reading.
-        unfinished: The files that are not live.
+        states: How many files each repository has in each state but live.
         is_at_work: Whether an agent is.
     """
     # All are counted in an index: the rows take four times as long, and `check` runs every minute.
     sql = "SELECT repo, count(*) FROM files INDEXED BY files_by_package GROUP BY repo"
     wanted = dict(db.execute(sql).fetchall())
-    states = Counter((repo, state) for repo, state, *_ in unfinished)
     published = dict(db.execute("SELECT repo, max(published_at) FROM publications GROUP BY repo").fetchall())
     generations = dict(db.execute("SELECT repo, count(*) FROM generations WHERE on_disk GROUP BY repo").fetchall())
     old_bytes = dict(db.execute(_OLD_BYTES).fetchall())
     found = []
     for name, kind, directory in db.execute("SELECT name, kind, directory FROM repos ORDER BY name"):
         health = facts.repo(name)
-        refused, pending = (states[name, state] for state in (FileState.REFUSED, FileState.WANTED))
+        refused, pending = (states.get((name, state), 0) for state in (FileState.REFUSED, FileState.WANTED))
         # A process that was killed could not take its notes back.
         work = facts.work(name) if is_at_work else None
         unread = (work.new or 0) if work is not None else 0
@@ -257,12 +251,6 @@ def _repos(
     return tuple(found)
 
 
-def _unfinished(db: sqlite3.Connection) -> list[_Unfinished]:
-    """Read the files that are not live, which are few; once, since no index has them."""
-    sql = "SELECT repo, state, file_name, reason FROM files WHERE state <> ?"
-    return db.execute(sql, (FileState.LIVE,)).fetchall()
-
-
 def _lag_s(health: RepoHealth, at: float) -> float | None:
     if health.behind_since is not None:
         return max(0.0, at - health.behind_since)
@@ -276,16 +264,31 @@ def _describe_work(repo: str, work: RepoWork) -> str | None:
     return None if work.of is None else f"syncing {repo}, {work.done or 0:,} of {work.of:,}"
 
 
-def _troubles(db: sqlite3.Connection, unfinished: Iterable[_Unfinished]) -> tuple[tuple[Trouble, ...], int]:
-    sql = "SELECT repo, 'rejected', record, reason FROM rejections WHERE repo IN (SELECT name FROM repos)"
-    words = {FileState.REFUSED: "refused", FileState.WANTED: "pending", "rejected": "rejected"}
-    found = [
-        (repo, file, words[state], reason)
-        for repo, state, file, reason in chain(unfinished, db.execute(sql))
-        if reason is not None
-    ]
-    first = nsmallest(TROUBLES_LIMIT, found)
-    return tuple(Trouble(repo, word, file, reason) for repo, file, word, reason in first), len(found)
+def _read_unfinished(db: sqlite3.Connection) -> tuple[Mapping[tuple[str, str], int], tuple[Trouble, ...], int]:
+    """Count the files that are not live by repository and state; give the first troubles, and the number of all.
+
+    The rows are read once, since no index has them, and neither held, as no file is live until a first sync ends, nor
+    sorted by SQLite, which would need room on disk.
+    """
+    states: Counter[tuple[str, str]] = Counter()
+    total = 0
+
+    def list_troubles() -> Iterator[tuple[str, str, str, str]]:
+        nonlocal total
+        words = {FileState.REFUSED: "refused", FileState.WANTED: "pending"}
+        sql = "SELECT repo, state, file_name, reason FROM files WHERE state <> ?"
+        for repo, state, file, reason in db.execute(sql, (FileState.LIVE,)):
+            states[repo, state] += 1
+            if reason is not None:
+                total += 1
+                yield repo, file, words[state], reason
+        sql = "SELECT repo, record, reason FROM rejections WHERE repo IN (SELECT name FROM repos)"
+        for repo, record, reason in db.execute(sql):
+            total += 1
+            yield repo, record, "rejected", reason
+
+    first = nsmallest(TROUBLES_LIMIT, list_troubles())
+    return states, tuple(Trouble(repo, word, file, reason) for repo, file, word, reason in first), total
 
 
 def _rejected(db: sqlite3.Connection) -> tuple[RejectedRecord, ...]:

@@ -3,6 +3,7 @@
 import json
 import sqlite3
 import time
+import tracemalloc
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
@@ -106,6 +107,23 @@ def test_many_troubles_are_counted_and_some_are_listed(bench: Bench) -> None:
     status = bench.read()
     assert (len(status.troubles), status.troubles_total) == (TROUBLES_LIMIT, TROUBLES_LIMIT + 10)
     assert f"and {TROUBLES_LIMIT + 10 - 20} more" in show(status)
+
+
+def test_files_that_are_not_live_are_not_held_in_memory(bench: Bench) -> None:
+    """As during the first sync, or where the server gives none of them; the agent itself reads them for Prometheus."""
+    files = tuple(package_file(number) for number in range(10 * TROUBLES_LIMIT))
+    bench.store.wanted.remember_wanted("apt-dev", Wanted(frozenset(f.uri for f in files), files, ()), None)
+    bench.store.wanted.refuse("apt-dev", [Refusal(file, f"torn {file.sha256}") for file in files[: len(files) // 2]])
+    bench.read()
+    tracemalloc.start()
+    try:
+        status = bench.read()
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    [repo] = status.repos
+    assert (repo.live, repo.refused, repo.pending) == (0, len(files) // 2, len(files) // 2)
+    assert peak < TROUBLES_LIMIT * 1000
 
 
 def test_nothing_from_the_network_steers_the_terminal(bench: Bench) -> None:

@@ -36,8 +36,9 @@ class _ProjectPages:
     @cached_property
     def _extents(self) -> tuple[Extent, Extent]:
         page = write_project(self._project, self._files)
-        self._files = ()
         html, json = self._region.add_all((page.html, page.json))
+        # Not before: where the disk is full, they may be asked for again.
+        self._files = ()
         return html, json
 
     def read(self, *, is_html: bool) -> bytearray:

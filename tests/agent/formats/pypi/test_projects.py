@@ -1,10 +1,12 @@
 """A Python repository after changes is what is built from nothing, and little of it is held in memory."""
 
+import resource
 import tracemalloc
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,6 +17,7 @@ from packrat_agent.formats.pypi.projects import Projects
 from packrat_agent.model.entries import Entry, Fragment, Product
 from packrat_agent.model.records import DistroVersion, PackageFile, Repo
 from packrat_agent.model.tree import Publication, Touched, TreeFile
+from packrat_core.errors import DiskError
 
 VERSIONS = tuple(DistroVersion(name, "none", None, "python") for name in ("pypi", "other"))
 REPO = Repo("pypi-dev", "Python", "pypi-dev", "pypi", VERSIONS)
@@ -93,6 +96,19 @@ def test_the_pages_of_a_build_from_nothing_are_not_held_in_memory() -> None:
         tracemalloc.stop()
     assert size > 60 * 2 * 20_000
     assert held < size / 4
+
+
+def test_pages_that_the_disk_had_no_room_for_are_whole_when_it_has() -> None:
+    many = [entry(number, "p", "p", f"p-{number}.tar.gz") for number in range(3)]
+    [page] = [file.content for file in whole(many)["p"].pointers[:1] if isinstance(file, TreeFile)]
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        with pytest.raises(DiskError):
+            bytes(page)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert bytes(page).count(b"p-") >= 3
 
 
 def test_what_is_kept_of_a_file_beside_its_entry_is_small() -> None:
