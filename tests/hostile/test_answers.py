@@ -20,6 +20,7 @@ from packrat_core.cinp.client import CinpClient, DownloadLimits
 from packrat_core.cinp.session import Timeouts
 from packrat_core.errors import ServerBroken, ServerUnavailable
 from packrat_demo.build_deb import Deb
+from packrat_server.client.find_file import FileFinder
 from support.evil import FILE, MIRROR, REPO, Evil, Lie, Send, Victim, head, repo_record, serving
 
 MIB = 1024 * 1024
@@ -197,6 +198,21 @@ def test_a_trickle_of_json_ends_with_the_time_for_an_answer() -> None:
     evil = Evil(lies={("LIST", FILE): trickle(head(Content_Length="1000000", Total="1"))})
     with pytest.raises(ServerUnavailable, match="no answer in time"):
         ask(evil, lambda client: client.list_uris(FILE, None, {}))
+
+
+def test_files_of_another_name_than_asked_for_are_not_taken_for_those() -> None:
+    """Commands change what is found, and delete it."""
+    evil = Evil(lies={("DESCRIBE", FILE): whole(b'{"list-filters": {"file_name": {}}}')})
+    evil.add("1", Deb("first", "1", "all"))
+    evil.add("2", Deb("second", "1", "all"))
+    first, second = (Deb(name, "1", "all").file_name for name in ("first", "second"))
+
+    async def find(client: CinpClient) -> dict[str, list[str]]:
+        found = await FileFinder(client).find_each([first, second, "third_1_all.deb", f"{FILE}:1:"])
+        assert all([list(await FileFinder(client).find(name)) == list(found[name]) for name in (first, second)])
+        return {name: list(records) for name, records in found.items()}
+
+    assert ask(evil, find) == {first: [f"{FILE}:1:"], second: [f"{FILE}:2:"], f"{FILE}:1:": [f"{FILE}:1:"]}
 
 
 def test_a_trickle_of_headers_ends_too() -> None:

@@ -87,15 +87,18 @@ def test_changes_are_asked_again_on_a_new_connection(lab: Stage) -> None:
         asyncio.run(work(proxy))
 
 
-def test_a_new_connection_that_dies_is_told_and_not_tried_for_ever(original: OriginalServer) -> None:
+@pytest.mark.parametrize("what", ["list", "mirror"])
+def test_a_new_connection_that_dies_is_told_and_not_tried_for_ever(original: OriginalServer, what: str) -> None:
+    verb, ask = ASKED[what]
+
     async def work(proxy: ForgetfulProxy) -> None:
         async with CinpClient(original.url, proxy=proxy.url, timeouts=TIMEOUTS) as client:
             server = Packrat(client, "lab", None)
             await server.open()
             forwarded = len(proxy.heads)
-            proxy.lose_request = "LIST"
+            proxy.lose_request = verb
             with pytest.raises(ServerUnavailable, match="closed before the answer was complete"):
-                await server.list_wanted(REPO)
+                await ask(server)
             assert len(proxy.heads) == forwarded
 
     with forgetful_proxy(original.url) as proxy:
@@ -189,6 +192,22 @@ def test_a_tag_whose_answer_is_lost_is_looked_at_before_it_is_asked_for_again(
 
 
 MARKS = ("fail", "unfail", "deprocate", "undeprocate")
+
+
+@pytest.mark.parametrize("lost", LOST)
+def test_a_file_whose_deletion_is_not_answered_is_deleted_once(server: Server, tmp_path: Path, lost: str) -> None:
+    """HTTP calls DELETE idempotent, and aiohttp would repeat it: the second one is refused, since nothing is there."""
+    path = write_deb(Deb(f"deleted-{lost}", "1", "all"), tmp_path)
+
+    async def work(uploader: Uploader, proxy: ForgetfulProxy) -> None:
+        [uri] = await uploader.upload(path, ["bookworm"])
+        setattr(proxy, f"lose_{lost}", "DELETE")
+        await uploader.delete(uri)
+        assert (proxy.lose_request, proxy.lose_answer) == (None, None)
+        assert asked(proxy, "DELETE") == 1
+        assert await uploader.find(path.name) == []
+
+    through(server, work)
 
 
 def test_changes_take_the_open_connection(server: Server) -> None:

@@ -358,6 +358,19 @@ def test_a_server_without_the_filter_is_asked_for_the_package_of_the_name(crowde
 
 
 @pytest.mark.usefixtures("without_filter")
+def test_a_server_without_the_filter_is_given_many_names(crowded: tuple[Server, Relay]) -> None:
+    server, relay = crowded
+    names = [f"p783_1.{number}_amd64.deb" for number in range(3)]
+    uri = f"/api/v2/Package/PackageFile:{rows(server, 'p783_1.4_amd64.deb')[0].id}:"
+    relay.reset()
+    told = run(server, "promote", "--to", "dev", *names, "nothere_1.3_amd64.deb", uri, names[0])
+    assert (told.code, len(told.out)) == (4, 5), told
+    found = [tags(server, f"p783_1.{number}_amd64.deb") for number in range(5)]
+    assert found == [[["dev"]], [["dev"]], [["dev"]], [[]], [["dev"]]]
+    assert relay.received_bytes < FEW_BYTES * len(names), "as for each by itself"
+
+
+@pytest.mark.usefixtures("without_filter")
 def test_a_server_without_the_filter_is_searched_where_the_name_tells_no_package(
     crowded: tuple[Server, Relay], tmp_path: Path
 ) -> None:

@@ -158,7 +158,7 @@ class Transport:
 
 
 def _session(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
-    return aiohttp.ClientSession(
+    session = aiohttp.ClientSession(
         connector=connector,
         # Nothing is decompressed here. aiohttp would offer gzip by itself, and a proxy would take it up.
         headers={"Accept-Encoding": "identity"},
@@ -166,6 +166,9 @@ def _session(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
         trust_env=False,
         cookie_jar=aiohttp.DummyCookieJar(),
     )
+    # aiohttp by itself repeats what HTTP calls idempotent: who deletes something would hear that it isn't there.
+    session._retry_connection = False
+    return session
 
 
 def _ssl_context(ca_file: Path | None, setting: str) -> ssl.SSLContext:

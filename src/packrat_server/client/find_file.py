@@ -95,7 +95,11 @@ class FileFinder:
             # The records of all together may be larger than an answer may be; that of each is not.
             return {}
         found = {
-            name: {uri: records[uri] for uri in sorted(uris, key=_number) if uri in records}
+            name: {
+                uri: records[uri]
+                for uri in sorted(uris, key=_number)
+                if uri in records and (uri == name or _is_called(records[uri], without_epoch(name)))
+            }
             for name, uris in listed.items()
         }
         return {name: files for name, files in found.items() if files}
@@ -132,9 +136,13 @@ class FileFinder:
         for start in range(0, len(ids), _RECORDS_AT_ONCE):
             portion = [str(number) for number in ids[start : start + _RECORDS_AT_ONCE]]
             for uri, record in (await self._client.get_many(PACKAGE_FILE, portion)).items():
-                if unquote(str(record.get("file")).rpartition("/")[2]) == file_name:
+                if _is_called(record, file_name):
                     found[uri] = record
         return dict(sorted(found.items(), key=lambda pair: _number(pair[0])))
+
+
+def _is_called(record: Mapping[str, Any], file_name: str) -> bool:
+    return unquote(str(record.get("file")).rpartition("/")[2]) == file_name
 
 
 def without_epoch(file_name: str) -> str:
