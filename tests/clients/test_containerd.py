@@ -17,7 +17,8 @@ import pytest
 from packrat_demo.build_image import Image
 from support.docker_registry import docker_stage, put, served
 from support.image_archives import MANIFEST, digest
-from support.odd_images import bad_images, sound_images, unpackable_layers
+from support.odd_images import bad_images, sound_images
+from support.odd_layers import unpackable_layers
 from support.stage import DEADLINE_S
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can run containerd")

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import tarfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -68,3 +69,10 @@ def classic(layer: bytes = LAYER, diff_ids: object = (digest(LAYER),), **more: A
     config = as_json({"architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": diff_ids}})
     listed = {"Config": "config.json", "RepoTags": ["web:1.0"], "Layers": ["a/layer.tar"], **more}
     return tar([("config.json", config), ("a/layer.tar", layer), ("manifest.json", as_json([listed]))])
+
+
+def tar_member(name: str, kind: bytes, data: bytes = b"", target: str = "") -> bytes:
+    """One member of a tar archive as its bytes, also of kinds that tarfile itself does not write."""
+    header = tarfile.TarInfo(name)
+    header.type, header.size, header.linkname = kind, len(data), target
+    return header.tobuf(tarfile.GNU_FORMAT) + data + bytes(-len(data) % 512)

@@ -4,7 +4,6 @@ import base64
 import gzip
 import io
 import json
-import lzma
 import struct
 import tarfile
 
@@ -28,7 +27,9 @@ from support.image_archives import (
     layout,
     manifest_of,
     oci,
+    tar_member,
 )
+from support.odd_layers import sound_layers, unpackable_layers
 
 SBOM = b'{"spdxVersion":"SPDX-2.3"}', "application/spdx+json"
 
@@ -161,24 +162,6 @@ def _with_layer(layer: bytes) -> bytes:
     return oci(gzip.compress(layer), "+gzip", diff_id=digest(layer))
 
 
-def unpackable_layers() -> dict[str, bytes]:
-    """What no client can unpack → the plain bytes of the layer, which have the digest that the configuration names."""
-    return {
-        "a layer that is not a tar archive": b"<html>404 Not Found</html>\n" * 40,
-        "a layer of xz": lzma.compress(LAYER),
-        "a layer that is cut off": LAYER[:2000],
-        "a layer that is cut off in a header": LAYER[:100],
-        "a layer with a wrong checksum": b"j" + LAYER[1:],
-        "a layer with a contiguous file": _member("hello", tarfile.CONTTYPE, b"hello\n") + LAYER,
-        "a layer with a sparse file": _member("hello", tarfile.GNUTYPE_SPARSE) + LAYER,
-        "a layer with zeros inside": bytes(512) + LAYER,
-        "a layer with a broken extended header": _member("hello", tarfile.XHDTYPE, b"99 path=x\n") + LAYER,
-        "a layer with a name too long": _member("h" * 256, tarfile.REGTYPE, b"hello\n") + LAYER,
-        "a layer that removes a name too long": _member("d/.wh." + "h" * 256, tarfile.REGTYPE) + LAYER,
-        "a layer with a directory name too long": _member(".wh." + "h" * 252 + "/x", tarfile.REGTYPE) + LAYER,
-    }
-
-
 def sound_images() -> dict[str, bytes]:
     web = Image("web", "1.0")
     half = len(LAYER) // 2
@@ -192,14 +175,7 @@ def sound_images() -> dict[str, bytes]:
         "zstd layer": oci(zstd.compress(LAYER), "+zstd"),
         "zstd layer of several frames": oci(frames(LAYER), "+zstd"),
         "classic with a gzip layer": classic(gzip.compress(LAYER)),
-        "a layer without an end mark": _with_layer(LAYER.rstrip(b"\0").ljust(4096, b"\0")),
-        "a layer with bytes behind its end": _with_layer(LAYER + b"x" * 600),
-        "a layer without files": _with_layer(bytes(1024)),
-        "a layer without bytes": _with_layer(b""),
-        "a layer that removes a file with a long name": _with_layer(
-            _member("d/.wh." + "h" * 255, tarfile.REGTYPE) + LAYER
-        ),
-        "a layer with long names": _with_layer(_member("d/" * 200 + "h" * 255, tarfile.REGTYPE, b"x") + LAYER),
+        **{name: _with_layer(layer) for name, layer in sound_layers().items()},
         "no layer": layout(
             described(manifest_of(config_of([])), MANIFEST),
             blobs=[config_of([]), manifest_of(config_of([]))],
@@ -281,12 +257,6 @@ def misread_images() -> dict[str, bytes]:
         top = manifest_of(data, (LAYER, PLAIN))
         made[f"a configuration {name}"] = layout(described(top, MANIFEST), blobs=[data, LAYER, top])
     return made
-
-
-def _member(name: str, kind: bytes, data: bytes = b"", target: str = "") -> bytes:
-    header = tarfile.TarInfo(name)
-    header.type, header.size, header.linkname = kind, len(data), target
-    return header.tobuf(tarfile.GNU_FORMAT) + data + bytes(-len(data) % 512)
 
 
 def _replace(archive: bytes, name: str, data: bytes | None) -> bytes:
@@ -399,16 +369,16 @@ def bad_images() -> dict[str, bytes]:
         "an empty manifest.json": _replace(classic(), "manifest.json", b"[]"),
         "a classic configuration missing": classic(Config="nothing.json"),
         "a classic layer missing": classic(Layers=["b/layer.tar"]),
-        "a classic layer in a circle": _member("a/layer.tar", tarfile.SYMTYPE, target="../b")
+        "a classic layer in a circle": tar_member("a/layer.tar", tarfile.SYMTYPE, target="../b")
         + tar([("b", "a/layer.tar"), ("c", config), ("manifest.json", as_json([{"Config": "c", "Layers": ["b"]}]))]),
         "cut off in a member": whole[: whole.index(b"manifest.json") + 600],
         "no end mark": whole.rstrip(b"\0").ljust(len(whole.rstrip(b"\0")) + -len(whole.rstrip(b"\0")) % 512, b"\0"),
         "bytes behind the end": whole + b"x" * 512,
-        "two members of one name": _member("manifest.json", tarfile.REGTYPE, b"[]") + whole,
-        "a member that leads out": _member("../x", tarfile.REGTYPE, b"x") + whole,
-        "an absolute member": _member("/etc/x", tarfile.REGTYPE, b"x") + whole,
-        "a link that leads out": _member("x", tarfile.SYMTYPE, target="../../y") + whole,
-        "a device": _member("x", tarfile.CHRTYPE) + whole,
+        "two members of one name": tar_member("manifest.json", tarfile.REGTYPE, b"[]") + whole,
+        "a member that leads out": tar_member("../x", tarfile.REGTYPE, b"x") + whole,
+        "an absolute member": tar_member("/etc/x", tarfile.REGTYPE, b"x") + whole,
+        "a link that leads out": tar_member("x", tarfile.SYMTYPE, target="../../y") + whole,
+        "a device": tar_member("x", tarfile.CHRTYPE) + whole,
         "a header with a wrong checksum": whole[:100] + b"7" + whole[101:],
         **layers,
     }

@@ -12,7 +12,8 @@ from packrat_core.errors import Refused
 from packrat_core.packages.image.layer import LayerTar
 from packrat_core.packages.image.payload import check_payload
 from support.image_archives import LAYER, oci
-from support.odd_images import bad_images, unpackable_layers
+from support.odd_images import bad_images
+from support.odd_layers import unpackable_layers
 
 _UNPACKABLE = unpackable_layers()
 
