@@ -190,6 +190,16 @@ def test_no_shard_but_the_last_is_smaller_than_the_least(least: int, size: int) 
     assert [shard.count(b"pool/") for shard in shards] == [*[size] * (100 // size), 100 % size]
 
 
+@pytest.mark.parametrize("least", [1, 2, 5])
+def test_whichever_package_goes_the_shards_behind_it_are_cut_as_if_it_had_never_been(least: int) -> None:
+    entries = [entry(number) for number in range(100)]
+    for gone in entries[30:45]:
+        index = Index(entries, 9, least=least)
+        index.change([gone], ())
+        rest = [entry for entry in entries if entry is not gone]
+        assert index.files() == Index(rest, 9, least=least).files()
+
+
 def test_no_shard_is_longer_than_the_limit() -> None:
     shards = Index([entry(number) for number in range(20_000)], 128, " ".join).files()[2]
     sizes = [shard.count(b"pool/") for shard in shards]
