@@ -15,14 +15,15 @@ from packrat_agent.model.changes import NOTHING_CONFIRMED
 from packrat_agent.model.entries import Refusal
 from packrat_agent.model.records import Wanted
 from packrat_agent.state.fragment_backup import MADE_DIR
-from packrat_agent.sync import download, place_ahead, repo_sync
+from packrat_agent.sync import place_ahead, repo_sync
 from packrat_agent.sync.build import Made
 from packrat_agent.sync.context import Order, Summary, SyncResult
-from packrat_agent.sync.download import Retries
+from packrat_agent.sync.fetch import download
+from packrat_agent.sync.fetch.download import Retries
 from packrat_agent.sync.full_sync import sync
 from packrat_agent.sync.job import Job
 from packrat_agent.sync.mirror import ready
-from packrat_agent.sync.plan_repo import Asked
+from packrat_agent.sync.planning.plan_repo import Asked
 from packrat_agent.sync.repo_sync import sync_repo
 from packrat_agent.upstream.connection import connected
 from packrat_demo.build_deb import Deb, build_deb

@@ -14,8 +14,8 @@ import pytest
 
 from packrat_agent.model.entries import Placement, Plan
 from packrat_agent.model.records import PackageFile, Repo
-from packrat_agent.sync.download import Retries, fetch
-from packrat_agent.sync.shared_downloads import SharedDownloads
+from packrat_agent.sync.fetch.download import Retries, fetch
+from packrat_agent.sync.fetch.shared_downloads import SharedDownloads
 from packrat_core.cinp.client import CinpClient, DownloadLimits
 from packrat_core.cinp.session import Timeouts
 from packrat_core.errors import ServerBroken, ServerUnavailable

@@ -14,8 +14,8 @@ import pytest
 from packrat_agent.config.load import load
 from packrat_agent.model.entries import Placement, Plan
 from packrat_agent.model.records import PackageFile, Repo
-from packrat_agent.sync.download import Fetched, Retries, fetch
-from packrat_agent.sync.shared_downloads import SharedDownloads
+from packrat_agent.sync.fetch.download import Fetched, Retries, fetch
+from packrat_agent.sync.fetch.shared_downloads import SharedDownloads
 from packrat_agent.upstream.client import Packrat
 from packrat_agent.upstream.connection import connected
 from packrat_core.cinp.client import CinpClient, DownloadLimits

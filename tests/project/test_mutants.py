@@ -26,7 +26,7 @@ _NOT_MUTATED = (
     "packrat_server/serving/",
 )
 """Folders whose tests run whole programs for the most part, or that say what others decide."""
-_TESTS_OF_SYNC = sorted(_TOP.glob("tests/agent/sync/test_*.py"))
+_TESTS_OF_SYNC = sorted(_TOP.glob("tests/agent/sync/**/test_*.py"))
 _SOME = "packrat_core/packages/deb/"
 _LOOP = """\
 def count(most: int) -> int:

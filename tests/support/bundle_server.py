@@ -15,9 +15,9 @@ from typing import Any
 
 from packrat_agent.model.entries import Placement, Plan
 from packrat_agent.model.records import PackageFile, Repo
-from packrat_agent.sync.bundles import AT_ONCE
-from packrat_agent.sync.download import Fetched, Retries, fetch
-from packrat_agent.sync.shared_downloads import SharedDownloads
+from packrat_agent.sync.fetch.bundles import AT_ONCE
+from packrat_agent.sync.fetch.download import Fetched, Retries, fetch
+from packrat_agent.sync.fetch.shared_downloads import SharedDownloads
 from packrat_core.errors import PackratError, ServerRefused, ServerUnavailable
 
 REPO = Repo("r", "R", "repo", "apt", ())

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from packrat_agent.model.entries import Parts, Placement, Plan
-from packrat_agent.sync.download import Fetched, Retries, fetch
-from packrat_agent.sync.shared_downloads import SharedDownloads
+from packrat_agent.sync.fetch.download import Fetched, Retries, fetch
+from packrat_agent.sync.fetch.shared_downloads import SharedDownloads
 from packrat_core.errors import ServerUnavailable
 from support.bundle_server import REPO, Answer
 

@@ -7,7 +7,7 @@ import click
 from packrat_agent.cli.as_root import as_owner
 from packrat_agent.config.load import load
 from packrat_agent.gpg.signing_key import PublicKey
-from packrat_agent.sync.find_keys import find_keys
+from packrat_agent.sync.keys.find_keys import find_keys
 from packrat_core.errors import ConfigError
 
 

@@ -11,8 +11,8 @@ from packrat_agent.gpg.hints import GpgHints
 from packrat_agent.setup.account import Account
 from packrat_agent.setup.commands import has_systemd
 from packrat_agent.setup.new_mirror import NewMirror
+from packrat_agent.sync.landing.site import introduce_repos
 from packrat_agent.sync.mirror import ready_for_dry_run
-from packrat_agent.sync.site import introduce_repos
 
 _SHOWN = 5
 

@@ -20,7 +20,7 @@ from packrat_agent.model.entries import (
     Refusal,
 )
 from packrat_agent.model.tree import LiveFile
-from packrat_agent.sync.plan import published_before
+from packrat_agent.sync.planning.plan import published_before
 from packrat_core.errors import PackratError, Refused
 from packrat_core.fs.atomic import write_new
 from packrat_core.fs.verified import Opened, OtherBytes, read_verified

@@ -34,12 +34,12 @@ from packrat_agent.sync.build import Made, Material, make
 from packrat_agent.sync.collect import remove_old_indexes
 from packrat_agent.sync.commit import make_live
 from packrat_agent.sync.context import MirrorContext, Order, SyncResult
-from packrat_agent.sync.download import Fetched
-from packrat_agent.sync.gains import Before, find_gains, new_refusals, of_entries, refused_for_good, standing
-from packrat_agent.sync.index_entries import IndexEntries, SettledEntries, StoredEntries
+from packrat_agent.sync.fetch.download import Fetched
 from packrat_agent.sync.last_renders import Basis
+from packrat_agent.sync.planning.gains import Before, find_gains, new_refusals, of_entries, refused_for_good, standing
+from packrat_agent.sync.planning.index_entries import IndexEntries, SettledEntries, StoredEntries
+from packrat_agent.sync.planning.scope import Scope
 from packrat_agent.sync.roll_forward import roll_forward
-from packrat_agent.sync.scope import Scope
 from packrat_agent.sync.turns import RepoTurn
 from packrat_core.aio.threads import in_thread
 from packrat_core.errors import ServerBroken, ServerUnavailable

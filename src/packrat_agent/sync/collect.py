@@ -23,7 +23,7 @@ from packrat_agent.state.store import Store
 from packrat_agent.sync.belongings import owned_last, take_for_withdrawn, without_needed
 from packrat_agent.sync.context import MirrorContext, Summary
 from packrat_agent.sync.disk_look import TOLD_LIMIT, Look, find_untracked
-from packrat_agent.sync.staging import clear_staging
+from packrat_agent.sync.fetch.staging import clear_staging
 from packrat_core.aio.threads import in_thread
 from packrat_core.errors import SigningError
 from packrat_core.failpoints import done

@@ -20,9 +20,9 @@ from packrat_agent.state.fragments import FragmentSource
 from packrat_agent.state.original import OriginalState
 from packrat_agent.state.store import Store
 from packrat_agent.sync.fault_log import FaultLog
+from packrat_agent.sync.landing.page_news import PageNews
 from packrat_agent.sync.last_renders import LastRenders
-from packrat_agent.sync.page_news import PageNews
-from packrat_agent.sync.removals import RemovalLimits
+from packrat_agent.sync.planning.removals import RemovalLimits
 from packrat_agent.sync.sealed_list import Seals
 from packrat_agent.sync.takeover.rehearsed import Rehearsed
 from packrat_agent.sync.turns import Turns

@@ -2,10 +2,10 @@
 
 from dataclasses import replace
 
-from packrat_agent.sync.gains import find_gains, new_refusals, of_plan, refused_for_good, standing
 from packrat_agent.sync.job import Job
-from packrat_agent.sync.plan_repo import Asked, hold_back
-from packrat_agent.sync.reconcile import reconcile_dry
+from packrat_agent.sync.planning.gains import find_gains, new_refusals, of_plan, refused_for_good, standing
+from packrat_agent.sync.planning.plan_repo import Asked, hold_back
+from packrat_agent.sync.planning.reconcile import reconcile_dry
 from packrat_core.aio.threads import in_thread
 
 

@@ -27,14 +27,14 @@ from packrat_agent.state.rejections import MIRROR
 from packrat_agent.sync.collect import collect
 from packrat_agent.sync.context import MirrorContext, Order, Progress, Summary, SyncResult
 from packrat_agent.sync.disk_look import Look, find_untracked, look, look_without_a_touch, note_look
-from packrat_agent.sync.held_keys import hold_other_keys
-from packrat_agent.sync.held_versions import keep_held_versions
-from packrat_agent.sync.kept_key import note_keys
+from packrat_agent.sync.keys.held_keys import hold_other_keys
+from packrat_agent.sync.keys.kept_key import note_keys
+from packrat_agent.sync.landing.site import keep_site, publish_site
 from packrat_agent.sync.lost_state import recall_suites
 from packrat_agent.sync.noted_sync import sync_and_note
-from packrat_agent.sync.removals import Leaving, hold_back_leaving
+from packrat_agent.sync.planning.held_versions import keep_held_versions
+from packrat_agent.sync.planning.removals import Leaving, hold_back_leaving
 from packrat_agent.sync.roll_forward import roll_forward_all
-from packrat_agent.sync.site import keep_site, publish_site
 from packrat_agent.sync.takeover.losses import (
     begin_with_suites,
     find_changed_names,

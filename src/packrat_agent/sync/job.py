@@ -9,10 +9,10 @@ from packrat_agent.formats.interface import Format
 from packrat_agent.model.entries import Plan
 from packrat_agent.model.records import Repo
 from packrat_agent.sync.context import MirrorContext, Order, SyncResult
-from packrat_agent.sync.download import Fetched, fetch
+from packrat_agent.sync.fetch.download import Fetched, fetch
+from packrat_agent.sync.fetch.shared_downloads import Share
+from packrat_agent.sync.fetch.staging import own_staging
 from packrat_agent.sync.repo_work import WorkNotes
-from packrat_agent.sync.shared_downloads import Share
-from packrat_agent.sync.staging import own_staging
 from packrat_agent.sync.turns import RepoTurn
 from packrat_agent.upstream.client import Packrat
 from packrat_core.aio.threads import in_thread

@@ -8,7 +8,7 @@ from typing import Any
 
 from packrat_agent.model.records import Repo
 from packrat_agent.state.fragments import FragmentSource
-from packrat_agent.sync.index_entries import KnownEntries
+from packrat_agent.sync.planning.index_entries import KnownEntries
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,14 +23,14 @@ from packrat_agent.state.original import find_original, is_original, read_origin
 from packrat_agent.state.store import Store
 from packrat_agent.sync.context import MirrorContext, Takeover
 from packrat_agent.sync.fault_log import FaultLog
-from packrat_agent.sync.find_keys import find_keys
-from packrat_agent.sync.kept_key import note_keys
+from packrat_agent.sync.fetch.shared_downloads import SharedDownloads
+from packrat_agent.sync.fetch.staging import find_left_over, give_back_parts
+from packrat_agent.sync.keys.find_keys import find_keys
+from packrat_agent.sync.keys.kept_key import note_keys
 from packrat_agent.sync.last_renders import LastRenders
-from packrat_agent.sync.removals import RemovalLimits
+from packrat_agent.sync.planning.removals import RemovalLimits
 from packrat_agent.sync.roll_forward import roll_forward_all
 from packrat_agent.sync.sealed_list import Sealer, Seals
-from packrat_agent.sync.shared_downloads import SharedDownloads
-from packrat_agent.sync.staging import find_left_over, give_back_parts
 from packrat_agent.sync.turns import Turns
 
 log = structlog.get_logger()

@@ -11,8 +11,8 @@ from packrat_agent.publish.claim import check_mounted
 from packrat_agent.state.fact_table import Facts
 from packrat_agent.state.facts import RepoChanges
 from packrat_agent.sync.context import MirrorContext, Order, Progress, Summary, SyncResult
+from packrat_agent.sync.landing.site import publish_own_keys, publish_site
 from packrat_agent.sync.repo_sync import sync_repo
-from packrat_agent.sync.site import publish_own_keys, publish_site
 from packrat_agent.upstream.client import Packrat
 from packrat_agent.upstream.reports import Begun, Reports
 from packrat_core.aio.threads import in_thread

@@ -19,12 +19,12 @@ from packrat_agent.state.fragment_backup import keep
 from packrat_agent.state.packages import WantedFile
 from packrat_agent.sync.build import Made, Material, make
 from packrat_agent.sync.commit import make_live
-from packrat_agent.sync.download import Fetched
-from packrat_agent.sync.gains import find_gains, new_refusals, of_entries, standing
+from packrat_agent.sync.fetch.download import Fetched
 from packrat_agent.sync.job import Job
-from packrat_agent.sync.reconcile import reconcile
+from packrat_agent.sync.planning.gains import find_gains, new_refusals, of_entries, standing
+from packrat_agent.sync.planning.reconcile import reconcile
+from packrat_agent.sync.planning.scope import whole_repo
 from packrat_agent.sync.roll_forward import roll_forward
-from packrat_agent.sync.scope import whole_repo
 from packrat_agent.sync.turns import EVERYTHING
 from packrat_core.aio.threads import in_thread
 from packrat_core.errors import ServerUnavailable

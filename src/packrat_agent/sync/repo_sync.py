@@ -14,17 +14,18 @@ import structlog
 from packrat_agent.formats.table import FORMATS
 from packrat_agent.model.entries import Placement, Plan
 from packrat_agent.model.records import Repo, Wanted
-from packrat_agent.sync.account_for import account_for
-from packrat_agent.sync.ask import ask_wanted
 from packrat_agent.sync.build_repo import Build, build_repo
 from packrat_agent.sync.context import MirrorContext, Order, SyncResult
-from packrat_agent.sync.download import Fetched
 from packrat_agent.sync.dry_run import tell_plan
+from packrat_agent.sync.fetch.download import Fetched
+from packrat_agent.sync.fetch.shared_downloads import Share
 from packrat_agent.sync.job import Job
-from packrat_agent.sync.no_news import is_no_news
 from packrat_agent.sync.place_ahead import place_ahead
-from packrat_agent.sync.places import why_unbuilt
-from packrat_agent.sync.plan_repo import (
+from packrat_agent.sync.planning.account_for import account_for
+from packrat_agent.sync.planning.ask import ask_wanted
+from packrat_agent.sync.planning.no_news import is_no_news
+from packrat_agent.sync.planning.places import why_unbuilt
+from packrat_agent.sync.planning.plan_repo import (
     Asked,
     Planned,
     basis_of,
@@ -35,7 +36,6 @@ from packrat_agent.sync.plan_repo import (
     without_fetched,
 )
 from packrat_agent.sync.repo_work import WorkNotes
-from packrat_agent.sync.shared_downloads import Share
 from packrat_agent.upstream.client import Packrat
 from packrat_core.aio.threads import in_thread
 from packrat_core.errors import Held

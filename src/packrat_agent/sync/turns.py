@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Container
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from packrat_agent.sync.shared_downloads import SharedDownloads
+from packrat_agent.sync.fetch.shared_downloads import SharedDownloads
 from packrat_agent.sync.slots import Slots
 
 _REST_S = 1.0

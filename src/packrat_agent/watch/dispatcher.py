@@ -14,9 +14,9 @@ from functools import partial
 from typing import Any
 
 from packrat_agent.sync.context import MirrorContext, Order, Progress, Summary, SyncResult
+from packrat_agent.sync.fetch.staging import clear_staging, give_back_parts
 from packrat_agent.sync.full_sync import AT_ONCE
 from packrat_agent.sync.noted_sync import sync_and_note
-from packrat_agent.sync.staging import clear_staging, give_back_parts
 from packrat_agent.upstream.client import Packrat
 from packrat_agent.watch.full_syncs import FullSyncs
 from packrat_agent.watch.heartbeat import Heartbeat

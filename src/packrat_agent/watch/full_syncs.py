@@ -14,8 +14,8 @@ from packrat_agent.model.changes import NOTHING_CONFIRMED, Confirmed
 from packrat_agent.publish.claim import take_confirmed
 from packrat_agent.sync.context import MirrorContext, Progress
 from packrat_agent.sync.disk_look import is_looked_at_first
-from packrat_agent.sync.find_keys import are_renewed
 from packrat_agent.sync.full_sync import FullSync
+from packrat_agent.sync.keys.find_keys import are_renewed
 from packrat_agent.upstream.client import Packrat
 from packrat_agent.watch.background_look import BackgroundLook
 from packrat_agent.watch.memory import settle

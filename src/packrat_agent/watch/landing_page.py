@@ -7,7 +7,7 @@ import structlog
 
 from packrat_agent.publish.claim import check_mounted
 from packrat_agent.sync.context import MirrorContext
-from packrat_agent.sync.site import publish_site
+from packrat_agent.sync.landing.site import publish_site
 from packrat_core.aio.threads import in_thread
 from packrat_core.errors import PackratError
 

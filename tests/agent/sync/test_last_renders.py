@@ -5,8 +5,8 @@ from dataclasses import replace
 from packrat_agent.model.entries import Entry, Fragment
 from packrat_agent.model.records import PackageFile, Repo
 from packrat_agent.state.fragments import FragmentSource
-from packrat_agent.sync.index_entries import IndexEntries
 from packrat_agent.sync.last_renders import Basis, LastRender, LastRenders
+from packrat_agent.sync.planning.index_entries import IndexEntries
 
 BASIS = Basis(Repo("apt-dev", "", "apt-dev", "apt", ()), FragmentSource("apt", 1), 0)
 FILE = PackageFile("/f/1", "x", "bookworm", "1", "deb", "all", "/files/x.deb", "x.deb", "a" * 64)

@@ -5,7 +5,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from packrat_agent.sync.shared_downloads import SharedDownloads
+from packrat_agent.sync.fetch.shared_downloads import SharedDownloads
 from packrat_agent.sync.turns import Turns
 from packrat_agent.watch.dispatcher import Dispatcher
 from packrat_core.errors import DiskError

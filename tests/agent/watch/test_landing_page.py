@@ -7,8 +7,8 @@ import pytest
 
 from packrat_agent.config.load import load
 from packrat_agent.sync.context import MirrorContext
+from packrat_agent.sync.landing.site import publish_site
 from packrat_agent.sync.mirror import ready
-from packrat_agent.sync.site import publish_site
 from packrat_agent.watch import landing_page
 from packrat_agent.watch.landing_page import PagePace, keep_page
 from support.mirror_conf import write_mirror_conf

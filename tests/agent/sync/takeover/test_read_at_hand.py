@@ -16,7 +16,7 @@ from packrat_agent.model.records import PackageFile, Repo
 from packrat_agent.publish import scan
 from packrat_agent.sync.context import MirrorContext
 from packrat_agent.sync.disk_look import look_without_a_touch
-from packrat_agent.sync.local_copies import LocalCopies
+from packrat_agent.sync.fetch.local_copies import LocalCopies
 from packrat_agent.sync.mirror import ready
 from packrat_agent.sync.takeover.read_at_hand import read_as_hashed
 from packrat_agent.sync.takeover.rehearsed import Rehearsed
