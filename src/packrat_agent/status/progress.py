@@ -3,8 +3,9 @@
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from typing import NoReturn
 
 from packrat_core.text import count_of, human_size
 
@@ -16,6 +17,8 @@ Totals = Callable[[], Mapping[str, int]]
 _ASK_TOTALS_S = 1.0
 _MEASURED_S = 2.0
 """Before, a rate says little."""
+_LINE = "{desc}{bar}"
+"""The bar of work without a known end is blank; with it, lines that are too long are cut at the terminal's width."""
 
 
 @dataclass(slots=True)
@@ -60,27 +63,30 @@ def show_progress(totals: Totals) -> Iterator[OnProgress]:
     if not sys.stderr.isatty():
         yield lambda what, files, size: None
         return
-    # Only then, since they take longer to import than many a verify or sync lasts.
-    from rich.console import Console
-    from rich.progress import Progress, TextColumn, TimeElapsedColumn
+    # Only then: it takes longer to import than many a verify or sync lasts.
+    from tqdm import tqdm
 
-    columns = (TextColumn("{task.description:<24}"), TextColumn("{task.fields[told]}"), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
-        shown: dict[str, tuple[int, Work]] = {}
+    with ExitStack() as lines:
+        works: dict[str, Work] = {}
+        drawn: dict[str, tqdm[NoReturn]] = {}
         known: dict[str, int] = {}
         asked_s = 0.0
 
         def on_progress(what: str, files: int, size: int) -> None:
             nonlocal asked_s
             now_s = time.monotonic()
-            if what not in shown:
-                shown[what] = (int(bars.add_task(what, total=None, told="")), Work(now_s))
+            work = works.setdefault(what, Work(now_s))
+            work.files += files
+            work.size += size
             if now_s - asked_s > _ASK_TOTALS_S:
                 asked_s = now_s
                 known.update(totals())
-            task, work = shown[what]
-            work.files += files
-            work.size += size
-            bars.update(task, told=work.describe(now_s, known.get(what)))  # type: ignore[arg-type] # the TaskID above
+            told = f"{what:<24} {work.describe(now_s, known.get(what))}"
+            if what not in drawn:
+                # Without `total`: how much there is in all is asked again while the work goes on.
+                line = tqdm(desc=told, bar_format=_LINE, position=len(drawn), leave=False, dynamic_ncols=True)
+                drawn[what] = lines.enter_context(line)
+            drawn[what].set_description_str(told, refresh=False)
+            drawn[what].update()
 
         yield on_progress

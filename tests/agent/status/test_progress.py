@@ -5,6 +5,7 @@ import pty
 import re
 import subprocess
 import sys
+import termios
 
 import pytest
 
@@ -33,14 +34,15 @@ def test_done_of_how_much_how_fast_and_time_left(work: Work, now_s: float, total
     assert work.describe(now_s, total) == told
 
 
-def _at_a_terminal(command: list[str], **environment: str) -> str:
+def _at_a_terminal(command: list[str], *, columns: int = 120, **environment: str) -> str:
     """Run a program at a terminal, and give what it draws there."""
     ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, columns))
     process = subprocess.Popen(
         command,
         stdout=theirs,
         stderr=theirs,
-        env={**os.environ, "TERM": "xterm-256color", "COLUMNS": "120", **environment},
+        env={**os.environ, "TERM": "xterm-256color", **environment},
     )
     os.close(theirs)
     drawn = b""
@@ -61,13 +63,14 @@ _DRAW = """
 from packrat_agent.status.progress import show_progress
 with show_progress(lambda: {"apt-dev": 3}) as on_progress:
     on_progress("apt-dev", 1, 5)
-    on_progress("apt-dev", 1, 5)
 """
 
 
 def test_a_terminal_sees_it_and_a_file_does_not() -> None:
     command = [sys.executable, "-c", _DRAW]
-    assert "2 of 3 files" in _at_a_terminal(command)
+    assert "1 of 3 files" in _at_a_terminal(command)
+    # A line that a narrow terminal breaks can't be drawn over.
+    assert "\rapt-dev                  1 \r" in _at_a_terminal(command, columns=28)
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("", "")
 
