@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from packrat_agent.gpg.keyring import export_public, find_key, warn
+from packrat_agent.gpg.key_warnings import warn
+from packrat_agent.gpg.keyring import export_public, find_key
 from packrat_agent.gpg.signatures import make_signature
 from packrat_agent.model.tree import SignatureForm
 

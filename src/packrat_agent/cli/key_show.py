@@ -10,7 +10,8 @@ from packrat_agent.cli.key_status import read_noted
 from packrat_agent.cli.next_step import command_line
 from packrat_agent.config.load import load
 from packrat_agent.config.settings import Config, KeyNames
-from packrat_agent.gpg.keyring import find_key, warn
+from packrat_agent.gpg.key_warnings import warn
+from packrat_agent.gpg.keyring import find_key
 from packrat_agent.status.rotation import tell_phase
 from packrat_core.cli import tell_next
 from packrat_core.errors import SigningError

@@ -1,24 +1,23 @@
-"""Finds the operator's signing key in a GnuPG keyring, and warns of what clients refuse about it."""
+"""Finds the operator's signing key in a GnuPG keyring."""
 
 import os
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import structlog
 
 from packrat_agent.gpg.hints import GpgHints
-from packrat_agent.gpg.listing import ListedKey, ListedKeys, is_weakly_certified, list_keys
+from packrat_agent.gpg.listing import ListedKey, ListedKeys, find_weak_digest, list_keys, list_signatures
 from packrat_agent.gpg.rotation import SilentKey
 from packrat_agent.gpg.run import check_passphrase_file, run_gpg
 from packrat_agent.gpg.signatures import explain_closed_home, try_key
-from packrat_agent.gpg.signing_key import PublicKey, SigningKey
+from packrat_agent.gpg.signing_key import KeyKind, PublicKey, SigningKey
 from packrat_core.errors import Expired, NotYetValid, SigningError
 
 log = structlog.get_logger()
 
 _ID_LENGTHS = (8, 16, 40)
-_WARN_BEFORE = timedelta(days=30)
 _ALGORITHMS = {"1": "RSA", "3": "RSA", "17": "DSA", "19": "ECDSA", "22": "EdDSA"}
 _USES = {"c": "certify", "e": "encrypt", "a": "authenticate"}
 """Capabilities as gpg lists them, besides `s`, sign."""
@@ -50,48 +49,27 @@ def find_key(
     if chosen.fingerprint != named:
         part = "primary key" if chosen is found.primary else "signing subkey"
         log.info("key", configured=name, signs_with=chosen.fingerprint, text=f"the {part} of the same key")
+    listing, kind = list_signatures(home, found.primary.fingerprint), _kind_of(chosen)
     key = SigningKey(
         fingerprint=chosen.fingerprint,
         primary=found.primary.fingerprint,
         user=found.user,
-        algorithm=_ALGORITHMS.get(chosen.algorithm, f"algorithm {chosen.algorithm}"),
-        bits=chosen.bits,
+        algorithm=kind.algorithm,
+        bits=kind.bits,
         expires=_expiry(found.primary, chosen),
         created=datetime.fromtimestamp(max(found.primary.created_s, chosen.created_s), UTC),
         home=home,
         passphrase_file=passphrase_file,
-        weakly_certified=is_weakly_certified(home, found.primary.fingerprint),
         extension=hints.extend(
             found.primary.fingerprint, {part.fingerprint: part.expires for part in (found.primary, chosen)}
         ),
         primary_ends=found.primary.expires is not None,
+        kinds=(kind,) if chosen is found.primary else (kind, _kind_of(found.primary)),
+        weak_digest=find_weak_digest(listing, found.primary.fingerprint, found.primary.fingerprint),
+        weak_binding=find_weak_digest(listing, found.primary.fingerprint, chosen.fingerprint),
     )
     try_key(key)
     return key
-
-
-def warn(key: SigningKey, now: datetime) -> tuple[str, ...]:
-    """Say what known clients refuse about a key, and what will stop working soon."""
-    found: list[str] = []
-    if key.expires is not None and key.expires - now < _WARN_BEFORE:
-        found.append(
-            f"the key expires on {key.expires:%Y-%m-%d}; extend it with {key.extension}, and bring the new public "
-            "key to the clients"
-        )
-    if key.weakly_certified:
-        hints = GpgHints(key.home, key.passphrase_file)
-        renew = hints.sign_itself_again(key.primary, "2y" if key.primary_ends else "0")
-        found.append(
-            "the key's signature on itself uses SHA-1, which Debian 13 and RHEL 9 refuse; "
-            f"renew it with {renew}, and bring the new public key to the clients"
-        )
-    if key.algorithm == "DSA" or (key.algorithm == "RSA" and key.bits < 2048):
-        found.append(f"{key.algorithm}-{key.bits} is refused by Debian 13 and later; make a new key")
-    elif key.algorithm == "RSA" and key.bits < 3072:
-        found.append(f"RSA-{key.bits} will be refused by Debian from 2030 on; plan a new key")
-    elif key.algorithm == "EdDSA":
-        found.append("EdDSA is refused by RHEL 8 and Ubuntu 16.04; where there are such clients, use an RSA-3072 key")
-    return tuple(found)
 
 
 def find_parts(setting: str, name: str, home: Path | None, now: datetime) -> tuple[str, str]:
@@ -309,6 +287,10 @@ def _explain_part(what: str, part: ListedKey, primary: str, now: datetime, hints
     return (
         f"{what} {part.fingerprint} may only {' and '.join(uses)}" if uses else f"{what} {part.fingerprint} has no use"
     )
+
+
+def _kind_of(part: ListedKey) -> KeyKind:
+    return KeyKind(_ALGORITHMS.get(part.algorithm, f"algorithm {part.algorithm}"), part.bits, part.curve)
 
 
 def _expiry(primary: ListedKey, chosen: ListedKey) -> datetime | None:

@@ -14,8 +14,10 @@ from packrat_agent.gpg.verdict import lines_of
 
 _PRIMARY = ("pub", "sec")
 _SUBKEY = ("sub", "ssb")
-_CERTIFICATIONS = ("10", "11", "12", "13")
-_WEAK_DIGESTS = ("1", "2")
+_CERTIFICATIONS = ("10", "11", "12", "13", "18")
+"""Classes of signatures on a user id, and on a subkey."""
+_WEAK_DIGESTS = {"1": "MD5", "2": "SHA-1", "3": "RIPEMD-160", "11": "SHA-224"}
+"""Source: doc/DETAILS of GnuPG, "Field 16 - Hash algorithm"."""
 _FIELDS = 21
 _ESCAPE = re.compile(r"\\x([0-9a-f]{2})")
 
@@ -38,6 +40,7 @@ class ListedKey:
     has_secret: bool
     is_on_disk: bool
     keygrip: str
+    curve: str = ""
 
     @property
     def expires(self) -> datetime | None:
@@ -129,22 +132,32 @@ def read_listing(text: str) -> tuple[ListedKeys, ...]:
     return tuple(found)
 
 
-def is_weakly_certified(home: Path | None, primary: str) -> bool:
-    """Tell whether the newest signature of a key on itself uses MD5 or SHA-1.
+def list_signatures(home: Path | None, primary: str) -> str:
+    """List a key with the signatures on its parts.
 
     Raises:
         SigningError: gpg can't be used.
     """
-    listed = run_gpg(home, "--with-colons", "--list-sigs", primary).output.decode("utf-8", "replace")
-    rows = [line.split(":") for line in lines_of(listed)]
-    own = [
-        fields
-        for fields in rows
-        if len(fields) > 15 and fields[0] == "sig" and primary.endswith(fields[4]) and fields[10][:2] in _CERTIFICATIONS
-    ]
-    newest = max(own, key=lambda fields: _number(fields[5]) or 0, default=None)
-    # Source: doc/DETAILS of GnuPG, "Field 16 - Hash algorithm".
-    return newest is not None and newest[15] in _WEAK_DIGESTS
+    return run_gpg(home, "--with-colons", "--list-sigs", primary).output.decode("utf-8", "replace")
+
+
+def find_weak_digest(listing: str, primary: str, part: str) -> str:
+    """Name the hash of the newest signature of a primary key on itself or a subkey if clients refuse it, else ''.
+
+    Args:
+        listing: The key with the signatures on its parts.
+        primary: The fingerprint of the primary key.
+        part: The same, or the fingerprint of a subkey.
+    """
+    of_part, newest, newest_s = False, "", -1
+    for fields in (line.split(":") for line in lines_of(listing)):
+        if fields[0] in _PRIMARY + _SUBKEY:
+            of_part = part.endswith(fields[4])
+        elif fields[0] == "sig" and of_part and len(fields) > 15 and primary.endswith(fields[4]):
+            made_s = _number(fields[5]) or 0
+            if fields[10][:2] in _CERTIFICATIONS and made_s > newest_s:
+                newest, newest_s = fields[15], made_s
+    return _WEAK_DIGESTS.get(newest, "")
 
 
 def _with_last(keyring: ListedKeys, **fields: str) -> ListedKeys:
@@ -167,6 +180,7 @@ def _read_key(fields: list[str]) -> ListedKey:
         has_secret=fields[14] != "#",
         is_on_disk=fields[14] == "+",
         keygrip="",
+        curve=fields[16],
     )
 
 

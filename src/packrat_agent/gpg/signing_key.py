@@ -6,12 +6,27 @@ from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
+class KeyKind:
+    """What kind a key or subkey is; `curve` is '' for RSA and DSA, which go by their `bits`."""
+
+    algorithm: str
+    bits: int
+    curve: str = ""
+
+    @property
+    def name(self) -> str:
+        """The algorithm with its curve or bits."""
+        return f"{self.algorithm}-{self.curve or self.bits}"
+
+
+@dataclass(frozen=True, slots=True)
 class SigningKey:
     """One key that signs: `fingerprint` is that of the key or subkey itself, `primary` that of the primary key.
 
-    Both can sign from `created` on. `weakly_certified`: the newest signature of the key on itself uses SHA-1 or MD5.
-    `extension`: the command that extends what expires first; '' if nothing does. `primary_ends`: the primary key
-    expires.
+    Both can sign from `created` on. `extension`: the command that extends what expires first; '' if nothing does.
+    `primary_ends`: the primary key expires. `kinds`: that of the part that signs, and of its primary key if that is
+    another. `weak_digest`: the hash in the newest signature of the key on itself if clients refuse it, else '';
+    `weak_binding`: that in the newest one on the subkey that signs.
     """
 
     fingerprint: str
@@ -23,9 +38,11 @@ class SigningKey:
     created: datetime
     home: Path | None
     passphrase_file: Path | None
-    weakly_certified: bool = False
     extension: str = ""
     primary_ends: bool = True
+    kinds: tuple[KeyKind, ...] = ()
+    weak_digest: str = ""
+    weak_binding: str = ""
 
 
 @dataclass(frozen=True, slots=True)

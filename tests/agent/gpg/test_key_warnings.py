@@ -1,11 +1,14 @@
 """What is said of a signing key that clients refuse, or that expires soon."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from packrat_agent.gpg.hints import GpgHints
-from packrat_agent.gpg.keyring import warn
+from packrat_agent.gpg.key_warnings import warn
+from packrat_agent.gpg.listing import find_weak_digest
+from packrat_agent.gpg.signing_key import SigningKey
 from support.keyring import Keyring, now, unlocked
 
 
@@ -58,3 +61,29 @@ def test_a_key_that_certified_itself_by_sha1_is_warned_of_until_it_is_renewed(
     key = ring.find(weak)
     assert not any("SHA-1" in text for text in warn(key, now()))
     assert (key.expires is None) == (expires == "never")
+
+
+LISTING = """\
+pub:-:3072:1:42868F51BFA68167:1795892560:::-:::escaESCA::::::23::0:
+fpr:::::::::C6A73FE4BC2FC88AADE95B2642868F51BFA68167:
+uid:-::::1795892560::648D8A9C1693BDA275B7F97E66D5866CDA78004A:: <a@b>::::::::::0:
+sig:::1:42868F51BFA68167:1795892560:::: <a@b>:13x:::::8:
+sub:-:3072:1:1111111111111111:1795892561::::::s::::::23:
+sig:::1:42868F51BFA68167:1795892561:::: <a@b>:18x:::::8:
+sub:-:3072:1:4A5D2F2D82029F62:1795892561::::::s::::::23:
+fpr:::::::::9986D78AD15DB44C2F268C4C4A5D2F2D82029F62:
+sig:::1:42868F51BFA68167:1795892561:::: <a@b>:18x:::::2:
+"""
+PRIMARY, SUBKEY = "C6A73FE4BC2FC88AADE95B2642868F51BFA68167", "9986D78AD15DB44C2F268C4C4A5D2F2D82029F62"
+
+
+def test_a_subkey_that_is_bound_by_sha1_is_warned_of(ring: Keyring) -> None:
+    """A key made by GnuPG 1.4, whose subkey sqv calls "not bound"; newer versions make none."""
+    assert find_weak_digest(LISTING, PRIMARY, PRIMARY) == ""
+    assert find_weak_digest(LISTING, PRIMARY, SUBKEY) == "SHA-1"
+    renewed = f"{LISTING}sig:::1:42868F51BFA68167:1795892563:::: <a@b>:18x:::::10:\n"
+    assert find_weak_digest(renewed, PRIMARY, SUBKEY) == ""
+    key = replace(SigningKey(SUBKEY, PRIMARY, "", "RSA", 3072, None, now(), ring.home, None), weak_binding="SHA-1")
+    [found] = warn(key, now())
+    assert "signature on its subkey uses SHA-1, which Debian 13 and RHEL 9 refuse; add another with `gpg" in found
+    assert warn(replace(key, fingerprint=PRIMARY), now()) == ()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from packrat_agent.formats.yum.read_rpm import read_rpm
-from packrat_agent.gpg.keyring import find_key, warn
+from packrat_agent.gpg.keyring import find_key
 from packrat_agent.gpg.rpmsign import PackageSigner, sign_package
 from packrat_agent.gpg.signing_key import SigningKey
 from packrat_core.errors import Refused, SigningError
@@ -119,11 +119,6 @@ def test_what_is_no_rpm_is_the_packages_fault(tmp_path: Path, signer: SigningKey
     path.write_bytes(data)
     with pytest.raises(Refused):
         sign_package(path, sha256_of(path), tmp_path, PackageSigner(signer))
-
-
-def test_a_key_that_old_clients_refuse_is_warned_of(signer: SigningKey) -> None:
-    assert any("RHEL 8" in text for text in warn(signer, datetime.now(UTC)))
-    assert not warn(replace(signer, algorithm="RSA", bits=3072), datetime.now(UTC))
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from packrat_agent.config.checks import warn as warn_of_config
 from packrat_agent.config.load import load
 from packrat_agent.config.settings import Config, KeyNames
+from packrat_agent.gpg.key_warnings import warn as warn_of_key
 from packrat_agent.gpg.keyring import find_key
-from packrat_agent.gpg.keyring import warn as warn_of_key
 from packrat_agent.gpg.signing_key import SigningKey
 from packrat_agent.publish.claim import check_writable, refuse_unmanaged
 from packrat_agent.setup.account import Account

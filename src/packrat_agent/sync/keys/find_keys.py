@@ -6,8 +6,8 @@ import structlog
 
 from packrat_agent.config.settings import Config, KeyNames, MirrorSettings
 from packrat_agent.gpg.key_files import dearmor, join_keys
+from packrat_agent.gpg.key_warnings import warn as warn_of_key
 from packrat_agent.gpg.keyring import export_public, find_key, find_silent
-from packrat_agent.gpg.keyring import warn as warn_of_key
 from packrat_agent.gpg.rotation import NO_ROTATION, Rotation, SilentKey
 from packrat_agent.gpg.signing_key import PublicKey, SigningKey
 from packrat_agent.gpg.signing_keys import PreparedKey, SigningKeys

@@ -3,7 +3,10 @@
 1. The header names an operating system, without which rpm reads no package, and no other payload than one of cpio.
 2. With the names of the files stand their directories, sizes, modes, owners and groups.
 3. Each list that says something of every file has as many entries as there are files.
-4. rpm writes a file beside the place where it belongs, under a longer name, and renames it.
+4. A directory stands below the root: rpm crashes if one doesn't begin with a slash.
+5. A file has a name of its own, one part of a path. The root itself has none, but is a directory.
+6. The mode of a file says of which type it is.
+7. rpm writes a file beside the place where it belongs, under a longer name, and renames it.
 
     check_files(walk(file).header)
 
@@ -18,6 +21,8 @@ from packrat_core.packages.rpm.tags import (
     BASE_NAMES,
     DIR_INDEXES,
     DIR_NAMES,
+    FILE_CAPABILITIES,
+    FILE_COLORS,
     FILE_DEVICES,
     FILE_FLAGS,
     FILE_GROUPS,
@@ -35,10 +40,12 @@ from packrat_core.text import count_of
 _NEEDED = (DIR_INDEXES, DIR_NAMES, FILE_MODES, FILE_USERS, FILE_GROUPS)
 _OF_EACH_FILE = (
     *(FILE_SIZES, FILE_LONG_SIZES, FILE_MODES, FILE_DEVICES, FILE_TIMES, FILE_FLAGS, FILE_USERS, FILE_GROUPS),
-    FILE_INODES,
+    *(FILE_INODES, FILE_COLORS, FILE_CAPABILITIES),
 )
 _GHOST = 64
 """Flag of a file that the package owns but does not hold."""
+_TYPES = frozenset({stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK, stat.S_IFIFO, stat.S_IFSOCK, stat.S_IFCHR, stat.S_IFBLK})
+_NO_NAMES = frozenset({b"", b".", b".."})
 _NAME_BYTES = 255
 _WRITTEN_NAME_BYTES = _NAME_BYTES - len(";6b09f0b2")
 
@@ -72,19 +79,38 @@ def check_files(header: Header) -> None:
 
 
 def _check_names(header: Header) -> None:
-    names = header.texts(BASE_NAMES)
+    names, modes = header.texts(BASE_NAMES), header.numbers(FILE_MODES)
+    is_usual = max(map(len, names)) <= _WRITTEN_NAME_BYTES and _NO_NAMES.isdisjoint(names)
     # Fast path for nearly all packages.
-    if max(map(len, names)) > _WRITTEN_NAME_BYTES:
+    if not is_usual or b"/" in b"".join(names) or not _TYPES.issuperset(map(stat.S_IFMT, set(modes))):
         flags = header.numbers(FILE_FLAGS) or (0,) * len(names)
-        for name, mode, flag in zip(names, header.numbers(FILE_MODES), flags, strict=True):
+        for name, mode, flag in zip(names, modes, flags, strict=True):
             if not flag & _GHOST:
-                _check_name(name, _NAME_BYTES if stat.S_ISDIR(mode) else _WRITTEN_NAME_BYTES)
+                _check_file(name, stat.S_IFMT(mode))
     for directory in header.texts(DIR_NAMES):
+        if not directory.startswith(b"/"):
+            raise Refused(
+                f"it has files in {_shown(directory)}, and rpm takes directories that begin with a slash alone"
+            )
         for part in directory.split(b"/") if len(directory) > _NAME_BYTES else ():
-            _check_name(part, _NAME_BYTES)
+            _check_length(part, _NAME_BYTES)
 
 
-def _check_name(name: bytes, limit: int) -> None:
+def _check_file(name: bytes, kind: int) -> None:
+    if kind not in _TYPES:
+        raise Refused(f"it has a file, {_shown(name)}, whose mode names no type that rpm knows")
+    is_directory = kind == stat.S_IFDIR
+    if not is_directory and (name in _NO_NAMES or b"/" in name):
+        raise Refused(f"it has a file with the name {_shown(name)}, which rpm can't create")
+    _check_length(name, _NAME_BYTES if is_directory else _WRITTEN_NAME_BYTES)
+
+
+def _check_length(name: bytes, limit: int) -> None:
     if len(name) > limit:
-        shown = name[:60].decode("utf-8", "backslashreplace")
-        raise Refused(f"it has a file with a name of {len(name)} bytes, {shown!r}; rpm can't create more than {limit}")
+        raise Refused(
+            f"it has a file with a name of {len(name)} bytes, {_shown(name)}; rpm can't create more than {limit}"
+        )
+
+
+def _shown(name: bytes) -> str:
+    return repr(name[:60].decode("utf-8", "backslashreplace"))

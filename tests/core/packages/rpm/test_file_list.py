@@ -46,6 +46,14 @@ def with_payload(name: str) -> Change:
     return lambda tags: tags.update({PAYLOAD_FORMAT: (6, name)})
 
 
+def with_names(directory: str, name: str) -> Change:
+    return lambda tags: tags.update({1118: (8, (directory,)), 1117: (8, (name,))})
+
+
+def with_values(tag: int, kind: int, *values: int | str) -> Change:
+    return lambda tags: tags.update({tag: (kind, values)})  # type: ignore[dict-item] # numbers or texts, by the kind
+
+
 def nothing(_: Tags) -> None:
     pass
 
@@ -97,6 +105,9 @@ TAKEN = {
     "the longest name of a directory": (named("/opt/" + "a" * 255 + "/x"), nothing),
     "a long path": (named("/opt" + ("/" + "a" * 200) * 5 + "/x"), nothing),
     "a long name of a ghost": (named("/opt/" + "a" * 300), ghost),
+    "the root itself": (Rpm("x", "1", "noarch", files=(("/", b""),)), with_values(MODES, 3, 0o40755)),
+    "slashes in a row": (named("/opt//f"), nothing),
+    "a directory above": (named("/opt/../opt/f"), nothing),
 }
 BROKEN = "its header is broken"
 REFUSED = {
@@ -117,6 +128,31 @@ REFUSED = {
         f"one value of tag {tag}": (named("/a", "/b"), cut(tag), f"{BROKEN}: it has 2 files, and 1 value of tag {tag}")
         for tag in (SIZES, MODES, 1033, 1034, FLAGS, 1039, 1040, 1096)
     },
+    **{
+        f"2 values of tag {tag}": (
+            named("/opt/f"),
+            with_values(tag, kind, *values),
+            f"1 file, and 2 values of tag {tag}",
+        )
+        for tag, kind, values in ((1140, 4, (0, 0)), (5010, 8, ("", "")))
+    },
+    **{
+        f"files in {directory!r}": (
+            named("/opt/f"),
+            with_names(directory, "f"),
+            f"it has files in {directory!r}, and rpm",
+        )
+        for directory in ("opt/", "", "./opt/")
+    },
+    **{
+        f"a file called {name!r}": (named(f"/opt/{name}"), with_names("/opt/", name), f"a file with the name {name!r}")
+        for name in ("", "..", "no/f")
+    },
+    "a file of no type": (
+        named("/opt/f"),
+        with_values(MODES, 3, 0o644),
+        "it has a file, 'f', whose mode names no type",
+    ),
     "a longer name": (named("/opt/" + "a" * 247), nothing, "it has a file with a name of 247 bytes, 'aaa"),
     "a longer name of a directory": (named("/opt/" + "a" * 256 + "/x"), nothing, "a name of 256 bytes"),
 }
