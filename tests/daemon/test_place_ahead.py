@@ -224,7 +224,7 @@ def test_killed_between_two_portions(step: str, key: Key, tmp_path: Path) -> Non
         made.agent("verify")
 
 
-def test_where_the_server_goes_away_one_sync_tries_the_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_sync_tries_the_rest_where_the_server_goes_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with original_server() as original:
         for name, version in PACKAGES:
             put_deb(original, name, version)

@@ -106,7 +106,7 @@ def failure(
     return said
 
 
-def test_nothing_listens() -> None:
+def test_a_port_where_nothing_listens_is_told() -> None:
     said = failure(NOBODY, ServerUnavailable)
     assert said.startswith(f"{NOBODY} can't be reached: nothing listens on port 1 (connection refused)")
     assert "check host in [packrat]" in said

@@ -37,7 +37,7 @@ def refused(data: Path, *words: str) -> str:
     return result.stderr.splitlines()[-1]
 
 
-def test_of_a_tag_only_what_is_named_changes(data: Path) -> None:
+def test_tag_type_set_changes_only_the_named_fields(data: Path) -> None:
     made = run(data, "tag-type", "set", "qa", "--requires", "dev", "--change-control")
     assert made == "tag qa made: required tags dev; change control needed\n"
     assert run(data, "tag-type", "set", "qa", "--no-change-control") == "tag qa: change control needed → not needed\n"
@@ -91,7 +91,7 @@ def test_a_distribution_version_needs_its_type_and_the_rest_follows_from_its_nam
     assert run(data, "distro", "set", name, "--type", kind) == f"distribution version {name} made: {fields}\n"
 
 
-def test_of_a_distribution_version_only_what_is_named_changes(data: Path) -> None:
+def test_distro_set_changes_only_the_named_fields(data: Path) -> None:
     run(data, "distro", "set", "opensuse-leap15", "--type", "rpm")
     (line,) = run(data, "distro", "set", "opensuse-leap15", "--version", "15.6").splitlines()
     assert line == "distribution version opensuse-leap15: version 15 → 15.6"

@@ -205,7 +205,7 @@ def test_a_withdrawn_package_goes_after_the_grace_period_unless_it_is_wanted_aga
     assert store.generations.expired(1000.0, RULE) == []
 
 
-def test_what_was_only_begun_is_remembered_but_not_taken_for_there(store: Store) -> None:
+def test_files_of_a_publication_only_begun_are_not_taken_for_live(store: Store) -> None:
     assert (store.live.has_files(), store.live.count_files()) == (False, 0)
     store.live.begin(REPO.name, [LiveFile("apt-dev/pool/x", "", "a" * 64, 1)])
     assert set(remembered_files(store)) == {"apt-dev/pool/x"}

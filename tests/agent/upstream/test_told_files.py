@@ -44,7 +44,7 @@ def heard(
     return packages
 
 
-def test_what_was_told_is_taken_once() -> None:
+def test_told_records_are_taken_once() -> None:
     packages = heard(told(hello=HELLO))
     assert packages.take("apt-dev", ["other"]) is None
     assert packages.take("other", ["hello"]) is None
@@ -70,14 +70,14 @@ def test_a_sync_of_several_packages_takes_what_several_answers_told() -> None:
     ("names", "records"),
     [(frozenset({"hello"}), None), (frozenset({"hello"}), {}), (None, None), (None, told(hello=HELLO))],
 )
-def test_what_was_told_before_a_change_does_not_hold_after_it(names: Any, records: object) -> None:
+def test_records_told_before_a_change_do_not_hold_after_it(names: Any, records: object) -> None:
     packages = heard(told(hello=HELLO))
     packages.hear({"apt-dev": names}, records, 8.0)
     assert packages.take("apt-dev", {"hello"}) is None
 
 
 @pytest.mark.parametrize(("later_s", "is_kept"), [(0.0, True), (59.9, True), (60.0, False)])
-def test_what_was_told_long_ago_is_asked_for(later_s: float, is_kept: bool) -> None:
+def test_records_told_long_ago_are_asked_for(later_s: float, is_kept: bool) -> None:
     now = [1000.0]
     packages = heard(told(hello=HELLO), clock=lambda: now[0])
     now[0] += later_s
@@ -110,7 +110,7 @@ def test_what_was_told_long_ago_is_asked_for(later_s: float, is_kept: bool) -> N
         lambda said: said.update(touched=[f"{FILES}:{number}:" for number in range(200)]),
     ],
 )
-def test_what_has_another_shape_is_asked_for(damage: Any) -> None:
+def test_records_of_an_unknown_shape_are_asked_for(damage: Any) -> None:
     said = copy.deepcopy(HELLO)
     damage(said)
     assert heard(told(hello=said)).take("apt-dev", {"hello"}) is None
@@ -137,7 +137,7 @@ def test_told_records_are_given_by_their_uris_and_no_others() -> None:
     assert asyncio.run(taken.get_records(["2", "3", "1"], bulk=True)) == files(2, 1)
 
 
-def test_of_a_record_nothing_is_remembered_that_nobody_reads() -> None:
+def test_fields_of_a_record_that_nobody_reads_are_not_remembered() -> None:
     said = {"wanted": {f"{FILES}:1:": record(version="1", justification="x" * 1000_000)}, "deprocated": {}}
     taken = heard(told(hello=said)).take("apt-dev", {"hello"})
     assert taken is not None
@@ -157,7 +157,7 @@ def test_a_record_as_the_server_tells_it_is_read_as_one_that_was_asked_for() -> 
     assert is_marked(kept, deprecated_too=True)
 
 
-def test_what_is_remembered_has_a_bound() -> None:
+def test_remembered_records_are_bounded() -> None:
     packages = ToldPackages()
     for number in range(1000):
         packages.hear({"apt-dev": {f"p{number}"}}, told(**{f"p{number}": OTHER}), 7.0)
@@ -286,7 +286,7 @@ def test_after_a_change_that_was_not_remembered_a_package_is_asked_for_once(lose
     assert numbers_of(packages.take("apt-dev", {"hello"})) == (set(), set(), {3})
 
 
-def test_what_was_heard_while_a_sync_went_on_is_not_settled_by_it() -> None:
+def test_changes_heard_during_a_sync_are_not_settled_by_it() -> None:
     packages = heard(touched(1))
     moment = packages.moment
     assert packages.take("apt-dev", {"hello"}) is not None
@@ -302,7 +302,7 @@ def test_what_was_heard_while_a_sync_went_on_is_not_settled_by_it() -> None:
     assert numbers_of(packages.take("apt-dev", {"hello"})) == (set(), set(), {2})
 
 
-def test_what_was_forgotten_while_a_sync_went_on_is_not_settled_by_it() -> None:
+def test_repositories_forgotten_during_a_sync_are_not_settled_by_it() -> None:
     packages = heard(touched(1))
     moment = packages.moment
     packages.clear()
@@ -312,14 +312,14 @@ def test_what_was_forgotten_while_a_sync_went_on_is_not_settled_by_it() -> None:
 
 
 @pytest.mark.parametrize("names", [["hello"], None])
-def test_what_nobody_doubts_is_settled_any_number_of_times(names: Any) -> None:
+def test_records_without_doubt_may_be_settled_any_number_of_times(names: Any) -> None:
     packages = heard(touched(1))
     for _ in range(2):
         packages.settle("apt-dev", names, packages.moment)
     assert numbers_of(packages.take("apt-dev", {"hello"})) == (set(), set(), {1})
 
 
-def test_of_a_server_that_names_packages_without_end_little_is_remembered() -> None:
+def test_memory_is_bounded_if_a_server_names_packages_without_end() -> None:
     packages = ToldPackages()
     for number in range(30):
         packages.hear({"apt-dev": {f"p{number}-{name}" for name in range(1000)}}, {}, 7.0)
@@ -340,7 +340,7 @@ def test_of_a_server_that_names_packages_without_end_little_is_remembered() -> N
     assert numbers_of(packages.take("apt-dev", {"hello"})) == (set(), set(), {1})
 
 
-def test_of_a_server_that_names_repositories_without_end_little_is_remembered() -> None:
+def test_memory_is_bounded_if_a_server_names_repositories_without_end() -> None:
     packages = ToldPackages()
     for number in range(30):
         packages.hear({f"repo{number}-{name}": {"hello"} for name in range(1000)}, {}, 7.0)

@@ -62,7 +62,7 @@ def test_what_two_syncs_want_is_downloaded_once_and_stands_in_both_directories(t
     asyncio.run(asyncio.wait_for(test(), DEADLINE_S))
 
 
-def test_who_waited_for_a_download_that_fails_tries_it(two: tuple[Path, Path]) -> None:
+def test_a_sync_that_waited_for_a_failed_download_tries_it_itself(two: tuple[Path, Path]) -> None:
     async def test() -> None:
         server, downloads = Server(), SharedDownloads(4)
         server.fails = 1
@@ -152,7 +152,7 @@ def test_a_full_sync_waits_for_changes_that_are_expected() -> None:
     asyncio.run(asyncio.wait_for(test(), DEADLINE_S))
 
 
-def test_what_is_claimed_is_waited_for_and_what_did_not_come_is_left_to_others(two: tuple[Path, Path]) -> None:
+def test_a_claimed_download_is_waited_for_and_a_failed_one_is_left_to_others(two: tuple[Path, Path]) -> None:
     async def test() -> None:
         server, downloads = Server(), SharedDownloads(4)
         server.may.set()

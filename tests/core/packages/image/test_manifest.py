@@ -72,7 +72,7 @@ def test_a_descriptor_that_is_wrong_is_refused_wherever_it_stands(
 
 @pytest.mark.parametrize("place", ["config", "layers", "manifests", "subject"])
 @pytest.mark.parametrize("wrong", ["", _DIGEST, 5, [], True])
-def test_what_is_no_descriptor_is_refused(place: str, wrong: object) -> None:
+def test_malformed_descriptors_are_refused(place: str, wrong: object) -> None:
     with pytest.raises(Refused, match="has no descriptor"):
         read_manifest(image_with(place, wrong), "")
 
