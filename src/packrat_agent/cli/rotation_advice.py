@@ -1,4 +1,4 @@
-"""What operators and clients have to do in each phase of a rotation; docs/signing.md says the same at length."""
+"""Tells what operators and clients have to do in each phase of a rotation; docs/signing.md does so at length."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path

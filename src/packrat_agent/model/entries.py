@@ -1,4 +1,4 @@
-"""What becomes of the wanted package files: where they stand, what is published of each, what the index names."""
+"""The values of wanted package files: their places, what is published of each, what the index names."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -141,7 +141,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What one sync of one repository has to do.
+    """The work of one sync of one repository.
 
     Attributes:
         keep: All that is published of them is in place.

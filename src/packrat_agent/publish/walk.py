@@ -31,7 +31,7 @@ Item = tuple[str, os.stat_result]
 
 @dataclass(slots=True)
 class Directories:
-    """What a walk finds out about directories; all paths are relative to root_dir.
+    """The directories that a walk tells apart; all paths are relative to root_dir.
 
     Attributes:
         empty: Without any file below, deepest first; at most EACH_LISTED.

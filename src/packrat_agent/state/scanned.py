@@ -1,4 +1,4 @@
-"""What a scan needs of `live_files`: how each file was last seen, looked up in portions, since a tree may be large."""
+"""Looks up for a scan how each file was last seen, in portions, since a tree may be large."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
@@ -33,7 +33,7 @@ class KnownFile(NamedTuple):
 
 
 Row = tuple[str, str, int, int, int, int, float]
-"""What a KnownFile is made of, for a scan that looks at most of them once."""
+"""The columns of a KnownFile, for a scan that looks at most of them once."""
 
 
 class ScannedFiles:

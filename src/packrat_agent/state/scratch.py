@@ -31,7 +31,7 @@ _CALL_EXTENTS = 256
 
 
 class Extent(NamedTuple):
-    """Where bytes stand in the file."""
+    """The place of some bytes in the file."""
 
     offset: int
     size: int
@@ -65,7 +65,7 @@ class Scratch:
 
     @property
     def size(self) -> int:
-        """How far the file reaches, in bytes."""
+        """The size of the file in bytes."""
         return self._end
 
     def take_blocks(self, count: int) -> int:

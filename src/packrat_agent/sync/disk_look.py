@@ -35,7 +35,7 @@ TOLD_LIMIT = 1000
 _UNTRACKED_LIMIT = 250_000
 """Untracked files that one full sync removes: each takes half a kilobyte of memory."""
 _NOTE_POSITION_S = 10.0
-"""How much work a scan that is killed does again, at most."""
+"""Seconds of work that a killed scan does again, at most."""
 
 OnProgress = Callable[[int, int], None]
 """Called with (files, bytes read) since the last call."""
@@ -43,7 +43,7 @@ OnProgress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What a scan found; `is_first`: the state database knew of no file when it began."""
+    """The finding of a scan; `is_first`: the state database knew of no file when it began."""
 
     is_first: bool
     found: Scan

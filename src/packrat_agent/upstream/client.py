@@ -51,7 +51,7 @@ T = TypeVar("T")
 
 _API_MAJOR = "2"
 _WAIT_MARGIN_S = 60.0
-"""How late the answer to a poll may be: on a small server polls queue behind each other."""
+"""The longest delay of the answer to a poll: on a small server polls queue behind each other."""
 
 _KEPT = "kept"
 """The filter of the files that a repository's tag keeps, deprecated or not."""

@@ -26,7 +26,7 @@ _FIELDS = (
     *("package", "distroversion", "version", "type", "arch", "file", "sha256", "created"),
     *("failed_at", "deprocated_at"),
 )
-"""What is read of a record; nothing else is remembered, however much the server tells."""
+"""The fields of a record that are read; no others are remembered, however many the server sends."""
 _DOUBTS_LIMIT = 10_000
 
 RawRecords = Mapping[str, Mapping[str, Any]]

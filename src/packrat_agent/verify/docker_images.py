@@ -49,7 +49,7 @@ _DEPTH_LIMIT = 4
 
 @dataclass(slots=True)
 class _Image:
-    """What the audit learns about one image.
+    """The facts that an audit collects about one image.
 
     Attributes:
         directory: Directory of the image, relative to the tree's top.

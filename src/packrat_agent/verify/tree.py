@@ -155,7 +155,7 @@ class _Looks:
 
 @dataclass(slots=True)
 class _Told:
-    """What the audits of the repositories tell: what is known of each file that is named, and what is wrong."""
+    """The findings of the audits: what is known of each file that is named, and what is wrong."""
 
     warnings: list[Warned]
     faults: list[Fault] = field(default_factory=list)

@@ -24,7 +24,7 @@ from packrat_core.errors import PackratError, ServerRefused, ServerUnavailable
 _POLLS_AT_ONCE = 2
 _TROUBLE_LIMIT = 3
 _LIST_RESTS = 3
-"""How many times as long as a listing took, its repository is not listed again."""
+"""A repository is not listed again for this multiple of the time that its listing took."""
 
 
 async def hear_polls(
@@ -53,7 +53,7 @@ async def hear_polls(
 
 @dataclass(slots=True)
 class _Polls:
-    """What is known of the polls and listings of one connection."""
+    """The state of the polls and listings of one connection."""
 
     server: Packrat
     repos: Callable[[], Collection[Repo]]

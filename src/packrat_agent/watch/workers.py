@@ -13,7 +13,7 @@ from packrat_core.errors import DiskError
 
 
 class Lane(Enum):
-    """What a worker works on; there is one worker at a time for each repository in each lane."""
+    """A kind of work; there is one worker at a time for each repository in each lane."""
 
     CHANGE = auto()
     FULL = auto()
@@ -30,7 +30,7 @@ class Workers:
         self._tasks: dict[tuple[Lane, str], asyncio.Task[None]] = {}
         self._errors: list[BaseException] = []
         self.finished = 0
-        """How many pieces of work came to their end."""
+        """Number of pieces of work that came to their end."""
 
     def start(
         self, lane: Lane, work: Coroutine[Any, Any, None], repo: str = "", undo: Callable[[], None] = lambda: None

@@ -24,7 +24,7 @@ _TOLD_LIMIT = 300
 
 @dataclass(frozen=True, slots=True)
 class SettingNames:
-    """What the user of a client calls its settings; '' for one that the user can't set.
+    """The names that users know a client's settings by; '' for one that they can't set.
 
     Attributes:
         origin: The address of the server.

@@ -45,7 +45,7 @@ class NoAnswer(ServerUnavailable):
 class HttpRequest:
     """One request; `path` is absolute and encoded.
 
-    repeatable: Carrying it out twice does no harm. head_s: Within so many seconds the head of the answer has come, with
+    repeatable: Carrying it out twice does no harm. head_s: Seconds within which the head of the answer has come, with
     whatever comes before it; None where `timeout` limits that.
     """
 

@@ -64,7 +64,7 @@ class InvalidLogin(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """What is stored of a name's password or psk.
+    """The stored form of a name's password or psk.
 
     Attributes:
         hash: Its hash; UNMATCHED for a name that does not exist, or must not log in.

@@ -44,7 +44,7 @@ _SERIOUS.setLevel(logging.ERROR)
 
 
 class Phase(StrEnum):
-    """What a connection waits for."""
+    """The phase of a connection: what it waits for."""
 
     HEAD = "head"
     BODY = "body"

@@ -46,7 +46,7 @@ class _ClientPackage:
 
 @dataclass(frozen=True, slots=True)
 class _Offer:
-    """What a repository would offer.
+    """The packages that a repository would offer.
 
     `offered` holds the SHA-256 and the path of each package file, with its suite and without; `reasons` maps URIs and
     SHA-256s to why others are left out.
