@@ -344,7 +344,7 @@ def test_a_server_that_can_not_be_asked_is_told_with_the_options_of_the_command(
         assert "ca_file" not in done.output
         return done.stderr
 
-    assert "is the server up? Else check --url\n" in refused("--url", "http://127.0.0.1:1")
+    assert "see whether the server is up; if it is, check --url\n" in refused("--url", "http://127.0.0.1:1")
     secure = server.url.replace("http:", "https:")
     assert "if that server has plain HTTP only, check --url\n" in refused("--url", secure)
     assert "--ca-file /nonexistent can't be used: " in refused("--url", secure, "--ca-file", "/nonexistent")

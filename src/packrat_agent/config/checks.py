@@ -43,8 +43,8 @@ def check_together(
         if _lies_in(directory, root) or _lies_in(root, directory):
             faults.append(
                 f"{_place('state_db', given, path)}: its directory {directory} and root_dir {root} must not contain "
-                "each other: the full sync would remove it; give each a directory of its own, such as /var/lib/packratAgent "
-                "and /var/www/repo"
+                "each other: the full sync would remove it; give each a directory of its own, such as "
+                "/var/lib/packratAgent and /var/www/repo"
             )
     hazard = "lies in root_dir: the web server would show it, the full sync remove it; put it elsewhere"
     for key in ("gnupg_home", "passphrase_file"):

@@ -98,7 +98,7 @@ def parse(
         if fault:
             faults.append(f"{path}, line {number}: {fault}")
         if len(faults) >= _FAULTS_LIMIT:
-            # Such as of a file that is something else.
+            # The file is probably something else.
             faults.append(f"{path}: the lines after that were not read")
             break
     return {name: kept for name, values in found.items() if (kept := [value for value in values if value.text])}, faults
