@@ -22,7 +22,7 @@ from packrat_agent.state.listing import Listing
 from packrat_agent.sync.context import MirrorContext, Order
 from packrat_agent.sync.mirror import ready
 from packrat_agent.sync.planning import ask
-from packrat_agent.sync.planning.ask import _Answer, _compare, _compare_told, _Notes
+from packrat_agent.sync.planning.ask import _Answer, _compare, _compare_received, _Notes
 from packrat_agent.upstream.client import Packrat
 from packrat_core.cinp.client import CinpClient
 from packrat_core.errors import DiskError, ServerUnavailable
@@ -137,13 +137,13 @@ def test_records_told_with_one_package_take_no_file_of_another(context: MirrorCo
     server = Packrat(CinpClient("http://localhost"), "lab", None)
     for uri, is_taken in ((PACKAGE[2].uri, True), (a_file(3).uri, True), (a_file(1).uri, False)):
         told = {"hello": {"wanted": {}, "deprocated": {}, "touched": [uri]}}
-        moment = server.told.moment
-        server.told.hear({repo.name: {"hello"}}, {f"/api/v2/Repo/Repo:{repo.name}:": told}, NOW + 5)
-        taken, order = server.told.take(repo.name, ["hello"]), Order(["hello"])
+        moment = server.changed_packages.moment
+        server.changed_packages.hear({repo.name: {"hello"}}, {f"/api/v2/Repo/Repo:{repo.name}:": told}, NOW + 5)
+        taken, order = server.changed_packages.take(repo.name, ["hello"]), Order(["hello"])
         assert taken is not None
-        compared = _compare_told(taken, repo, order, context, NOW + 6, marks=None)
+        compared = _compare_received(taken, repo, order, context, NOW + 6, marks=None)
         assert (compared is not None) is is_taken
-        server.told.settle(repo.name, ["hello"], moment + 1)
+        server.changed_packages.settle(repo.name, ["hello"], moment + 1)
 
 
 @pytest.mark.parametrize("count", [300, 2700])
