@@ -171,7 +171,7 @@ class Plan:
         return placement.file.uri in self.parts and placement.file.uri not in self.missing
 
     def in_place(self, placement: Placement) -> Parts:
-        """Give what is in place of what is published of a package file."""
+        """Return the published parts of a package file that are in their places."""
         parts = self.parts.get(placement.file.uri, {})
         missing = self.missing.get(placement.file.uri, {})
         return {path: sha256 for path, sha256 in parts.items() if path not in missing}

@@ -71,7 +71,7 @@ def walk(root: Path, found: Directories, unlock: Callable[[str], None] | None = 
 
 
 def find_left_alone(directory: Path, above: int) -> list[str]:
-    """List what is left alone in a directory, or is that directory: mount points, root_dirs and data of servers.
+    """List what is left alone in a directory, or the directory itself: mount points, root_dirs and data of servers.
 
     Args:
         directory: Its path.
@@ -181,7 +181,7 @@ def _open(name: str, above: int | None) -> int | None:
 
 
 def _entries_of(directory: int) -> list[os.DirEntry[str]]:
-    """List what an open directory holds, the first name last."""
+    """List the entries of an open directory, the first name last."""
     with os.scandir(directory) as entries:
         return sorted(entries, key=_NAME, reverse=True)
 

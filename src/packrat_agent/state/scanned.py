@@ -71,7 +71,7 @@ class ScannedFiles:
         return int(self._db.rows("SELECT coalesce(sum(size), 0) FROM live_files")[0][0])
 
     def note(self, found: Iterable[tuple[KnownFile, KnownFile]]) -> None:
-        """Note how files look that were found right.
+        """Remember the inode, size and times of files that were found right.
 
         Args:
             found: Each file as it was looked up, and as it is on disk. What was published since is left as it is.

@@ -166,7 +166,7 @@ class Region:
         return data
 
     def free(self, extents: Iterable[Extent]) -> None:
-        """Let what is added later take the place of some extents."""
+        """Give back the space of some extents to what is added later."""
         for extent in extents:
             if extent.size:
                 self._freed.setdefault(_rounded(extent.size), []).append(extent.offset)

@@ -8,7 +8,7 @@ from packrat_core.text import count_of
 
 
 def tell_phase(key: KeyInUse, now: float) -> str | None:
-    """Say it in one line; None where no rotation is under way.
+    """Describe the phase of a rotation in one line; None where none is under way.
 
     Args:
         key: What is noted of the key.

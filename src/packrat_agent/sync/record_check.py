@@ -88,7 +88,7 @@ def find_newest(uris: Collection[str]) -> str:
 
 
 def count_due(read_at: Collection[float], now: float) -> int:
-    """Say how many records, those with the oldest dates, to read again so that each is read once a day.
+    """Choose how many records, those with the oldest dates, to read again so that each is read once a day.
 
     In any time before now, as large a share of the records must have been read as the time is of a day. So the reading
     is spread, goes on where a stopped agent left it, and doubles nothing that was read for another reason.

@@ -101,7 +101,7 @@ class Reports:
         return self.position
 
     def begin(self, repo: Repo) -> Begun:
-        """Note how a repository stands before a sync of it."""
+        """Note the state of a repository before a sync of it."""
         return Begun(repo, self._faults[repo.name])
 
     def note_fault(self, repo: str) -> None:

@@ -61,7 +61,7 @@ class ServerConnections(OpenConnections["LimitedConnection"]):
         self._trusted_proxies = trusted_proxies
 
     def protocol(self) -> Callable[..., asyncio.Protocol]:
-        """Give what uvicorn makes a connection's protocol of."""
+        """Return the factory by which uvicorn makes the protocol of a connection."""
         return functools.partial(LimitedConnection, self)
 
     def identify(self, host: str) -> Peer:

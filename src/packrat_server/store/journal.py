@@ -169,7 +169,7 @@ def read_entries(connection: Connection, after: int, count: int) -> list[Entry]:
 
 
 def read_since(connection: Connection, mirror: str, position: str) -> ChangesSince:
-    """Tell what changed for a mirror since a position.
+    """Return the changes for a mirror since a position.
 
     Args:
         connection: An open transaction.

@@ -174,7 +174,7 @@ def test_a_few_of_very_many_untracked_files_are_logged_and_the_others_counted(
         assert len(asyncio.run(collect(context, seen, Summary()))) == 5
     told = [line for line in logged if line["event"] == "untracked"]
     assert [line.get("path") for line in told] == ["one/0", "one/1", "one/2", None]
-    assert (told[-1]["count"], told[-1]["text"]) == (2, "so many more were removed")
+    assert (told[-1]["count"], told[-1]["text"]) == (2, "this many more were removed")
     with capture_logs() as logged:
         told_of = collecting._Told(context.root)
         for number in range(5):
