@@ -153,7 +153,7 @@ def faults(lab: Stage) -> object:
 
 
 @pytest.mark.parametrize("rot", ROTS, ids=lambda rot: rot.__name__)
-def test_what_rots_is_found_mended_and_told(lab: Stage, rot: Rot) -> None:
+def test_rotten_files_are_found_mended_and_told(lab: Stage, rot: Rot) -> None:
     lab.server.put_deb(Deb("rotten", "1", "amd64"))
     lab.agent("sync")
     right = content(lab)

@@ -71,7 +71,7 @@ def test_files_that_were_not_touched_are_not_told_as_removed(lab: Stage) -> None
 
 
 @pytest.mark.parametrize("is_touched_again", [False, True])
-def test_what_a_failed_sync_has_forgotten_leaves_the_index_all_the_same(
+def test_files_forgotten_by_a_failed_sync_still_leave_the_index(
     lab: Stage, monkeypatch: pytest.MonkeyPatch, is_touched_again: bool
 ) -> None:
     lab.server.put_deb(Deb("other", "1", "amd64"))

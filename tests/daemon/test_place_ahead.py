@@ -252,7 +252,7 @@ def test_one_file_that_can_not_be_had_ends_nothing(tmp_path: Path, monkeypatch: 
         assert (result.failed, len(result.added)) == ([], len(PACKAGES))
 
 
-def test_what_clients_may_read_is_not_replaced_before_its_index(
+def test_files_that_clients_may_read_are_not_replaced_before_their_index(
     key: Key, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with original_server() as original:

@@ -207,7 +207,7 @@ def test_an_answer_that_something_compresses_though_nobody_asked_for_it() -> Non
     assert b"\r\nAccept-Encoding: identity\r\n" in requests[0]
 
 
-def test_no_tls_where_it_is_expected() -> None:
+def test_a_port_without_tls_is_told() -> None:
     with served(say(b"HTTP/1.1 400 No\r\n\r\n")) as port:
         said = failure(f"https://127.0.0.1:{port}", ServerUnavailable)
     assert said.startswith(f"https://127.0.0.1:{port} can't be reached: that port does not speak TLS")

@@ -185,7 +185,9 @@ NAMES = st.sampled_from(["el8", "el9", "fc41", "fc42", "lp155", "amzn2"])
 
 
 @given(st.dictionaries(st.from_regex(r"[a-z]{1,6}", fullmatch=True), st.lists(NAMES, max_size=2), max_size=5), NAMES)
-def test_what_names_a_release_goes_to_those_that_have_it(known: dict[str, list[str]], release: str) -> None:
+def test_an_rpm_of_a_release_goes_to_the_distribution_versions_that_have_it(
+    known: dict[str, list[str]], release: str
+) -> None:
     having = [name for name, words in known.items() if release in words]
     assert options(f"1.0-1.{release}", "rpm", known) == having
     assert options("1.0-1", "rpm", known) == [*known]

@@ -106,7 +106,7 @@ def test_a_failure_leaves_nothing_and_what_nobody_knows_is_removed(root: Path) -
 
 
 @pytest.mark.parametrize("kind", ["new", "repo"])
-def test_what_a_killed_publication_left_is_not_taken_for_the_next_ones(tmp_path: Path, kind: str) -> None:
+def test_pointers_of_a_killed_publication_are_not_taken_for_the_next(tmp_path: Path, kind: str) -> None:
     left = tmp_path / PUBLISHING_DIR / f"{kind}-r"
     left.mkdir(parents=True)
     (left / staged_name("repo/Stale")).write_bytes(b"stale")

@@ -94,7 +94,7 @@ def test_a_backup_gives_back_its_fragment(tree: Tree, fragment: Fragment) -> Non
     assert recall(tree.root, YUM, tree.lost.fragments, [OTHER], tree.sealed) == {}
 
 
-def test_what_another_repository_made_a_moment_ago_is_taken_without_a_seal(tree: Tree) -> None:
+def test_a_fresh_fragment_of_another_repository_needs_no_seal(tree: Tree) -> None:
     tree.keep(SIGNED)
     alter(tree.place(), lambda record: record.update(name="forged"))
     with capture_logs() as logged:
@@ -156,7 +156,7 @@ def test_a_planted_file_in_place_of_a_backup_is_replaced(tree: Tree, tmp_path: P
         assert victim.read_text() == "safe"
 
 
-def test_only_what_is_still_wanted_stays(tree: Tree) -> None:
+def test_only_backups_that_are_still_wanted_stay(tree: Tree) -> None:
     tree.keep(SIGNED, SHA, OTHER)
     tree.keep(SIGNED, SHA, OTHER, source=replace(YUM, signer=""))
     tree.place().with_suffix(".new").write_text("{")

@@ -114,7 +114,7 @@ def test_dropping_takes_one_publication_or_those_of_one_repository(store: Store)
     assert look(store.publications) == {("apt", "y"): EXPECTED["apt", "y"]}
 
 
-def test_what_another_agent_published_is_remembered_only_where_nothing_is_known(store: Store) -> None:
+def test_publications_of_another_agent_are_remembered_only_where_none_is_known(store: Store) -> None:
     store.publications.remember_foreign("apt", "x", {"number": "9"})
     assert look(store.publications) == EXPECTED
     store.publications.remember_foreign("apt", "z", {"number": "9"})

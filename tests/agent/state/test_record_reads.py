@@ -137,7 +137,7 @@ def test_another_server_is_not_trusted_and_the_same_one_is(store: Store) -> None
     assert unread(store) == {"apt-dev/f/1", "apt-dev/f/2"}, "a distrust forgets no server"
 
 
-def test_what_a_sync_remembers_was_read(store: Store) -> None:
+def test_records_remembered_by_a_sync_count_as_read(store: Store) -> None:
     file = replace(a_file(3), package="new")
     store.wanted.remember_wanted(REPO, Wanted(frozenset({file.uri}), (file,), ()), ["new"])
     assert store.record_reads.dates(REPO)[file.uri] > 0

@@ -107,7 +107,7 @@ def test_a_publication_a_minute_leaves_an_hour_and_a_few() -> None:
     rules,
 )
 @example([(1.0, {0}, True), (1.0, {0}, False), (5.0, {0}, False)], Retention(1, 5, 0))
-def test_what_a_retained_publication_names_is_there(steps: list[tuple[float, set[int], bool]], rule: Retention) -> None:
+def test_files_of_retained_publications_are_there(steps: list[tuple[float, set[int], bool]], rule: Retention) -> None:
     """Each publication names some files, new ones or those that earlier ones named; each withdraws a package file."""
     with TemporaryDirectory() as directory:
         store = Store(Path(directory) / "state.db")

@@ -79,7 +79,7 @@ def test_live_files_in_the_place_of_no_wanted_file_are_to_be_withdrawn(store: St
     assert store.live.unplaced(REPO.name) == ["apt-dev/pool/3.deb", "apt-dev/pool/4000.deb", "apt-dev/pool/5000.deb"]
 
 
-def test_what_a_list_lacks_is_found_wherever_the_list_is(tmp_path: Path) -> None:
+def test_missing_uris_are_found_in_lists_on_disk_and_in_memory(tmp_path: Path) -> None:
     listing = Listing(tmp_path)
     listing.add(URIS[:1100])
     for offered in (listing, frozenset(URIS[:1100])):

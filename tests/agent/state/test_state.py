@@ -351,7 +351,7 @@ def test_a_file_that_can_not_be_read_is_written_again_but_not_taken_for_gone(sto
     assert store.publications.identities(REPO.name) == {"bookworm": ""}
 
 
-def test_what_publishing_removed_is_forgotten(store: Store) -> None:
+def test_files_removed_by_publishing_are_forgotten(store: Store) -> None:
     publish(store, 1.0, LiveFile("apt-dev/old", "", "a" * 64, 1), LiveFile("apt-dev/new", "", "b" * 64, 1))
     store.live.finish(UnsignedTree(REPO, (), ()), (), (), 2.0, removed=("apt-dev/old",))
     assert set(remembered_files(store)) == {"apt-dev/new"}

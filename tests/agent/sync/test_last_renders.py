@@ -24,7 +24,7 @@ def holding(*names: str, entries: int = 1) -> LastRenders:
     return held
 
 
-def test_what_a_sync_left_is_handed_over_once() -> None:
+def test_the_last_render_is_handed_over_once() -> None:
     held = holding("apt-dev")
     assert held.take(BASIS) is not None
     assert held.take(BASIS) is None

@@ -42,7 +42,7 @@ def test_records_not_read_for_a_day_are_checked(ages_s: list[float]) -> None:
 
 
 @given(AGES)
-def test_nothing_is_chosen_twice_and_nothing_that_is_not_known(ages_s: list[float]) -> None:
+def test_only_known_records_are_chosen_and_each_once(ages_s: list[float]) -> None:
     found = chosen(ages_s)
     assert len(set(found)) == len(found)
     assert set(found) <= {uri(number) for number in range(len(ages_s))}

@@ -177,7 +177,7 @@ def test_a_large_file_is_told_of_while_it_is_read(tmp_path: Path) -> None:
     assert sum(answer["bytes"] for answer in meanwhile) == last["read"] == len(content)
 
 
-def test_what_shares_something_is_checked_here(tmp_path: Path) -> None:
+def test_checks_that_share_memory_run_in_this_process(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     seen = []
 

@@ -301,7 +301,7 @@ def test_lists_of_signatures_stand_where_the_registry_hands_them_out(tmp_path: P
         assert any(path.startswith("sigstore/docker-dev/") for path in left) == signed
 
 
-def test_what_refers_to_a_manifest_is_listed_wherever_it_was_uploaded(tmp_path: Path) -> None:
+def test_referrers_of_a_manifest_are_listed_wherever_they_were_uploaded(tmp_path: Path) -> None:
     image, alone = Image("web", "1.0"), Image("web", "sbom-1.0")
     both = entry(image, with_artifact(), tmp_path, 1)
     subject = both.fragment.body.split(b".")[0].decode()

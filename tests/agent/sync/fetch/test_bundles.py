@@ -42,7 +42,7 @@ def test_a_file_with_wrong_bytes_is_asked_for_alone_and_fails_as_ever(tmp_path: 
     assert in_staging(tmp_path) == set(fetched.staged)
 
 
-def test_what_a_bundle_leaves_out_is_asked_for_alone(tmp_path: Path) -> None:
+def test_files_left_out_of_a_bundle_are_asked_for_alone(tmp_path: Path) -> None:
     placements, server = make(50)
     server.large = {placements[1].file.uri, placements[40].file.uri}
     del server.files[placements[2].file.uri]
@@ -53,7 +53,7 @@ def test_what_a_bundle_leaves_out_is_asked_for_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("most", [1, 7, AT_ONCE - 1])
-def test_what_an_answer_does_not_speak_of_goes_into_the_next_bundle(tmp_path: Path, most: int) -> None:
+def test_files_not_covered_by_an_answer_go_into_the_next_bundle(tmp_path: Path, most: int) -> None:
     placements, server = make(AT_ONCE)
     server.most = most
     assert set(run(server, tmp_path, placements).staged) == sha256s(placements)

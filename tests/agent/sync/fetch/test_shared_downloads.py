@@ -78,9 +78,7 @@ def test_a_sync_that_waited_for_a_failed_download_tries_it_itself(two: tuple[Pat
     asyncio.run(asyncio.wait_for(test(), DEADLINE_S))
 
 
-def test_what_another_sync_has_in_staging_is_taken_over_and_so_is_what_a_dead_process_left(
-    two: tuple[Path, Path], tmp_path: Path
-) -> None:
+def test_files_staged_by_another_sync_or_a_dead_process_are_taken_over(two: tuple[Path, Path], tmp_path: Path) -> None:
     async def test() -> None:
         (tmp_path / B).write_text("left")
         server, downloads = Server(), SharedDownloads(4, {B: tmp_path / B})

@@ -32,7 +32,7 @@ def test_without_names_or_without_what_was_left_everything_is_looked_at() -> Non
         assert (scope.packages, list(scope.before), scope.paths([], {})) == (None, [], None)
 
 
-def test_what_a_standing_entry_needs_is_shared_and_what_stands_there_is_known() -> None:
+def test_paths_needed_by_standing_entries_are_shared_and_claimed() -> None:
     scope = narrow(REPO, ["two"], LEFT)
     assert scope.shared(["r/v2/shared/blobs/b", "r/v2/shared/blobs/c"]) == {"r/v2/shared/blobs/b"}
     assert scope.claims() == {"r/v2/shared/blobs/a": "a" * 64, "r/v2/shared/blobs/b": "b" * 64}
