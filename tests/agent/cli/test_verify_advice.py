@@ -1,11 +1,11 @@
 """What `verify` says to do about faults is what helps."""
 
 from packrat_agent.cli.audit_tree import advise
-from packrat_agent.verify.findings import Fault, refused
+from packrat_agent.verify.findings import Fault, explain_refusal
 from packrat_core.errors import Refused
 
 DAMAGED = Fault("apt/pool/a.deb", "has 5 bytes, the index says 6")
-FORMER = Fault("apt/pool/b.deb", refused(Refused("its control file has an unusable Version: b'v1.0'")))
+FORMER = Fault("apt/pool/b.deb", explain_refusal(Refused("its control file has an unusable Version: b'v1.0'")))
 
 
 def test_damage_is_repaired_by_a_sync() -> None:
