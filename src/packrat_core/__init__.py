@@ -1,3 +1,3 @@
-"""What the agent and the server share; it imports neither. The version of the project stands here."""
+"""The code that agent and server share; it imports neither. The version of the project stands here."""
 
 __version__ = "0.1.0"

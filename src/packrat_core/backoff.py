@@ -1,4 +1,4 @@
-"""How long to wait before something is tried again: longer after each failure, and never at the same moment as others.
+"""Delays before something is tried again: longer after each failure, and never at the same moment as others.
 
     _BACK_OFF = BackOff(first_s=1.0, longest_s=30.0)
     await asyncio.sleep(_BACK_OFF.delay_s(failures, error.wait_s))
@@ -23,7 +23,7 @@ class BackOff:
     longest_s: float
 
     def delay_s(self, failures: int, asked_s: float = 0.0) -> float:
-        """Choose how long to wait after so many failures in a row.
+        """Choose how long to wait after a number of failures in a row.
 
         Args:
             failures: Failures since the last success; fewer than one counts as one.

@@ -76,7 +76,7 @@ class BoundedPipe:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a program ended that was run to its end.
+    """The end of a program that was run.
 
     Attributes:
         code: Its exit code, as `subprocess` has it.

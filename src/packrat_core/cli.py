@@ -1,4 +1,4 @@
-"""What the command lines of both programs share: the group of commands, files that are given, and what comes next.
+"""The common part of both command lines: the group of commands, files that are given, and what comes next.
 
 The group imports a command when that is called, and tells errors in one sentence. `--help` shows one line a command,
 and monitoring calls `check` every minute: neither waits for what the other commands import. So the group lists names

@@ -28,7 +28,7 @@ _SOCKET_PATH_LIMIT = 80
 
 @dataclass(frozen=True, slots=True)
 class DemoSetup:
-    """Where everything of the demo is, and the secrets that open it."""
+    """The places of everything in the demo, and the secrets that open it."""
 
     directory: Path
     password: str

@@ -26,7 +26,7 @@ class Site:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """How a type of repository is proved.
+    """The proof of a type of repository.
 
     Attributes:
         name: The client.

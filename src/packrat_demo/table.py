@@ -1,4 +1,4 @@
-"""What the demo shows of each repository type: the packages that go into it, the clients that prove it."""
+"""The demo's row for each repository type: the packages that go into it, the clients that prove it."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass

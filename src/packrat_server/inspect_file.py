@@ -45,7 +45,7 @@ _BY_END = {".ova": "ova", ".respkg": "respkg", ".appimage": "appimage", ".img": 
 
 @dataclass(frozen=True, slots=True)
 class Inspected:
-    """What a file is; `epoch` is set for an rpm, whose `version` does not include it."""
+    """The identity of a file; `epoch` is set for an rpm, whose `version` does not include it."""
 
     package: str
     version: str

@@ -90,7 +90,7 @@ def installed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
             yield _Installed(root, package, options, codename)
 
 
-def test_it_brings_user_directories_manual_and_completions(installed: _Installed) -> None:
+def test_the_package_brings_user_directories_manual_and_completions(installed: _Installed) -> None:
     root = installed.root
     assert root.run("stat -c '%U %a' /var/lib/packratAgent /var/lib/packratAgent/gnupg").stdout.split() == [
         *("packrat", "750", "packrat", "700")

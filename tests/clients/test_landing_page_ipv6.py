@@ -117,7 +117,7 @@ def test_pip_and_uv_take_the_lines(tmp_path: Path, shown: dict[str, str]) -> Non
     assert "http://[::1]:" in (tmp_path / "uv.lock").read_text()
 
 
-def test_who_takes_no_ipv6_address_is_named(tmp_path: Path, shown: dict[str, str]) -> None:
+def test_clients_that_refuse_an_ipv6_address_are_named(tmp_path: Path, shown: dict[str, str]) -> None:
     refused = {
         "poetry, together with PyPI, pypi-dev": "is not a valid host or port",
         "podman, docker-dev": "invalid reference format",

@@ -103,7 +103,7 @@ def test_apt_gets_a_deb_by_its_real_name(mirror: Renamed, tmp_path: Path) -> Non
     assert (mirror.lab.www / "apt-dev/pool/libfoo/libfoo_1.6-rc1-2.1.deb12u3_all.deb").is_file()
 
 
-def test_what_is_declared_wrongly_or_a_udeb_is_left_out(mirror: Renamed) -> None:
+def test_wrongly_declared_packages_and_udebs_are_left_out(mirror: Renamed) -> None:
     for reason in (
         "the server has it as version 1.6-1, its control file says 1.7-1",
         "the server has it as x86_64, its control file says i386",

@@ -163,7 +163,7 @@ def test_a_vendors_signature_stays_if_only_unsigned_packages_are_to_be_signed(
     assert (signed is None) is bool(made)
 
 
-def test_what_a_signature_header_holds_besides_stays(rsa_key: Key, tmp_path: Path) -> None:
+def test_other_tags_of_a_signature_header_stay(rsa_key: Key, tmp_path: Path) -> None:
     rpm = write_rpm(HELLO, tmp_path)
     signed = sign_package(rpm, sha256_of(rpm), tmp_path, PackageSigner(signer_of(rsa_key)))
     assert signed is not None

@@ -136,13 +136,13 @@ def site(request: pytest.FixtureRequest, place: Path) -> Iterator[_Site]:
 
 
 @pytest.mark.parametrize("path", _POINTERS)
-def test_what_changes_is_asked_for_every_time(site: _Site, path: str) -> None:
+def test_files_that_change_are_revalidated_every_time(site: _Site, path: str) -> None:
     answer = site.get(path)
     assert (answer.status, answer.headers.get_all("Cache-Control")) == (200, ["no-cache"])
 
 
 @pytest.mark.parametrize("path", [_BY_HASH, *_DEB_PATHS])
-def test_what_never_changes_is_kept_for_ever(site: _Site, path: str) -> None:
+def test_immutable_files_are_cached_for_ever(site: _Site, path: str) -> None:
     answer = site.get(path)
     assert (answer.status, answer.headers.get_all("Cache-Control")) == (200, [_IMMUTABLE])
     assert answer.body == _TREE[path[1:]]

@@ -18,7 +18,7 @@ def test_a_delay_stays_within_its_limits(first_s: float, more_s: float, failures
 
 
 @given(_SECONDS, st.integers(1, 40))
-def test_it_doubles_until_it_is_longest(first_s: float, failures: int) -> None:
+def test_the_delay_doubles_up_to_its_limit(first_s: float, failures: int) -> None:
     back_off = BackOff(first_s, first_s * 2.0**50)
     full_s = first_s * 2.0 ** (failures - 1)
     assert full_s / 2 <= back_off.delay_s(failures) <= full_s

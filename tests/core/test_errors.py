@@ -25,7 +25,7 @@ def test_an_error_shows_what_happened_and_then_what_to_do(kind: type[PackratErro
     assert str(kind("the disk is full")) == "the disk is full"
 
 
-def test_who_must_act_tells_the_exit_code() -> None:
+def test_each_kind_of_error_has_its_own_exit_code() -> None:
     codes = [PackratError.exit_code, *(kind.exit_code for kind in PackratError.__subclasses__())]
     assert len(set(codes)) == len(codes)
     for kind in PackratError.__subclasses__():

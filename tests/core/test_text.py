@@ -91,7 +91,7 @@ def test_a_url_is_shown_without_the_login_in_it(url: str, shown: str) -> None:
     assert hide_login(url) == shown
 
 
-def test_of_many_names_the_first_are_told_and_the_rest_is_counted() -> None:
+def test_the_first_of_many_names_are_listed_and_the_rest_counted() -> None:
     names = [f"p{number}" for number in range(10_001)]
     assert name_some([]) == ""
     assert name_some(names[:20], ",") == ",".join(names[:20])

@@ -153,7 +153,7 @@ def faults(lab: Stage) -> object:
 
 
 @pytest.mark.parametrize("rot", ROTS, ids=lambda rot: rot.__name__)
-def test_what_rots_is_found_mended_and_told(lab: Stage, rot: Rot) -> None:
+def test_rotten_files_are_found_mended_and_told(lab: Stage, rot: Rot) -> None:
     lab.server.put_deb(Deb("rotten", "1", "amd64"))
     lab.agent("sync")
     right = content(lab)
@@ -269,7 +269,7 @@ def test_a_private_directory_that_is_kept_stays_private(lab: Stage) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make what belongs to somebody else")
-def test_what_belongs_to_somebody_else_is_told_and_stops_nothing(lab: Stage) -> None:
+def test_files_of_another_user_are_told_and_stop_nothing(lab: Stage) -> None:
     lab.agent("sync")
     for name, mode in (("readable", 0o755), ("secret", 0o700), ("lost+found", 0o700)):
         (lab.www / name).mkdir()
@@ -308,7 +308,7 @@ def test_a_directory_of_ours_that_was_given_away_is_named(lab: Stage) -> None:
     assert faults(lab) == ()
 
 
-def test_what_is_planted_goes_and_what_it_leads_to_stays(lab: Stage) -> None:
+def test_planted_links_are_removed_and_their_targets_stay(lab: Stage) -> None:
     lab.server.put_deb(Deb("rotten", "1", "amd64"))
     lab.agent("sync")
     outside = outside_of(lab)

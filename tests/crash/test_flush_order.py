@@ -129,7 +129,7 @@ def test_the_state_database_knows_on_disk_what_is_about_to_appear(lab: Stage, tm
     assert -1 < written < flushed
 
 
-def test_what_is_swept_is_first_named_by_no_index_on_disk(lab: Stage, tmp_path: Path) -> None:
+def test_no_index_on_disk_names_a_file_before_its_garbage_collection(lab: Stage, tmp_path: Path) -> None:
     lab.extra = {"grace_period": "0", "keep_generations": "0"}
     lab.write_config()
     [uri] = lab.server.put_deb(Deb("leaving", "1", "amd64"))

@@ -90,7 +90,7 @@ def test_the_next_start_completes_it_without_the_server(tmp_path: Path, key: Key
             assert made.offered() == made.expected(*there)
 
 
-def test_it_is_completed_with_the_key_gone_and_a_running_agent_does_it_too(tmp_path: Path) -> None:
+def test_a_publication_is_completed_without_the_key_by_sync_and_by_run(tmp_path: Path) -> None:
     with new_key("Gone <gone@example.com>") as key, type_stage(tmp_path, key, APT) as made:
         lab = made.lab
         made.put_many([("web", "1.0")])

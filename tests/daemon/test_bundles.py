@@ -82,7 +82,7 @@ def test_small_files_come_together_and_a_large_one_alone(mirror: Stage) -> None:
 
 
 @pytest.mark.parametrize("share", [0.95, 0.4])
-def test_what_a_bundle_that_breaks_off_did_not_bring_comes_alone(mirror: Stage, share: float) -> None:
+def test_files_missing_from_a_bundle_that_breaks_off_come_alone(mirror: Stage, share: float) -> None:
     with relayed(mirror) as relay:
         relay.cut, relay.cuts = BUNDLE, [int(SMALL_BYTES * share)]
         mirror.agent("sync")

@@ -71,7 +71,7 @@ def test_files_that_were_not_touched_are_not_told_as_removed(lab: Stage) -> None
 
 
 @pytest.mark.parametrize("is_touched_again", [False, True])
-def test_what_a_failed_sync_has_forgotten_leaves_the_index_all_the_same(
+def test_files_forgotten_by_a_failed_sync_still_leave_the_index(
     lab: Stage, monkeypatch: pytest.MonkeyPatch, is_touched_again: bool
 ) -> None:
     lab.server.put_deb(Deb("other", "1", "amd64"))
@@ -97,14 +97,14 @@ def test_what_a_failed_sync_has_forgotten_leaves_the_index_all_the_same(
 
 def test_a_full_sync_ends_what_more_changes_than_can_be_remembered_began(lab: Stage) -> None:
     async def work(agent: Agent) -> None:
-        told, repo = agent.server.told, agent.repo.name
-        told.hear({repo: {f"p{number}" for number in range(10_001)}}, {}, 0.0)
+        changed, repo = agent.server.changed_packages, agent.repo.name
+        changed.hear({repo: {f"p{number}" for number in range(10_001)}}, {}, 0.0)
         await asyncio.to_thread(lab.server.put_deb, Deb("new", "1", "amd64"))
         changes = await agent.server.changes(agent.position, 0)
-        assert told.take(repo, {"new"}) is None
+        assert changed.take(repo, {"new"}) is None
         await sync(agent.mirror, agent.server, NOTHING_CONFIRMED, lambda what, files, size: None)
         await asyncio.to_thread(lab.server.put_deb, Deb("new", "2", "amd64"))
         await agent.server.changes(changes.position, 0)
-        assert told.take(repo, {"new"}) is not None
+        assert changed.take(repo, {"new"}) is not None
 
     with_agent(lab, work)

@@ -64,7 +64,7 @@ def test_each_type_is_proved_by_its_clients_and_a_second_start_works(tmp_path: P
     until_ended(directory)
 
 
-def test_it_runs_until_ctrl_c_shows_a_package_arrive_and_leaves_nothing_running(tmp_path: Path) -> None:
+def test_the_demo_shows_a_package_arrive_and_leaves_nothing_running_after_ctrl_c(tmp_path: Path) -> None:
     directory = tmp_path / "my demo"
     process = subprocess.Popen(
         [*_COMMAND, "--directory", str(directory), "--listen", "127.0.0.1:0"],

@@ -46,7 +46,7 @@ def test_nothing_is_lost_in_a_burst(ours: Stage) -> None:
     assert asyncio.run(following(ours.server.url, ours.psk, test)) is None
 
 
-def test_of_changes_that_come_one_by_one_none_waits_for_another(ours: Stage) -> None:
+def test_changes_that_come_one_by_one_do_not_wait_for_each_other(ours: Stage) -> None:
     """An agent that paused after each of them would fall further behind the more there are."""
 
     async def test(ear: Ear) -> None:

@@ -224,7 +224,7 @@ def test_killed_between_two_portions(step: str, key: Key, tmp_path: Path) -> Non
         made.agent("verify")
 
 
-def test_where_the_server_goes_away_one_sync_tries_the_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_sync_tries_the_rest_where_the_server_goes_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with original_server() as original:
         for name, version in PACKAGES:
             put_deb(original, name, version)
@@ -252,7 +252,7 @@ def test_one_file_that_can_not_be_had_ends_nothing(tmp_path: Path, monkeypatch: 
         assert (result.failed, len(result.added)) == ([], len(PACKAGES))
 
 
-def test_what_clients_may_read_is_not_replaced_before_its_index(
+def test_files_that_clients_may_read_are_not_replaced_before_their_index(
     key: Key, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with original_server() as original:

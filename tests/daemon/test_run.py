@@ -31,9 +31,7 @@ def test_a_tagged_package_arrives_and_a_failed_one_disappears(lab: Stage) -> Non
         assert "stopped" in agent.log
 
 
-def test_it_has_the_modules_of_all_types_before_the_server_names_one(
-    lab: Stage, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_run_imports_the_modules_of_all_types_at_its_start(lab: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     """Weeks later, those of another version of this program may be installed in their place."""
     monkeypatch.setenv("PYTHONPROFILEIMPORTTIME", "1")
     with daemon(lab) as agent:

@@ -73,7 +73,7 @@ def test_a_signature_of_another_key_is_found(built: Stage, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("stray", [False, True])
-def test_a_directory_without_a_mirror_is_no_sound_one(built: Stage, tmp_path: Path, stray: bool) -> None:
+def test_a_directory_without_a_mirror_is_a_fault(built: Stage, tmp_path: Path, stray: bool) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
     if stray:

@@ -73,7 +73,7 @@ def take_off_repositories(lab: Stage) -> None:
 WITHDRAWALS = (take_off_versions, take_off_all_packages, move_a_repository, change_types, take_off_repositories)
 
 
-def test_what_a_withdrawal_leaves_is_sound(mirror: Stage) -> None:
+def test_the_tree_after_a_withdrawal_is_sound(mirror: Stage) -> None:
     names = sorted(path.name for path in (mirror.www / "apt-dev/dists").iterdir())
     assert names == ["bookworm", "trixie"]
     for withdraw in WITHDRAWALS:

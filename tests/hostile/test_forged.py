@@ -185,7 +185,7 @@ def test_nobody_but_the_operator_confirms(mirror: Attacked) -> None:
 
 
 @pytest.mark.parametrize("swaps", [False, True], ids=["bytes", "directory"])
-def test_what_a_crash_left_to_be_shown_is_not_shown_once_it_is_forged(mirror: Attacked, swaps: bool) -> None:
+def test_pointers_left_ready_by_a_crash_are_not_published_once_forged(mirror: Attacked, swaps: bool) -> None:
     [uri] = mirror.lab.server.put_deb(Deb("later", "2" if swaps else "1", "amd64"))
     die(mirror.lab, "pointers-ready")
     [ready] = (mirror.own / "publishing").glob("repo-*")

@@ -8,9 +8,7 @@ from support.evil import Victim
 from support.keys import Key
 
 
-def test_what_is_answered_in_the_servers_name_is_signed_and_what_is_withheld_goes_unnoticed(
-    lured: Victim, key: Key
-) -> None:
+def test_answers_in_the_servers_name_are_signed_and_withheld_ones_go_unnoticed(lured: Victim, key: Key) -> None:
     lured.extra = f"gpg_sign_key: {key.fingerprint}\ngnupg_home: {key.home}\n"
     assert lured.sync().code == 0
     lured.evil.add("2", Deb("planted", "1", "all"))

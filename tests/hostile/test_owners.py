@@ -96,7 +96,7 @@ def test_a_directory_that_somebody_takes_away_stops_its_own_repository_alone(tmp
 
 
 @only_root
-def test_what_may_not_be_removed_keeps_no_other_garbage(tmp_path: Path) -> None:
+def test_a_file_that_may_not_be_removed_keeps_no_other_garbage(tmp_path: Path) -> None:
     with victim(tmp_path) as mirror:
         mirror.extra = "grace_period: 0\nkeep_generations: 1\n"
         mirror.limit = ("setpriv", f"--bounding-set={NO_PRIVILEGE}", f"--inh-caps={NO_PRIVILEGE}")
@@ -139,7 +139,7 @@ def test_what_looks_like_the_data_of_a_packrat_server_hides_no_damaged_file(tmp_
 
 
 @only_root
-def test_of_what_is_immutable_the_attribute_is_told_and_not_the_owner(tmp_path: Path) -> None:
+def test_the_immutable_attribute_is_told_instead_of_the_owner(tmp_path: Path) -> None:
     with victim(tmp_path) as mirror:
         assert mirror.sync().code == 0
         page, untracked = mirror.www / "index.html", mirror.www / "untracked"
@@ -159,7 +159,7 @@ def test_of_what_is_immutable_the_attribute_is_told_and_not_the_owner(tmp_path: 
         assert not untracked.exists()
 
 
-def test_of_very_many_directories_that_are_left_alone_some_are_told_by_name(tmp_path: Path) -> None:
+def test_a_few_of_very_many_directories_left_alone_are_told_by_name(tmp_path: Path) -> None:
     with victim(tmp_path) as mirror:
         assert mirror.sync().code == 0
         for number in range(1100):

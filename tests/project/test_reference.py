@@ -7,7 +7,7 @@ def test_the_page_is_up_to_date() -> None:
     assert PAGE.read_text() == write_reference(), "run `make reference`"
 
 
-def test_it_has_what_is_logged_measured_and_read() -> None:
+def test_the_reference_lists_log_words_metrics_and_settings() -> None:
     page = write_reference()
     for row in (
         "| `published` | info |",

@@ -43,7 +43,7 @@ def test_two_builds_have_the_same_sha256(wheel: Path, tmp_path: Path) -> None:
     assert (wheel.name, first) == (other.name, second)
 
 
-def test_it_has_the_files_that_are_no_modules(wheel: Path) -> None:
+def test_the_wheel_has_the_files_that_are_not_modules(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     source = _TOP / "src"
     data = {
@@ -55,7 +55,7 @@ def test_it_has_the_files_that_are_no_modules(wheel: Path) -> None:
     assert data <= names
 
 
-def test_it_installs_both_programs(wheel: Path, tmp_path: Path) -> None:
+def test_the_wheel_installs_both_programs(wheel: Path, tmp_path: Path) -> None:
     pip = [sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-deps", "--no-index"]
     subprocess.run([*pip, "--target", str(tmp_path / "site"), str(wheel)], check=True, capture_output=True)
     # The package that is imported must be that of the wheel, not the project that is tested.

@@ -114,7 +114,7 @@ def test_nothing_that_a_client_sends_breaks_a_line(server: World, path: Path, lo
     assert "\\x22quoted\\x22\\x5c" in line["request"]
 
 
-def test_who_hangs_up_before_the_answer_is_on_record(server: World, log: Log) -> None:
+def test_a_client_that_hangs_up_before_the_answer_is_logged(server: World, log: Log) -> None:
     target = "/api/v2/Repo/Mirror:lab:(changes)"
     position = server.call("CALL", target, {"position": None, "timeout": 0}, "lab").value["position"]
     body = b'{"position": "%s", "timeout": 200}' % position.encode()

@@ -99,7 +99,7 @@ def test_a_mirror_gets_what_it_may_download_and_of_the_others_nothing(server: Wo
 
 
 @pytest.mark.parametrize("who", ["lab", "prod", "root"])
-def test_it_gives_exactly_those_whose_records_the_caller_sees(server: World, who: str) -> None:
+def test_a_bundle_holds_exactly_the_files_whose_records_the_caller_sees(server: World, who: str) -> None:
     everything = list(range(50))
     seen = [uri(number) for number in everything if server.call("GET", uri(number), None, who).status == 200]
     assert got(server, everything, who) == seen
@@ -224,7 +224,7 @@ def called(server: World, token: str | None = None) -> Call:
     return Call(cast(ServerContext, context), lab, token, "", arguments={"files": ["1", "7"]})
 
 
-def test_whose_session_ends_while_the_question_waits_gets_nothing(server: World) -> None:
+def test_a_session_that_ends_while_its_question_waits_gets_nothing(server: World) -> None:
     token = server.auth("lab")["Auth-Token"]
     assert asyncio.run(bundle(called(server, token))).status_code == 200
     with pytest.raises(CinpError) as caught:
@@ -298,7 +298,7 @@ def test_a_file_of_another_size_is_not_read_and_what_is_not_in_memory_is_left_to
     assert b"".join(parts).endswith(b"\0" * 15000) and length == sum(len(part) for part in parts)
 
 
-def test_where_a_file_goes_away_while_it_is_sent_the_answer_breaks_off(tmp_path: Path) -> None:
+def test_the_answer_breaks_off_if_a_file_disappears_while_it_is_sent(tmp_path: Path) -> None:
     files = stored(tmp_path, (FILE_BYTES, FILE_BYTES))
     length, parts = asyncio.run(send_all(files, gone=Path(files[1].path)))
     assert len(parts) == 1

@@ -71,7 +71,7 @@ def test_names_are_those_after_an_entry_the_newest_first_and_each_once() -> None
     assert made.names("yum", 0) == ["d"]
 
 
-def test_of_its_own_record_the_mirror_has_to_ask() -> None:
+def test_a_mirror_has_to_ask_about_its_own_record() -> None:
     made = batch(package(1, "apt", "a"), Entry(2, "x", None, None, "lab"))
     concerned = waiter("apt", mirror="lab")
     assert made.answer(concerned) is None
@@ -112,7 +112,7 @@ def test_only_sessions_that_go_on_are_live() -> None:
     assert token_hashes([one, two, stranger]) == {b"one", b"two"}
 
 
-def test_who_is_awake_is_not_woken_again() -> None:
+def test_a_waiter_is_woken_once() -> None:
     async def go() -> object:
         who, made = Waiter(frozenset(), None, 0), batch(package(1, "apt", "a"))
         who.wake(made)

@@ -100,7 +100,7 @@ def test_only_who_is_concerned_is_woken(engine: Engine) -> None:
     run(engine, work)
 
 
-def test_who_knows_less_than_the_notifier_looks_at_once(engine: Engine) -> None:
+def test_a_waiter_behind_the_notifier_looks_at_once(engine: Engine) -> None:
     async def work(notifier: ChangeNotifier) -> None:
         assert await notifier.wait(Waiter(frozenset({"one"}), None, notifier.newest_id - 1), WITHIN_S) is None
 
@@ -127,7 +127,7 @@ def test_another_database_in_place_of_this_one_wakes_everybody(engine: Engine) -
     run(engine, work)
 
 
-def test_who_finds_less_than_the_notifier_knows_waits_until_that_is_read_again(engine: Engine) -> None:
+def test_a_reader_behind_the_notifier_waits_until_the_journal_is_read_again(engine: Engine) -> None:
     note(engine, "one", "hello")
 
     async def work(notifier: ChangeNotifier) -> None:
@@ -224,7 +224,7 @@ def test_an_error_that_nobody_foresaw_is_logged_and_holds_up_nobody(engine: Engi
     run(engine, work)
 
 
-def test_who_comes_while_the_journal_is_read_is_woken_to_look(engine: Engine) -> None:
+def test_a_waiter_that_comes_while_the_journal_is_read_is_woken_to_look(engine: Engine) -> None:
     async def work(notifier: ChangeNotifier) -> None:
         after = notifier.newest_id
         early = waiting(notifier, Waiter(frozenset({"one"}), None, after, b"a token's hash"))

@@ -92,7 +92,7 @@ def test_each_change_is_a_line_as_a_question_of_its_own_would_tell_it(server: Wo
         position = told["position"]
 
 
-def test_of_those_who_listen_each_gets_what_it_asked_for(server: World) -> None:
+def test_each_listener_gets_what_it_asked_for(server: World) -> None:
     position = ask(server, None)["position"]
     wishes: list[dict[str, bool]] = [{}, {"records": True}, {"records": True, "touched": True}]
     streams = [Stream(server, position, **wish) for wish in wishes]
@@ -192,7 +192,7 @@ def test_the_log_has_a_line_with_all_bytes_once_the_answer_ends(server: World) -
     assert int(sent) >= len(first) + stream.beats
 
 
-def test_who_can_not_read_it_gets_one_answer(server: World) -> None:
+def test_a_client_that_cannot_read_a_stream_gets_one_answer(server: World) -> None:
     position = ask(server, None)["position"]
     tag(server, 7)
     asked = {"position": position, "timeout": 200, "stream": True}

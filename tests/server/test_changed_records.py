@@ -239,7 +239,7 @@ def test_a_change_of_one_file_is_told_however_many_the_package_has(server: World
         assert ask(server, position, records=True, touched=True)["records"] == {}
 
 
-def test_where_it_is_not_known_what_was_touched_all_files_are_told(server: World) -> None:
+def test_all_files_are_told_where_the_touched_ones_are_not_known(server: World) -> None:
     position, name = ask(server, None)["position"], package_of(server, 11)
     change(server, 11)
     whole = ask(server, position, records=True)
@@ -255,7 +255,7 @@ def test_where_it_is_not_known_what_was_touched_all_files_are_told(server: World
     assert list(whole["records"][REPO][name]["wanted"]) == [uri_of(11)]
 
 
-def test_where_one_file_makes_way_for_another_all_files_are_told(server: World) -> None:
+def test_all_files_are_told_where_one_makes_way_for_another(server: World) -> None:
     engine = open_database(server.data)
     newest_only = admin.NewRepo("newest", "pypi", "dev", ("pypi",), show_only_latest=True)
     admin.save_repo(engine, newest_only)

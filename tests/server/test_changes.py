@@ -65,7 +65,7 @@ def test_a_change_wakes_the_one_who_waits(server: World) -> None:
     assert got[0]["changes"] == {APT: ["p7"]}
 
 
-def test_who_asks_from_an_earlier_position_is_told_at_once_also_if_its_repositories_are_known(server: World) -> None:
+def test_a_question_from_an_earlier_position_is_answered_at_once(server: World) -> None:
     position = ask(server, None)["position"]
     # From the wait on the server knows the repositories of the mirror.
     waiter = threading.Thread(target=ask, args=(server, position, 60))

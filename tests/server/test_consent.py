@@ -230,7 +230,7 @@ def test_keeping_fewer_marked_files_is_held_since_the_others_are_deleted(server:
     assert set_count("--failed-count", "3")[0] == 0
 
 
-def test_what_only_adds_is_not_held(server: Server) -> None:
+def test_commands_that_only_add_need_no_consent(server: Server) -> None:
     for words in (
         ("repo", "set", "apt-dev", "--distro", "bookworm", "--distro", "trixie", "--distro", "sid"),
         ("repo", "set", "apt-dev", "--description", "Debian", "--all-versions"),
@@ -282,7 +282,7 @@ def test_a_change_that_somebody_else_made_meanwhile_is_not_undone(server: Server
     engine.dispose()
 
 
-def test_of_two_writers_one_wins_and_both_are_told(server: Server) -> None:
+def test_one_of_two_writers_wins_and_both_are_told(server: Server) -> None:
     engine = open_database(server.data)
     told: list[RecordChange] = []
 

@@ -106,7 +106,7 @@ def test_each_change_of_a_file_is_on_record_with_its_reason(server: World) -> No
     assert history(server, package="told", after=told[3]["id"], count=2) == told[4:6]
 
 
-def test_what_is_refused_did_not_happen(server: World) -> None:
+def test_refused_actions_leave_no_event(server: World) -> None:
     before = all_of(server)
     act(server, f"{PACKAGE_FILE}:1:", "tag", 400, tag="dev")
     act(server, f"{PACKAGE_FILE}:2:", "tag", 400, tag="prod")
@@ -127,7 +127,7 @@ def test_what_is_refused_did_not_happen(server: World) -> None:
     assert all_of(server) == before
 
 
-def test_of_two_who_delete_a_file_the_second_is_told_and_only_one_is_on_record(server: World) -> None:
+def test_the_second_deletion_of_a_file_fails_and_only_the_first_is_on_record(server: World) -> None:
     uri = upload(server, "twice")
     assert server.call("DELETE", uri, None, "root").status == 200
     assert server.call("DELETE", uri, None, "root").status == 404

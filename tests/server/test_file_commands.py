@@ -157,7 +157,7 @@ def test_a_refusal_is_told_without_the_protocol_around_it(server: Server, tmp_pa
     assert {ended.code for ended in told} == {4}
 
 
-def test_who_may_not_is_refused_and_a_wrong_password_stops_at_once(server: Server, tmp_path: Path) -> None:
+def test_a_user_without_the_right_is_refused_and_a_wrong_password_stops_at_once(server: Server, tmp_path: Path) -> None:
     deb = write_deb(Deb("nobody", "1.0", "amd64"), tmp_path)
     told = run(server, "upload", deb, deb, secret="wrong")
     assert (told.code, told.out, len(told.err)) == (4, [], 1)

@@ -76,7 +76,7 @@ def test_a_file_is_only_for_those_who_may_see_it(server: World) -> None:
 @pytest.mark.parametrize(
     "path", ["/files", "/files/", "/files/nope.deb", "/files/../packrat.db", "/files/%2e%2e/packrat.db"]
 )
-def test_what_is_no_package_file_is_not_found(server: World, path: str) -> None:
+def test_only_package_files_are_served(server: World, path: str) -> None:
     assert server.ask("GET", path, server.auth("root")).status == 404
 
 

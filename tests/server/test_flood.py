@@ -83,7 +83,7 @@ def assert_others_are_answered(server: World) -> None:
 
 
 @pytest.mark.parametrize("name", ["root", "stranger{}"])
-def test_who_has_a_session_is_answered_during_a_flood_of_logins(server: World, name: str) -> None:
+def test_callers_with_a_session_are_answered_during_a_flood_of_logins(server: World, name: str) -> None:
     with flood(lambda number: log_in(server, name.format(number), f"wrong {number}"), ends=True) as logins:
         for _ in range(3):
             assert_others_are_answered(server)
@@ -102,7 +102,7 @@ def test_a_name_that_is_not_under_attack_gets_in(server: World) -> None:
 
 
 @pytest.mark.parametrize("name", ["prod", "stranger{}"])
-def test_who_comes_again_after_a_429_gets_in_while_the_flood_goes_on(server: World, name: str) -> None:
+def test_a_caller_that_comes_again_after_a_429_gets_in_during_a_flood(server: World, name: str) -> None:
     with flood(lambda number: log_in(server, name.format(number), "wrong"), ends=False) as logins:
         assert log_in_as_agents_do(server, "prod", SECRETS["prod"]).status == 200
         assert not any(login.done() for login in logins)

@@ -67,7 +67,7 @@ def test_a_package_has_the_history_of_its_files(server: Server) -> None:
 
 
 @pytest.mark.parametrize("remote", [False, True], ids=["data", "api"])
-def test_what_never_was_has_none(server: Server, remote: bool) -> None:
+def test_history_of_an_unknown_name_is_an_error(server: Server, remote: bool) -> None:
     done = called(server, "history", "nothere", remote=remote)
     assert (done.exit_code, done.stdout) == (2, "")
     assert done.stderr.startswith("packrat-server: nothing is known to have happened to 'nothere'; ")

@@ -95,7 +95,7 @@ def test_the_newest_deprocated_and_failed_files_stay(engine: Engine, data: Path)
     assert versions(engine) == ["3", "5", "6", "7"]
 
 
-def test_what_a_mirror_lists_stays(engine: Engine, data: Path) -> None:
+def test_deprocated_python_files_that_a_mirror_lists_stay(engine: Engine, data: Path) -> None:
     for number in range(1, 6):
         add(engine, number, "deprocated", "python")
     admin.save_repo(engine, admin.NewRepo("pypi-dev", "pypi", "dev", ("pypi",), show_only_latest=False))

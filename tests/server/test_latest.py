@@ -131,7 +131,7 @@ def test_any_two_pep_440_versions_are_ordered_as_packaging_orders_them(one: str,
     assert (python_key(one) == python_key(other)) == (Version(one) == Version(other))
 
 
-def test_what_is_no_pep_440_version_is_older_than_all_that_are() -> None:
+def test_versions_outside_pep_440_are_older_than_all_within() -> None:
     versions = ["1.0", "snapshot", "0.1.dev0", "2004d-x"]
     ordered = sorted(versions, key=python_key)
     assert ordered[2:] == ["0.1.dev0", "1.0"]

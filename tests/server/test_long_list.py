@@ -49,7 +49,7 @@ def fill(data: Path, kind: str, suite: str, first: int, count: int) -> None:
 
 
 @pytest.mark.parametrize("newest_only", [False, True])
-def test_what_a_repository_wants_is_found_in_little_memory(tmp_path: Path, newest_only: bool) -> None:
+def test_wanted_files_are_found_in_little_memory(tmp_path: Path, newest_only: bool) -> None:
     init(tmp_path / "server")
     engine = open_database(tmp_path / "server")
     admin.save_repo(engine, admin.NewRepo("apt-dev", "apt", "dev", ("bookworm",), show_only_latest=newest_only))

@@ -227,7 +227,7 @@ def test_repositories_mirrors_and_users_are_listed_without_secrets(server: Serve
     assert "there is no mirror 'bal'; there are lab" in called(server, "mirror", "show", "bal").stderr
 
 
-def test_of_a_package_only_what_is_named_changes(server: Server) -> None:
+def test_package_set_changes_only_the_named_fields(server: Server) -> None:
     words = ("package", "set", "p5", "--failed-count", "2")
     assert run(server, *words, "--dry-run") == "package p5: failed files kept 5 → 2\n" == run(server, *words)
     assert run(server, *words) == "package p5: nothing changed\n"
@@ -312,7 +312,7 @@ def test_a_server_without_these_actions_is_told_from_a_wrong_name(
     assert (done.exit_code, "it has no action find; only packrat-server" in done.stderr) == (4, True)
 
 
-def test_what_is_found_is_bounded(server: Server) -> None:
+def test_found_records_are_bounded(server: Server) -> None:
     engine = open_database(server.data)
     with reading(engine) as connection:
         for limit in (1, 7):
@@ -344,7 +344,7 @@ def test_a_server_that_can_not_be_asked_is_told_with_the_options_of_the_command(
         assert "ca_file" not in done.output
         return done.stderr
 
-    assert "is the server up? Else check --url\n" in refused("--url", "http://127.0.0.1:1")
+    assert "see whether the server is up; if it is, check --url\n" in refused("--url", "http://127.0.0.1:1")
     secure = server.url.replace("http:", "https:")
     assert "if that server has plain HTTP only, check --url\n" in refused("--url", secure)
     assert "--ca-file /nonexistent can't be used: " in refused("--url", secure, "--ca-file", "/nonexistent")

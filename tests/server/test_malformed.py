@@ -39,7 +39,7 @@ def _send(server: World, sent: bytes) -> bytes:
     ],
     ids=["tls", "header", "long", "chunk"],
 )
-def test_what_is_not_http(server: World, sent: bytes, caplog: pytest.LogCaptureFixture) -> None:
+def test_malformed_http_is_refused(server: World, sent: bytes, caplog: pytest.LogCaptureFixture) -> None:
     with capture_logs() as logged:
         answer = _send(server, sent)
     assert answer.startswith(b"HTTP/1.1 400 ")
@@ -73,7 +73,7 @@ def test_a_body_that_goes_wrong_after_the_answer(server: World, caplog: pytest.L
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
-def test_a_wish_for_a_websocket_is_no_warning(server: World, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_websocket_upgrade_is_not_warned_of(server: World, caplog: pytest.LogCaptureFixture) -> None:
     answer = server.ask("GET", "/health", {"Connection": "Upgrade", "Upgrade": "websocket"})
     assert answer.status == 200
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]

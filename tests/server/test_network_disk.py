@@ -20,7 +20,7 @@ def test_network_disks_and_programs_may_not_answer(filesystem: str, network: boo
     assert is_network(filesystem) is network
 
 
-def test_what_is_not_there_is_on_no_network_disk(tmp_path: Path) -> None:
+def test_a_missing_directory_is_not_on_a_network_disk(tmp_path: Path) -> None:
     assert not is_on_network(tmp_path / "absent")
 
 

@@ -61,7 +61,7 @@ def test_a_new_user_gets_a_command_of_its_role(tmp_path: Path, role: str, comman
     assert next_of(call("user", "set", "joe", "--new-password", *place)) == []
 
 
-def test_what_scripts_repeat_tells_people_alone(tmp_path: Path) -> None:
+def test_repeated_commands_tell_the_next_step_only_at_a_terminal(tmp_path: Path) -> None:
     with packrat_server(tmp_path) as server:
         deb = write_deb(Deb("hello", "1.0", "all"), tmp_path)
         environment = {"PACKRAT_PASSWORD": server.password}

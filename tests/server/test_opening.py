@@ -105,7 +105,7 @@ def test_another_encoding_is_refused(postgresql: Cluster, data: Path) -> None:
         "postgresql://u:hidden@[::1/name",
     ],
 )
-def test_what_is_no_url_is_refused_without_showing_the_password(data: Path, url: str) -> None:
+def test_a_malformed_database_url_is_refused_without_showing_the_password(data: Path, url: str) -> None:
     result = run(data, "init", "--database", url)
     refused(result, 2, "postgresql://USER@HOST:PORT/NAME")
     assert "hid" not in result.output

@@ -101,7 +101,7 @@ def test_the_command_makes_it_public_and_says_so(server: World) -> None:
         assert other.ask("GET", HELLO, {}).status == 403
 
 
-def test_what_is_no_origin_is_refused(tmp_path: Path) -> None:
+def test_a_malformed_origin_is_refused(tmp_path: Path) -> None:
     for wrong in (f"{PAGE}/path", "packages.example.com", "null"):
         done = CliRunner().invoke(cli.main, ["serve", "--cors-origin", wrong, "--data", str(tmp_path)])
         assert (done.exit_code, "is not an origin" in done.output) == (2, True)

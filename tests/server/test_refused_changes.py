@@ -50,7 +50,7 @@ REFUSED: dict[str, Callable[[Connection, int], None]] = {
 
 
 @pytest.mark.parametrize("code", REFUSED)
-def test_what_others_write_is_seen_after_a_refusal(
+def test_changes_of_others_are_seen_after_a_refusal(
     tmp_path: Path, new_database: Callable[[], str | None], code: str
 ) -> None:
     init(tmp_path / "server", new_database())

@@ -47,7 +47,7 @@ def user(server: World, name: str, role: Role, *rights: str) -> None:
     server.tokens.pop(name, None)
 
 
-def test_who_uploads_puts_on_the_tags_of_a_right_and_no_other(server: World) -> None:
+def test_an_uploader_puts_on_only_the_tags_of_its_rights(server: World) -> None:
     user(server, "ci", Role.UPLOADER, "tag_dev")
     assert server.call("CREATE", "/api/v2/Package/Package", {"name": "built"}, "ci").status == 201
     handle = server.upload("built_1_all.deb", build_deb(Deb("built", "1", "all")), "ci").value["uri"]
@@ -134,7 +134,7 @@ def test_a_role_has_what_the_one_before_has() -> None:
     assert not GRANTABLE & ROLES[Role.READER]
 
 
-def test_who_deletes_needs_the_right_to_each_tag_of_the_file(server: World) -> None:
+def test_deleting_a_file_needs_the_right_to_each_of_its_tags(server: World) -> None:
     user(server, "cleaner", Role.UPLOADER, "delete_file", "tag_dev")
     assert server.call("CREATE", "/api/v2/Package/Package", {"name": "torn"}, "cleaner").status == 201
     handle = server.upload("torn_1_all.deb", build_deb(Deb("torn", "1", "all")), "cleaner").value["uri"]

@@ -67,7 +67,7 @@ def stored(data: Path, name: str = "apt-dev") -> dict[str, Any]:
         (["--newest-only"], "versions all → newest only", {"show_only_latest": True}),
     ],
 )
-def test_of_a_repository_only_what_is_named_changes(
+def test_repo_set_changes_only_the_named_fields(
     data: Path, words: list[str], told: str, changed: dict[str, Any]
 ) -> None:
     more = ("--directory", "debian/dev", "--description", "Debian packages", "--all-versions")
@@ -168,7 +168,7 @@ def psk_of(output: str) -> str:
     return output.partition("has the psk ")[2].partition(" ")[0]
 
 
-def test_of_a_mirror_only_what_is_named_changes(data: Path) -> None:
+def test_mirror_set_changes_only_the_named_fields(data: Path) -> None:
     for name in ("a", "b", "c"):
         run(data, "repo", "set", name, *NEW_REPO[3:])
     made = run(data, *MIRROR, "--repo", "a", "--repo", "b", "--description", "The lab")
@@ -222,7 +222,7 @@ def password_of(output: str) -> str:
     return output.partition("has the password ")[2].partition(" ")[0]
 
 
-def test_of_a_user_only_what_is_named_changes(data: Path) -> None:
+def test_user_set_changes_only_the_named_fields(data: Path) -> None:
     made = run(data, "user", "set", "bob", "--role", "admin")
     assert made.startswith("user bob made: role admin; further rights none; state active\n")
     password = password_of(made)
@@ -241,7 +241,7 @@ def test_of_a_user_only_what_is_named_changes(data: Path) -> None:
     engine.dispose()
 
 
-def test_who_was_locked_out_comes_back_as_if_new(data: Path) -> None:
+def test_a_locked_out_user_comes_back_as_a_new_one(data: Path) -> None:
     password = password_of(run(data, "user", "set", "bob", "--role", "admin"))
     run(data, "user", "remove", "bob")
     back = run(data, "user", "set", "bob")

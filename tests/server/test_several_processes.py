@@ -113,7 +113,7 @@ def test_sessions_and_uploads_are_shared(server: World) -> None:
         assert "bookworm" in options.value
 
 
-def test_of_many_who_want_the_same_one_gets_it_and_the_others_are_told_why(server: World) -> None:
+def test_one_of_many_that_want_the_same_gets_it_and_the_others_are_told_why(server: World) -> None:
     with other_process(server) as other:
         servers = [server, other] * 4
         for world in servers:
@@ -132,7 +132,7 @@ def test_of_many_who_want_the_same_one_gets_it_and_the_others_are_told_why(serve
     assert server.call("LIST", PACKAGE_FILE, {"package": "/api/v2/Package/Package:once:"}, Filter="package").value
 
 
-def test_who_follows_misses_no_change_of_many_writers(server: World) -> None:
+def test_a_follower_misses_no_change_of_many_writers(server: World) -> None:
     files = {1: "hello", 2: "myall", 3: "myall", 4: "aslib", 5: "tiny", 6: "p6"}
     with other_process(server) as other:
         servers = [server, other]
@@ -261,7 +261,7 @@ def test_a_server_that_comes_later_leaves_what_is_just_arriving(server: World) -
         assert all(path.exists() for path in arriving)
 
 
-def test_what_never_arrived_goes_when_the_first_server_comes(
+def test_unfinished_uploads_are_removed_when_the_first_server_starts(
     tmp_path: Path, new_database: Callable[[], str | None]
 ) -> None:
     with world(tmp_path, new_database()) as server:

@@ -254,7 +254,7 @@ def test_slow_strangers_are_hung_up_on(hasty: World) -> None:
     assert hasty.call("GET", "/api/v2/Repo/Mirror:lab:", None, "lab").status == 200
 
 
-def test_who_reads_slowly_is_served_and_who_does_not_read_is_hung_up_on(
+def test_slow_readers_are_served_and_those_that_stop_reading_are_cut_off(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connections, "STALLED_S", 5.0)

@@ -16,7 +16,7 @@ def test_a_moment_is_written_in_utc(moment: datetime, timespec: str) -> None:
     assert write_moment(moment, timespec) == moment.replace(tzinfo=UTC).isoformat(timespec=timespec)
 
 
-def test_no_moment_is_none() -> None:
+def test_no_moment_is_written_as_none() -> None:
     assert write_moment(None) is None
 
 

@@ -88,7 +88,7 @@ def write(server: World, numbers: list[int], seed: int) -> int:
     return changed
 
 
-def test_who_follows_what_was_touched_ends_with_what_a_list_gives(servers: tuple[World, World]) -> None:
+def test_following_touched_files_ends_with_what_a_list_gives(servers: tuple[World, World]) -> None:
     package, ended = package_of(servers[0], FILE), threading.Event()
     with more_files(servers[0], FILE, 8) as numbers, ThreadPoolExecutor(WRITERS + 4) as pool:
         followers = [Follower(server, package, ended) for server in (*servers, *servers)]

@@ -37,7 +37,7 @@ def refused(data: Path, *words: str) -> str:
     return result.stderr.splitlines()[-1]
 
 
-def test_of_a_tag_only_what_is_named_changes(data: Path) -> None:
+def test_tag_type_set_changes_only_the_named_fields(data: Path) -> None:
     made = run(data, "tag-type", "set", "qa", "--requires", "dev", "--change-control")
     assert made == "tag qa made: required tags dev; change control needed\n"
     assert run(data, "tag-type", "set", "qa", "--no-change-control") == "tag qa: change control needed → not needed\n"
@@ -91,7 +91,7 @@ def test_a_distribution_version_needs_its_type_and_the_rest_follows_from_its_nam
     assert run(data, "distro", "set", name, "--type", kind) == f"distribution version {name} made: {fields}\n"
 
 
-def test_of_a_distribution_version_only_what_is_named_changes(data: Path) -> None:
+def test_distro_set_changes_only_the_named_fields(data: Path) -> None:
     run(data, "distro", "set", "opensuse-leap15", "--type", "rpm")
     (line,) = run(data, "distro", "set", "opensuse-leap15", "--version", "15.6").splitlines()
     assert line == "distribution version opensuse-leap15: version 15 → 15.6"
@@ -185,7 +185,9 @@ NAMES = st.sampled_from(["el8", "el9", "fc41", "fc42", "lp155", "amzn2"])
 
 
 @given(st.dictionaries(st.from_regex(r"[a-z]{1,6}", fullmatch=True), st.lists(NAMES, max_size=2), max_size=5), NAMES)
-def test_what_names_a_release_goes_to_those_that_have_it(known: dict[str, list[str]], release: str) -> None:
+def test_an_rpm_of_a_release_goes_to_the_distribution_versions_that_have_it(
+    known: dict[str, list[str]], release: str
+) -> None:
     having = [name for name, words in known.items() if release in words]
     assert options(f"1.0-1.{release}", "rpm", known) == having
     assert options("1.0-1", "rpm", known) == [*known]

@@ -43,7 +43,10 @@ def ask(given: Mapping[str, Any]) -> Answers:
     missing = [question.option for question in (_SERVER, _NAME, _URL) if not given[_parameter(question.option)]]
     missing += ["--psk-file"] if given["psk_file"] is None else []
     if missing and not sys.stdin.isatty():
-        raise ConfigError(f"there is no terminal to ask at, and {', '.join(missing)} not given", hint="give all four")
+        raise ConfigError(
+            f"there is no terminal to ask at, and {', '.join(missing)} not given",
+            hint="give all four, or run this at a terminal",
+        )
     host, name = (_answer(question, given, None) for question in (_SERVER, _NAME))
     if given["psk_file"] is not None:
         psk = _read_psk(given["psk_file"])
@@ -51,7 +54,10 @@ def ask(given: Mapping[str, Any]) -> Answers:
         psk = click.prompt("The mirror's psk (empty if it has none)", default="", hide_input=True, err=True)
     _check("--psk-file", value_types.read_line, psk)
     if psk != psk.strip():
-        raise ConfigError("the psk begins or ends with a space, which mirror.conf can't hold", hint="make a new one")
+        raise ConfigError(
+            "the psk begins or ends with a space, which mirror.conf can't hold",
+            hint="set another one on the packrat server",
+        )
     url = _answer(_URL, given, f"http://{this_host()}")
     further = {("packrat", "proxy"): given["proxy"], ("packrat", "ca_file"): given["ca_file"]}
     further |= {("mirror", "passphrase_file"): given["passphrase_file"]}

@@ -148,7 +148,7 @@ class _Rotation:
         self._apply(Phase.SWITCHED, {**values, **self._without_retired(new)})
 
     def finish(self) -> None:
-        """Let the former key sign no more; its public part stays for packages that it has signed.
+        """Retire the former key; its public part stays for packages that it has signed.
 
         Raises:
             ConfigError: There is no former key.
@@ -157,7 +157,7 @@ class _Rotation:
         names, noted = self._names, self._noted
         if names.former_key is None:
             if names.retired_keys:
-                self._tell_done("the former key signs no more")
+                self._tell_done("the former key no longer signs")
                 return
             raise ConfigError(
                 f"[{self._section}] has no gpg_former_key, so there is nothing to end",

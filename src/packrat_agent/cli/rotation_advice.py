@@ -1,4 +1,4 @@
-"""What operators and clients have to do in each phase of a rotation; docs/signing.md says the same at length."""
+"""Tells what operators and clients have to do in each phase of a rotation; docs/signing.md does so at length."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -32,14 +32,14 @@ Packages that the former key has signed stay as they are.
 When no client is left with the former key alone: {rotate} --finish"""
 
 _RETIRED = """\
-The former key signs no more; its secret part may leave this machine. {binary} holds the new key alone.
+The former key no longer signs; its secret part may leave this machine. {binary} holds the new key alone.
   apt       fetch {binary} once more, so that the former key is trusted no longer
   images    fetch policy.json once more
   dnf, yum, zypper  keep the former key: packages that it has signed are still published, and {armored} holds it
 When such packages are gone: {rotate} --forget"""
 
 _ENDED = """\
-The former key signs no more, and no package needs it: its secret part may leave this machine.
+The former key no longer signs, and no package needs it: its secret part may leave this machine.
   apt       fetch {binary} once more, so that the former key is trusted no longer
   images    fetch policy.json once more
   dnf, yum, zypper  may forget it: rpm -e gpg-pubkey-…"""

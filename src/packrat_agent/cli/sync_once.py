@@ -57,7 +57,8 @@ def sync_once(config_path: Path, confirmed: Confirmed, *, dry_run: bool, adopt: 
     memory.be_sparing()
     config = load_and_warn(config_path)
     refuse_as_root(config, asks_a_running_agent=not (dry_run or adopt))
-    is_first = not os.path.exists(config.mirror.state_db) and BY_INIT not in os.environ  # it never raises
+    # os.path.exists never raises.
+    is_first = not os.path.exists(config.mirror.state_db) and BY_INIT not in os.environ
 
     rehearsal = _rehearse(config, confirmed) if adopt and not dry_run and finds_takeover(config) else None
     holding = ready_for_dry_run(config) if dry_run else ready(config, adopt=adopt)
@@ -68,11 +69,7 @@ def sync_once(config_path: Path, confirmed: Confirmed, *, dry_run: bool, adopt: 
     except Busy as busy:
         if busy.runner is None or dry_run or adopt:
             raise
-        confirm(config.mirror.state_db, confirmed)
-        os.kill(busy.runner, signal.SIGUSR1)
-        click.echo(
-            f"asked the running agent (process {busy.runner}) for a full sync; `packrat-agent status` tells more"
-        )
+        _ask_running_agent(busy.runner, config, confirmed)
         return
     if summary is None:
         raise Incomplete("stopped by a signal", hint="what was published stays, the next sync goes on")
@@ -85,6 +82,17 @@ def sync_once(config_path: Path, confirmed: Confirmed, *, dry_run: bool, adopt: 
     elif is_first:
         serve, run = command_line(config_path, "site", "nginx"), command_line(config_path, "run")
         tell_next(f"{serve} (or apache) prints the site file that serves it, {run} follows the server from now on")
+    _raise_if_incomplete(summary)
+
+
+def _ask_running_agent(process: int, config: Config, confirmed: Confirmed) -> None:
+    """Have the agent that runs here do a full sync; it reads what is confirmed when the signal comes."""
+    confirm(config.mirror.state_db, confirmed)
+    os.kill(process, signal.SIGUSR1)
+    click.echo(f"asked the running agent (process {process}) for a full sync; `packrat-agent status` tells more")
+
+
+def _raise_if_incomplete(summary: Summary) -> None:
     if summary.disk_error is not None:
         raise summary.disk_error
     if not summary.complete:
@@ -103,7 +111,7 @@ def _figures_at_end(config: Config) -> Iterator[None]:
         is_ours = False
         raise
     finally:
-        if is_ours and mirror.metrics_file is not None and os.path.exists(mirror.state_db):  # as above
+        if is_ours and mirror.metrics_file is not None and os.path.exists(mirror.state_db):
             # It takes a while to import, and few mirrors have such a file.
             from packrat_agent.status.prometheus import collect
 

@@ -33,26 +33,24 @@ def check_together(
         # It has a fault of its own, which is told already.
         return faults
     if isinstance(metrics, Path) and _lies_in(metrics, root):
-        line = given["mirror", "metrics_file"][0].line
         faults.append(
-            f"{path}, line {line}: metrics_file: lies in root_dir {root}: the full sync would remove it; "
+            f"{_place('metrics_file', given, path)}: lies in root_dir {root}: the full sync would remove it; "
             "put it where node_exporter looks, such as /var/lib/prometheus/node-exporter/packrat.prom"
         )
     if isinstance(state_db, Path):
         # Its directory counts, since SQLite keeps the WAL beside the database.
         directory = state_db.parent
         if _lies_in(directory, root) or _lies_in(root, directory):
-            line = given["mirror", "state_db"][0].line
             faults.append(
-                f"{path}, line {line}: state_db: its directory {directory} and root_dir {root} must not contain each "
-                "other: the full sync would remove it; give each a directory of its own, such as /var/lib/packratAgent "
-                "and /var/www/repo"
+                f"{_place('state_db', given, path)}: its directory {directory} and root_dir {root} must not contain "
+                "each other: the full sync would remove it; give each a directory of its own, such as "
+                "/var/lib/packratAgent and /var/www/repo"
             )
     hazard = "lies in root_dir: the web server would show it, the full sync remove it; put it elsewhere"
     for key in ("gnupg_home", "passphrase_file"):
         secret = mirror.get(key)
         if isinstance(secret, Path) and _lies_in(secret, root):
-            faults.append(f"{path}, line {given['mirror', key][0].line}: {key}: {secret} {hazard}")
+            faults.append(f"{_place(key, given, path)}: {secret} {hazard}")
     if _lies_in(path, root):
         faults.append(f"{path}: {path.name} {hazard}")
     return faults
@@ -72,13 +70,23 @@ def _find_wrong_kinds(
     for key, example in _FILES.items():
         named = mirror.get(key)
         if isinstance(named, Path) and _mode(named, stat.S_ISDIR):
-            line = given["mirror", key][0].line
-            faults.append(f"{path}, line {line}: {key}: {named} is a directory; name a file, such as {named / example}")
+            example_path = named / example
+            faults.append(f"{_place(key, given, path)}: {named} is a directory; name a file, such as {example_path}")
     home = mirror.get("gnupg_home")
     if isinstance(home, Path) and _mode(home, stat.S_ISREG):
-        line = given["mirror", "gnupg_home"][0].line
-        faults.append(f"{path}, line {line}: gnupg_home: {home} is a file; name the directory that holds the keys")
+        faults.append(f"{_place('gnupg_home', given, path)}: {home} is a file; name the directory that holds the keys")
     return faults
+
+
+def _place(key: str, given: Mapping[tuple[str, str], Sequence[Value]], path: Path) -> str:
+    """Name the line of a key of [mirror] as faults begin with it.
+
+    Args:
+        key: The key, which is given.
+        given: (section, key) → the values with their lines.
+        path: The configuration file.
+    """
+    return f"{path}, line {given['mirror', key][0].line}: {key}"
 
 
 def check_keys(given: Mapping[tuple[str, str], Sequence[Value]], path: Path) -> list[str]:

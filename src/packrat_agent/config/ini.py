@@ -98,7 +98,7 @@ def parse(
         if fault:
             faults.append(f"{path}, line {number}: {fault}")
         if len(faults) >= _FAULTS_LIMIT:
-            # Such as of a file that is something else.
+            # The file is probably something else.
             faults.append(f"{path}: the lines after that were not read")
             break
     return {name: kept for name, values in found.items() if (kept := [value for value in values if value.text])}, faults
@@ -110,7 +110,7 @@ def indent_of(raw: str) -> int:
 
 
 def find_foreign_syntax(text: str) -> str:
-    """Say what of a value is syntax in files of other programs, and part of the value here; '' if nothing is."""
+    """Name syntax of other programs' files that a value has, where it is part of the value; '' if it has none."""
     if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":
         return "quotes belong to the value: leave them out"
     if re.search(r"\s[#;]", text):

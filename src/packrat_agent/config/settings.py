@@ -39,7 +39,7 @@ class KeyNames:
     """The signing key of one section of mirror.conf, and the other keys of a rotation, as they are named there.
 
     `next_key`: clients are to get it, and it does not sign yet. `former_key`: it signs beside the new key for a while.
-    `retired_keys`: they sign no more, and packages that they have signed stay.
+    `retired_keys`: they no longer sign, and packages that they have signed stay.
     """
 
     sign_key: str

@@ -43,10 +43,10 @@ class Coding(Protocol):
         """Compress a shard, which is not empty, to a chunk that may be cached."""
 
     def piece(self, chunk: bytes) -> Piece:
-        """Take out of a chunk what stands in the file."""
+        """Return the part of a chunk that stands in the file."""
 
     def tail(self, records: Sequence[bytes]) -> bytes:
-        """Give what stands behind the last piece.
+        """Return the bytes behind the last piece.
 
         records: those of all pieces, in order.
         """

@@ -8,7 +8,7 @@ from packrat_agent.model.tree import sha256_of
 
 _AT_ONCE = 100
 _AT_ONCE_BYTES = 1024 * 1024
-"""So many packages are hashed together, or as many as have so many bytes: a kernel's list of files has megabytes."""
+"""Packages are hashed together up to this number, or this size: a kernel's list of files has megabytes."""
 
 
 def join_digests(digests: Iterable[str]) -> str:

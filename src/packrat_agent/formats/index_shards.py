@@ -21,7 +21,7 @@ _AT_ONCE = 16
 """Number of shards that are compressed side by side, and then written behind each other."""
 _THREADS = 2
 _ALONE_BYTES = 512 * 1024
-"""Up to so many bytes, such as those of a change of one package, are compressed without other threads."""
+"""A change of this size or less, such as that of one package, is compressed without other threads."""
 _LENGTH_BYTES = 8
 
 Key = tuple[str, str, str]
@@ -89,7 +89,7 @@ class ShardWriter:
             region: Where the shards are written.
             chunks: The cache of compressed shards.
             codings: How each file is compressed.
-            begins_shard: Whether a shard begins at a package where the one before it has so many packages.
+            begins_shard: Whether a shard begins at a package, given the number of packages in the shard before it.
             tells: Whether the log names a package of which several files are wanted.
         """
         self._region = region

@@ -21,14 +21,14 @@ _WRITE_BYTES = 512 * 1024
 """Pieces are given together up to this size: the larger the pages that a file is written in, the less work they are.
 But what is read at once must fit into the processor's cache, or that takes longer than larger pages save."""
 _HEADS = 2
-"""It is kept for so many heads. Those of yum count the packages, and return when a package comes and goes again."""
+"""Number of heads for which the hash is kept: yum's count the packages, and return when a package comes and goes."""
 _THREADS = 2
 _ALONE_BYTES = 16 * 1024 * 1024
-"""Up to so many bytes, one thread hashes them, which takes a few milliseconds."""
+"""A file of this size or less is hashed by one thread, in a few milliseconds."""
 
 
 class Frame(NamedTuple):
-    """What stands before the first piece of a file, and what stands behind the last one."""
+    """The bytes before the first piece of a file, and those after the last one."""
 
     head: bytes = b""
     tail: bytes = b""
@@ -45,7 +45,7 @@ class PiecedFile:
 
         Args:
             region: Where they are kept.
-            stride: The hash is kept as it stands after each so many pieces.
+            stride: Number of pieces after which the state of the hash is kept each time.
         """
         self._region = region
         self._stride = stride

@@ -33,19 +33,19 @@ from packrat_agent.state.scratch import Extent, Region
 T = TypeVar("T")
 
 _PACKED_STRIDE = 16
-"""Compressed shards are smaller than their texts: the hash is kept after so many."""
+"""Number of compressed shards after which the hash is kept each time; they are smaller than their texts."""
 _FEW = 0.05
 """The part of an index up to which its shards are cut one by one; beyond that, all are cut again."""
 
 
 @dataclass(frozen=True, slots=True)
 class IndexLayout:
-    """How an index is cut and compressed.
+    """The way in which an index is cut and compressed.
 
     boundary: the text whose hash says whether a shard begins at a package. codings: how each file is compressed.
     files: how many files the index has: the length of all texts. limit: the largest number of packages in a shard;
-    None for no limit. least: the smallest number, but in the last one. every: of so many packages, the hash of one says
-    that a shard begins.
+    None for no limit. least: the smallest number, except in the last one. every: one of this many packages, on
+    average, has a hash that begins a shard.
     """
 
     boundary: Callable[[Key], str]

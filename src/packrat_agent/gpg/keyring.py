@@ -98,7 +98,7 @@ def find_parts(setting: str, name: str, home: Path | None, now: datetime) -> tup
 
 
 def find_silent(setting: str, name: str, home: Path | None, reason: str = "") -> SilentKey:
-    """Find the public part of a key that signs no more.
+    """Find the public part of a key that no longer signs.
 
     Args:
         setting: The key of mirror.conf that names it, for messages.

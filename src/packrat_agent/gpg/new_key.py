@@ -78,7 +78,7 @@ def _check_expires(expires: str) -> None:
     is_date = _DATE.fullmatch(expires) is not None
     if not is_date and _LIFETIME.fullmatch(expires) is None:
         raise SigningError(
-            f"--expires: {expires[:40]!r} says no time", hint="give a time such as 2y, 6m, 90d, a date or `never`"
+            f"--expires: {expires[:40]!r} is not a time", hint="give a time such as 2y, 6m, 90d, a date or `never`"
         )
     if is_date and expires <= f"{datetime.now(UTC):%Y-%m-%d}":
         raise SigningError(f"--expires: {expires} is not in the future", hint="give a later date, or a time such as 2y")

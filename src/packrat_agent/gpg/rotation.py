@@ -2,7 +2,7 @@
 
 1. OFFERED: clients get the next key, which signs nothing but images, and these beside the key.
 2. SWITCHED: the new key signs. The former one signs Release files and images beside it.
-3. RETIRED: the former key signs no more. Packages that it has signed stay as they are, so their clients keep it.
+3. RETIRED: the former key no longer signs. Packages that it has signed stay as they are, so their clients keep it.
 
 No phase begins or ends by itself, and none is remembered elsewhere: the state database only has the dates.
 """
@@ -15,7 +15,7 @@ from packrat_agent.gpg.signing_key import SigningKey
 
 @dataclass(frozen=True, slots=True)
 class SilentKey:
-    """A key that signs no more, by its configured name, and the fingerprints under which it has signed.
+    """A key that no longer signs, by its configured name, and the fingerprints under which it has signed.
 
     `reason` says why a former key, which should sign, does not; '' for a retired one.
     """

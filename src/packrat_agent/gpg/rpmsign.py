@@ -42,7 +42,7 @@ class PackageSigner:
         return self.identity_of(self.key.fingerprint)
 
     def identity_of(self, fingerprint: str) -> str:
-        """Name what another key would make in its place."""
+        """Name the result that a signer with another key would have."""
         return f"unsigned {fingerprint}" if self.only_unsigned else fingerprint
 
 

@@ -142,7 +142,7 @@ def try_key(key: SigningKey) -> None:
 
 
 def explain_closed_home(home: Path | None) -> str | None:
-    """Say what in the keyring's home this user may not use; None if that is not why, or it is this user's own."""
+    """Name a part of the keyring's home that this user may not use; None if there is none, or the home is its own."""
     try:
         return first_unusable(home) if home is not None else None
     except OSError:

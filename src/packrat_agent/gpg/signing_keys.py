@@ -1,8 +1,8 @@
 """The keys that a mirror signs with: which one signs which repository.
 
 1. The key of `[repo NAME]` signs the repository of that name.
-2. Else the key of `[tag NAME]` signs the repositories of that tag.
-3. Else the main key, that of `[mirror]`, signs; without one, the repository is not signed.
+2. Otherwise the key of `[tag NAME]` signs the repositories of that tag.
+3. Otherwise the main key, that of `[mirror]`, signs; without one, the repository is not signed.
 
     keys = SigningKeys(main, {"tag prod": other})
     keys.of(repo)

@@ -1,4 +1,4 @@
-"""What starts a sync, and what limits it: news of the server, the operator's word, retention."""
+"""The values that start a sync and limit it: news of the server, the operator's word, retention."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Confirmed:
-    """What the operator vouches for: that the server means what it takes away; that this host's clock is right."""
+    """The operator's confirmations: the server means what it takes away; this host's clock is right."""
 
     removals: bool = False
     clock: bool = False
@@ -17,7 +17,7 @@ NOTHING_CONFIRMED = Confirmed()
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What changed on the server up to `position`: repository name → package names, None for "list everything".
+    """The changes on the server up to `position`: repository name → package names, None for "list everything".
 
     `mirror` says that the mirror's own record (its list of repositories) or a repository's record changed.
     """

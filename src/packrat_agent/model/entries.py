@@ -1,4 +1,4 @@
-"""What becomes of the wanted package files: where they stand, what is published of each, what the index names."""
+"""The values of wanted package files: their places, what is published of each, what the index names."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -141,7 +141,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What one sync of one repository has to do.
+    """The work of one sync of one repository.
 
     Attributes:
         keep: All that is published of them is in place.
@@ -171,7 +171,7 @@ class Plan:
         return placement.file.uri in self.parts and placement.file.uri not in self.missing
 
     def in_place(self, placement: Placement) -> Parts:
-        """Give what is in place of what is published of a package file."""
+        """Return the published parts of a package file that are in their places."""
         parts = self.parts.get(placement.file.uri, {})
         missing = self.missing.get(placement.file.uri, {})
         return {path: sha256 for path, sha256 in parts.items() if path not in missing}

@@ -1,4 +1,4 @@
-"""Where the public keys are published: that of the mirror at the top of root_dir, others by the repository's name."""
+"""The places of the published keys: that of the mirror at the top of root_dir, others by the repository's name."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""What the server says: the mirror, its repositories, and the package files that they want."""
+"""The server's records: the mirror, its repositories, and the package files that they want."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, field

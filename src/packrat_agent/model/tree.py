@@ -172,7 +172,7 @@ class LateFiles(Sequence[F_co]):
     """Files that are listed when somebody asks for all: of the 6,000 of an image, a change of a tag looks at a few."""
 
     def __init__(self, make: Callable[[], tuple[F_co, ...]]) -> None:
-        """Take what lists them."""
+        """Make a sequence of the files that `make` lists when they are first asked for."""
         self._make = make
 
     @cached_property

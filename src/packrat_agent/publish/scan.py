@@ -177,7 +177,7 @@ def _look_at(
         else:
             found.leave_out(path)
     elif stat.S_ISLNK(status.st_mode) and _link_digest_of(request.root / path) == known.sha256:
-        return known, _known(known, status, _settled_ctime_ns(status))
+        return known, _as_seen_now(known, status, _settled_ctime_ns(status))
     else:
         found.damaged.append(known.file)
     return None
@@ -221,7 +221,7 @@ def _look_at_known(
         found.untold += 1
     if status.st_mode & _OPEN_FILE != _OPEN_FILE:
         found.closed.append(path)
-    return known, _known(known, status, ctime_ns)
+    return known, _as_seen_now(known, status, ctime_ns)
 
 
 def _looks_as_before(status: os.stat_result, known: KnownFile) -> bool:
@@ -233,7 +233,7 @@ def _looks_as_before(status: os.stat_result, known: KnownFile) -> bool:
     return known.ctime_ns == status.st_ctime_ns
 
 
-def _known(was: KnownFile, status: os.stat_result, ctime_ns: int) -> KnownFile:
+def _as_seen_now(was: KnownFile, status: os.stat_result, ctime_ns: int) -> KnownFile:
     """Return a file that is right as it is on disk; its moment stays the old one if nothing else has changed."""
     changed_ns, number = mtime_ns(status), inode(status)
     if (changed_ns, number, ctime_ns) == (was.mtime_ns, was.inode, was.ctime_ns):

@@ -1,4 +1,4 @@
-"""What a scan is asked to look at, and what it finds."""
+"""The values of a scan: what it is asked to look at, and what it finds."""
 
 import sys
 from collections.abc import Callable
@@ -17,7 +17,7 @@ OnHashed = Callable[[str, str, Opened], None]
 
 @dataclass(slots=True)
 class Scan:
-    """What stands below `root_dir`; all paths are relative to it.
+    """The files below `root_dir` as a scan found them; all paths are relative to it.
 
     Attributes:
         files: How many remembered files are right.
@@ -54,7 +54,7 @@ class Scan:
 
 @dataclass(frozen=True, slots=True)
 class ScanRequest:
-    """What to scan, and how.
+    """A scan to do: what to look at, and how.
 
     Attributes:
         root: root_dir.

@@ -31,7 +31,7 @@ Item = tuple[str, os.stat_result]
 
 @dataclass(slots=True)
 class Directories:
-    """What a walk finds out about directories; all paths are relative to root_dir.
+    """The directories that a walk tells apart; all paths are relative to root_dir.
 
     Attributes:
         empty: Without any file below, deepest first; at most EACH_LISTED.
@@ -71,7 +71,7 @@ def walk(root: Path, found: Directories, unlock: Callable[[str], None] | None = 
 
 
 def find_left_alone(directory: Path, above: int) -> list[str]:
-    """List what is left alone in a directory, or is that directory: mount points, root_dirs and data of servers.
+    """List what is left alone in a directory, or the directory itself: mount points, root_dirs and data of servers.
 
     Args:
         directory: Its path.
@@ -181,7 +181,7 @@ def _open(name: str, above: int | None) -> int | None:
 
 
 def _entries_of(directory: int) -> list[os.DirEntry[str]]:
-    """List what an open directory holds, the first name last."""
+    """List the entries of an open directory, the first name last."""
     with os.scandir(directory) as entries:
         return sorted(entries, key=_NAME, reverse=True)
 

@@ -111,7 +111,7 @@ class Account:
             except PackratError as error:
                 answer = (True, error)
             except OSError as error:
-                answer = (True, _told(error))
+                answer = (True, _explain_or_raise(error))
             with os.fdopen(writing, "wb") as file:
                 pickle.dump(answer, file)
             os._exit(0)
@@ -122,7 +122,7 @@ class Account:
             os._exit(1)
 
 
-def _told(error: OSError) -> PackratError:
+def _explain_or_raise(error: OSError) -> PackratError:
     """Say in a sentence what the system refused; one that is not of the disk is raised again."""
     told = tell_os_error(error)
     if told is None:

@@ -1,4 +1,4 @@
-"""What the operator says about a new mirror, and the mirror.conf that follows from it."""
+"""The operator's answers about a new mirror, and the mirror.conf that follows from them."""
 
 import tempfile
 from collections.abc import Mapping

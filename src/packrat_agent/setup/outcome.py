@@ -19,7 +19,7 @@ _SHOWN = 5
 
 @dataclass(frozen=True, slots=True)
 class ClientLines:
-    """What a user pastes on a client to use a repository."""
+    """The lines that a user pastes on a client to use a repository."""
 
     repo: str
     kind: str

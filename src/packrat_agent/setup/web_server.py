@@ -103,7 +103,7 @@ def install_site(server: InstalledServer, mirror: MirrorSettings) -> None:
             run_command(*command)
         run_command(*server.check)
     except ConfigError as error:
-        # Else the web server would not start again either.
+        # Otherwise the web server would not start again either.
         _disable(server)
         raise ConfigError(
             f"{server.service} does not accept the site file: {error.message}",
@@ -112,7 +112,7 @@ def install_site(server: InstalledServer, mirror: MirrorSettings) -> None:
     try:
         _reload(server)
     except ConfigError:
-        # Else the next run would take this step for done, though nothing is served.
+        # Otherwise the next run would take this step for done, though nothing is served.
         _disable(server)
         raise
 

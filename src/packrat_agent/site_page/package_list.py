@@ -109,7 +109,7 @@ def change(shards: Sequence[Shard], packages: Iterable[str], read: Reader) -> Cu
     done: list[Shard] = []
     made: dict[str, Content] = {}
     at = 0
-    for where in _touched(starts, packages):
+    for where in _find_touched(starts, packages):
         low = starts[where.start] if where.start else ""
         high = starts[where.stop] if where.stop < len(starts) else None
         remade = cut(read(low, high))
@@ -119,7 +119,7 @@ def change(shards: Sequence[Shard], packages: Iterable[str], read: Reader) -> Cu
     return Cut((*done, *shards[at:]), made)
 
 
-def _touched(starts: Sequence[str], packages: Iterable[str]) -> list[slice]:
+def _find_touched(starts: Sequence[str], packages: Iterable[str]) -> list[slice]:
     """Give the shards that hold some packages, or would, as slices that don't overlap, in order."""
     found: list[slice] = []
     for package in sorted(set(packages)):

@@ -10,7 +10,7 @@ from packrat_agent.state.database import Database
 
 _KEEP_UNUSED_S = 3 * 86400
 _DROP_INTERVAL_S = 3600
-"""What was not used for so long is found by reading the whole table, which no single change is worth."""
+"""Unused chunks are looked for this often: it reads the whole table, which is too much for each change."""
 _MEMORY_LIMIT_BYTES = 8 * 1024 * 1024
 _NEW_LIMIT_BYTES = 4 * 1024 * 1024
 """New chunks are written down before `save` where they come to more than this."""

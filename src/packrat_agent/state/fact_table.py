@@ -125,7 +125,7 @@ class FactsRead:
         return _parse(kind, self._texts.get(kind.NAME))
 
     def repo(self, name: str) -> RepoHealth:
-        """Give what is known of a repository."""
+        """Return the facts of a repository."""
         return _parse(RepoHealth, self._texts.get(_REPO + name)) or RepoHealth()
 
     def section_keys(self) -> dict[str, KeyInUse]:
@@ -135,7 +135,7 @@ class FactsRead:
         return {section: key for section, key in read.items() if key is not None}
 
     def work(self, name: str) -> RepoWork | None:
-        """Give how far the sync of a repository has come; None where none is under way."""
+        """Return the progress of a repository's sync; None where none is under way."""
         return _parse(RepoWork, self._texts.get(_WORK + name))
 
 

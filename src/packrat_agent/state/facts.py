@@ -81,7 +81,7 @@ class LastFullSync(Fact):
 
 @dataclass(frozen=True, slots=True)
 class ScanProgress(Fact):
-    """How far the full sync that is under way has read the disk."""
+    """The progress of the scan of a full sync that is under way."""
 
     NAME = "scan"
     began: float | None
@@ -92,7 +92,7 @@ class ScanProgress(Fact):
 
 @dataclass(frozen=True, slots=True)
 class ScanRound(Fact):
-    """How far the content of the tree is read, over several scans.
+    """The progress of reading the content of the tree, over several scans.
 
     Of the round under way: `began`, the `position` (the last path that was read; None: none yet) and how many `bytes`
     were read; None between two rounds. `ended`: when the last one ended; None: none did.
@@ -109,7 +109,7 @@ class ScanRound(Fact):
 class KeyInUse(Fact):
     """The main key, or the key of a section of mirror.conf.
 
-    That of a section stands under `key:` and the section, such as `key:repo apt-prod`.
+    The key of a section is stored under `key:` and the section, such as `key:repo apt-prod`.
 
     Attributes:
         fingerprint: None if there is no key.
@@ -148,7 +148,7 @@ class KeyInUse(Fact):
 
 @dataclass(frozen=True, slots=True)
 class SteadyTime(Fact):
-    """What the steady clock said when it was last read, and what it was read from; seconds.
+    """The steady clock when it was last read, and the clocks that it was read from; seconds.
 
     boot: Names the run of the machine. running: For how long it had run. wall: The time of day.
     """
@@ -209,7 +209,7 @@ class TakeoverUnderWay(Fact):
 
 @dataclass(frozen=True, slots=True)
 class RepoWork:
-    """How far the sync of a repository has come that is under way; it stands under `work:` and the repository's name.
+    """The progress of a repository's sync that is under way; stored under `work:` and the repository's name.
 
     reading: records that it still has to read before it can go on. new: of these, how many are of files that nobody
     knew. done, of: files that it has fetched, and all.
@@ -224,7 +224,7 @@ class RepoWork:
 
 @dataclass(frozen=True, slots=True)
 class RepoHealth:
-    """How the last syncs of a repository went; it stands under `repo:` and the repository's name.
+    """The outcome of a repository's last syncs; stored under `repo:` and the repository's name.
 
     `behind_since`: when the oldest change was heard of that is known and not published yet; None where there is none.
     """

@@ -4,7 +4,7 @@ from enum import IntEnum, StrEnum
 
 
 class FileState(StrEnum):
-    """How far a wanted file has come. The state database has these words.
+    """The stages of a wanted file. The state database has these words.
 
     WANTED: not in the index yet, and to be downloaded (again). LIVE: verified, in place and named by the index.
     REFUSED: left out of the index for a reason.

@@ -19,7 +19,7 @@ _WANTED = "(SELECT sha256 FROM files ORDER BY sha256)"
 
 @dataclass(frozen=True, slots=True)
 class FragmentSource:
-    """Who read a fragment: the format, the version of its fragments, the fingerprint of the key that signed or ''."""
+    """The reader of a fragment: the format, the version of its fragments, the signing key's fingerprint or ''."""
 
     kind: str
     version: int

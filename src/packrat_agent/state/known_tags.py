@@ -11,7 +11,7 @@ from packrat_agent.model.records import Repo
 from packrat_agent.state.database import Database
 
 LIMIT = 100_000
-"""How many names and directories are remembered: those of 25 mirrors of the largest size, one after the other."""
+"""The most names and directories that are remembered: those of 25 mirrors of the largest size, one after the other."""
 
 
 class KnownTags:

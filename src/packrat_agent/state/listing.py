@@ -21,7 +21,7 @@ _CACHE_KIB = 4096
 _SHORT_SIZE = 2_000_000
 """Size of the longest list that is held in memory: about 15,000 URIs."""
 _URI_SIZE = 100
-"""What each URI takes beside its characters, roughly."""
+"""Bytes of memory that each URI takes beside its characters, roughly."""
 
 
 class Listing(Collection[str]):

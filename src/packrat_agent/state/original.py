@@ -60,7 +60,7 @@ class OriginalFile:
 
 @dataclass(frozen=True, slots=True)
 class OriginalState:
-    """What the original agent remembered, as far as it makes sense."""
+    """The original agent's state, as far as it makes sense."""
 
     repos: Mapping[str, OriginalRepo]
     files: Sequence[OriginalFile]

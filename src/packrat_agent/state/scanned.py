@@ -1,4 +1,4 @@
-"""What a scan needs of `live_files`: how each file was last seen, looked up in portions, since a tree may be large."""
+"""Looks up for a scan how each file was last seen, in portions, since a tree may be large."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
@@ -33,7 +33,7 @@ class KnownFile(NamedTuple):
 
 
 Row = tuple[str, str, int, int, int, int, float]
-"""What a KnownFile is made of, for a scan that looks at most of them once."""
+"""The columns of a KnownFile, for a scan that looks at most of them once."""
 
 
 class ScannedFiles:
@@ -71,7 +71,7 @@ class ScannedFiles:
         return int(self._db.rows("SELECT coalesce(sum(size), 0) FROM live_files")[0][0])
 
     def note(self, found: Iterable[tuple[KnownFile, KnownFile]]) -> None:
-        """Note how files look that were found right.
+        """Remember the inode, size and times of files that were found right.
 
         Args:
             found: Each file as it was looked up, and as it is on disk. What was published since is left as it is.

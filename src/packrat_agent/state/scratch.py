@@ -31,7 +31,7 @@ _CALL_EXTENTS = 256
 
 
 class Extent(NamedTuple):
-    """Where bytes stand in the file."""
+    """The place of some bytes in the file."""
 
     offset: int
     size: int
@@ -65,7 +65,7 @@ class Scratch:
 
     @property
     def size(self) -> int:
-        """How far the file reaches, in bytes."""
+        """The size of the file in bytes."""
         return self._end
 
     def take_blocks(self, count: int) -> int:
@@ -166,7 +166,7 @@ class Region:
         return data
 
     def free(self, extents: Iterable[Extent]) -> None:
-        """Let what is added later take the place of some extents."""
+        """Give back the space of some extents to what is added later."""
         for extent in extents:
             if extent.size:
                 self._freed.setdefault(_rounded(extent.size), []).append(extent.offset)

@@ -22,7 +22,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True)
 class SealedText:
-    """What a sealed list says.
+    """The content of a sealed list.
 
     backups: label of a source → SHA-256 of each package file → that of its backup. names: path → the SHA-256 of the
     package file that was published under it.

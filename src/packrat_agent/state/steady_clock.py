@@ -37,7 +37,7 @@ class SteadyClock:
         self._read = read
 
     def now(self) -> float:
-        """Say what time it is.
+        """Return the time.
 
         Raises:
             DiskError: The state database can't be written.

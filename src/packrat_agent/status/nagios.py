@@ -16,7 +16,7 @@ _NAMED = 3
 _FULL_SYNCS_MISSED = (3, 10)
 _DAY_S = 86400
 _AHEAD_S = 60
-"""What is dated further ahead was noted by a clock that was wrong, and nobody knows how old it is."""
+"""A date further ahead than this was noted by a wrong clock and says nothing about the age."""
 _LONGEST_LINE = 2000
 _LONGEST_REASON = 400
 _AWAY = "the packrat server has been away for"
@@ -66,7 +66,7 @@ class Limits:
 
 
 def pass_age_limit(full_sync_interval_s: float) -> Limit:
-    """Give the age of the last full sync that is too much: so many of them were missed."""
+    """Give the age of the last full sync that is too much, from the number of full syncs that were missed."""
     warning, critical = (count * full_sync_interval_s for count in _FULL_SYNCS_MISSED)
     return Limit(warning, critical)
 
@@ -87,7 +87,7 @@ Finding = tuple[Level, str]
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a monitoring system shows, the level and one line; and what both are made of, the worst finding first."""
+    """The level and the line that a monitoring system shows, and the findings behind them, the worst first."""
 
     level: Level
     line: str

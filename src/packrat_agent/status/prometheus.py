@@ -223,7 +223,7 @@ def _of_key_and_disks(status: Status) -> Iterator[Metric]:
             expiry.add_metric((section_key.section,), section_key.key.expires)
     yield expiry
     phases = [phase.value for phase in Phase]
-    rotation = _family("key_rotation_phase", "1 offered, 2 the new key signs, 3 the former signs no more.", "section")
+    rotation = _family("key_rotation_phase", "1 offered, 2 the new key signs, 3 the former no longer signs.", "section")
     for section, key in [
         ("mirror", status.key),
         *((section_key.section, section_key.key) for section_key in status.section_keys),

@@ -8,7 +8,7 @@ from packrat_core.text import count_of
 
 
 def tell_phase(key: KeyInUse, now: float) -> str | None:
-    """Say it in one line; None where no rotation is under way.
+    """Describe the phase of a rotation in one line; None where none is under way.
 
     Args:
         key: What is noted of the key.
@@ -16,13 +16,13 @@ def tell_phase(key: KeyInUse, now: float) -> str | None:
     """
     match key.phase:
         case Phase.OFFERED:
-            return f"1 of 3: {key.next} is offered to clients {_since(key.offered_at, now)}"
+            return f"1 of 3 {_since(key.offered_at, now)}: {key.next} is offered to clients"
         case Phase.SWITCHED:
             beside = "does not sign any more" if key.silent is not None else "signs beside it"
-            return f"2 of 3: the new key signs {_since(key.switched_at, now)}; {key.former} {beside}"
+            return f"2 of 3 {_since(key.switched_at, now)}: the new key signs; {key.former} {beside}"
         case Phase.RETIRED:
             kept = count_of(key.kept_packages or 0, "package stands", "packages stand", grouped=True)
-            return f"3 of 3: {key.retired} signs no more {_since(key.retired_at, now)}; {kept} with its signature"
+            return f"3 of 3 {_since(key.retired_at, now)}: {key.retired} no longer signs; {kept} with its signature"
         case _:
             return None
 

@@ -12,7 +12,7 @@ SCHEMA = 1
 
 
 class AgentState(StrEnum):
-    """What the agent is doing; ELSEWHERE: another host holds the state database, and its processes can't be seen."""
+    """The state of the agent; ELSEWHERE: another host holds the state database, and its processes can't be seen."""
 
     RUNNING = "running"
     SYNCING = "syncing"
@@ -104,7 +104,7 @@ class Disk:
 
     @property
     def left(self) -> str:
-        """How much is left, as a person reads it."""
+        """The part that is left, as a person reads it."""
         return f"{self.free_percent:g} %{' of its inodes' if self.scarce == 'inodes' else ''}"
 
 
@@ -136,7 +136,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """How the mirror stood at `at` (epoch seconds); None: the agent has not recorded it yet."""
+    """The mirror as it stood at `at` (epoch seconds); None: the agent has not recorded it yet."""
 
     at: float
     mirror: str

@@ -37,7 +37,7 @@ _PORTION = 1000
 
 
 class _Told:
-    """Tells what became of untracked files, and of very many only how many more there were."""
+    """Logs what became of untracked files: the first by name, and the number of the others."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -62,9 +62,9 @@ class _Told:
     def end(self) -> None:
         """Count those that were not told by name."""
         if self._removed > TOLD_LIMIT:
-            log.info("untracked", count=self._removed - TOLD_LIMIT, text="so many more were removed")
+            log.info("untracked", count=self._removed - TOLD_LIMIT, text="this many more were removed")
         if self._denied > TOLD_LIMIT:
-            log.warning("untracked", count=self._denied - TOLD_LIMIT, text="this user may not remove so many more")
+            log.warning("untracked", count=self._denied - TOLD_LIMIT, text="this user may not remove this many more")
 
 
 async def collect(context: MirrorContext, seen: Look, summary: Summary) -> list[str]:
@@ -169,7 +169,7 @@ def _collect_withdrawn(context: MirrorContext, paths: Iterable[str], find_left: 
     Args:
         context: The mirror.
         paths: The files.
-        find_left: Gives what tells of a path whether it is left alone now.
+        find_left: Returns a test for paths that are left alone now.
         told: Hears of those that this user may not remove; the next full sync tries them again.
     """
     store, is_left = context.store, find_left()
@@ -215,7 +215,7 @@ def _collect_untracked(
 
 
 def _find_left(context: MirrorContext, stopped: Collection[str]) -> Callable[[str], bool]:
-    """Give what tells of a path whether it is left alone: it is of a repository that is at work now, or was stopped."""
+    """Return a test for paths that are left alone: those of repositories that are at work now, or were stopped."""
     repos = [repo for repo in context.store.repos.all() if repo.name in stopped or context.turns.is_working(repo.name)]
     # A repository in root_dir itself has the empty directory.
     directories = tuple(f"{repo.directory}/" if repo.directory else "" for repo in repos)
@@ -232,7 +232,7 @@ def _tidy_up(context: MirrorContext, seen: Look, is_whole: bool) -> dict[Fragmen
 
 
 def _sources(context: MirrorContext) -> set[FragmentSource]:
-    """Say what makes the fragments of the repositories, with and without a key."""
+    """List the sources of the repositories' fragments, with and without a key."""
     repos = [(FORMATS[repo.kind], repo) for repo in context.store.repos.all() if repo.kind in FORMATS]
     unsigned = {FragmentSource(form.kind, form.fragment_version) for form, _ in repos}
     return unsigned | {context.source_of(form, repo) for form, repo in repos}

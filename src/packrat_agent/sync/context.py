@@ -1,4 +1,4 @@
-"""What a sync builds on, what it is asked to do, and what it did."""
+"""The values of a sync: the mirror that it works for, its order, and its result."""
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
@@ -150,7 +150,7 @@ class Order:
 
 @dataclass(slots=True)
 class SyncResult:
-    """What the sync of one repository did, for the log and the summary.
+    """The outcome of the sync of one repository, for the log and the summary.
 
     Attributes:
         planned: In a dry run, what would stand in the index.
@@ -192,7 +192,7 @@ class SyncResult:
 
 @dataclass(slots=True)
 class Summary:
-    """What a full sync did.
+    """The outcome of a full sync.
 
     Attributes:
         collected: What was removed from disk.
@@ -202,7 +202,7 @@ class Summary:
         rejected: The mirror's own records that can't be used.
         losses: In the dry run of a takeover, what clients would lose, a line each.
         changes: In the dry run of a takeover, what clients would have to accept by hand, a line each.
-        notes: In the dry run of a takeover, what the operator has to do besides, a line each.
+        notes: In the dry run of a takeover, what else the operator has to do, a line each.
         unremembered: The state database knew nothing of a tree with files.
     """
 

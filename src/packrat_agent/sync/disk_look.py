@@ -35,7 +35,7 @@ TOLD_LIMIT = 1000
 _UNTRACKED_LIMIT = 250_000
 """Untracked files that one full sync removes: each takes half a kilobyte of memory."""
 _NOTE_POSITION_S = 10.0
-"""How much work a scan that is killed does again, at most."""
+"""Seconds of work that a killed scan does again, at most."""
 
 OnProgress = Callable[[int, int], None]
 """Called with (files, bytes read) since the last call."""
@@ -43,7 +43,7 @@ OnProgress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What a scan found; `is_first`: the state database knew of no file when it began."""
+    """The finding of a scan; `is_first`: the state database knew of no file when it began."""
 
     is_first: bool
     found: Scan
@@ -131,21 +131,21 @@ def _tell_directories(found: Scan, kept: Collection[str]) -> None:
     text = "data directory of a packrat-server; it is left alone: move it elsewhere, clients may see it"
     _tell_untracked([path for path in directories.server_data if not is_kept(path, kept)], text)
     if found.left_out:
-        log.warning("untracked", count=found.left_out, text="so many more are left for the next full sync")
+        log.warning("untracked", count=found.left_out, text="this many more are left for the next full sync")
 
 
 def _tell_untracked(paths: Sequence[str], text: str) -> None:
     for path in paths[:TOLD_LIMIT]:
         log.warning("untracked", path=path, text=text)
     if len(paths) > TOLD_LIMIT:
-        log.warning("untracked", count=len(paths) - TOLD_LIMIT, text=f"so many more: {text}")
+        log.warning("untracked", count=len(paths) - TOLD_LIMIT, text=f"this many more: {text}")
 
 
 def _tell_closed(paths: Sequence[str], text: str) -> None:
     for path in paths[:TOLD_LIMIT]:
         log.warning("damaged", path=path, text=text)
     if len(paths) > TOLD_LIMIT:
-        log.warning("damaged", count=len(paths) - TOLD_LIMIT, text=f"so many more: {text}")
+        log.warning("damaged", count=len(paths) - TOLD_LIMIT, text=f"this many more: {text}")
 
 
 def look_without_a_touch(context: MirrorContext, on_progress: OnProgress, on_hashed: OnHashed | None = None) -> Look:

@@ -54,12 +54,12 @@ log = structlog.get_logger()
 _EVERYTHING = Order(None, reread=True)
 
 AT_ONCE = 4
-"""How many repositories a full sync works on at a time; each holds in memory what its index names."""
+"""Number of repositories that a full sync works on at a time; each holds in memory what its index names."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rehearsal:
-    """What a rehearsal of a takeover leaves to it, so that nothing is done twice.
+    """The part of a rehearsal that the takeover uses, so that nothing is done twice.
 
     seen: its look at the disk; None where a sync may see more, as it opens closed directories.
     """
@@ -135,7 +135,7 @@ class FullSync:
         """Files to adopt; none where the look goes on beside the syncs, since it may be overtaken by them."""
         self.rehearsed = Rehearsed()
         self.to_mend: set[str] = set()
-        """What the look found damaged: repositories, or the site; those that are synced since are left out."""
+        """Repositories, or the site, in which the look found damage and that were not synced since."""
         self._context = context
         self._on_progress = on_progress
         self._started = time.monotonic()

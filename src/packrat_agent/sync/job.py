@@ -1,4 +1,4 @@
-"""What the steps of one sync of one repository share, and how they fetch."""
+"""The values that the steps of one sync of one repository share, and how they fetch."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

@@ -25,7 +25,7 @@ class Basis:
 
 @dataclass(frozen=True, slots=True)
 class LastRender:
-    """What one sync rendered.
+    """The render of one sync.
 
     entries: all entries of the index. refused: the packages with refused files. memo: that of the format. held: what
     the publications leave out until the operator confirms it.
@@ -38,7 +38,7 @@ class LastRender:
 
 
 _ENTRIES_LIMIT = 50_000
-"""How many entries of all repositories are held in memory, at some 2 to 3 KiB each; those that changed last stay."""
+"""The most entries of all repositories that are held in memory, at some 2 to 3 KiB each; the last to change stay."""
 
 
 class LastRenders:

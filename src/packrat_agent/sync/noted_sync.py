@@ -44,7 +44,7 @@ async def sync_and_note(
     """
     facts, began = context.store.facts, time.time()
     order = _widen(order, server)
-    begun, moment = server.reports.begin(repo), server.told.moment
+    begun, moment = server.reports.begin(repo), server.changed_packages.moment
     confirmed = replace(context, settings=replace(context.settings, clock_confirmed=order.confirmed.clock))
     try:
         if not context.dry_run:
@@ -62,7 +62,7 @@ async def sync_and_note(
         summary.note_error(repo.name, error)
         return None
     if order.packages is None and result.held is None:
-        server.told.settle(repo.name, None, moment)
+        server.changed_packages.settle(repo.name, None, moment)
     context.fault_log.result(result, whole=order.packages is None)
     summary.syncs.append(result)
     await _renew_site(context, result)

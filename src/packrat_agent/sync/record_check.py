@@ -6,8 +6,8 @@ long as a URI means the same file. A server that was restored from a backup, or 
 1. It gives out rising numbers, so what it lost are the highest ones, and it gives these out again. If any known URI
    means another file now, then the newest known one does. The newest record is therefore read in each check; if the
    server doesn't have it any more, that counts as a restored server, too.
-2. A sample of other records is read with it, and those that were not read for the longest time, so many that each is
-   read once a day: whatever happened on the server, the mirror comes to agree with it.
+2. With it come a sample of other records and those that were not read for the longest time, enough for each to be read
+   once a day: whatever happened on the server, the mirror comes to agree with it.
 3. Whatever differs makes all records of all repositories be read again (see `record_reads`).
 """
 
@@ -88,7 +88,7 @@ def find_newest(uris: Collection[str]) -> str:
 
 
 def count_due(read_at: Collection[float], now: float) -> int:
-    """Say how many records, those with the oldest dates, to read again so that each is read once a day.
+    """Choose how many records, those with the oldest dates, to read again so that each is read once a day.
 
     In any time before now, as large a share of the records must have been read as the time is of a day. So the reading
     is spread, goes on where a stopped agent left it, and doubles nothing that was read for another reason.

@@ -87,21 +87,21 @@ async def sync_repo(
 
 
 async def _sync_change(sync: Job) -> None:
-    turn, told, packages = sync.turn, sync.server.told, sync.order.packages
+    turn, changed, packages = sync.turn, sync.server.changed_packages, sync.order.packages
     async with turn.lock:
         try:
             # 1. Ask.
-            moment = told.moment
+            moment = changed.moment
             wanted = await _ask_wanted(sync, is_alone=True)
             if not turn.is_unfinished and await in_thread(_is_no_news, sync, wanted):
                 sync.result.unaffected = True
-                told.settle(sync.repo.name, packages, moment)
+                changed.settle(sync.repo.name, packages, moment)
                 return
             asked = await _account_for(sync, wanted)
             async with _working(sync) as share:
                 # 2. Remember. 3. Reconcile.
                 planned = leave_to_full_sync(await in_thread(make_plan, sync, asked), sync)
-                told.settle(sync.repo.name, packages, moment)
+                changed.settle(sync.repo.name, packages, moment)
                 # 4. Fetch.
                 fetched = await _fetch(planned.plan, share, sync)
                 # 5. to 9. Build, render, sign, make live, collect garbage.

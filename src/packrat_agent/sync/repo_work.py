@@ -37,7 +37,7 @@ class WorkNotes:
             self._tell(RepoWork(began=self._began, reading=left, new=new))
 
     def fetch(self, of: int) -> None:
-        """Note that so many files will be fetched."""
+        """Note how many files will be fetched."""
         self._done, self._of = 0, of
         if of > _FEW or self._is_told:
             self._tell(RepoWork(began=self._began, done=0, of=of))

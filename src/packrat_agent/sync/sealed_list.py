@@ -128,7 +128,7 @@ def _read_secret(path: Path) -> bytes | None:
 
 
 def _statement(digest: str) -> bytes:
-    """Say what is signed: no other text that the mirror's key signs begins like this."""
+    """Build the text that is signed: no other text that the mirror's key signs begins like this."""
     return f"{FIRST_LINE}\nsha256 {digest}\n".encode()
 
 

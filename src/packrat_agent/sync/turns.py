@@ -26,7 +26,7 @@ class _Everything(Container[str]):
 
 
 EVERYTHING = _Everything()
-"""What a full sync is downloading that will plan all that is left."""
+"""Stands for the downloads of a full sync that will plan all that is left: any file may be among them."""
 
 
 @dataclass(slots=True)
@@ -57,7 +57,7 @@ class RepoTurn:
 
 
 class Turns:
-    """What the syncs of one mirror share.
+    """The locks and downloads that the syncs of one mirror share.
 
     Attributes:
         publishing: Held while the live tree and what belongs to it in the state database is written.

@@ -3,8 +3,8 @@
     {"looked_at": 3, "files": [["/api/v2/Package/PackageFile:7:", 1512], ["/api/v2/Package/PackageFile:9:", 840]]}\\n
     the 1512 bytes of the one, and the 840 bytes of the other
 
-1. `looked_at`: of so many of the files that were asked for, the first ones, the answer speaks, at least of one. Those
-   among them that are not listed are left out; the agent asks for them one by one.
+1. `looked_at`: the number of files that the answer covers, from the first one that was asked for on; at least one. The
+   server left out those of them that it does not list; the agent asks for them one by one.
 2. The files are some of these, in the order in which they were asked for, so each comes once.
 3. Memory holds the head of the answer, of a bounded size, and what has come of one file.
 

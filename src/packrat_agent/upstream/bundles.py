@@ -69,7 +69,7 @@ class Bundles:
         self._is_offered = isinstance(actions, list) and _BUNDLE in actions
 
     def opener(self, *, bulk: bool) -> Callable[[Sequence[str]], AbstractAsyncContextManager[ReceivedBundle]] | None:
-        """Give what opens a bundle; None where the server offers none, or there are too few files for it (`bulk`)."""
+        """Return a function that opens a bundle; None if the server has none, or too few files are wanted (`bulk`)."""
         return self._open if bulk and self._is_offered else None
 
     @asynccontextmanager

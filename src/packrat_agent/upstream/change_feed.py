@@ -33,7 +33,7 @@ REST_S = 900.0
 _LATE_S = 0.5
 """A line was read from the server's database no longer than this before it came, on a way where nothing waits."""
 _MARGIN_S = 15.0
-"""How late an answer may be: the server answers on time, so a dead connection is noticed soon."""
+"""The longest delay of an answer: the server answers on time, so a dead connection is noticed soon."""
 _CUT_S = 4.0
 """No proxy cuts a question sooner."""
 _SHORTER = 0.7

@@ -13,6 +13,7 @@ from packrat_agent.model.changes import Changes
 from packrat_agent.model.records import MirrorView, PackageFile, Repo, Wanted
 from packrat_agent.upstream.bundles import Bundles
 from packrat_agent.upstream.change_feed import BEGIN_S, SILENT_S, ChangeFeed
+from packrat_agent.upstream.changed_records import ChangedPackages, ChangedRecords
 from packrat_agent.upstream.login import Login, LoginState
 from packrat_agent.upstream.package_files import (
     RECORDS_AT_ONCE,
@@ -39,7 +40,6 @@ from packrat_agent.upstream.records import (
     read_text,
 )
 from packrat_agent.upstream.reports import Reports
-from packrat_agent.upstream.told_files import ToldFiles, ToldPackages
 from packrat_core.cinp.client import CinpClient
 from packrat_core.cinp.download import Download
 from packrat_core.cinp.line_stream import LineStream
@@ -51,7 +51,7 @@ T = TypeVar("T")
 
 _API_MAJOR = "2"
 _WAIT_MARGIN_S = 60.0
-"""How late the answer to a poll may be: on a small server polls queue behind each other."""
+"""The longest delay of the answer to a poll: on a small server polls queue behind each other."""
 
 _KEPT = "kept"
 """The filter of the files that a repository's tag keeps, deprecated or not."""
@@ -88,7 +88,7 @@ class Packrat:
         self._repos: frozenset[str] = frozenset()
         self.has_changes = False
         """Whether the server offers the lossless `changes`."""
-        self.told = ToldPackages()
+        self.changed_packages = ChangedPackages()
         """What the server said of the files of changed packages."""
         self.feed = ChangeFeed(partial(self._call, f"{self._mirror}(changes)"), self._open_changes)
         self.reports = Reports(self.login)
@@ -245,7 +245,7 @@ class Packrat:
         rejected: Rejected,
         on_read: OnRead,
         turn: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
-        told: ToldFiles | None = None,
+        known: ChangedRecords | None = None,
     ) -> None:
         """Read the records that are not known, as `package_files.read_unread` does.
 
@@ -254,9 +254,9 @@ class Packrat:
             rejected: Takes the records that can't be used.
             on_read: Called with each portion, before the next one is read.
             turn: Makes a context that each portion is read in; other work comes between.
-            told: Records that came with an answer to `changes`, to be taken in place of the server's.
+            known: Records that came with an answer to `changes`, to be taken in place of the server's.
         """
-        await read_unread(told.get_records if told else self._get_records, unread, rejected, on_read, turn)
+        await read_unread(known.get_records if known else self._get_records, unread, rejected, on_read, turn)
 
     async def read_records(self, uris: Sequence[str]) -> ReadRecords:
         """Read the records of some package files, after whatever is more urgent.
@@ -308,9 +308,11 @@ class Packrat:
         heard = await self.feed.hear(position, timeout_s)
         changes = read_changes(heard.value, self._mirror, self._repos)
         self.reports.hear(changes.position)
-        self.told.hear(changes.repos, heard.value.get(RECORDS) if self.feed.has_records else None, heard.asked_at)
+        self.changed_packages.hear(
+            changes.repos, heard.value.get(RECORDS) if self.feed.has_records else None, heard.asked_at
+        )
         if changes.mirror:
-            self.told.clear()
+            self.changed_packages.clear()
         return changes
 
     async def _open_changes(self, arguments: Mapping[str, Any]) -> LineStream:

@@ -58,7 +58,7 @@ class Begun:
 
 
 class Reports:
-    """What the server has not been told yet, and what may be told; for one connection."""
+    """Reports that the server has not got yet, and those that it may get; for one connection."""
 
     def __init__(self, login: Login) -> None:
         """Take the session; its state outlives the connection, and knows what the log has of a refusal already."""
@@ -101,7 +101,7 @@ class Reports:
         return self.position
 
     def begin(self, repo: Repo) -> Begun:
-        """Note how a repository stands before a sync of it."""
+        """Note the state of a repository before a sync of it."""
         return Begun(repo, self._faults[repo.name])
 
     def note_fault(self, repo: str) -> None:

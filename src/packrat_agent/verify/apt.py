@@ -24,9 +24,9 @@ from packrat_agent.verify.findings import (
     check_clear_signed,
     check_detached,
     check_name,
+    explain_os_error,
     pointer,
     read_index,
-    told,
 )
 from packrat_agent.verify.signatures import suffices_for_apt
 from packrat_agent.verify.withdrawn import is_withdrawn_suite
@@ -69,7 +69,7 @@ def _audit_suite(subject: Subject, directory: str, suite: str) -> Iterator[Findi
     try:
         release = read_index(subject.top, f"{suite}/Release")
     except OSError as error:
-        yield Fault(f"{suite}/Release", f"can't be read: {told(error)}")
+        yield Fault(f"{suite}/Release", f"can't be read: {explain_os_error(error)}")
         return
     yield pointer(f"{suite}/Release", release)
     yield from _audit_signatures(subject, suite, release)

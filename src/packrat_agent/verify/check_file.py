@@ -9,7 +9,7 @@ from io import BufferedReader, BytesIO, FileIO
 from pathlib import Path
 from typing import BinaryIO
 
-from packrat_agent.verify.findings import Fault, Named, told
+from packrat_agent.verify.findings import Fault, Named, explain_os_error
 from packrat_core.fs.open import open_unbuffered
 from packrat_core.fs.page_cache import read_sparingly
 from packrat_core.text import count_of
@@ -58,7 +58,7 @@ def pass_file(tree: Paths, named: Named) -> tuple[Fault | None, int]:
         with tree.open(named.path) as file:
             return None, os.fstat(file.fileno()).st_size
     except OSError as error:
-        return Fault(named.path, f"named by {named.by}: {told(error)}"), 0
+        return Fault(named.path, f"named by {named.by}: {explain_os_error(error)}"), 0
 
 
 def check_file(tree: Paths, named: Named, on_progress: Callable[[int, int], None]) -> tuple[Fault | None, int]:
@@ -90,7 +90,7 @@ def check_file(tree: Paths, named: Named, on_progress: Callable[[int, int], None
             content = BytesIO(chunk) if last == status.st_size else BufferedReader(file)
             wrong = _look_into(named, content, status, digest.hexdigest())
     except OSError as error:
-        return Fault(named.path, f"named by {named.by}: {told(error)}"), 0
+        return Fault(named.path, f"named by {named.by}: {explain_os_error(error)}"), 0
     return (Fault(named.path, wrong) if wrong is not None else None), status.st_size
 
 

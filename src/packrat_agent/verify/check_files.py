@@ -19,14 +19,14 @@ from packrat_agent.verify.processes import Process, Processes, count_cores, wait
 
 _BATCH_FILES = 256
 _BATCH_BYTES = 16 * 1024 * 1024
-"""What a process is given at once: so much that it is worth the wait for the thread that gives it the next ones."""
+"""The batch that a process is given at once: large enough to be worth the wait for the thread that hands it out."""
 _PARTS, _LAST_FILES = 8, 16
-"""It is given no more than this part of what is left, but so many files: all are done at about the same time."""
+"""Batches shrink to this part of what is left, down to this number of files: so all end at about the same time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What is wrong with files, and the sum of the sizes of those that were read to their end, now or before."""
+    """The faults of files, and the sum of the sizes of those that were read to their end, now or before."""
 
     faults: tuple[Fault, ...]
     size: int

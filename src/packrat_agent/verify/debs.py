@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import BinaryIO
 
-from packrat_agent.verify.findings import refused
+from packrat_agent.verify.findings import explain_refusal
 from packrat_core.errors import Refused
 from packrat_core.packages.deb.control import read_open_control
 from packrat_core.packages.deb.stanza import read_stanza
@@ -21,7 +21,7 @@ def find_wrong_deb(fields: Mapping[str, str], file: BinaryIO) -> str | None:
     except OSError as error:
         return f"can't be read: {error.strerror or error}"
     except Refused as error:
-        return refused(error)
+        return explain_refusal(error)
     inside = {"Package": facts.name, "Version": facts.version, "Architecture": facts.arch}
     for name, value in inside.items():
         if fields.get(name) != value:

@@ -3,7 +3,7 @@
 import hashlib
 from pathlib import Path
 
-from packrat_agent.verify.findings import refused
+from packrat_agent.verify.findings import explain_refusal
 from packrat_core.errors import Refused
 from packrat_core.packages.python.inspect import check_file_name, read_distribution
 
@@ -22,7 +22,7 @@ def find_wrong_distribution(path: Path, name: str, metadata: str) -> str | None:
     except OSError as error:
         return f"can't be read: {error.strerror or error}"
     except Refused as error:
-        return refused(error)
+        return explain_refusal(error)
     # Clients decide by the metadata file what to install, and then install what the wheel says.
     if metadata and hashlib.sha256(found.content).hexdigest() != metadata:
         return "has other metadata inside than the file beside it"

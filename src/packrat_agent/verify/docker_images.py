@@ -19,11 +19,11 @@ from packrat_agent.verify.findings import (
     Named,
     Subject,
     check_bytes,
+    explain_os_error,
+    explain_refusal,
     pointer,
     read_index,
     read_pointer,
-    refused,
-    told,
 )
 from packrat_agent.verify.names import TAG
 from packrat_core.errors import Refused
@@ -49,7 +49,7 @@ _DEPTH_LIMIT = 4
 
 @dataclass(slots=True)
 class _Image:
-    """What the audit learns about one image.
+    """The facts that an audit collects about one image.
 
     Attributes:
         directory: Directory of the image, relative to the tree's top.
@@ -101,7 +101,7 @@ def _audit_tag(subject: Subject, image: _Image, tag: str) -> Iterator[Finding]:
     try:
         content = read_index(subject.top, path, MANIFEST_LIMIT)
     except OSError as error:
-        yield Fault(path, f"can't be read: {told(error)}")
+        yield Fault(path, f"can't be read: {explain_os_error(error)}")
         return
     yield pointer(path, content)
     digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
@@ -142,7 +142,7 @@ def _audit_manifest(
         forms = sorted(path.name for path in (subject.top / references).glob("manifest.*"))
         content = read_index(subject.top, path, MANIFEST_LIMIT)
     except OSError as error:
-        yield Fault(references, f"{digest} can't be read: {told(error)}")
+        yield Fault(references, f"{digest} can't be read: {explain_os_error(error)}")
         return
     end = forms[0].partition(".")[2] if len(forms) == 1 else ""
     if end not in MANIFEST_TYPE_OF_END:
@@ -184,9 +184,9 @@ def _find_wrong_config(subject: Subject, path: str, manifest: Manifest) -> str |
     try:
         pair_layers(manifest, read_index(subject.top, path, CONFIG_LIMIT))
     except OSError as error:
-        return told(error)
+        return explain_os_error(error)
     except Refused as error:
-        return refused(error)
+        return explain_refusal(error)
     return None
 
 
@@ -198,7 +198,7 @@ def _audit_referrers(subject: Subject, image: _Image) -> Iterator[Finding]:
     except FileNotFoundError:
         return
     except OSError as error:
-        yield Fault(directory, f"can't be read: {told(error)}")
+        yield Fault(directory, f"can't be read: {explain_os_error(error)}")
         return
     for name in names:
         found: list[Finding] = []
@@ -248,7 +248,7 @@ def _find_strays(subject: Subject, image: _Image, tags: list[str]) -> Iterator[F
         try:
             names = sorted(path.name for path in (subject.top / image.directory / place).iterdir())
         except OSError as error:
-            yield Fault(f"{image.directory}/{place}", f"can't be read: {told(error)}")
+            yield Fault(f"{image.directory}/{place}", f"can't be read: {explain_os_error(error)}")
             continue
         for name in names:
             if name not in tags and not _DIGEST.fullmatch(name) and name != ".htaccess":

@@ -47,18 +47,29 @@ def audit_policy(subject: Subject, directory: str, found: list[Finding]) -> str 
         found.append(Fault(f"{sigstore}/registries.yaml", f"does not say where the signatures of {scope} are"))
     if subject.keyring is None:
         found.append(Fault(path, "asks for signatures, but no key is at hand to verify them; give --key"))
-        return scope
-    signature = find_signature(subject, sigstore)
-    try:
-        keyring = Keyring(read_keys(key))
-    except ValueError:
-        # Reported as a fault of the armor.
-        return scope
-    wrong = keyring.read_message(signature)[1] if signature is not None else None
-    # If the signature doesn't verify by the mirror's key either, the signature is wrong, and reported as such.
-    if signature is not None and wrong is not None and subject.keyring.read_message(signature)[1] is None:
+    elif (wrong := _find_other_signer(subject.keyring, key, find_signature(subject, sigstore))) is not None:
         found.append(Fault(path, f"has another key than the one that signed: {wrong}"))
     return scope
+
+
+def _find_other_signer(keyring: Keyring, key: bytes, signature: bytes | None) -> str | None:
+    """Return why the policy's key doesn't verify a signature that the mirror's key verifies; None if nothing is wrong.
+
+    If neither verifies it, the signature is wrong, and reported as such.
+
+    Args:
+        keyring: The mirror's key.
+        key: The policy's key, armored.
+        signature: A signature of the repository; None if there is none.
+    """
+    try:
+        policy_keyring = Keyring(read_keys(key))
+    except ValueError:
+        # Reported as a fault of the armor.
+        return None
+    if signature is None or keyring.read_message(signature)[1] is not None:
+        return None
+    return policy_keyring.read_message(signature)[1]
 
 
 def _read_policy(policy: Any) -> tuple[str | None, bytes | None]:

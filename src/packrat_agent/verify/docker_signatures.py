@@ -32,7 +32,7 @@ _SIGNATURES_LIMIT = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Signing:
-    """What is signed in a repository.
+    """The names that are signed in a repository.
 
     Attributes:
         scope: The prefix of all signed references; None if nothing is signed.

@@ -20,7 +20,7 @@ from packrat_agent.verify.interrupts import uninterrupted
 from packrat_agent.verify.processes import Process, Processes, is_small, wait_for
 
 _BATCH_FILES = 64
-"""What a process is given at once: at the end of the indexes, this one waits for the last that was given."""
+"""The batch that a process is given at once: at the end of the indexes, this one waits for the last batch."""
 
 
 @dataclass(frozen=True, slots=True)

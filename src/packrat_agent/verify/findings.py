@@ -155,7 +155,7 @@ def read_pointer(subject: Subject, path: str, found: list[Finding]) -> bytes | N
     try:
         content = read_index(subject.top, path)
     except OSError as error:
-        found.append(Fault(path, f"can't be read: {told(error)}"))
+        found.append(Fault(path, f"can't be read: {explain_os_error(error)}"))
         return None
     found.append(pointer(path, content))
     return content
@@ -287,11 +287,11 @@ def is_plain(path: str) -> bool:
     return all(part not in ("", ".", "..") and part.isprintable() for part in path.split("/"))
 
 
-def refused(error: Refused) -> str:
+def explain_refusal(error: Refused) -> str:
     """Return what is wrong with a package that today's rules refuse; an earlier version may have published it."""
     return f"{_REFUSED}: {error}"
 
 
-def told(error: OSError) -> str:
+def explain_os_error(error: OSError) -> str:
     """Return why a file can't be read."""
     return error.strerror or str(error)

@@ -20,10 +20,10 @@ from packrat_agent.verify.findings import (
     Named,
     Subject,
     check_bytes,
+    explain_os_error,
     is_plain,
     parse_json,
     read_pointer,
-    told,
 )
 from packrat_agent.verify.names import LANDING_PAGE, LISTING_STYLE, PACKAGE_LIST, PAGE_DIR
 from packrat_core.text import count_of
@@ -58,7 +58,7 @@ def find_lost_lists(subject: Subject, page: str) -> Iterator[Finding]:
             is_there = is_plain(path) and (subject.top / path).is_dir()
         except OSError as error:
             # One of its directories is closed to this user, or its name is longer than any file's.
-            yield Fault(path, f"can't be looked at: {told(error)}")
+            yield Fault(path, f"can't be looked at: {explain_os_error(error)}")
             continue
         if not is_there:
             yield Fault(path, f"is missing, though {LANDING_PAGE} searches it")

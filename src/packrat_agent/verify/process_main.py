@@ -1,4 +1,4 @@
-"""What runs in a process that checks files for another one; `processes.py` says how the two talk."""
+"""The program of a process that checks files for another one; `processes.py` says how the two talk."""
 
 import json
 import os

@@ -122,7 +122,7 @@ class Process:
         raise self._explain_end()
 
     def stop(self) -> None:
-        """Have it end, whatever it does; it ends what it has started itself."""
+        """End the process, whatever it does; it ends the programs that it has started itself."""
         self._process.terminate()
 
     def wait(self) -> None:

@@ -99,14 +99,14 @@ def _audit_project(subject: Subject, directory: str, project: str) -> Iterator[F
         yield from _audit_files(subject, directory, f"{page}/{_HTML}", by_html, [None] * len(by_html))
     # If both forms agree and are readable, also compare the bytes; otherwise that would report the same fault again.
     if by_html is not None and by_json is not None:
-        if _unmarked(by_html) != _unmarked(by_json):
+        if _without_marks(by_html) != _without_marks(by_json):
             found.append(Fault(f"{page}/{_HTML}", f"lists other files than {_JSON}"))
         elif None not in by_json:
             found += _check_project(subject, page, value, same_marks=by_html == by_json)
     yield from found
 
 
-def _unmarked(links: Sequence[_Link | None]) -> list[_Link | None]:
+def _without_marks(links: Sequence[_Link | None]) -> list[_Link | None]:
     return [replace(link, yanked=None) if link is not None else None for link in links]
 
 

@@ -44,7 +44,7 @@ def read_elements(chunks: Iterable[bytes], wanted: Collection[str]) -> Iterator[
     """
     parser = expat.ParserCreate()
     collector = _Collector(frozenset(wanted))
-    # Else each line of a text comes alone.
+    # Otherwise each line of a text comes alone.
     parser.buffer_text = True
     parser.StartDoctypeDeclHandler = _refuse
     parser.StartElementHandler = collector.start

@@ -58,7 +58,7 @@ class _Client:
 
 @dataclass(frozen=True, slots=True)
 class Visits:
-    """What the clients said: the names of those that were driven and that were not, and what they refuse."""
+    """The verdict of the clients: the names of those that were driven and that were not, and what they refuse."""
 
     driven: tuple[str, ...]
     left_out: tuple[str, ...]

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from packrat_agent.verify.findings import refused
+from packrat_agent.verify.findings import explain_refusal
 from packrat_agent.verify.repodata import Package
 from packrat_core.errors import Refused
 from packrat_core.packages.rpm.file_list import check_files
@@ -31,7 +31,7 @@ def find_wrong_rpm(path: Path, package: Package) -> str | None:
     except OSError as error:
         return f"can't be read: {error.strerror or error}"
     except Refused as error:
-        return refused(error)
+        return explain_refusal(error)
     inside = {"name": facts.name, "version": facts.version, "architecture": facts.arch}
     named = {"name": package.name, "version": package.version, "architecture": package.arch}
     for word, value in inside.items():

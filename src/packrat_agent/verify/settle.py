@@ -51,7 +51,7 @@ def settle(top: Path, audit: Audit, look_again: Callable[[], Audit]) -> Audit:
 
 
 def _identify(top: Path, audit: Audit) -> dict[str, _Identity]:
-    """Give what tells a file from one that replaces it, of each path with a fault."""
+    """Return, for each path with a fault, what tells its file from one that replaces it."""
     return {fault.path: _look_up(top / fault.path) for fault in audit.faults}
 
 

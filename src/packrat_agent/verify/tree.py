@@ -12,7 +12,7 @@ from pathlib import Path
 from packrat_agent.config.settings import AGENT_DIR
 from packrat_agent.verify.check_files import checking
 from packrat_agent.verify.early_checks import EarlyChecks
-from packrat_agent.verify.findings import Audit, Auditor, Fault, Finding, Named, Subject, Warned, told
+from packrat_agent.verify.findings import Audit, Auditor, Fault, Finding, Named, Subject, Warned, explain_os_error
 from packrat_agent.verify.interrupted import find_interrupted, is_followed
 from packrat_agent.verify.package_lists import audit_list
 from packrat_agent.verify.processes import Processes
@@ -155,7 +155,7 @@ class _Looks:
 
 @dataclass(slots=True)
 class _Told:
-    """What the audits of the repositories tell: what is known of each file that is named, and what is wrong."""
+    """The findings of the audits: what is known of each file that is named, and what is wrong."""
 
     warnings: list[Warned]
     faults: list[Fault] = field(default_factory=list)
@@ -219,7 +219,7 @@ def _to_its_end(place: str, findings: Iterable[Finding]) -> Iterator[Finding]:
     try:
         yield from findings
     except OSError as error:
-        yield Fault(place, f"can't be audited to its end: {told(error)}")
+        yield Fault(place, f"can't be audited to its end: {explain_os_error(error)}")
 
 
 def _repositories(subject: Subject, directory: str, depth: int, faults: list[Fault]) -> Iterator[tuple[str, str]]:
@@ -235,7 +235,7 @@ def _repositories(subject: Subject, directory: str, depth: int, faults: list[Fau
         entries = sorted(os.scandir(subject.top / directory), key=lambda entry: entry.name)
         kinds = [kind for kind, (recognize, _) in AUDITORS.items() if directory and recognize(subject, directory)]
     except OSError as error:
-        faults.append(Fault(directory, f"can't be looked into: {told(error)}"))
+        faults.append(Fault(directory, f"can't be looked into: {explain_os_error(error)}"))
         return
     # Repositories are never nested, so don't look for others inside one.
     if kinds:
@@ -272,7 +272,7 @@ def _look_around(top: Path, named: Mapping[str, Named]) -> tuple[tuple[str, ...]
             with os.scandir(f"{top}/{directory}") as entries:
                 listed = list(entries)
         except OSError as error:
-            odd.append(Fault(directory or ".", f"can't be looked into: {told(error)}"))
+            odd.append(Fault(directory or ".", f"can't be looked into: {explain_os_error(error)}"))
             continue
         above = f"{directory}/" if directory else ""
         for entry in listed:
@@ -317,7 +317,7 @@ def _look_at_link(top: Path, path: str) -> Iterator[Fault]:
         elif not target.exists():
             yield Fault(path, "is a symbolic link that leads nowhere")
     except OSError as error:
-        yield Fault(path, f"is a symbolic link that can't be followed: {told(error)}")
+        yield Fault(path, f"is a symbolic link that can't be followed: {explain_os_error(error)}")
     except RuntimeError:
         # So pathlib tells a circle.
         yield Fault(path, "is a symbolic link that leads round in a circle")

@@ -38,10 +38,10 @@ _METRICS_S = 10.0
 
 
 class Agent:
-    """Follows the server for as long as it is let."""
+    """Follows the server until it is stopped."""
 
     def __init__(self, context: MirrorContext, on_progress: Progress, bell: asyncio.Event) -> None:
-        """Take what to work on; `bell` asks for a full sync now."""
+        """Prepare to follow the server of a mirror; `bell` asks for a full sync now."""
         self._context = context
         self._bell = bell
         self._login = LoginState(context.fault_log.login)

@@ -29,7 +29,7 @@ from packrat_core.aio.threads import in_thread
 from packrat_core.errors import DiskError
 
 _LISTED_AT_ONCE = 16
-"""With so many changes worked on, none is begun that names no packages: each holds in memory all of its repository."""
+"""With this many changes at work, none is begun that names no packages: each holds its whole repository in memory."""
 
 
 class Dispatcher:

@@ -33,7 +33,7 @@ class Heartbeat:
         return not workers.busy(Lane.CHANGE) or time.monotonic() - self._told_at > _LONGEST_S
 
     async def beat(self, server: Packrat) -> None:
-        """Tell it.
+        """Send a heartbeat.
 
         Raises:
             PackratError: The server can't be told, or it can't be written down.

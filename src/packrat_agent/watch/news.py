@@ -1,4 +1,4 @@
-"""What the agent hears of the server, and how often it asks."""
+"""The news that the agent hears of the server, and how often it asks."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ _LOST = BackOff(first_s=1.0, longest_s=300.0)
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """What may have changed since the last news.
+    """The changes that may have happened since the last news.
 
     Attributes:
         repos: Repository name → package names; None for "list everything of it".
@@ -28,7 +28,7 @@ class News:
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How long to wait for what, in seconds; pairs are (shortest, longest).
+    """The waits of an agent that listens, in seconds; pairs are (shortest, longest).
 
     Attributes:
         changes_s: How long one question for changes may stay open.

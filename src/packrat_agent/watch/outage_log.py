@@ -94,7 +94,7 @@ class OutageLog:
         self._away_since = None
 
     def delay_s(self, asked_s: float = 0.0) -> float:
-        """Say how long to wait before the next try: longer after each failure, and not less than was asked for."""
+        """Choose how long to wait before the next try: longer after each failure, and not less than was asked for."""
         return _BACK_OFF.delay_s(self.failures, asked_s)
 
     def _is_overdue(self) -> bool:

@@ -24,7 +24,7 @@ from packrat_core.errors import PackratError, ServerRefused, ServerUnavailable
 _POLLS_AT_ONCE = 2
 _TROUBLE_LIMIT = 3
 _LIST_RESTS = 3
-"""How many times as long as a listing took, its repository is not listed again."""
+"""A repository is not listed again for this multiple of the time that its listing took."""
 
 
 async def hear_polls(
@@ -53,7 +53,7 @@ async def hear_polls(
 
 @dataclass(slots=True)
 class _Polls:
-    """What is known of the polls and listings of one connection."""
+    """The state of the polls and listings of one connection."""
 
     server: Packrat
     repos: Callable[[], Collection[Repo]]
@@ -119,8 +119,8 @@ class _Polls:
             self.tell(News({}, mirror=True))
             return self.pace.back_off.delay_s(2)
         except PackratError as error:
-            return self._troubled(error)
-        self._recovered()
+            return self._count_failure(error)
+        self._note_recovery()
         took_s = loop.time() - asked
         if took_s > timeout_s + self.pace.late_s:
             # It waited behind other polls for a worker: leave more workers free.
@@ -195,21 +195,21 @@ class _Polls:
             self.tell(News({}, mirror=True))
             return self.pace.back_off.delay_s(1)
         except PackratError as error:
-            return self._troubled(error)
-        self._recovered()
+            return self._count_failure(error)
+        self._note_recovery()
         # The first list is news too: what came before it, and after everything was told, is only in it.
         if self._listed.get(repo.name) != fingerprint.value:
             self._listed[repo.name] = fingerprint.value
             self.tell(News({repo.name: None}))
         return 0.0
 
-    def _recovered(self) -> None:
+    def _note_recovery(self) -> None:
         """Note that the server answers, and tell if it didn't before."""
         was_away, self._trouble = self._trouble > 0, 0
         if was_away:
             self.tell(News({repo.name: None for repo in self.repos()}, mirror=True, was_away=True))
 
-    def _troubled(self, error: PackratError) -> float:
+    def _count_failure(self, error: PackratError) -> float:
         """Count a failure; gives the seconds to wait.
 
         Raises:

@@ -17,7 +17,7 @@ class RecordChecks:
     """The checks that wait, for one event loop; they outlive a connection."""
 
     def __init__(self, reads: RecordReads, on_end: Callable[[], None]) -> None:
-        """Take what is known; `on_end` is called when nothing waits any more."""
+        """Begin with no check that waits; `on_end` is called when none waits any more."""
         self._reads = reads
         self._on_end = on_end
         self._read_since: float | None = None

@@ -34,7 +34,7 @@ class WorkQueue:
     """The work that waits, for one event loop.
 
     Attributes:
-        quiet_s: A burst of changes is over when nothing came for so long.
+        quiet_s: A burst of changes is over when nothing has come for this time.
         longest_burst_s: The first change of a burst waits no longer than this.
         rest_s: How long a repository rests that was just published.
         names_limit: Names of packages that are kept, of all repositories together.

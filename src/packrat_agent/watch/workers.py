@@ -13,7 +13,7 @@ from packrat_core.errors import DiskError
 
 
 class Lane(Enum):
-    """What a worker works on; there is one worker at a time for each repository in each lane."""
+    """A kind of work; there is one worker at a time for each repository in each lane."""
 
     CHANGE = auto()
     FULL = auto()
@@ -25,12 +25,12 @@ class Workers:
     """The workers of one connection."""
 
     def __init__(self, on_end: Callable[[], None]) -> None:
-        """Take what is called whenever a worker ends."""
+        """Begin without workers; `on_end` is called whenever one ends."""
         self._on_end = on_end
         self._tasks: dict[tuple[Lane, str], asyncio.Task[None]] = {}
         self._errors: list[BaseException] = []
         self.finished = 0
-        """How many pieces of work came to their end."""
+        """Number of pieces of work that came to their end."""
 
     def start(
         self, lane: Lane, work: Coroutine[Any, Any, None], repo: str = "", undo: Callable[[], None] = lambda: None
@@ -57,7 +57,7 @@ class Workers:
         return not self._tasks
 
     def take_error(self) -> BaseException | None:
-        """Give what stopped a worker, once; of several errors the disk's come last, since the others end more."""
+        """Return the error that stopped a worker, once; of several, the disk's come last, since the others end more."""
         self._errors.sort(key=lambda error: isinstance(error, DiskError))
         error = self._errors[0] if self._errors else None
         self._errors.clear()

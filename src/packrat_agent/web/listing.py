@@ -11,7 +11,7 @@ from packrat_agent.site_page.look import HEAD, LISTING_POLICY
 from packrat_core.fs.file_times import mtime_s
 
 HEADERS = {"Content-Security-Policy": LISTING_POLICY, "X-Content-Type-Options": "nosniff"}
-"""What is sent with a listing."""
+"""The headers of a listing."""
 
 _HEADS = "".join(f'<th scope="col">{head}</th>' for head in ("Name", "Last changed", "Bytes"))
 _UP = '<tr><th scope="row" class="mono"><a href="../">../</a></th><td></td><td></td></tr>'

@@ -28,7 +28,7 @@ _SIGNATURES = re.compile(rf"/extensions/v2/{_DIRECTORIES}/{_IMAGE}/signatures/(?
 
 @dataclass(frozen=True, slots=True)
 class RegistryAnswer:
-    """What is sent: the file at `path`, or `body` with `status`."""
+    """An answer to send: the file at `path`, or `body` with `status`."""
 
     headers: Mapping[str, str] = field(default_factory=lambda: _JSON)
     path: Path | None = None

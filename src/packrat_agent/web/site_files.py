@@ -22,7 +22,7 @@ HTTP_PORT = 80
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """Where clients find the site without TLS."""
+    """The address of the site without TLS."""
 
     host: str
     port: int = HTTP_PORT

@@ -45,7 +45,7 @@ def count_unread(transport: asyncio.WriteTransport) -> int:
 
 
 class Unread:
-    """How long a client has read nothing of what waits for it."""
+    """Seconds for which a client has read nothing of the answer that waits for it."""
 
     def __init__(self) -> None:
         self.bytes = 0

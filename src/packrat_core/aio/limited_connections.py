@@ -37,7 +37,7 @@ class ServedConnections(OpenConnections["LimitedConnection"]):
     """All connections of one aiohttp server."""
 
     def protocol(self, server: web.Server, logger: logging.Logger) -> Callable[[], asyncio.Protocol]:
-        """Give what the event loop makes a connection's protocol of."""
+        """Return the factory by which the event loop makes the protocol of a connection."""
         loop = asyncio.get_running_loop()
         return functools.partial(LimitedConnection, self, server, loop=loop, access_log=None, logger=logger)
 

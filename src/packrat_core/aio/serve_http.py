@@ -63,7 +63,7 @@ class _ServerLog(logging.Handler):
     """Takes what aiohttp's server logs; what it says of a malformed request holds the bytes of the client."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Say it in our words if it is about a malformed request, or pass it on."""
+        """Log a malformed request in our own words; pass anything else on."""
         error = record.exc_info[1] if record.exc_info else None
         if isinstance(error, HttpProcessingError):
             log_malformed(str(record.args[0]) if isinstance(record.args, tuple) and record.args else None)

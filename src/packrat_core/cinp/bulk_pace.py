@@ -37,7 +37,7 @@ class Answered:
 
     @property
     def took_s(self) -> float:
-        """How long the server took."""
+        """Seconds that the server took."""
         return self.ended_s - self.began_s
 
 

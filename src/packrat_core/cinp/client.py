@@ -49,7 +49,7 @@ _BYTES = {"Accept": "application/octet-stream, application/json", "Accept-Encodi
 
 @dataclass(frozen=True, slots=True)
 class DownloadLimits:
-    """What downloads may take; None for any.
+    """Limits of downloads; None for no limit.
 
     Attributes:
         bytes_per_s: Bytes a second, of all downloads together.
@@ -226,8 +226,8 @@ class CinpClient:
         Args:
             uri: of the action, which may be carried out twice.
             arguments: by name.
-            begin_s: within so many seconds the answer must begin.
-            silent_s: within so many seconds the next byte must come.
+            begin_s: seconds within which the answer must begin.
+            silent_s: seconds within which the next byte must come.
 
         Raises:
             Silent: it does not begin.

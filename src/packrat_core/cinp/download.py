@@ -59,7 +59,8 @@ class Download:
                 at += len(chunk)
                 if self.max_bytes is not None and at > self.max_bytes:
                     raise TooLarge(
-                        f"{self.what} has more than {self.max_bytes} bytes", hint="raise max_file_size if it may"
+                        f"{self.what} has more than {self.max_bytes} bytes",
+                        hint="raise max_file_size if a file may be that large",
                     )
                 await self.rate.take(len(chunk))
                 yield chunk

@@ -24,7 +24,7 @@ _TOLD_LIMIT = 300
 
 @dataclass(frozen=True, slots=True)
 class SettingNames:
-    """What the user of a client calls its settings; '' for one that the user can't set.
+    """The names that users know a client's settings by; '' for one that they can't set.
 
     Attributes:
         origin: The address of the server.
@@ -196,9 +196,10 @@ def _explain_connecting(
     if isinstance(cause, ssl.SSLError):
         return _explain_tls(cause, unreachable, check)
     if isinstance(cause, ConnectionRefusedError):
-        up = "is the server up" if setting == names.origin else "is the proxy up"
+        what = "server" if setting == names.origin else "proxy"
         return ServerUnavailable(
-            f"{unreachable}: nothing listens on port {error.port} (connection refused)", hint=f"{up}? Else {check}"
+            f"{unreachable}: nothing listens on port {error.port} (connection refused)",
+            hint=f"see whether the {what} is up; if it is, {check}",
         )
     if cause.errno in _ROUTES:
         return ServerUnavailable(
@@ -211,7 +212,7 @@ def _explain_tls(cause: ssl.SSLError, unreachable: str, check: str) -> ServerUna
     reason = str(cause.reason or cause)
     if any(word in reason for word in _NO_TLS):
         return ServerUnavailable(
-            f"{unreachable}: no TLS is spoken there", hint=f"if that server has plain HTTP only, {check}"
+            f"{unreachable}: that port does not speak TLS", hint=f"if that server has plain HTTP only, {check}"
         )
     if "PROTOCOL" in reason:
         return ServerUnavailable(

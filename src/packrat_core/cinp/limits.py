@@ -7,7 +7,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How much an answer may hold: bytes, values (its commas), lists and objects (their brackets).
+    """The limits of an answer: bytes, values (its commas), lists and objects (their brackets).
 
     A short value of two bytes becomes 60 and more in memory, an empty list 56: bytes alone would bound nothing. Text
     beyond ASCII can take four times its bytes, so less of that is accepted.

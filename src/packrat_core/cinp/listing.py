@@ -29,7 +29,7 @@ _SHORT_PAGES_LIMIT = 3
 
 @dataclass(frozen=True, slots=True)
 class UriQuery:
-    """What to list: the model, a filter with its arguments (None for all objects), and how many there may be."""
+    """A list to ask for: the model, a filter with its arguments (None for all objects), and how many there may be."""
 
     model: str
     filter_name: str | None

@@ -1,4 +1,4 @@
-"""What a server refuses or answers, told apart by what the caller does about it.
+"""Refusals and other answers of a server, told apart by what the caller does about them.
 
 They need nothing that speaks HTTP, so commands that tell them apart import it only where they ask.
 """

@@ -151,22 +151,36 @@ async def raise_for(response: aiohttp.ClientResponse, what: str, proxy: URL | No
     if status == 404:
         object_id = fields.get("object_id")
         raise NotFound(text, object_id if isinstance(object_id, str) else None, by_api=by_api, said=said)
+    unavailable = _explain_unavailable(response, text, message)
+    if unavailable is not None:
+        raise unavailable
+    code = fields.get("error")
+    hint = "" if by_api else _hint_at(message, names)
+    raise ServerRefused(text, code if isinstance(code, str) else None, by_api=by_api, said=said, hint=hint)
+
+
+def _explain_unavailable(response: aiohttp.ClientResponse, text: str, message: str) -> ServerUnavailable | None:
+    """Explain an answer after which waiting may help; None for any other.
+
+    Args:
+        response: The answer.
+        text: The request, the server and the answer, for messages.
+        message: The server's own words.
+    """
+    status = response.status
     # A moment that the server names is kept to; without one, the back-off of the caller decides.
     if status in (429, 503):
         wait_s = read_retry_after(response.headers.get("Retry-After"), response.headers.get("Date"), time.time())
         if wait_s is not None:
-            raise ServerUnavailable(
-                f"{text}; it is busy, and asks to wait for {count_of(round(wait_s), 'second')}", wait_s
-            )
+            wait = count_of(round(wait_s), "second")
+            return ServerUnavailable(f"{text}; it is busy, and asks to wait for {wait}", wait_s)
     if status == 429:
-        raise ServerUnavailable(f"{text}; it is busy: wait a while")
+        return ServerUnavailable(f"{text}; it is busy: wait a while")
     if status >= 500 and any(words in message.lower() for words in _LOST_DATABASE):
-        raise ServerUnavailable(text, hint="restart the packrat server (its database was restarted)")
+        return ServerUnavailable(text, hint="restart the packrat server (its database was restarted)")
     if status >= 500 or status == 408:
-        raise ServerUnavailable(text, hint="this is a fault there: look at the log of the server")
-    code = fields.get("error")
-    hint = "" if by_api else _hint_at(message, names)
-    raise ServerRefused(text, code if isinstance(code, str) else None, by_api=by_api, said=said, hint=hint)
+        return ServerUnavailable(text, hint="this is a fault there: look at the log of the server")
+    return None
 
 
 def _hint_at(message: str, names: SettingNames) -> str:

@@ -1,4 +1,4 @@
-"""What the requests of one client have in common: connections, the protocol's version, a login, limits of time.
+"""The common part of one client's requests: connections, the protocol's version, a login, limits of time.
 
 1. The oldest version is tried first. Where the server refuses it and names another one, that is used from then on.
 2. A server that is busy and says for how long has carried nothing out, so it is asked again, for half a minute in all.
@@ -28,7 +28,7 @@ log = structlog.get_logger()
 
 VERSIONS = ("0.9", "1.0", "2.0")
 _PATIENCE_S = 30.0
-"""How long a request waits in all where the server asks for it; a longer wait is left to the caller."""
+"""The longest time that a request waits in all where the server asks for it; a longer wait is left to the caller."""
 
 
 ReadBody = Callable[[aiohttp.ClientResponse, str], Awaitable[Answer]]
@@ -138,7 +138,7 @@ class CinpSession:
             arguments: by name.
             accepted: the headers that say which answers are accepted.
             timeout: the limits of time (see `until`).
-            head_s: within so many seconds the head of the answer must come; None where `timeout` limits that.
+            head_s: seconds within which the head of the answer must come; None where `timeout` limits that.
 
         Raises:
             PackratError: the server can't be reached, or refuses the request.

@@ -25,14 +25,14 @@ class NotAList(ValueError):
 
 
 class TextList:
-    """What came of one list so far.
+    """The part of one list that has come so far.
 
     Attributes:
         count: The number of texts so far, each as often as it came.
     """
 
     def __init__(self, size: int) -> None:
-        """Accept at most so many bytes."""
+        """Accept at most this number of bytes."""
         self.count = 0
         self._size_left = size
         self._size = size

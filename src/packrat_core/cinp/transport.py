@@ -45,7 +45,7 @@ class NoAnswer(ServerUnavailable):
 class HttpRequest:
     """One request; `path` is absolute and encoded.
 
-    repeatable: Carrying it out twice does no harm. head_s: Within so many seconds the head of the answer has come, with
+    repeatable: Carrying it out twice does no harm. head_s: Seconds within which the head of the answer has come, with
     whatever comes before it; None where `timeout` limits that.
     """
 
@@ -122,7 +122,9 @@ class Transport:
             told = self._explain(error, request)
             sent = isinstance(error, _LOST) and not isinstance(error, _UNCONNECTED)
             if sent and not answered and not request.repeatable:
-                raise NoAnswer(str(told), hint="it may have been carried out: look before you repeat it") from None
+                raise NoAnswer(
+                    str(told), hint="the server may have carried it out: check that before you repeat it"
+                ) from None
             raise told from None
 
     def _explain(self, error: BaseException, request: HttpRequest) -> ServerUnavailable:

@@ -76,7 +76,7 @@ def _line_of(descriptor: int) -> bytes | None:
 
 
 def _mount_of(descriptor: int) -> tuple[int, bytes]:
-    """Give what tells mounts apart; without /proc, those of the same filesystem are taken for one."""
+    """Return an id that tells mounts apart; without /proc, those of the same filesystem are taken for one."""
     device = os.fstat(descriptor).st_dev
     try:
         found = _MOUNT_ID.search(Path(f"/proc/self/fdinfo/{descriptor}").read_bytes())

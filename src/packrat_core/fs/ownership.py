@@ -42,7 +42,7 @@ def explain_unreadable(path: Path) -> str | None:
     closed = _closed_directory(path)
     if closed is not None:
         return closed
-    if not _is_there(path) or _may(path, os.R_OK):
+    if not _is_there(path) or _has_permission(path, os.R_OK):
         return None
     group = _group_name(os.getegid())
     found = path.stat()
@@ -72,7 +72,7 @@ def explain_unwritable(*paths: Path) -> str | None:
         if closed is not None:
             return closed
         needed = os.W_OK | (os.X_OK if _is_directory(path) else 0)
-        if _is_there(path) and not _is_read_only(path) and not _may(path, needed):
+        if _is_there(path) and not _is_read_only(path) and not _has_permission(path, needed):
             denied.append(path)
     if not denied:
         return None
@@ -92,7 +92,7 @@ def explain_unmakable(directory: Path) -> str | None:
     above = directory.parent
     while not _is_there(above) and above != above.parent:
         above = above.parent
-    if _is_read_only(above) or _may(above, os.W_OK | os.X_OK):
+    if _is_read_only(above) or _has_permission(above, os.W_OK | os.X_OK):
         return None
     if (fixed := explain_fixed(above)) is not None:
         return fixed
@@ -129,7 +129,7 @@ def first_unusable(directory: Path) -> str | None:
     if closed is not None:
         return closed
     for path in _below(directory, 2):
-        if not _may(path, os.R_OK | (os.X_OK if _is_directory(path) else 0)):
+        if not _has_permission(path, os.R_OK | (os.X_OK if _is_directory(path) else 0)):
             if path.stat(follow_symlinks=False).st_uid == os.geteuid():
                 return f"{describe_owner(path)}; {_own_again(path)}"
             return f"{describe_owner(path)}; as root: `chown -R {_this_user()} {quote(str(directory))}`"
@@ -164,7 +164,7 @@ def explain_as_owner(directory: Path, *files: Path) -> str | None:
     if not _is_there(directory) or directory.stat().st_uid == os.geteuid():
         return None
     for path in (directory, *files):
-        if _is_there(path) and not _may(path, os.R_OK | (os.X_OK if path == directory else 0)):
+        if _is_there(path) and not _has_permission(path, os.R_OK | (os.X_OK if path == directory else 0)):
             owner = user_name(directory.stat().st_uid)
             return f"{describe_owner(path)}; as root: `runuser -u {owner} -- {_this_command()}`"
     return None
@@ -193,7 +193,7 @@ def _owners(paths: Iterable[tuple[str, Path]]) -> list[tuple[str, Path, int]]:
 
 def _below(directory: Path, depth: int) -> Iterable[Path]:
     yield directory
-    if depth == 0 or not _is_directory(directory) or not _may(directory, os.R_OK | os.X_OK):
+    if depth == 0 or not _is_directory(directory) or not _has_permission(directory, os.R_OK | os.X_OK):
         return
     for path in sorted(directory.iterdir()):
         if path.is_symlink():
@@ -208,7 +208,7 @@ def _below(directory: Path, depth: int) -> Iterable[Path]:
 def _closed_directory(path: Path) -> str | None:
     """Find the first directory on the way to `path` that this user may not go through."""
     for directory in reversed(path.absolute().parents):
-        if not _may(directory, os.X_OK):
+        if not _has_permission(directory, os.X_OK):
             if not _is_directory(directory):
                 return None
             if directory.stat().st_uid == os.geteuid():
@@ -231,7 +231,7 @@ def _is_directory(path: Path) -> bool:
     return os.path.isdir(path)
 
 
-def _may(path: Path, mode: int) -> bool:
+def _has_permission(path: Path, mode: int) -> bool:
     return os.access(path, mode, effective_ids=_EFFECTIVE)
 
 

@@ -1,4 +1,4 @@
-"""What a package file of any kind says of itself."""
+"""The facts that a package file of any kind says of itself."""
 
 from dataclasses import dataclass
 

@@ -43,7 +43,7 @@ class Downloads:
         Raises:
             InvalidSession: The token is not, or no longer, that of a session of this name.
         """
-        rows = self._direct.rows(self._query, _asked(token, file_name))
+        rows = self._direct.rows(self._query, _parameters(token, file_name))
         return None if rows is None else _download(name, rows)
 
     def find(self, name: str, token: str, file_name: str) -> Download:
@@ -59,7 +59,7 @@ class Downloads:
             ServerUnavailable: The database can't be reached.
         """
         with reading(self._engine) as connection:
-            rows = connection.execute(self._query.query, _asked(token, file_name)).all()
+            rows = connection.execute(self._query.query, _parameters(token, file_name)).all()
         return _download(name, [tuple(row) for row in rows])
 
     def find_public(self, file_name: str) -> str | None:
@@ -77,7 +77,7 @@ class Downloads:
         self._direct.close()
 
 
-def _asked(token: str, file_name: str) -> dict[str, bytes | str]:
+def _parameters(token: str, file_name: str) -> dict[str, bytes | str]:
     # No file has the empty name.
     return {"token_hash": digest(token), "file_name": file_name if is_storable(file_name) else ""}
 

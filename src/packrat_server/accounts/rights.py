@@ -16,7 +16,7 @@ from enum import StrEnum
 
 
 class Role(StrEnum):
-    """What a caller is: NOBODY has no session, MIRROR is a mirror, the others are users.
+    """The role of a caller: NOBODY has no session, MIRROR is a mirror, the others are users.
 
     Where the server is public, PUBLIC takes the place of NOBODY.
     """

@@ -64,7 +64,7 @@ class InvalidLogin(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """What is stored of a name's password or psk.
+    """The stored form of a name's password or psk.
 
     Attributes:
         hash: Its hash; UNMATCHED for a name that does not exist, or must not log in.
@@ -85,7 +85,7 @@ class Secret:
 
 
 def find_secret(engine: Engine, name: str) -> Secret:
-    """Find what is stored of a name's secret.
+    """Find the stored form of a name's secret.
 
     An unknown name takes the same work here, and later when a secret is checked, as a known one: how long an answer
     takes does not tell which names exist.

@@ -35,7 +35,7 @@ _NUMBERED = re.compile(r"(?P<distro>[A-Za-z][A-Za-z_-]*?)-?(?P<version>[0-9][0-9
 
 @dataclass(frozen=True, slots=True)
 class GivenDistro:
-    """What a command line gives for a distribution version; None is what it does not name."""
+    """The values that a command line gives for a distribution version; None where it gives none."""
 
     name: str
     file_type: str | None = None
@@ -164,7 +164,7 @@ def _check_release_names(text: str) -> str:
 
 
 def _defaults(given: GivenDistro) -> dict[str, str | None]:
-    """What a new one gets where nothing is given, from its name: `fedora41` is version 41 of fedora."""
+    """The defaults of a new one, from its name: `fedora41` is version 41 of fedora."""
     if given.file_type is None:
         raise ConfigError(
             f"there is no distribution version {given.name!r} yet, and a new one needs --type",

@@ -142,7 +142,7 @@ def _find_losses(connection: Connection, mirror: str, had: Sequence[str], repo_n
 
 
 def _columns(secret: str | None, description: str | None) -> dict[str, Any]:
-    """Give what to write of a mirror's row; None leaves a column as it is."""
+    """Return the values to write to a mirror's row; None leaves a column as it is."""
     values = {} if secret is None else {"psk": hash_secret(secret)}
     return values | ({} if description is None else {"description": description})
 

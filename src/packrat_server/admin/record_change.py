@@ -58,7 +58,7 @@ def _agree(_change: RecordChange) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Approval:
-    """Who lets a change be committed, and why it is made.
+    """The approval of a change: who lets it be committed, and why it is made.
 
     Attributes:
         decide: Lets the change be committed, or raises to undo it.

@@ -29,7 +29,7 @@ _DIRECTORY = re.compile(r"[0-9A-Za-z_][0-9A-Za-z_.-]*(/[0-9A-Za-z_][0-9A-Za-z_.-
 
 @dataclass(frozen=True, slots=True)
 class NewRepo:
-    """What a command line gives for a repository; None is what it does not name.
+    """The values that a command line gives for a repository; None where it gives none.
 
     In a repository that exists, None stays as it is. In a new one it takes its default; kind, tag and distro_versions
     have none. The default of directory and description is the name, which "" stands for, too.

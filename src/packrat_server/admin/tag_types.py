@@ -28,7 +28,7 @@ NAME_LIMIT = 10
 
 @dataclass(frozen=True, slots=True)
 class TagType:
-    """What a command line gives for a tag; None is what it does not name."""
+    """The values that a command line gives for a tag; None where it gives none."""
 
     name: str
     requires: tuple[str, ...] | None = None

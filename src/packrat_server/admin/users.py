@@ -173,7 +173,7 @@ def _replace_rights(connection: Connection, name: str, rights: Sequence[str]) ->
 def _check_promoter(fields: Fields, name: str) -> None:
     if fields["role"] == Role.PROMOTER and "tag_" not in fields["further rights"]:
         raise ConfigError(
-            f"{name} as promoter may put on no tag yet", hint="name the tags: `--right tag_stage`, once for each"
+            f"promoter {name} may not put on any tag yet", hint="name the tags: `--right tag_stage`, once for each"
         )
 
 

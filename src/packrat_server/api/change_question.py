@@ -1,4 +1,4 @@
-"""What a mirror asks `changes`, and what the database says to it."""
+"""The question of a mirror to `changes`, and the answer that the database has."""
 
 import json
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from packrat_server.store.journal import ChangesSince, Touched, read_since, read
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What changed since a position, as it was found, and as the mirror gets it."""
+    """The changes since a position, as they were found, and as the mirror gets them."""
 
     since: ChangesSince
     told: dict[str, Any]

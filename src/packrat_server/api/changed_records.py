@@ -29,7 +29,7 @@ _Packages = Mapping[str, Mapping[str, dict[str, Record] | list[str]]]
 
 @dataclass(frozen=True, slots=True)
 class RepoRecords:
-    """What the changed packages of one repository have now.
+    """The files that the changed packages of one repository have now.
 
     Attributes:
         packages: Name of a package → `wanted` and `deprocated`: URI of a file → its record; and, where these are only

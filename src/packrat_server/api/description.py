@@ -26,7 +26,7 @@ class Parameter:
     optional: bool = False
 
     def describe(self) -> dict[str, Any]:
-        """Give what DESCRIBE answers for an argument."""
+        """Return the answer of DESCRIBE for an argument."""
         described = {"name": self.name, "type": self.type, **self.more}
         if self.optional:
             described["default"] = self.default
@@ -42,7 +42,7 @@ class Field:
     required: bool = True
 
     def describe(self) -> dict[str, Any]:
-        """Give what DESCRIBE answers for a field."""
+        """Return the answer of DESCRIBE for a field."""
         described = {"name": self.parameter.name, "type": self.parameter.type, **self.parameter.more}
         default = [] if self.parameter.more.get("is_array") else self.parameter.default
         return {**described, "default": default, "mode": self.mode, "required": self.required}
@@ -75,7 +75,7 @@ class Model:
         return self.path.rpartition("/")[2]
 
     def describe(self) -> dict[str, Any]:
-        """Give what DESCRIBE answers for the model."""
+        """Return the answer of DESCRIBE for the model."""
         return {
             "name": self.name,
             "path": self.path,
@@ -89,7 +89,7 @@ class Model:
         }
 
     def describe_action(self, action: Action) -> dict[str, Any]:
-        """Give what DESCRIBE answers for one of its actions."""
+        """Return the answer of DESCRIBE for one of its actions."""
         return {
             "name": action.name,
             "path": f"{self.path}({action.name})",

@@ -280,7 +280,7 @@ MODELS: Mapping[str, Model] = {
 
 
 def describe_namespace(path: str) -> dict[str, Any] | None:
-    """Give what DESCRIBE answers for a namespace; None where there is no such namespace."""
+    """Return the answer of DESCRIBE for a namespace; None where there is no such namespace."""
     names = list(dict.fromkeys(model.path.rpartition("/")[0] + "/" for model in MODELS.values()))
     if path != ROOT and path not in names:
         return None

@@ -1,4 +1,4 @@
-"""What the operator chooses when the server is started."""
+"""The options that the operator gives when the server is started."""
 
 import re
 from dataclasses import dataclass, field

@@ -44,7 +44,7 @@ async def answer(request: CinpRequest, call: Call) -> CinpResponse:
 
     Args:
         request: The request.
-        call: Who calls, and from where; the call of an action has its object and arguments besides.
+        call: Who calls, and from where; the call of an action also has its object and arguments.
 
     Raises:
         CinpError: It is not allowed, or its answer is an error.

@@ -82,7 +82,7 @@ def change_files(session: dict[str, Any], names: Sequence[str], change: FileChan
 
 
 def state_of(record: Record) -> FileState:
-    """How far a file is promoted and marked, by its record."""
+    """The tags and marks of a file, by its record."""
     marks = tuple(mark for mark in MARKS if record.get(f"{mark}_at") is not None)
     return FileState(marks, frozenset(record.get("tags") or ()))
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Consent:
-    """What the command line says beforehand: `--yes`, `--dry-run` and `--reason`."""
+    """The consent that the command line gives beforehand: `--yes`, `--dry-run` and `--reason`."""
 
     yes: bool
     dry_run: bool

@@ -1,7 +1,7 @@
-"""Where commands that look at package files read: the data directory on the server's machine, or the API.
+"""The source that commands read package files from: the data directory on the server's machine, or the API.
 
 1. With `--url`, or PACKRAT_URL in the environment, the server is asked, in the session of a user.
-2. Else the database of the data directory is read. `--data` on the command line comes before PACKRAT_URL.
+2. Otherwise the database of the data directory is read. `--data` on the command line comes before PACKRAT_URL.
 3. Both give the same records.
 """
 

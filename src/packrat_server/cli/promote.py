@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class _Promotion:
-    """What the command line asks for."""
+    """The promotion that the command line asks for."""
 
     tag: str
     change_control: str | None

@@ -32,7 +32,7 @@ def add_looking(
         what: What it is about, for its help and messages: `repository`.
         read: Reads all records; each has a `name`.
         columns: The fields that the table of `list` has.
-        more: Reads what `show` has of one record besides.
+        more: Reads what else `show` has of one record.
         for_people: Makes a record easier to read than in JSON.
     """
     plural = what[:-1] + "ies" if what.endswith("y") else what + "s"

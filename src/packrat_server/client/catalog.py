@@ -19,7 +19,7 @@ from packrat_server.client.refusals import explain
 _REPO = f"{ROOT}Repo/Repo"
 _EVENTS_AT_ONCE = 1000
 _NAMES_AHEAD = 100
-"""As many records as a request can ask for."""
+"""The most records that a request can ask for."""
 
 
 class Catalog:

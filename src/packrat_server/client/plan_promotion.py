@@ -19,7 +19,7 @@ _UNDONE_BY = {"failed": "unfail", "deprocated": "undeprocate"}
 
 @dataclass(frozen=True, slots=True)
 class PromotionPlan:
-    """What a promotion does.
+    """The steps of a promotion.
 
     Attributes:
         tags: The tags to put on, each after those that it requires.

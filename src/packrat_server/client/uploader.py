@@ -20,7 +20,7 @@ from packrat_server.client.refusals import explain
 
 _LOGOUT_S = 5.0
 _OPTIONS = SettingNames("--url", "--ca-file")
-"""What a command calls the settings of the client."""
+"""The names that a command has for the settings of the client."""
 _MARKS = {
     "fail": ("failed_at", True),
     "unfail": ("failed_at", False),
@@ -217,7 +217,7 @@ class Uploader:
             path: The file that was uploaded.
             name: Its name on the server.
             distro_version: What it is for.
-            described: What `create` takes besides.
+            described: The other arguments of `create`.
 
         Raises:
             ServerRefused: The server does not take it.

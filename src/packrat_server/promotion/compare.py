@@ -28,7 +28,7 @@ _GROUPED = (
 
 
 def compare(connection: Connection, asked: Comparison) -> Found:
-    """List what only one side has, by package, distribution version, type and architecture.
+    """List the versions that only one side has, by package, distribution version, type and architecture.
 
     Raises:
         NoSuchName: A side is neither a tag nor a repository, or there is no such package or distribution version.

@@ -19,13 +19,13 @@ from packrat_server.store.orphans import add_orphans
 from packrat_server.store.tables import package_file_tags, package_files, packages
 
 KEPT: Mapping[str, int] = {"deprocated_count": 10, "failed_count": 5}
-"""How many deprocated and failed files of a new package are kept."""
+"""Number of deprocated, and of failed, files that a new package keeps."""
 _SHOWN = ("distro_version", "version", "type", "arch", "sha256", "size", "failed_by", "deprocated_by", "created_by")
 
 
 @dataclass(frozen=True, slots=True)
 class NewFile:
-    """What the uploader says of a new package file."""
+    """The uploader's description of a new package file."""
 
     justification: str
     provenance: str
@@ -152,7 +152,7 @@ def delete_file(connection: Connection, file_id: int, author: Author) -> None:
 
 
 def _state(row: Row[Any]) -> dict[str, Any]:
-    """What a package file is, for an event."""
+    """The description of a package file in an event."""
     return {name: getattr(row, name) for name in _SHOWN}
 
 

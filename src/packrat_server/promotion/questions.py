@@ -1,4 +1,4 @@
-"""What people ask about package files, and what they are answered: values alone, which need no database."""
+"""Questions about package files and their answers: values alone, which need no database."""
 
 from dataclasses import dataclass
 from typing import Any

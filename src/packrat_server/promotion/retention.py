@@ -25,7 +25,7 @@ def delete_surplus(engine: Engine) -> int:
     deleted = 0
     for mark in MARKS:
         with reading(engine) as connection:
-            names = _crowded(connection, mark)
+            names = _find_packages_with_surplus(connection, mark)
         for name in names:
             # A package in a transaction: uploads and tags of others come between.
             with writing(engine) as connection:
@@ -33,7 +33,7 @@ def delete_surplus(engine: Engine) -> int:
     return deleted
 
 
-def _crowded(connection: Connection, mark: Mark) -> Sequence[str]:
+def _find_packages_with_surplus(connection: Connection, mark: Mark) -> Sequence[str]:
     """List the packages that may have too many files with a mark."""
     marked = package_files.c[f"{mark}_at"].is_not(None)
     kept = packages.c[f"{mark}_count"]

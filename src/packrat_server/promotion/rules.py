@@ -35,7 +35,7 @@ class Rejected(Exception):
 
 @dataclass(frozen=True, slots=True)
 class FileState:
-    """How far a package file is promoted, and which marks take it out."""
+    """The tags that a package file has, and the marks that take it out."""
 
     marks: tuple[Mark, ...]
     tags: frozenset[str]
@@ -43,7 +43,7 @@ class FileState:
 
 @dataclass(frozen=True, slots=True)
 class TagRule:
-    """What a tag requires of a file."""
+    """The requirements of a tag on a file."""
 
     name: str
     requires: tuple[str, ...]

@@ -31,7 +31,7 @@ def find_upload(connection: Connection, handle: str) -> Row[Any]:
 
 
 def inspect_upload(data_dir: Path, upload: Row[Any], kind: str | None) -> Inspected:
-    """Tell what an upload is.
+    """Inspect an upload.
 
     A large file takes a while to read, so call this outside of any transaction. An upload is asked about several times:
     which distribution versions it can go to, and once for each of these to make a package file of it.

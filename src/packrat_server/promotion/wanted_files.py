@@ -118,7 +118,7 @@ def split_files(connection: Connection, repo: str, names: Sequence[str], limit: 
     Args:
         connection: An open transaction.
         repo: The name of the repository.
-        names: The names of the packages, of which a query can take so many.
+        names: The names of the packages, as many as one query can take.
         limit: The largest number of files that are looked at.
 
     Returns:
@@ -143,7 +143,7 @@ def split_touched(connection: Connection, repo: str, names: Sequence[str], numbe
         connection: An open transaction.
         repo: The name of the repository.
         names: The names of their packages; a file of another one is left out.
-        numbers: The ids of the files, of which a query can take so many.
+        numbers: The ids of the files, as many as one query can take.
 
     Returns:
         The files; None where the repository is gone, or a file that changes there may change what others are.

@@ -44,7 +44,7 @@ _SERIOUS.setLevel(logging.ERROR)
 
 
 class Phase(StrEnum):
-    """What a connection waits for."""
+    """The phase of a connection: what it waits for."""
 
     HEAD = "head"
     BODY = "body"
@@ -61,7 +61,7 @@ class ServerConnections(OpenConnections["LimitedConnection"]):
         self._trusted_proxies = trusted_proxies
 
     def protocol(self) -> Callable[..., asyncio.Protocol]:
-        """Give what uvicorn makes a connection's protocol of."""
+        """Return the factory by which uvicorn makes the protocol of a connection."""
         return functools.partial(LimitedConnection, self)
 
     def identify(self, host: str) -> Peer:

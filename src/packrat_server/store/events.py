@@ -36,7 +36,7 @@ State = Mapping[str, Any] | None
 
 
 class Via(StrEnum):
-    """How a change was asked for: a call of the API, a command on the data directory, or by the server itself."""
+    """The way a change was asked for: a call of the API, a command on the data directory, or the server itself."""
 
     API = "api"
     COMMAND = "command"
@@ -45,7 +45,7 @@ class Via(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Author:
-    """Who makes a change, and why.
+    """The author of a change, and the reason.
 
     Attributes:
         name: The user of the API, or the account that runs a command.
@@ -142,7 +142,7 @@ def read_events(connection: Connection, wanted: EventFilter, after: int, count: 
         connection: An open transaction.
         wanted: Which events.
         after: Only those with a higher id.
-        count: At most so many.
+        count: The largest number of events.
     """
     query = select(events).where(events.c.id > after)
     if wanted.package is not None:

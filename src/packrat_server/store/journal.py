@@ -97,7 +97,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class ChangesSince:
-    """What changed for a mirror since a position.
+    """The changes for a mirror since a position.
 
     Attributes:
         newest: The present position, to ask from next time.
@@ -157,7 +157,7 @@ def read_newest(connection: Connection) -> Position:
 
 
 def read_entries(connection: Connection, after: int, count: int) -> list[Entry]:
-    """Read entries after an id, the oldest first, at most so many.
+    """Read entries after an id, the oldest first, up to a number.
 
     Args:
         connection: The database.
@@ -169,7 +169,7 @@ def read_entries(connection: Connection, after: int, count: int) -> list[Entry]:
 
 
 def read_since(connection: Connection, mirror: str, position: str) -> ChangesSince:
-    """Tell what changed for a mirror since a position.
+    """Return the changes for a mirror since a position.
 
     Args:
         connection: An open transaction.

@@ -39,7 +39,7 @@ def note_unnamed(connection: Connection, hashes: Collection[str], now: float) ->
 
 
 def due_orphans(connection: Connection, until: float) -> list[str]:
-    """List files that have been orphans since a time or before, at most so many as are removed at once."""
+    """List files that have been orphans since a time or before, at most as many as are removed at once."""
     query = select(orphans.c.sha256).where(orphans.c.since <= until).order_by(orphans.c.since).limit(_AT_ONCE)
     return list(connection.execute(query).scalars())
 

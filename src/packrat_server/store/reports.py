@@ -31,7 +31,7 @@ _ALIVE = (
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a mirror says of one repository.
+    """A mirror's report on one repository.
 
     Attributes:
         repo: The name of the repository.

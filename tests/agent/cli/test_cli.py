@@ -167,7 +167,9 @@ def test_a_server_that_can_not_be_reached_is_3(tmp_path: Path) -> None:
         (answer_of({"message": "Gone fishing"}, 500), 3, "Gone fishing"),
     ],
 )
-def test_what_a_server_says_decides_the_exit_code(tmp_path: Path, answer: bytes, exit_code: int, words: str) -> None:
+def test_the_answer_of_the_server_decides_the_exit_code(
+    tmp_path: Path, answer: bytes, exit_code: int, words: str
+) -> None:
     async def go() -> subprocess.CompletedProcess[str]:
         async with replaying(lambda request: answer) as origin:
             conf = mirror_conf(tmp_path, host=origin)

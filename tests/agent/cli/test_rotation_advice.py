@@ -20,7 +20,7 @@ def all_texts(advice: Advice) -> str:
     return "\n".join([advice.how_to_begin(), *map(advice.what_next, Phase), advice.ended(), advice.without_overlap()])
 
 
-def test_that_of_the_main_key_names_its_files() -> None:
+def test_advice_on_the_main_key_names_its_files() -> None:
     told = all_texts(Advice("mirror", DEFAULT_CONFIG))
     assert "-o /etc/apt/keyrings/packrat-mirror.gpg URL/repo-key.gpg\n" in told
     assert "rpm --import URL/repo-key;" in told
@@ -30,7 +30,7 @@ def test_that_of_the_main_key_names_its_files() -> None:
 
 
 @pytest.mark.parametrize(("section", "name"), [("repo apt-prod", "apt-prod"), ("tag prod", "NAME")])
-def test_that_of_a_section_names_the_files_and_commands_of_that_section(section: str, name: str) -> None:
+def test_advice_on_a_sections_key_names_the_files_and_commands_of_that_section(section: str, name: str) -> None:
     told = all_texts(Advice(section, Path("/srv/m y.conf")))
     assert f"-o /etc/apt/keyrings/packrat-repo-{name}.gpg URL/repo-keys/{name}.gpg\n" in told
     assert f"rpm --import URL/repo-keys/{name}.asc" in told

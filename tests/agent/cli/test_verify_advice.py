@@ -1,24 +1,24 @@
 """What `verify` says to do about faults is what helps."""
 
 from packrat_agent.cli.audit_tree import advise
-from packrat_agent.verify.findings import Fault, refused
+from packrat_agent.verify.findings import Fault, explain_refusal
 from packrat_core.errors import Refused
 
 DAMAGED = Fault("apt/pool/a.deb", "has 5 bytes, the index says 6")
-FORMER = Fault("apt/pool/b.deb", refused(Refused("its control file has an unusable Version: b'v1.0'")))
+FORMER = Fault("apt/pool/b.deb", explain_refusal(Refused("its control file has an unusable Version: b'v1.0'")))
 
 
 def test_damage_is_repaired_by_a_sync() -> None:
     assert advise([DAMAGED]) == "a full sync of its agent repairs them (`packrat-agent sync`)"
 
 
-def test_of_a_package_that_is_refused_today_the_server_is_named_alone() -> None:
+def test_advice_on_refused_packages_names_only_the_server() -> None:
     assert advise([FORMER, FORMER]) == (
         "take packages that would be refused at upload off the server, or upload them built again"
     )
 
 
-def test_of_both_it_says_both() -> None:
+def test_both_kinds_of_fault_get_their_advice() -> None:
     for faults in ([FORMER, DAMAGED], [DAMAGED, FORMER]):
         assert advise(faults) == f"{advise([DAMAGED])}; {advise([FORMER])}"
 

@@ -49,7 +49,7 @@ def test_a_bare_host_means_http(conf: Path, given_as: str, url: str) -> None:
         f"http://user:{SECRET}@packrat",
     ],
 )
-def test_what_is_no_host_is_refused(conf: Path, host: str) -> None:
+def test_a_malformed_host_is_refused(conf: Path, host: str) -> None:
     (fault,) = faults(written(conf, {"host": host}))
     assert fault.startswith("line 2: host: ")
     assert SECRET not in fault

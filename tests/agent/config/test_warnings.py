@@ -19,7 +19,7 @@ from packrat_agent.config.plain_http import warn_of_plain_http
         ("packrat.example.com", "", 0o644, ["anonymously"]),
     ],
 )
-def test_what_is_not_wise_is_warned_of(conf: Path, host: str, psk: str, mode: int, warned: list[str]) -> None:
+def test_unwise_settings_are_warned_of(conf: Path, host: str, psk: str, mode: int, warned: list[str]) -> None:
     written(conf, {"host": host, "psk": psk}).chmod(mode)
     found = warn(load(conf))
     assert len(found) == len(warned)
@@ -48,7 +48,7 @@ def test_what_is_not_wise_is_warned_of(conf: Path, host: str, psk: str, mode: in
         ("https://packrat.example.com", {"proxy": "http://proxy.example.com"}, False),
     ],
 )
-def test_who_may_answer_in_the_servers_place_is_told(
+def test_plain_http_is_warned_of_where_others_could_answer_in_the_servers_place(
     conf: Path, host: str, more: dict[str, str], is_warned_of: bool
 ) -> None:
     told = warn_of_plain_http(load(written(conf, {"host": host, **more})).packrat)
@@ -71,7 +71,7 @@ def test_a_passphrase_that_everyone_can_read_is_warned_of(conf: Path, tmp_path: 
     )
 
 
-def test_what_others_may_write_to_though_the_agent_believes_it_is_warned_of(conf: Path, tmp_path: Path) -> None:
+def test_files_that_the_agent_trusts_and_others_can_write_are_warned_of(conf: Path, tmp_path: Path) -> None:
     home, state = tmp_path / "gnu pg", tmp_path / "state"
     for directory in (home, state):
         directory.mkdir()

@@ -12,7 +12,7 @@ TEXTS = st.tuples(st.binary(max_size=5), st.binary(max_size=5))
 
 
 @given(st.dictionaries(st.text("abc", max_size=6), st.lists(TEXTS, min_size=1, max_size=3), max_size=250))
-def test_of_each_package_the_last_record_counts(records: dict[str, list[tuple[bytes, bytes]]]) -> None:
+def test_the_last_record_of_each_package_counts(records: dict[str, list[tuple[bytes, bytes]]]) -> None:
     found = IndexHash(2)
     for name, texts in sorted(records.items()):
         for text in texts:

@@ -31,7 +31,7 @@ SPLICES = st.tuples(
 
 @settings(max_examples=80, deadline=None)
 @given(st.lists(st.binary(max_size=20), max_size=50), st.lists(SPLICES, max_size=8))
-def test_it_is_what_its_pieces_are_whatever_changed_and_whichever_heads_stood_there(
+def test_a_pieced_file_equals_its_pieces_after_any_changes(
     first: list[bytes], steps: list[tuple[int, int, list[bytes], bytes]]
 ) -> None:
     region = Scratch().region()

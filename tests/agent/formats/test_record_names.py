@@ -74,7 +74,7 @@ def test_each_unstorable_character_may_be_kept_dropped_or_replaced(inside: str, 
 @settings(max_examples=2000, deadline=None)
 @given(_TEXTS, _TEXTS)
 @example("1.0", "1-0")
-def test_nothing_else_may_differ(recorded: str, inside: str) -> None:
+def test_names_that_mean_the_same_differ_only_in_replaced_characters(recorded: str, inside: str) -> None:
     if recorded == inside or not means(recorded, inside):
         return
     # Letters and digits are the same, in the same order.

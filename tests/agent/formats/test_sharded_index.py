@@ -119,7 +119,7 @@ def shown(entry: Entry) -> tuple[bytes, list[bytes]]:
     return entry.path.encode(), [entry.path.encode()]
 
 
-def test_what_an_index_lacks_can_not_be_taken_out_of_it() -> None:
+def test_an_entry_that_is_not_in_the_index_cannot_be_removed() -> None:
     for count in (3, 400):
         index = Index([entry(number) for number in range(count)])
         with pytest.raises(KeyError, match="package00005"):

@@ -48,7 +48,7 @@ def _read_by_gpg(signer: SigningKey, message: bytes) -> bytes:
         (b"From y\n", False),
     ],
 )
-def test_what_is_taken_for_the_text_is_what_gpg_reads(signer: SigningKey, text: bytes, *, is_simple: bool) -> None:
+def test_the_clear_text_is_read_as_gpg_reads_it(signer: SigningKey, text: bytes, *, is_simple: bool) -> None:
     made = make_signature(signer, text, SignatureForm.CLEAR)
     assert holds_as_it_is(made, text) is is_simple
     lines = _read_by_gpg(signer, made).rstrip(b"\n").split(b"\n")

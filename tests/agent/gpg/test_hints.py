@@ -245,7 +245,7 @@ def test_a_user_without_a_name_goes_by_the_number(tmp_path: Path, monkeypatch: p
 @pytest.mark.parametrize(
     ("reader", "whose", "prefix"), [(NOBODY, NOBODY, ""), (NOBODY, 0, "root"), (0, NOBODY, "nobody")]
 )
-def test_who_reads_at_a_terminal_is_told_to_become_another_user_only_where_needed(
+def test_a_reader_at_a_terminal_is_told_to_become_another_user_only_where_needed(
     tmp_path: Path, reader: int, whose: int, prefix: str
 ) -> None:
     os.chown(tmp_path, whose, whose)

@@ -43,11 +43,11 @@ def test_a_key_goes_by_its_short_id_its_long_id_and_its_fingerprint(ring: Keyrin
 
 
 @pytest.mark.parametrize("name", ["", "mirror@example.com", "12345", "F" * 39, "G" * 8, "FFFFFFFF!", "--help--"])
-def test_what_is_no_id_is_refused_before_gpg_hears_of_it(ring: Keyring, name: str) -> None:
+def test_a_malformed_key_id_is_refused_before_gpg_sees_it(ring: Keyring, name: str) -> None:
     assert "is not a key id; give the 8, 16 or 40 hex digits" in ring.refuses(name)
 
 
-def test_who_configures_the_encryption_subkey_is_told_which_key_signs(ring: Keyring) -> None:
+def test_configuring_the_encryption_subkey_logs_which_key_signs(ring: Keyring) -> None:
     primary = ring.make()
     encrypts = ring.add(primary, use="encr")
     with capture_logs() as logged:

@@ -114,7 +114,7 @@ def test_an_expiry_that_was_extended_does_not_change_the_bytes(hello: Path, tmp_
 
 
 @pytest.mark.parametrize("data", [b"", b"no rpm at all", b"\xed\xab\xee\xdb\x03" + bytes(400)])
-def test_what_is_no_rpm_is_the_packages_fault(tmp_path: Path, signer: SigningKey, data: bytes) -> None:
+def test_a_file_that_is_not_an_rpm_is_blamed_on_the_package(tmp_path: Path, signer: SigningKey, data: bytes) -> None:
     path = tmp_path / "bad.rpm"
     path.write_bytes(data)
     with pytest.raises(Refused):

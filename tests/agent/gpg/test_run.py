@@ -118,7 +118,7 @@ def test_without_files_in_memory_gpg_is_given_files_on_disk(key: Key, monkeypatc
         assert make_signature(signer, b"data\n" * 100_000, form)
 
 
-def test_what_gpg_can_not_be_given_leaves_no_file_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failure_to_hand_gpg_its_input_leaves_no_file_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(_name: str) -> int:
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
 
@@ -136,7 +136,7 @@ def test_an_output_of_just_the_limit_is_whole(programs: Path, monkeypatch: pytes
     assert run_gpg(None, "--list-keys").output == bytes(1000)
 
 
-def test_of_a_message_only_so_much_is_read(programs: Path) -> None:
+def test_a_message_is_read_up_to_its_limit(programs: Path) -> None:
     _write_program(programs, "gpgv", "exec cat /dev/zero")
     verified = run_gpgv(b"", b"", None, 1000)
     assert (verified.output, verified.is_cut) == (bytes(1000), True)

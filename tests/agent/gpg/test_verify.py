@@ -136,7 +136,7 @@ def test_the_word_of_gpgv_counts_for_the_keys_of_gpg_only(
         (key.home / "public-keys.d").rmdir()
 
 
-def test_of_a_key_count_its_primary_key_and_its_sisters_and_no_other_key(ring: Keyring) -> None:
+def test_signatures_of_the_primary_key_and_its_subkeys_count_and_no_others(ring: Keyring) -> None:
     primary, other = ring.make(), ring.make()
     older, newer = ring.add(primary), ring.add(primary)
     key = key_of(ring, older, primary)

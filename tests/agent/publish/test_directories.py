@@ -72,7 +72,7 @@ def test_they_are_made_as_one_by_one(planted: dict[str, str], entered: list[str]
         assert not list(outside.iterdir())
 
 
-def test_what_was_there_is_not_new(tmp_path: Path) -> None:
+def test_a_directory_that_was_there_is_not_new(tmp_path: Path) -> None:
     (tmp_path / "old").mkdir()
     with OpenDirectories(tmp_path) as way:
         assert not way.is_new
@@ -108,7 +108,7 @@ def test_a_link_that_takes_the_place_of_a_directory_meanwhile_is_not_followed(tm
     assert not list(outside.iterdir())
 
 
-def test_what_can_not_be_opened_is_told_with_its_path(tmp_path: Path) -> None:
+def test_a_directory_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
     with pytest.raises(DiskError, match=f"{tmp_path}/none"):
         OpenDirectories(tmp_path / "none")
     with OpenDirectories(tmp_path) as way, pytest.raises(DiskError, match="x" * 256):
@@ -116,7 +116,7 @@ def test_what_can_not_be_opened_is_told_with_its_path(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("what", ["file", "link", "directory"])
-def test_what_somebody_puts_into_a_directory_that_was_just_made_is_no_way_out(tmp_path: Path, what: str) -> None:
+def test_a_link_planted_in_a_new_directory_leads_nowhere(tmp_path: Path, what: str) -> None:
     root, outside = tmp_path / "root", tmp_path / "outside"
     root.mkdir()
     outside.mkdir()
@@ -145,7 +145,7 @@ def test_a_directory_that_was_moved_away_is_not_gone_on_with(tmp_path: Path) -> 
     assert look(tmp_path / "moved") == look(tmp_path / "moved again") == {"one": "directory"}
 
 
-def test_what_is_only_looked_for_is_neither_made_nor_replaced(tmp_path: Path) -> None:
+def test_looking_for_a_directory_neither_makes_nor_replaces_it(tmp_path: Path) -> None:
     root, outside = tmp_path / "root", tmp_path / "outside"
     (root / "there/below").mkdir(parents=True)
     (outside / "below").mkdir(parents=True)

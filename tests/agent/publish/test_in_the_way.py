@@ -47,7 +47,9 @@ def test_a_link_that_takes_the_place_of_the_directory_above_leads_to_no_removal(
     assert (root / "moved/Index").read_bytes() == b"index"
 
 
-def test_what_is_left_alone_is_looked_for_where_the_file_goes(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_directory_in_the_way_is_searched_for_files_to_leave_alone(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     nested = root / "repo/Index/below/.packrat-agent"
     nested.mkdir()
     (nested / "mark").write_text("of another mirror")

@@ -45,7 +45,7 @@ def root(tmp_path: Path, intent: Intent) -> Path:
     return tmp_path
 
 
-def test_what_is_ready_is_shown(root: Path, intent: Intent) -> None:
+def test_ready_pointers_are_renamed_into_place(root: Path, intent: Intent) -> None:
     assert are_pointers_ready(root, REPO)
     assert find_lacking(intent, root) is None
     written = show_pointers(intent, root)
@@ -106,7 +106,7 @@ def test_a_failure_leaves_nothing_and_what_nobody_knows_is_removed(root: Path) -
 
 
 @pytest.mark.parametrize("kind", ["new", "repo"])
-def test_what_a_killed_publication_left_is_not_taken_for_the_next_ones(tmp_path: Path, kind: str) -> None:
+def test_pointers_of_a_killed_publication_are_not_taken_for_the_next(tmp_path: Path, kind: str) -> None:
     left = tmp_path / PUBLISHING_DIR / f"{kind}-r"
     left.mkdir(parents=True)
     (left / staged_name("repo/Stale")).write_bytes(b"stale")
@@ -131,7 +131,7 @@ def test_a_pointer_that_is_a_second_name_of_what_stands_there_does_not_stay_behi
     assert not list(staged.parent.iterdir())
 
 
-def test_what_no_longer_stands_ready_is_in_its_place_already(root: Path, intent: Intent) -> None:
+def test_a_pointer_that_is_not_ready_is_in_its_place_already(root: Path, intent: Intent) -> None:
     written = show_pointers(intent, root)
     (root / PUBLISHING_DIR / "repo-r").rmdir()
     assert show_pointers(intent, root) == written

@@ -172,7 +172,7 @@ def test_a_ctime_that_a_write_need_not_change_is_not_believed(tmp_path: Path) ->
         assert damaged_paths(scan_store(tmp_path, store, NOTHING)) == ["pool/a"]
 
 
-def test_what_looks_otherwise_is_read_though_it_is_not_its_turn(tmp_path: Path) -> None:
+def test_changed_files_are_read_out_of_turn(tmp_path: Path) -> None:
     files = [put_file(tmp_path, f"pool/{name}", name.encode() * 100) for name in "abcdef"]
     settle(tmp_path)
     with remembering(files) as store:
@@ -213,7 +213,7 @@ def test_a_file_that_was_written_to_a_moment_ago_is_read_again(tmp_path: Path) -
         assert known.ctime_ns == 1
 
 
-def test_what_was_published_is_believed_until_its_turn_unless_it_was_changed_since(tmp_path: Path) -> None:
+def test_published_files_are_believed_until_their_turn_unless_changed(tmp_path: Path) -> None:
     files = [put_file(tmp_path, f"pool/{name}", b"x" * 100) for name in "ab"]
     now = time.time()
     with remembering(()) as store:

@@ -37,7 +37,7 @@ def test_a_scan_leaves_it_alone(tmp_path: Path, records: str) -> None:
 
 
 @pytest.mark.parametrize("missing", ["packrat.db", "incoming", "files"])
-def test_what_only_looks_like_it_is_cleaned_up(tmp_path: Path, missing: str) -> None:
+def test_a_directory_that_only_resembles_server_data_is_cleaned_up(tmp_path: Path, missing: str) -> None:
     make_server_data(tmp_path / "data")
     (tmp_path / "data" / missing).rename(tmp_path / "data" / "else")
     found = scan_all(tmp_path, ())
@@ -69,7 +69,7 @@ def test_root_believes_it_of_everybody_and_others_of_themselves(uid: int, *, is_
             os.seteuid(0)
 
 
-def test_it_is_no_root_dir_marked_or_not(tmp_path: Path) -> None:
+def test_the_data_of_a_packrat_server_is_refused_as_root_dir_marked_or_not(tmp_path: Path) -> None:
     data = make_server_data(tmp_path / "data")
     with pytest.raises(NotOurs, match=r"root_dir \S+data is the data directory of a packrat-server"):
         refuse_unmanaged(data, tmp_path / "state.db", ())

@@ -52,7 +52,7 @@ def test_a_directory_that_is_gone_meanwhile_is_empty(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("depth", [1, 100, 101, 600])
-def test_what_lies_too_deep_is_told_and_not_entered(tmp_path: Path, depth: int) -> None:
+def test_directories_nested_too_deeply_are_told_and_not_entered(tmp_path: Path, depth: int) -> None:
     """Anybody may plant such a directory: neither the interpreter nor the limit of open files may end the walk."""
     plant(tmp_path / "d", depth - 1)
     tmp_path.joinpath(*"d" * min(depth, 100), "file").touch()
@@ -64,7 +64,7 @@ def test_what_lies_too_deep_is_told_and_not_entered(tmp_path: Path, depth: int) 
     assert found.empty == []
 
 
-def test_a_file_is_no_root(tmp_path: Path) -> None:
+def test_a_file_cannot_be_walked(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(NotADirectoryError):
         list(walk(tmp_path / "file", Directories()))
@@ -80,7 +80,7 @@ def test_a_walk_that_ends_early_leaves_nothing_open(tmp_path: Path) -> None:
     assert len(list(Path("/proc/self/fd").iterdir())) == open_before
 
 
-def test_of_very_many_files_in_one_directory_little_is_held(tmp_path: Path) -> None:
+def test_a_walk_of_a_huge_directory_holds_little_in_memory(tmp_path: Path) -> None:
     count = 4000
     for number in range(count):
         (tmp_path / f"{number:04}").touch()
@@ -93,7 +93,7 @@ def test_of_very_many_files_in_one_directory_little_is_held(tmp_path: Path) -> N
     assert most < 500 * count
 
 
-def test_of_very_many_empty_directories_a_bounded_number_is_listed_the_deepest_first(
+def test_a_bounded_number_of_empty_directories_is_listed_the_deepest_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(walk_module, "EACH_LISTED", 2)

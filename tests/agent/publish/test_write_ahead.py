@@ -95,7 +95,7 @@ def add_name(path: Path) -> None:
 CHANGES: list[Callable[[Path], None]] = [overwrite, replace, link_elsewhere, make_directory, add_name, Path.unlink]
 
 
-def test_what_was_written_ahead_is_renamed_into_its_place(root: Path) -> None:
+def test_files_written_ahead_are_renamed_into_place(root: Path) -> None:
     with writing_ahead(staging_of(root)) as ahead:
         ahead.begin([Content.of(LARGE)])
         wait_for(ahead)
@@ -108,7 +108,7 @@ def test_what_was_written_ahead_is_renamed_into_its_place(root: Path) -> None:
     assert list(staging_of(root).iterdir()) == []
 
 
-def test_it_is_flushed_before_it_is_taken(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_written_ahead_is_flushed_before_it_is_taken(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     flushed: set[int] = set()
     fsync = os.fsync
 
@@ -125,7 +125,7 @@ def test_it_is_flushed_before_it_is_taken(root: Path, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_what_others_changed_meanwhile_is_written_again(root: Path, change: Callable[[Path], None]) -> None:
+def test_files_that_others_changed_meanwhile_are_written_again(root: Path, change: Callable[[Path], None]) -> None:
     with writing_ahead(staging_of(root)) as ahead:
         ahead.begin([Content.of(LARGE)])
         wait_for(ahead)
@@ -138,7 +138,7 @@ def test_what_others_changed_meanwhile_is_written_again(root: Path, change: Call
     assert placed.read_bytes() == LARGE
 
 
-def test_what_others_changed_takes_no_room_from_what_is_written_again(tmp_path: Path) -> None:
+def test_files_that_others_changed_take_no_room_from_those_written_again(tmp_path: Path) -> None:
     data = os.urandom(1200 << 10)
     with small_disk(tmp_path / "root", "2m") as root:
         staging_of(root).mkdir(parents=True)
@@ -202,7 +202,7 @@ def test_at_the_end_nothing_is_begun_any_more(root: Path, monkeypatch: pytest.Mo
     assert list(staging_of(root).iterdir()) == []
 
 
-def test_what_can_not_be_written_says_so_where_it_is_needed(tmp_path: Path) -> None:
+def test_a_failed_write_ahead_is_raised_where_the_file_is_needed(tmp_path: Path) -> None:
     with writing_ahead(tmp_path / "missing") as ahead:
         ahead.begin([Content.of(LARGE)])
         assert ahead.take(Content.of(b"other")) is None
@@ -210,7 +210,7 @@ def test_what_can_not_be_written_says_so_where_it_is_needed(tmp_path: Path) -> N
             ahead.take(Content.of(LARGE))
 
 
-def test_what_the_disk_has_no_room_for_leaves_its_room_to_others_at_once(tmp_path: Path) -> None:
+def test_a_file_that_does_not_fit_frees_its_room_at_once(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", "1m") as disk, writing_ahead(disk) as ahead:
         before = os.statvfs(disk).f_bavail
         large = Content.of(os.urandom(2 << 20))

@@ -213,7 +213,7 @@ def test_of_a_publication_that_changed_in_part_only_that_part_is_looked_at(root:
     os.geteuid() != 0 or Path("/proc/sys/fs/protected_hardlinks").read_text() != "1\n",
     reason="needs another user, whose links the kernel refuses",
 )
-def test_where_no_links_can_be_made_files_are_copied() -> None:
+def test_files_are_copied_where_hard_links_are_impossible() -> None:
     with TemporaryDirectory() as directory:
         Path(directory).chmod(0o755)
         root = Path(directory) / "root"

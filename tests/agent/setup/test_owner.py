@@ -145,7 +145,7 @@ def test_root_does_not_work_as_root_where_another_could_swap_its_files(config: C
         find_owner(config)
 
 
-def test_nothing_is_known_before_anything_is_there(config: Config) -> None:
+def test_no_owner_is_found_before_anything_is_there(config: Config) -> None:
     top = config.mirror.root_dir.parent
     (top / "state").rename(top / "a")
     (top / "www").rename(top / "b")

@@ -59,7 +59,7 @@ def test_a_chunk_survives_a_restart_under_its_coding(tmp_path: Path) -> None:
     again.close()
 
 
-def test_what_was_not_used_for_three_days_goes_and_what_is_used_stays(store: Store) -> None:
+def test_chunks_unused_for_three_days_go_and_used_ones_stay(store: Store) -> None:
     save(store, "used", "unused")
     last_used(store, 3 * _DAY_S + 60)
     look_again(store)
@@ -91,7 +91,7 @@ def test_a_chunk_is_read_from_the_disk_once(tmp_path: Path) -> None:
     again.close()
 
 
-def test_what_was_not_used_for_two_days_stays(store: Store) -> None:
+def test_chunks_unused_for_two_days_stay(store: Store) -> None:
     save(store, "unused")
     last_used(store, 3 * _DAY_S - 60)
     look_again(store)

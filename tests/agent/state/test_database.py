@@ -100,7 +100,7 @@ def test_an_error_is_told_though_sqlite_has_rolled_back_already(database: Databa
         db.execute(_ADD, ("later",))
 
 
-def test_what_can_not_be_read_or_is_damaged_is_told(database: Database, path: Path) -> None:
+def test_an_unreadable_or_damaged_database_is_told(database: Database, path: Path) -> None:
     with pytest.raises(DiskError, match="can't read the state database: no such table"):
         database.rows("SELECT * FROM missing")
     with database.transaction() as db:

@@ -110,7 +110,7 @@ def test_a_fact_has_the_name_and_keys_of_the_first_version(store: Store, name: s
     assert stored(store, name) == {**values, **NEWER.get(name, {})}
 
 
-def test_what_is_known_of_a_repository_changes_field_by_field(store: Store) -> None:
+def test_facts_of_a_repository_change_field_by_field(store: Store) -> None:
     put(store, "repo:apt-dev", json.dumps({"checked": 1.0, "held": "too much", "error": None}))
     store.facts.update_repo("apt-dev", behind_since=0.5)
     store.facts.update_repo("other", error="torn")
@@ -180,7 +180,7 @@ def test_an_odd_field_is_unknown_and_spoils_no_other(kind: type[Fact], data: st.
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1]", "null", "7", "{}", "[" * 100_000, '{"pid": 1e400}'])
-def test_what_is_no_fact_at_all_is_none(store: Store, text: str) -> None:
+def test_a_malformed_fact_reads_as_none(store: Store, text: str) -> None:
     put(store, "started", text)
     found = store.facts.read(Started)
     assert found is None or (found.pid, found.at) == (None, None)

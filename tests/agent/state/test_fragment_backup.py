@@ -87,14 +87,14 @@ def tree(tmp_path: Path) -> Iterator[Tree]:
 
 
 @pytest.mark.parametrize("fragment", [SIGNED, IMAGE])
-def test_what_is_kept_comes_back(tree: Tree, fragment: Fragment) -> None:
+def test_a_backup_gives_back_its_fragment(tree: Tree, fragment: Fragment) -> None:
     tree.keep(fragment)
     assert tree.recalled() == fragment
     assert [path.name for path in tree.place().parent.iterdir()] == [f"{SHA}.json"]
     assert recall(tree.root, YUM, tree.lost.fragments, [OTHER], tree.sealed) == {}
 
 
-def test_what_another_repository_made_a_moment_ago_is_taken_without_a_seal(tree: Tree) -> None:
+def test_a_fresh_fragment_of_another_repository_needs_no_seal(tree: Tree) -> None:
     tree.keep(SIGNED)
     alter(tree.place(), lambda record: record.update(name="forged"))
     with capture_logs() as logged:
@@ -112,7 +112,7 @@ def test_any_body_and_any_text_comes_back(body: bytes, text: str, size: int) -> 
 
 
 @pytest.mark.parametrize("source", [replace(YUM, signer=""), replace(YUM, version=2), replace(YUM, kind="docker")])
-def test_it_is_of_one_format_version_and_key(tree: Tree, source: FragmentSource) -> None:
+def test_a_backup_belongs_to_one_format_version_and_key(tree: Tree, source: FragmentSource) -> None:
     tree.keep(SIGNED)
     assert tree.recalled(source) is None
     # Neither where somebody puts it there.
@@ -124,7 +124,7 @@ def test_it_is_of_one_format_version_and_key(tree: Tree, source: FragmentSource)
 
 
 @pytest.mark.parametrize("products", [(), (Product(".metadata", "c" * 64, 1, beside=True),)])
-def test_what_is_published_itself_needs_no_backup(tree: Tree, products: tuple[Product, ...]) -> None:
+def test_files_published_as_they_are_need_no_backup(tree: Tree, products: tuple[Product, ...]) -> None:
     tree.keep(replace(SIGNED, products=products))
     tree.tidy()
     assert not (tree.root / MADE_DIR).exists()
@@ -140,7 +140,7 @@ def test_nothing_is_written_twice(tree: Tree) -> None:
     assert tree.recalled() == SIGNED
 
 
-def test_what_somebody_put_in_its_place_before_is_replaced(tree: Tree, tmp_path: Path) -> None:
+def test_a_planted_file_in_place_of_a_backup_is_replaced(tree: Tree, tmp_path: Path) -> None:
     victim = tmp_path / "victim"
     victim.write_text("safe")
     for plant in ("file", "link", "spare"):
@@ -156,7 +156,7 @@ def test_what_somebody_put_in_its_place_before_is_replaced(tree: Tree, tmp_path:
         assert victim.read_text() == "safe"
 
 
-def test_only_what_is_still_wanted_stays(tree: Tree) -> None:
+def test_only_backups_that_are_still_wanted_stay(tree: Tree) -> None:
     tree.keep(SIGNED, SHA, OTHER)
     tree.keep(SIGNED, SHA, OTHER, source=replace(YUM, signer=""))
     tree.place().with_suffix(".new").write_text("{")
@@ -171,7 +171,7 @@ def test_only_what_is_still_wanted_stays(tree: Tree) -> None:
     assert tidy(tree.root / "nowhere", tree.store.fragments, [], removes=True) == {}
 
 
-def test_what_is_missing_is_written_again_from_the_state_database(tree: Tree) -> None:
+def test_missing_backups_are_written_again_from_the_state_database(tree: Tree) -> None:
     tree.keep(SIGNED, SHA, OTHER)
     tree.place().unlink()
     tree.tidy()
@@ -266,9 +266,7 @@ def alter(path: Path, change: Callable[[dict[str, Any]], object]) -> str:
         lambda r: r.pop("arch"),
     ],
 )
-def test_what_is_sealed_and_not_as_it_is_written_is_ignored(
-    tree: Tree, change: Callable[[dict[str, Any]], object]
-) -> None:
+def test_a_sealed_backup_in_another_spelling_is_ignored(tree: Tree, change: Callable[[dict[str, Any]], object]) -> None:
     tree.keep(SIGNED)
     assert alter(tree.place(), lambda record: None) == tree.sealed(YUM)[SHA]
     assert tree.recalled() == SIGNED

@@ -48,7 +48,7 @@ def test_the_same_index_has_the_same_digest_whatever_came_before(store: Store, t
     other.close()
 
 
-def test_what_is_hashed_while_it_is_published_is_hashed_again(store: Store) -> None:
+def test_an_index_hashed_during_a_publication_is_hashed_again(store: Store) -> None:
     publish(store, "a", 1)
     path = "pypi/simple/a/index.html"
     file = LiveFile(path, "a", f"{2:064x}", 2, pointer_rank=1)
@@ -59,7 +59,7 @@ def test_what_is_hashed_while_it_is_published_is_hashed_again(store: Store) -> N
     assert before != store.index_digests.digest(REPO.name) == IndexDigests(store._db).digest(REPO.name)
 
 
-def test_what_is_published_between_two_that_hash_at_once_is_in_the_digest(store: Store) -> None:
+def test_a_publication_between_two_concurrent_hashes_is_in_the_digest(store: Store) -> None:
     for version in range(1, 101):
         publish(store, "a", version)
         with ThreadPoolExecutor(2) as threads:
@@ -84,7 +84,7 @@ def test_what_is_published_between_two_that_hash_at_once_is_in_the_digest(store:
         )
     )
 )
-def test_what_is_kept_says_what_is_read_anew(
+def test_stored_digests_tell_which_index_files_to_read_again(
     steps: list[tuple[str, int, int]], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     store = Store(tmp_path_factory.mktemp("digests") / "state.db")

@@ -80,7 +80,7 @@ def test_an_intent_of_an_agent_that_named_all_publications_is_read() -> None:
         lambda record: record.update(names=5),
     ],
 )
-def test_one_of_a_form_that_this_version_does_not_know_is_refused_in_words(
+def test_an_intent_in_an_unknown_form_is_refused_in_words(
     tmp_path: Path, change: Callable[[dict[str, Any]], object]
 ) -> None:
     """As after the agent was put back to an older version, which was cut off in a publication."""
@@ -98,7 +98,7 @@ def test_one_of_a_form_that_this_version_does_not_know_is_refused_in_words(
     store.close()
 
 
-def test_it_is_there_from_its_begin_to_its_end(tmp_path: Path) -> None:
+def test_an_intent_exists_from_begin_to_end(tmp_path: Path) -> None:
     store = Store(tmp_path / "state.db")
     file = LiveFile("apt-dev/dists/s/InRelease", "s", "a" * 64, 1, pointer_rank=1)
     publication = ReadyPublication("s", "identity", (), (), {"date": "1"})

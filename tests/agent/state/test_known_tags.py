@@ -27,7 +27,7 @@ def test_a_name_and_a_directory_each_keep_their_tag(tmp_path: Path) -> None:
     assert tags.of(PROD) == {"prod", "dev"}
 
 
-def test_what_is_known_stays_known_when_there_is_no_room_for_more(tmp_path: Path) -> None:
+def test_known_tags_stay_when_there_is_no_room_for_more(tmp_path: Path) -> None:
     tags = KnownTags(Database(tmp_path / "state.db"), limit=3)
     tags.note([PROD])
     other = Repo("other", "", "other", "apt", (), tag="dev")

@@ -21,7 +21,7 @@ def flat(portions: Iterator[list[str]]) -> list[str]:
 @pytest.mark.parametrize("short_size", [0, 1500, 1_000_000])
 @settings(deadline=None)
 @given(first=URIS, more=URIS, unread=URIS, size=st.integers(1, 7))
-def test_it_is_a_set_in_order(
+def test_a_listing_is_an_ordered_set(
     tmp_path_factory: pytest.TempPathFactory,
     short_size: int,
     first: list[str],

@@ -114,7 +114,7 @@ def test_only_a_package_file_of_the_repository_is_reinstated(store: Store) -> No
     assert store.live.repos_of(["apt-dev/pool1"]) == {"apt-dev"}
 
 
-def test_what_is_begun_is_on_the_disk_and_not_withdrawn_any_more(store: Store) -> None:
+def test_files_of_a_begun_publication_are_flushed_and_not_withdrawn(store: Store) -> None:
     statements: list[str] = []
     store._db._connection.set_trace_callback(statements.append)
     store.live.begin("apt-dev", [LiveFile("apt-dev/pool1", "", "1" * 64, 1)])
@@ -123,7 +123,7 @@ def test_what_is_begun_is_on_the_disk_and_not_withdrawn_any_more(store: Store) -
     assert store.live.withdrawn("apt-dev") == frozenset()
 
 
-def test_what_is_distrusted_is_a_new_revision(store: Store) -> None:
+def test_distrusting_files_makes_a_new_revision(store: Store) -> None:
     before = store.revisions.of("apt-dev")
     store.live.distrust(["apt-dev/pool1"])
     assert store.revisions.of("apt-dev") == before, "it is withdrawn"
@@ -131,7 +131,7 @@ def test_what_is_distrusted_is_a_new_revision(store: Store) -> None:
     assert store.revisions.of("apt-dev") != before
 
 
-def test_of_a_publication_that_tells_its_difference_all_else_stays(store: Store) -> None:
+def test_only_the_named_differences_of_a_publication_change_its_rows(store: Store) -> None:
     new = LiveFile("apt-dev/index3", "s", "c" * 64, 1)
     store.live.begin("apt-dev", [new])
     since = Since("apt-dev 2.0", ("index2",), ("index2.pointer",))
@@ -180,9 +180,7 @@ def test_very_many_names_come_each_once(store: Store) -> None:
 
 
 @pytest.mark.parametrize("is_moved", [False, True])
-def test_what_was_written_is_noted_also_where_the_row_is_that_of_other_bytes_or_of_another_repository(
-    store: Store, is_moved: bool
-) -> None:
+def test_a_written_file_is_noted_over_a_row_of_other_bytes_or_another_repository(store: Store, is_moved: bool) -> None:
     files = [LiveFile("apt-dev/pool2", "", "2" * 64, 1), LiveFile("apt-dev/pool9", "", "9" * 64, 1)]
     if is_moved:
         files[0] = LiveFile("apt-dev2/pool2", "", "7" * 64, 1)

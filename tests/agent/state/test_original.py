@@ -55,7 +55,7 @@ def bytes_beside(path: Path) -> dict[str, bytes]:
     return {found.name: found.read_bytes() for found in path.parent.iterdir()}
 
 
-def test_it_is_told_from_ours_and_from_other_files(state_db: Path, tmp_path: Path) -> None:
+def test_the_original_database_is_told_from_ours_and_from_other_files(state_db: Path, tmp_path: Path) -> None:
     assert is_original(state_db)
     assert not is_original(tmp_path / "missing")
     (tmp_path / "text").write_text("no database")
@@ -134,7 +134,7 @@ def test_an_agent_that_is_at_work_is_told_of(state_db: Path, monkeypatch: pytest
     assert is_original(state_db)
 
 
-def test_what_was_set_aside_is_found_and_never_overwritten(state_db: Path) -> None:
+def test_a_database_set_aside_is_found_and_never_overwritten(state_db: Path) -> None:
     assert find_original(state_db) == state_db
     content = state_db.read_bytes()
     aside = set_original_aside(state_db)

@@ -79,7 +79,7 @@ def test_a_later_generation_takes_the_place_of_the_former(store: Store) -> None:
     assert store.publications.published_at("yum") == 7.0
 
 
-def test_of_a_generation_that_leaves_indexes_on_disk_it_is_known_when_it_was_replaced(store: Store) -> None:
+def test_a_generation_with_indexes_on_disk_keeps_the_time_it_was_replaced(store: Store) -> None:
     sql = "SELECT repo, publication, generation, replaced_at FROM generations ORDER BY repo, publication, generation"
     known = [(repo, name, number - 1, float(number)) for number, (repo, name) in enumerate(_PLACES, 1)]
     assert store._db.rows(sql) == known
@@ -106,7 +106,7 @@ def test_those_that_ended_are_known_and_not_present(store: Store) -> None:
     assert ended("none", None, "x") == []
 
 
-def test_what_is_dropped_is_one_publication_or_those_of_one_repository(store: Store) -> None:
+def test_dropping_takes_one_publication_or_those_of_one_repository(store: Store) -> None:
     store.publications.drop("apt", "x")
     left = {place: told for place, told in EXPECTED.items() if place != ("apt", "x")}
     assert look(store.publications) == left
@@ -114,7 +114,7 @@ def test_what_is_dropped_is_one_publication_or_those_of_one_repository(store: St
     assert look(store.publications) == {("apt", "y"): EXPECTED["apt", "y"]}
 
 
-def test_what_another_agent_published_is_remembered_only_where_nothing_is_known(store: Store) -> None:
+def test_publications_of_another_agent_are_remembered_only_where_none_is_known(store: Store) -> None:
     store.publications.remember_foreign("apt", "x", {"number": "9"})
     assert look(store.publications) == EXPECTED
     store.publications.remember_foreign("apt", "z", {"number": "9"})

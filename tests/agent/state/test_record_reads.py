@@ -39,7 +39,7 @@ def unread(store: Store, now: float = NOW + 100) -> set[str]:
     return {f"{repo}{uri}" for repo in (REPO, "other") for uri in store.record_reads.unread(repo, now)}
 
 
-def test_what_was_read_is_known_and_trusted(store: Store) -> None:
+def test_read_records_are_known_and_trusted(store: Store) -> None:
     assert store.wanted.known(REPO, None) == {"/f/1": a_file(1), "/f/2": a_file(2)}
     assert store.record_reads.dates(REPO) == {"/f/1": NOW, "/f/2": NOW}
     assert unread(store) == set()
@@ -66,7 +66,7 @@ def test_files_are_trusted_together_where_each_is_known_and_trusted(
     assert reads.are_trusted(REPO, uris, NOW + 1) is (len(known) == len(uris) and all(known.values()))
 
 
-def test_what_is_distrusted_is_unread_until_it_is_read(store: Store) -> None:
+def test_distrusted_records_count_as_unread_until_read_again(store: Store) -> None:
     told: list[int] = []
     store.record_reads.on_distrust = lambda: told.append(1)
     store.record_reads.distrust(NOW + 10)
@@ -90,7 +90,7 @@ def test_a_record_that_differs_has_all_others_read_again(store: Store, beside: b
     assert unread(store) == {"other/f/1", *(["apt-dev/f/1"] if beside else [])}
 
 
-def test_where_one_record_differs_none_is_remembered_unless_it_may_be(store: Store) -> None:
+def test_no_record_is_remembered_if_one_differs_unless_it_may(store: Store) -> None:
     read = [a_file(1, "b"), a_file(2), a_file(3)]
     assert store.record_reads.note_unless_other(REPO, read, NOW + 10) is None
     assert store.record_reads.dates(REPO) == {"/f/1": NOW, "/f/2": NOW}
@@ -107,7 +107,7 @@ def test_a_difference_in_what_was_distrusted_already_says_nothing_new(store: Sto
     assert unread(store) == {"apt-dev/f/2"}
 
 
-def test_of_some_uris_the_known_ones_are_told_and_whether_they_are_trusted(store: Store) -> None:
+def test_known_uris_are_found_among_many_with_whether_they_are_trusted(store: Store) -> None:
     store.record_reads.note(REPO, [a_file(1)], NOW + 10)
     store.record_reads.distrust(NOW + 5)
     many = [f"/f/{number}" for number in range(1, 2000)]
@@ -137,7 +137,7 @@ def test_another_server_is_not_trusted_and_the_same_one_is(store: Store) -> None
     assert unread(store) == {"apt-dev/f/1", "apt-dev/f/2"}, "a distrust forgets no server"
 
 
-def test_what_a_sync_remembers_was_read(store: Store) -> None:
+def test_records_remembered_by_a_sync_count_as_read(store: Store) -> None:
     file = replace(a_file(3), package="new")
     store.wanted.remember_wanted(REPO, Wanted(frozenset({file.uri}), (file,), ()), ["new"])
     assert store.record_reads.dates(REPO)[file.uri] > 0

@@ -39,7 +39,7 @@ def removals(store: Store) -> Removals:
     return store.removals
 
 
-def test_what_went_counts_where_it_went_and_did_not_come_back(removals: Removals) -> None:
+def test_removed_files_count_where_they_went_unless_they_came_back(removals: Removals) -> None:
     # Live in ONE, known but not live in TWO, and unknown.
     removals.note_gone("one", [URIS[0], URIS[5], "/f/x"], NOW)
     removals.note_gone("two", [URIS[2], URIS[3], URIS[4], "/f/y"], NOW)
@@ -51,7 +51,7 @@ def test_what_went_counts_where_it_went_and_did_not_come_back(removals: Removals
     assert sorted(removals.gone_uris("two", NOW)) == [URIS[2], URIS[3]]
 
 
-def test_what_went_counts_for_a_day(removals: Removals) -> None:
+def test_removed_files_count_for_a_day(removals: Removals) -> None:
     removals.note_gone("one", ["/f/x"], NOW)
     for later_s, count in ((DAY_S - 1, 1), (DAY_S, 0)):
         assert len(removals.gone_uris("one", NOW + later_s)) == removals.gone("one", NOW + later_s) == count
@@ -62,7 +62,7 @@ def test_what_went_counts_for_a_day(removals: Removals) -> None:
         assert removals.gone("one", NOW) == count
 
 
-def test_what_is_held_is_no_loss_and_stays_for_any_time(removals: Removals) -> None:
+def test_held_files_are_not_lost_and_may_stay_for_any_time(removals: Removals) -> None:
     removals.hold("one", URIS[:2], NOW)
     removals.hold("two", URIS[2:], NOW)
     assert removals.held("one") == dict.fromkeys(URIS[:2], NOW)
@@ -76,7 +76,7 @@ def test_what_is_held_is_no_loss_and_stays_for_any_time(removals: Removals) -> N
     assert removals.held("one") == dict.fromkeys(URIS[:2], NOW)
 
 
-def test_what_is_held_again_keeps_its_date_and_what_is_not_is_let_go(removals: Removals) -> None:
+def test_files_held_again_keep_their_date_and_others_are_let_go(removals: Removals) -> None:
     removals.hold("one", URIS[:2], NOW)
     removals.hold("two", URIS[4:], NOW)
     removals.hold_repos(["one", "two"], NOW)

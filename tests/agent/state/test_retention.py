@@ -83,7 +83,7 @@ def test_dropping_as_time_goes_by_loses_nothing_that_dropping_at_once_keeps(
             assert sum(low < age_s <= high for age_s in late) <= 2
 
 
-def test_of_those_that_were_replaced_within_the_same_span_the_first_stays() -> None:
+def test_the_first_generation_replaced_within_a_span_stays() -> None:
     publications = history([61.0, 1.0, 1.0])
     assert choose_generations(publications[::-1], publications[0].replaced_at + 100, Retention(60, 10_000, 0)) == {1}
 
@@ -107,7 +107,7 @@ def test_a_publication_a_minute_leaves_an_hour_and_a_few() -> None:
     rules,
 )
 @example([(1.0, {0}, True), (1.0, {0}, False), (5.0, {0}, False)], Retention(1, 5, 0))
-def test_what_a_retained_publication_names_is_there(steps: list[tuple[float, set[int], bool]], rule: Retention) -> None:
+def test_files_of_retained_publications_are_there(steps: list[tuple[float, set[int], bool]], rule: Retention) -> None:
     """Each publication names some files, new ones or those that earlier ones named; each withdraws a package file."""
     with TemporaryDirectory() as directory:
         store = Store(Path(directory) / "state.db")
@@ -187,7 +187,7 @@ def test_a_section_that_left_and_came_back_keeps_nothing_for_ever(store: Store) 
     assert set(remembered_files(store)) == {"apt-dev/index6"}
 
 
-def test_what_comes_back_is_kept_by_the_numbers_of_its_new_generations(store: Store) -> None:
+def test_a_returned_file_is_kept_by_the_numbers_of_its_new_generations(store: Store) -> None:
     for now in range(9):
         publish(store, float(now), [f"index{now}"])
     store.live.drop_repo(REPO.name, 9.0)

@@ -91,7 +91,7 @@ def machine(store: Store) -> Machine:
 
 
 @pytest.mark.parametrize("was_ahead", [False, True])
-def test_what_is_withdrawn_just_after_the_clock_jumped_back_stays(machine: Machine, was_ahead: bool) -> None:
+def test_a_file_withdrawn_just_after_the_clock_jumped_back_stays(machine: Machine, was_ahead: bool) -> None:
     if was_ahead:
         machine.wall += 8 * HOUR_S
         assert machine.collect() == []

@@ -32,7 +32,7 @@ def test_exactly_the_rows_with_a_value_come(db: Database, asked: set[str]) -> No
 
 
 @pytest.mark.parametrize("number", [0, 1, 499, 500, 501, 1000, 1001, 1205])
-def test_of_many_values_each_comes_once(db: Database, number: int) -> None:
+def test_each_of_many_values_is_found_once(db: Database, number: int) -> None:
     asked = sorted(_KNOWN)[:number]
     assert [path for (path,) in read_among(db, _SQL, ("x",), "path", asked)] == asked
 

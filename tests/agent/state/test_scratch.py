@@ -18,7 +18,7 @@ SIZES = st.lists(st.one_of(st.integers(0, 3000), st.integers(900_000, 2_200_000)
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(SIZES, st.sets(st.integers(0, 7)), st.integers(0, 1)), max_size=6))
-def test_it_gives_what_it_was_given_whatever_was_freed_meanwhile(
+def test_scratch_returns_what_was_written_whatever_was_freed_meanwhile(
     steps: list[tuple[list[int], set[int], int]],
 ) -> None:
     scratch = Scratch()
@@ -79,7 +79,7 @@ def test_the_space_of_a_region_that_nothing_refers_to_is_used_again() -> None:
     assert scratch.size <= 5 * 3 * 1024 * 1024
 
 
-def test_what_was_freed_is_used_again() -> None:
+def test_freed_space_is_used_again() -> None:
     scratch = Scratch()
     region = scratch.region()
     for number in range(3000):

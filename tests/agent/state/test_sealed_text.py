@@ -58,6 +58,6 @@ def test_nonsense_is_a_value_error_or_says_nothing(data: bytes) -> None:
         f"{FIRST_LINE}\nmirror lab\nnames\nbackups yum-1-none\n".encode(),
     ],
 )
-def test_what_is_no_sealed_list_is_refused(text: bytes) -> None:
+def test_a_malformed_sealed_list_is_refused(text: bytes) -> None:
     with pytest.raises(ValueError, match="it "):
         read_sealed_text(text)

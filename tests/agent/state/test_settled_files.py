@@ -72,14 +72,14 @@ def test_only_the_files_that_were_looked_at_change_their_state(store: Store) -> 
     assert next(file.path for file in indexed if file.uri == URIS[1]) == "apt-dev/pool/1.deb"
 
 
-def test_what_stands_in_the_place_of_no_wanted_file_is_to_be_withdrawn(store: Store) -> None:
+def test_live_files_in_the_place_of_no_wanted_file_are_to_be_withdrawn(store: Store) -> None:
     store.live.adopt(REPO.name, [on_disk(number) for number in (1, 2, 3, 4000, 5000)], 1.0)
     store.live.adopt_withdrawn(REPO.name, [on_disk(6000)[0]], 1.0)
     store.wanted.refuse(REPO.name, [Refusal(FILES[3], "wrong")])
     assert store.live.unplaced(REPO.name) == ["apt-dev/pool/3.deb", "apt-dev/pool/4000.deb", "apt-dev/pool/5000.deb"]
 
 
-def test_what_a_list_lacks_is_found_wherever_the_list_is(tmp_path: Path) -> None:
+def test_missing_uris_are_found_in_lists_on_disk_and_in_memory(tmp_path: Path) -> None:
     listing = Listing(tmp_path)
     listing.add(URIS[:1100])
     for offered in (listing, frozenset(URIS[:1100])):
@@ -113,7 +113,7 @@ def settled(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Store]:
     made.close()
 
 
-def test_where_all_is_settled_no_package_is_open(settled: Store) -> None:
+def test_no_package_is_open_once_all_are_settled(settled: Store) -> None:
     assert settled.open_packages(REPO.name, SOURCE) == []
 
 

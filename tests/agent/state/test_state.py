@@ -205,7 +205,7 @@ def test_a_withdrawn_package_goes_after_the_grace_period_unless_it_is_wanted_aga
     assert store.generations.expired(1000.0, RULE) == []
 
 
-def test_what_was_only_begun_is_remembered_but_not_taken_for_there(store: Store) -> None:
+def test_files_of_a_publication_only_begun_are_not_taken_for_live(store: Store) -> None:
     assert (store.live.has_files(), store.live.count_files()) == (False, 0)
     store.live.begin(REPO.name, [LiveFile("apt-dev/pool/x", "", "a" * 64, 1)])
     assert set(remembered_files(store)) == {"apt-dev/pool/x"}
@@ -351,7 +351,7 @@ def test_a_file_that_can_not_be_read_is_written_again_but_not_taken_for_gone(sto
     assert store.publications.identities(REPO.name) == {"bookworm": ""}
 
 
-def test_what_publishing_removed_is_forgotten(store: Store) -> None:
+def test_files_removed_by_publishing_are_forgotten(store: Store) -> None:
     publish(store, 1.0, LiveFile("apt-dev/old", "", "a" * 64, 1), LiveFile("apt-dev/new", "", "b" * 64, 1))
     store.live.finish(UnsignedTree(REPO, (), ()), (), (), 2.0, removed=("apt-dev/old",))
     assert set(remembered_files(store)) == {"apt-dev/new"}

@@ -42,7 +42,7 @@ def test_a_signed_copy_is_taken_over_with_the_name_of_its_signer(store: Store) -
     assert maker(store, NEW) == "OLD"
 
 
-def test_what_the_new_key_has_made_itself_stays(store: Store) -> None:
+def test_files_made_by_the_new_key_stay(store: Store) -> None:
     own = Fragment(b"body", "hello", "1", "noarch", (Product("", "e" * 64, 9),), size=8)
     store.fragments.save(NEW, {PACKAGE: own})
     store.fragments.take_over("NEW", ["OLD"])

@@ -33,7 +33,7 @@ def test_the_files_stand_beside_the_database() -> None:
     assert holder_file(lock_file(database)) == Path("/var/lib/mirror/state.db.lock.holder")
 
 
-def test_it_is_told_from_the_mark_on_until_it_is_cleared(state_db: Path) -> None:
+def test_the_database_counts_as_unwritten_until_the_mark_is_cleared(state_db: Path) -> None:
     mark = UnwrittenMark(state_db)
     mark.clear()
     assert not is_unwritten(state_db)
@@ -48,7 +48,7 @@ def test_it_is_told_from_the_mark_on_until_it_is_cleared(state_db: Path) -> None
     mark.clear()
 
 
-def test_it_ends_with_the_process_however_that_ends(state_db: Path) -> None:
+def test_the_mark_ends_with_its_process_however_that_ends(state_db: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", _SET_AND_WAIT, str(state_db)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:

@@ -44,7 +44,7 @@ def holding(bench: Bench) -> Iterator["subprocess.Popen[str]"]:
         process.kill()
 
 
-def test_who_runs_is_told(bench: Bench, holding: "subprocess.Popen[str]") -> None:
+def test_a_running_agent_is_shown_with_its_process(bench: Bench, holding: "subprocess.Popen[str]") -> None:
     assert bench.read().agent.state is AgentState.RUNNING
     bench.say(started={"pid": holding.pid, "host": "x", "at": NOW - 60, "version": "1.2"})
     agent = bench.read().agent
@@ -55,7 +55,7 @@ def test_who_runs_is_told(bench: Bench, holding: "subprocess.Popen[str]") -> Non
     assert bench.verdict(allow_stopped=False)[0] is Level.WARNING
 
 
-def test_who_was_killed_does_not_run(bench: Bench, holding: "subprocess.Popen[str]") -> None:
+def test_a_killed_agent_is_shown_as_stopped(bench: Bench, holding: "subprocess.Popen[str]") -> None:
     bench.say_good()
     assert bench.read().scan is not None
     holding.send_signal(signal.SIGKILL)

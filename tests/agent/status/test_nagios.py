@@ -127,7 +127,7 @@ def test_files_that_were_left_out_a_full_disk_and_a_stopped_agent_have_their_lev
     assert bench.verdict(allow_stopped=False)[0] is Level.CRITICAL
 
 
-def test_where_a_timer_starts_sync_no_full_sync_at_all_is_not_good(bench: Bench) -> None:
+def test_a_mirror_without_any_full_sync_is_a_warning(bench: Bench) -> None:
     level, line = bench.verdict()
     assert (level, "no full sync has ended yet" in line) == (Level.WARNING, True), line
     bench.say_good()

@@ -91,7 +91,7 @@ def test_without_a_file_nothing_is_written(config: Config, tmp_path: Path) -> No
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_what_hinders_it_is_said_once_and_leaves_the_old_file(config: Config, tmp_path: Path) -> None:
+def test_a_failed_write_is_logged_once_and_leaves_the_old_file(config: Config, tmp_path: Path) -> None:
     nowhere = replace(config, mirror=replace(config.mirror, metrics_file=tmp_path / "no/packrat.prom"))
     with structlog.testing.capture_logs() as told:
         collect(nowhere)

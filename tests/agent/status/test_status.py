@@ -73,7 +73,7 @@ def test_reading_leaves_nothing_behind(bench: Bench) -> None:
     assert directory.stat().st_mtime_ns == moment
 
 
-def test_what_is_not_committed_is_not_told_and_nobody_waits(bench: Bench) -> None:
+def test_status_shows_only_committed_facts_and_waits_for_nobody(bench: Bench) -> None:
     with bench.store._db.transaction() as db:
         db.execute("UPDATE files SET state = 'refused', reason = 'x'")
         assert bench.read().repos[0].refused == 1

@@ -69,7 +69,7 @@ def test_a_staged_file_that_is_not_published_itself_is_not_needed(
 
 
 @pytest.mark.parametrize("is_held", [True, False])
-def test_what_was_read_with_its_products_is_not_read_again(tmp_path: Path, is_held: bool) -> None:
+def test_a_file_read_with_its_products_is_not_read_again(tmp_path: Path, is_held: bool) -> None:
     kind = next(kind for kind in KINDS if kind.name == "pypi")
     name, data = kind.build("hello", "1", "all", b"genuine")
     sha256, products = hashlib.sha256(data).hexdigest(), dict[str, bytes]()

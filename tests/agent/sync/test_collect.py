@@ -105,7 +105,7 @@ def test_a_sync_that_begins_waits_for_the_portion_that_is_being_collected(contex
     asyncio.run(test())
 
 
-def test_what_became_the_mirrors_own_after_the_look_stays(context: MirrorContext) -> None:
+def test_files_published_after_the_scan_stay(context: MirrorContext) -> None:
     withdraw(context, ONE, "one/pool/back")
     kept = put(context, "one/pool/new")
     seen = look(context, lambda files, size: None)
@@ -163,7 +163,7 @@ def test_a_key_that_can_not_seal_spoils_the_full_sync_and_stops_nothing(context:
     assert (where, "A" * 40 in reason) == ("the sealed list", True)
 
 
-def test_of_very_many_untracked_files_some_are_told_by_name_and_the_others_counted(
+def test_a_few_of_very_many_untracked_files_are_logged_and_the_others_counted(
     context: MirrorContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(collecting, "TOLD_LIMIT", 3)
@@ -174,7 +174,7 @@ def test_of_very_many_untracked_files_some_are_told_by_name_and_the_others_count
         assert len(asyncio.run(collect(context, seen, Summary()))) == 5
     told = [line for line in logged if line["event"] == "untracked"]
     assert [line.get("path") for line in told] == ["one/0", "one/1", "one/2", None]
-    assert (told[-1]["count"], told[-1]["text"]) == (2, "so many more were removed")
+    assert (told[-1]["count"], told[-1]["text"]) == (2, "this many more were removed")
     with capture_logs() as logged:
         told_of = collecting._Told(context.root)
         for number in range(5):
@@ -184,7 +184,7 @@ def test_of_very_many_untracked_files_some_are_told_by_name_and_the_others_count
     assert (logged[-1]["count"], logged[-1]["log_level"]) == (2, "warning")
 
 
-def test_of_very_many_untracked_files_each_full_sync_removes_a_bounded_number(
+def test_each_full_sync_removes_a_bounded_number_of_untracked_files(
     context: MirrorContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     withdraw(context, ONE, "one/pool/old", time.time())
@@ -203,7 +203,7 @@ def test_of_very_many_untracked_files_each_full_sync_removes_a_bounded_number(
     assert (context.root / "one/pool/old").exists()
 
 
-def test_what_may_not_be_removed_takes_no_turn_from_what_may(
+def test_files_that_may_not_be_removed_take_no_turn_from_others(
     context: MirrorContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     withdraw(context, ONE, "one/pool/old", time.time())
@@ -232,9 +232,7 @@ def test_what_may_not_be_removed_takes_no_turn_from_what_may(
     assert not (context.root / "two").exists()
 
 
-def test_what_the_operator_keeps_is_in_the_way_of_no_removal_however_much_it_is(
-    context: MirrorContext, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_any_number_of_kept_files_hinders_no_removal(context: MirrorContext, monkeypatch: pytest.MonkeyPatch) -> None:
     withdraw(context, ONE, "one/pool/old", time.time())
     monkeypatch.setattr(disk_look, "_UNTRACKED_LIMIT", 3)
     keeping = replace(context, kept=frozenset({"archive"}))

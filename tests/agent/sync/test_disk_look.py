@@ -94,7 +94,7 @@ def test_a_look_that_is_stopped_goes_on_where_it_was(context: MirrorContext, mon
 
 
 @pytest.mark.parametrize("ends", [True, False], ids=["after the look", "during the look"])
-def test_what_was_found_is_found_again_if_the_agent_dies_before_it_is_mended(
+def test_damage_is_found_again_if_the_agent_dies_before_mending_it(
     context: MirrorContext, monkeypatch: pytest.MonkeyPatch, ends: bool
 ) -> None:
     monkeypatch.setattr(disk_look, "_NOTE_POSITION_S", 0.0)
@@ -125,7 +125,7 @@ def test_an_index_that_the_disk_changed_is_not_taken_for_the_one_that_was_read_b
     assert not compared.has(path.stat(), content)
 
 
-def test_what_lies_too_deep_is_untracked_and_all_else_is_looked_at(context: MirrorContext) -> None:
+def test_directories_nested_too_deeply_are_untracked_and_the_rest_is_scanned(context: MirrorContext) -> None:
     (context.root / "/".join("d" * 150)).mkdir(parents=True)
     rot(context, "pool/00100")
     found = look_beside(context, lambda files, size: None, reads_everything=True).found

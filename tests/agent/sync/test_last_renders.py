@@ -24,13 +24,13 @@ def holding(*names: str, entries: int = 1) -> LastRenders:
     return held
 
 
-def test_what_a_sync_left_is_handed_over_once() -> None:
+def test_the_last_render_is_handed_over_once() -> None:
     held = holding("apt-dev")
     assert held.take(BASIS) is not None
     assert held.take(BASIS) is None
 
 
-def test_what_was_left_on_another_basis_is_dropped() -> None:
+def test_a_render_on_another_basis_is_dropped() -> None:
     moved = replace(BASIS, repo=replace(BASIS.repo, directory="elsewhere"))
     for other in (moved, replace(BASIS, revision=1), replace(BASIS, source=FragmentSource("apt", 2))):
         held = holding("apt-dev")
@@ -38,7 +38,7 @@ def test_what_was_left_on_another_basis_is_dropped() -> None:
         assert held.take(BASIS) is None
 
 
-def test_of_many_repositories_those_that_changed_last_are_held() -> None:
+def test_the_repositories_that_changed_last_are_held_in_memory() -> None:
     held = holding("one", "two", "three", entries=20_000)
     assert [held.take(of(name)) is not None for name in ("one", "two", "three")] == [False, True, True]
     assert holding("large", entries=60_000).take(of("large")) is not None

@@ -34,7 +34,7 @@ def test_a_restored_server_is_noticed_by_the_newest_record_alone(count: int, see
 
 
 @given(AGES)
-def test_what_was_not_read_for_a_day_is_read(ages_s: list[float]) -> None:
+def test_records_not_read_for_a_day_are_checked(ages_s: list[float]) -> None:
     # As old as the dates say: an age of less than they can tell is none.
     told = [NOW - (NOW - age_s) for age_s in ages_s]
     old = {uri(number) for number, age_s in enumerate(told) if age_s > DAY_S or age_s < 0}
@@ -42,7 +42,7 @@ def test_what_was_not_read_for_a_day_is_read(ages_s: list[float]) -> None:
 
 
 @given(AGES)
-def test_nothing_is_chosen_twice_and_nothing_that_is_not_known(ages_s: list[float]) -> None:
+def test_only_known_records_are_chosen_and_each_once(ages_s: list[float]) -> None:
     found = chosen(ages_s)
     assert len(set(found)) == len(found)
     assert set(found) <= {uri(number) for number in range(len(ages_s))}

@@ -52,7 +52,7 @@ def test_small_work_is_not_told(bench: Bench) -> None:
     asyncio.run(test())
 
 
-def test_what_takes_long_is_told_however_few_files(bench: Bench) -> None:
+def test_long_work_is_told_however_few_the_files(bench: Bench) -> None:
     async def test() -> None:
         bench.notes.fetch(3)
         bench.now += 0.9

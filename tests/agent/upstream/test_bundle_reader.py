@@ -141,5 +141,5 @@ def test_the_bounds_hold_on_both_sides() -> None:
             read(*chunks)
 
 
-def test_nothing_asked_for_is_answered_with_nothing() -> None:
+def test_a_bundle_of_no_files_is_empty() -> None:
     assert read(head({"looked_at": 0, "files": []}), asked=()) == []

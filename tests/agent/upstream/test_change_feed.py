@@ -152,7 +152,7 @@ def test_a_wait_that_is_given_up_in_the_middle_of_a_line_loses_nothing() -> None
     ],
     ids=["no head", "no body", "half a line", "silent after the first line", "an answer that ends"],
 )
-def test_where_lines_are_held_back_each_change_is_asked_for(held_back: Act) -> None:
+def test_each_change_is_asked_for_where_a_proxy_holds_lines_back(held_back: Act) -> None:
     plain = saying(begin("application/json"), json.dumps(told("2-b", "x")).encode())
 
     async def work(wire: Wire) -> None:

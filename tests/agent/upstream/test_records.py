@@ -124,7 +124,7 @@ def test_a_hash_is_the_same_in_upper_case() -> None:
 @pytest.mark.parametrize(
     "sha256", ["", "a" * 63, "a" * 65, "g" * 64, "a" * 64 + "\n", "٠" * 64, "../" + "a" * 61, None, 5, ["a" * 64]]
 )
-def test_what_is_no_sha256_is_rejected(sha256: Any) -> None:
+def test_a_malformed_sha256_is_rejected(sha256: Any) -> None:
     with pytest.raises(Unusable, match="is not a SHA-256"):
         package_file(sha256=sha256)
 
@@ -167,7 +167,7 @@ def test_no_id_is_more_than_a_word(field: str, name: str) -> None:
         *(f"{PACKAGE_FILE}:1:", f" {PACKAGE}:x:", f"{PACKAGE}:x:\n", f"{PACKAGE}:x:(tag)"),
     ],
 )
-def test_what_is_no_uri_of_the_model_is_rejected(uri: Any) -> None:
+def test_a_uri_of_another_model_is_rejected(uri: Any) -> None:
     with pytest.raises(Unusable) as caught:
         read_id(uri, PACKAGE)
     assert str(caught.value).isprintable()

@@ -31,5 +31,5 @@ def test_a_date_is_read() -> None:
         "Thu, 01 Jan 2026 00:00:00 +9999",
     ],
 )
-def test_what_is_no_date_is_none(date: str) -> None:
+def test_a_malformed_date_reads_as_none(date: str) -> None:
     assert read(date) is None

@@ -90,7 +90,7 @@ def test_the_wanted_elements_are_those_that_another_reader_finds(document: str, 
         "idna",
     ],
 )
-def test_no_index_looks_like_this(document: bytes) -> None:
+def test_xml_that_no_index_has_is_refused(document: bytes) -> None:
     with pytest.raises(ValueError):
         list(read_elements([document], {"a"}))
 
@@ -176,6 +176,6 @@ def test_a_page_gives_its_links() -> None:
     ],
     ids=lambda page: page[:20].decode(),
 )
-def test_no_page_looks_like_this(page: bytes) -> None:
+def test_html_that_no_page_has_is_refused(page: bytes) -> None:
     with pytest.raises(ValueError):
         read_page(page)

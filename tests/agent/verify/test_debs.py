@@ -34,7 +34,7 @@ def test_a_good_deb_is_sound(tmp_path: Path) -> None:
     ],
     ids=["torn", "followed", "stops apt", "empty"],
 )
-def test_what_the_upload_refuses_is_a_fault(tmp_path: Path, data: bytes) -> None:
+def test_packages_refused_at_upload_are_faults(tmp_path: Path, data: bytes) -> None:
     told = wrong(tmp_path, data)
     assert told is not None
     assert told.startswith("would be refused at upload: ")

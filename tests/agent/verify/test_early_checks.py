@@ -110,9 +110,7 @@ def test_a_file_of_which_more_became_known_does_not_count(tmp_path: Path, named:
 
 
 @pytest.mark.parametrize("more", [{"read": None}, {"look": print}, {"shares": True}, {"size": 1024 * 1024 + 1}])
-def test_what_is_likely_to_be_named_again_and_what_stays_here_wait(
-    tmp_path: Path, named: list[Named], more: dict[str, object]
-) -> None:
+def test_files_likely_to_be_named_again_wait(tmp_path: Path, named: list[Named], more: dict[str, object]) -> None:
     with Processes(tmp_path) as others, EarlyChecks(others) as early:
         for item in named:
             early.expect(replace(item, **more))  # type: ignore[arg-type]

@@ -50,5 +50,5 @@ def test_one_good_key_beside_a_bad_one_is_enough(tmp_path: Path) -> None:
         assert audit(gpg(old, "--export", old.fingerprint, new.fingerprint)) == []
 
 
-def test_what_is_no_signing_key_is_found() -> None:
+def test_keys_that_cannot_sign_are_faults() -> None:
     assert audit(b"no key at all") == [(Fault, "holds no key that can sign")]

@@ -133,7 +133,7 @@ def test_progress_comes_to_what_was_read(tmp_path: Path, named: list[Named]) -> 
     assert seen == [len(whole), checked.size]
 
 
-def test_what_was_found_right_before_is_not_read_again(tmp_path: Path, named: list[Named]) -> None:
+def test_files_found_right_before_are_not_read_again(tmp_path: Path, named: list[Named]) -> None:
     whole = [item for number, item in enumerate(named[:FILES]) if number % 10]
     right = {item.path: item.sha256 for item in whole[5:]}
     read = [0]
@@ -177,7 +177,7 @@ def test_a_large_file_is_told_of_while_it_is_read(tmp_path: Path) -> None:
     assert sum(answer["bytes"] for answer in meanwhile) == last["read"] == len(content)
 
 
-def test_what_shares_something_is_checked_here(tmp_path: Path) -> None:
+def test_checks_that_share_memory_run_in_this_process(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     seen = []
 
@@ -255,7 +255,9 @@ def test_an_internal_error_of_a_process_is_told_by_it(tmp_path: Path, capfd: pyt
     assert children() == []
 
 
-def test_what_is_printed_is_no_answer(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_output_printed_by_a_process_is_not_taken_for_its_answer(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     named = waiting_for(tmp_path, partial(print, '{"faults": [], "read": 7}', flush=True))
     with Processes(tmp_path) as helped:
         helped.expect(named[0])

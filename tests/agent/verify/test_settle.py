@@ -56,7 +56,7 @@ def test_a_new_fault_has_to_be_found_twice(tmp_path: Path) -> None:
     assert settle(tmp_path, found("a"), looks(tmp_path, lambda _: other, lambda _: other)) == other
 
 
-def test_what_never_stands_still_is_a_warning(tmp_path: Path) -> None:
+def test_a_tree_that_never_stands_still_is_a_warning(tmp_path: Path) -> None:
     for name in "ab":
         (tmp_path / name).write_text(name)
     both = found("a", "b")

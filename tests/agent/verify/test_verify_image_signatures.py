@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from packrat_agent.verify.docker_policy import audit_policy
 from packrat_agent.verify.docker_signatures import Signing, audit_signatures
-from packrat_agent.verify.findings import Fault, Named, Subject
+from packrat_agent.verify.findings import Fault, Finding, Named, Subject
 from packrat_agent.verify.signatures import Keyring
 from support.keys import Key, gnupg_home, make_key
 
@@ -21,28 +22,36 @@ Sign = Callable[..., bytes]
 
 
 @pytest.fixture(scope="module")
-def sign(key: Key) -> Iterator[Sign]:
-    """Signs that a name is a digest, with the mirror's key or a stranger's."""
+def stranger() -> Iterator[Key]:
     with gnupg_home() as home:
-        stranger = make_key(home, "stranger")
+        yield make_key(home, "stranger")
 
-        def make(name: str, digest: str = DIGEST, *, is_stranger: bool = False) -> bytes:
-            critical = {
-                "identity": {"docker-reference": f"{SCOPE}/web{name}"},
-                "image": {"docker-manifest-digest": digest},
-                "type": "atomic container signature",
-            }
-            command = ["gpg", "--homedir", str((stranger if is_stranger else key).home), "--batch", "--sign"]
-            text = json.dumps({"critical": critical}).encode()
-            return subprocess.run(command, input=text, check=True, capture_output=True).stdout
 
-        yield make
+@pytest.fixture(scope="module")
+def sign(key: Key, stranger: Key) -> Sign:
+    """Signs that a name is a digest, with the mirror's key or a stranger's."""
+
+    def make(name: str, digest: str = DIGEST, *, is_stranger: bool = False) -> bytes:
+        critical = {
+            "identity": {"docker-reference": f"{SCOPE}/web{name}"},
+            "image": {"docker-manifest-digest": digest},
+            "type": "atomic container signature",
+        }
+        command = ["gpg", "--homedir", str((stranger if is_stranger else key).home), "--batch", "--sign"]
+        text = json.dumps({"critical": critical}).encode()
+        return subprocess.run(command, input=text, check=True, capture_output=True).stdout
+
+    return make
+
+
+def export(key: Key, *options: str) -> bytes:
+    command = ["gpg", "--homedir", str(key.home), "--batch", "--export", *options]
+    return subprocess.run(command, check=True, capture_output=True).stdout
 
 
 @pytest.fixture(scope="module")
 def keyring(key: Key) -> Keyring:
-    command = ["gpg", "--homedir", str(key.home), "--batch", "--export"]
-    return Keyring(subprocess.run(command, check=True, capture_output=True).stdout)
+    return Keyring(export(key))
 
 
 def faults(
@@ -109,3 +118,28 @@ def test_a_signature_that_is_wrong_alone_is_a_fault(tmp_path: Path, keyring: Key
     for number, wrong in enumerate((sign(":latest"), sign(":1.0", OTHER), sign(":1.0", is_stranger=True), b"no")):
         assert [path for path, _ in faults(tmp_path / str(number), keyring, [wrong])] == ["signature-1"]
     assert [path for path, _ in faults(tmp_path / "none", keyring, [])] == ["signature-1"]
+
+
+def test_a_policy_with_another_key_than_the_one_that_signed_is_a_fault(
+    tmp_path: Path, keyring: Keyring, key: Key, stranger: Key, sign: Sign
+) -> None:
+    signature = tmp_path / "docker-dev/sigstore/docker-dev/web@sha256=1/signature-1"
+    signature.parent.mkdir(parents=True)
+
+    def audited(policy_key: Key, *, is_stranger: bool) -> list[str]:
+        signature.write_bytes(sign(":1.0", is_stranger=is_stranger))
+        required = [
+            {"type": "signedBy", "keyType": "GPGKeys", "keyData": base64.b64encode(export(policy_key, "-a")).decode()}
+        ]
+        policy = {"default": [{"type": "insecureAcceptAnything"}], "transports": {"docker": {SCOPE: required}}}
+        (tmp_path / "docker-dev/sigstore/policy.json").write_text(json.dumps(policy, indent=2) + "\n")
+        found: list[Finding] = []
+        assert audit_policy(Subject(tmp_path, keyring), "docker-dev", found) == SCOPE
+        return [
+            finding.what for finding in found if isinstance(finding, Fault) and "the one that signed" in finding.what
+        ]
+
+    assert audited(key, is_stranger=False) == []
+    assert audited(stranger, is_stranger=False)
+    # The signature is wrong by the mirror's key, too, which is told of the signature.
+    assert audited(key, is_stranger=True) == []

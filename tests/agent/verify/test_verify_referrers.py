@@ -84,7 +84,7 @@ def test_a_sound_tree_has_no_faults_and_all_of_the_artifact_is_named(top: Path) 
     assert blobs <= named
 
 
-def test_what_is_wrong_with_a_list_is_found(top: Path) -> None:
+def test_faults_of_a_list_are_found(top: Path) -> None:
     [listed] = (top / "docker-dev/v2/web/referrers").iterdir()
     sound = listed.read_bytes()
     top_manifest = f"sha256:{hashlib.sha256((top / 'docker-dev/v2/web/manifests/1.0').read_bytes()).hexdigest()}"

@@ -101,7 +101,7 @@ FILE: dict[str, Any] = {
 @pytest.mark.parametrize(
     "change", [{"yanked": "two\nlines"}, {"yankee": False}, {"upload-time": "soon"}, {"upload-time": 1}], ids=str
 )
-def test_what_no_index_of_the_agent_says_is_unusual(change: dict[str, Any]) -> None:
+def test_values_that_the_agent_never_writes_are_unusual(change: dict[str, Any]) -> None:
     assert find_unusual(FILE) is None
     assert find_unusual({**FILE, "upload-time": "2026-01-02T03:04:05.678Z"}) is None
     assert find_unusual({**FILE, **change}) is not None

@@ -40,7 +40,7 @@ def test_a_mark_and_a_reason_are_good(tmp_path: Path, mark: object) -> None:
 
 
 @pytest.mark.parametrize("mark", [None, 0, 1, "", "two\nlines", ["x"], {}], ids=str)
-def test_what_is_neither_a_mark_nor_a_reason_is_told(tmp_path: Path, mark: object) -> None:
+def test_a_yank_that_is_neither_mark_nor_reason_is_a_fault(tmp_path: Path, mark: object) -> None:
     write(tmp_path, (False, mark))
     assert [what for what in faults(tmp_path) if "neither true, false nor a reason" in what]
 

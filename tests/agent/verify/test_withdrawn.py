@@ -49,5 +49,5 @@ def test_a_type_with_one_pointer_is_not_withdrawn(kind: str, pointer: str, top: 
 
 
 @pytest.mark.parametrize("kind", ["apt", "yum", "json"])
-def test_of_other_types_the_parts_are_withdrawn(kind: str, top: Path) -> None:
+def test_other_types_are_not_withdrawn_as_a_whole(kind: str, top: Path) -> None:
     assert not is_withdrawn_type(top, kind, "repo")

@@ -25,7 +25,7 @@ class Outage:
         return 3600.0
 
 
-def test_what_is_being_published_is_not_cleared_away_when_the_disk_says_no(tmp_path: Path) -> None:
+def test_a_publication_under_way_is_not_cleared_when_the_disk_fails(tmp_path: Path) -> None:
     staging = tmp_path / ".packrat-agent" / "staging"
     staging.mkdir(parents=True)
     spare, left = staging / "writing", staging / ("a" * 64)

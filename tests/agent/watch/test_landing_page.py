@@ -41,7 +41,7 @@ def test_a_stop_while_the_page_waits_for_its_turn_does_not_lose_it(tmp_path: Pat
         assert (context.root / "index.html").is_file()
 
 
-def test_what_nobody_foresaw_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unexpected_error_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "state").mkdir()
     failed: list[bool] = []
 

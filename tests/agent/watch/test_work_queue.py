@@ -74,7 +74,7 @@ def test_a_full_sync_covers_a_change_that_nobody_told_of() -> None:
     asyncio.run(test())
 
 
-def test_of_a_repository_that_is_read_for_the_first_time_only_named_packages_are_taken() -> None:
+def test_only_named_packages_of_a_repository_that_is_first_read_are_taken() -> None:
     async def test() -> None:
         queue = WorkQueue()
         queue.hear({"apt": None, "yum": None})

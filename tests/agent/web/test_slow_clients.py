@@ -85,9 +85,7 @@ def small(site: Site, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
         yield Site(site.root, int(url.rpartition(":")[2]))
 
 
-def test_who_keeps_a_connection_open_without_a_request_is_hung_up_on(
-    site: Site, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_connection_without_a_request_is_closed(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     for limit in ("HEAD_S", "IDLE_S"):
         monkeypatch.setattr(limited_connections, limit, 2.0)
 
@@ -125,7 +123,7 @@ def test_a_connection_serves_many_requests(site: Site, monkeypatch: pytest.Monke
             assert connection.sock is opened
 
 
-def test_who_reads_slowly_is_served_and_who_does_not_read_is_hung_up_on(
+def test_slow_readers_are_served_and_those_that_stop_reading_are_cut_off(
     small: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limited_connections, "STALLED_S", 5.0)
@@ -159,7 +157,7 @@ def test_many_connections_of_others_keep_nobody_out(small: Site, sent: bytes) ->
     assert [line["limit"] for line in logged if line["event"] == "crowded"] == [16]
 
 
-def test_who_is_being_answered_is_not_broken_off_by_the_same_address(small: Site) -> None:
+def test_a_client_being_answered_is_not_cut_off_by_its_own_address(small: Site) -> None:
     with ExitStack() as opened:
         first = [opened.enter_context(connected(small.port)) for _ in range(16)]
         for connection in first:

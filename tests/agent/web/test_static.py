@@ -379,7 +379,7 @@ def test_a_directory_that_the_server_may_only_search_gives_its_files_and_no_list
 @pytest.mark.parametrize(
     "sent", [b"\x16\x03\x01\x02\x00\x01SECRET\r\n\r\n", b"GET / HTTP/1.1\r\nHost: a\r\nno header SECRET\r\n\r\n"]
 )
-def test_what_is_not_http_is_one_line_without_its_bytes(
+def test_bytes_that_are_not_http_are_logged_in_one_line_without_them(
     site: Site, sent: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     with capture_logs() as logged, socket.create_connection(("127.0.0.1", site.port), timeout=30) as connection:

@@ -25,7 +25,7 @@ def test_the_work_sees_the_context_and_changes_none_of_it() -> None:
     assert asyncio.run(ask()) == ("hello somebody! True", "somebody")
 
 
-def test_who_is_cancelled_waits_until_the_work_is_over() -> None:
+def test_a_cancelled_caller_waits_until_the_work_is_over() -> None:
     may_end, has_ended = threading.Event(), []
 
     def work() -> None:

@@ -43,7 +43,7 @@ def test_an_answer_that_is_slow_halves_the_work(most: int, quiet_s: float, facto
     assert slower.after(Answered(at_s, at_s + quiet_s * factor + 0.1, alone=False)).at_once == slower.at_once
 
 
-def test_where_one_request_is_slow_the_next_one_waits_as_long() -> None:
+def test_after_a_slow_request_the_next_waits_as_long() -> None:
     pace = answers(Pace(2), 0.5, 1.25)
     assert (pace.at_once, pace.rest_s) == (1, 0.0)
     pace = answers(pace, 1.25, at_s=2.0)
@@ -69,7 +69,7 @@ def test_a_trifle_is_not_slow() -> None:
     assert answers(Pace(4), 0.002, 0.02, 0.05, 0.1).at_once == 4
 
 
-def test_what_was_quiet_is_forgotten_and_found_out_again() -> None:
+def test_the_pace_of_a_server_is_measured_again_after_a_quiet_time() -> None:
     pace = answers(Pace(3), 0.1, 0.1)
     assert pace.at_once == 3
     # Ten minutes later nobody knows what a quiet server would do.

@@ -38,7 +38,7 @@ def test_turns_are_given_in_order_and_more_at_once_after_good_answers() -> None:
     asyncio.run(test())
 
 
-def test_who_gives_up_while_waiting_or_just_served_blocks_nobody() -> None:
+def test_a_caller_that_gives_up_blocks_nobody() -> None:
     async def test() -> None:
         bulk = BulkWork(Pace(1))
         first = bulk.turn()

@@ -54,7 +54,7 @@ def test_an_address_matches_the_networks_that_it_is_in(
 
 
 @given(st.text(), st.lists(st.text(max_size=20)))
-def test_no_text_is_too_odd(host: str, entries: list[str]) -> None:
+def test_bypassing_a_proxy_takes_any_text(host: str, entries: list[str]) -> None:
     assert bypasses(host, entries) in (True, False)
 
 
@@ -80,7 +80,7 @@ def test_a_rate_is_read_with_its_unit(tmp_path: Path, text: str, rate: int) -> N
 
 
 @pytest.mark.parametrize("text", ["0", "999", "fast", "1.5M", "-5", "20 M", "9999999M", "1K"])
-def test_what_is_no_rate(tmp_path: Path, text: str) -> None:
+def test_malformed_rates_are_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(ConfigError, match=r"download_rate_limit.*bytes a second"):
         with_lines(tmp_path, mirror=f"download_rate_limit: {text}")
 
@@ -93,7 +93,7 @@ def test_each_host_without_the_proxy_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "text", ["exa mple.com", "http://example.com", "example.com:80", "10.0.0.0/99", "*.example.com"]
 )
-def test_what_is_no_host(tmp_path: Path, text: str) -> None:
+def test_malformed_no_proxy_entries_are_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(ConfigError, match=r"no_proxy: .* is not a host"):
         with_lines(tmp_path, f"no_proxy: {text}")
 

@@ -44,7 +44,7 @@ def test_what_json_does_not_read_as_a_list_of_texts_is_refused(data: bytes, piec
 
 
 @pytest.mark.parametrize("data", [b"", b"[", b'["a"', b'["a",]', b'["a"]x', b"[,]", b'{"a":1}', b"[1]", b'["a" "b"]'])
-def test_what_is_no_list_is_refused(data: bytes) -> None:
+def test_malformed_lists_are_refused(data: bytes) -> None:
     with pytest.raises(NotAList):
         read(data)
 

@@ -57,7 +57,7 @@ def test_what_is_to_be_written_to_or_made_is_looked_at_before(place: Path) -> No
     assert explain_unmakable(place / "deep/www") == told
 
 
-def test_what_is_no_file_has_no_attribute(tmp_path: Path) -> None:
+def test_only_regular_files_are_looked_at_for_attributes(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "link").symlink_to("pipe")
     assert explain_fixed(tmp_path / "pipe", tmp_path / "link", tmp_path / "missing", Path("/dev/null")) is None

@@ -90,7 +90,7 @@ def test_a_ctime_of_the_future_is_settled() -> None:
 
 
 @pytest.mark.parametrize("kind", ["gone", "bytes", "link", "pipe", "directory"])
-def test_what_is_not_that_file_is_not_read(file: Path, kind: str) -> None:
+def test_another_file_in_its_place_is_not_read(file: Path, kind: str) -> None:
     if kind == "bytes":
         overwrite(file, FORGED)
     else:
@@ -186,7 +186,7 @@ def test_another_name_of_the_file_does_no_harm(file: Path) -> None:
     assert read_verified(file, SHA, read) == GENUINE
 
 
-def test_who_has_it_open_to_write_or_mapped_is_found(file: Path) -> None:
+def test_a_writer_with_the_file_open_or_mapped_is_found(file: Path) -> None:
     """A page that was changed through a map before can be changed again without a trace."""
     with file.open("rb") as read:
         assert not has_writer(read.fileno())

@@ -1,4 +1,4 @@
-r"""What the index needs to know of an image, as the body of its fragment.
+r"""The body of an image's fragment: what the index needs to know of it.
 
 The body is a line, and then the bytes of the top manifest. The line names the image's manifests, the top one first, as
 `<digest>.<ending>` with spaces between them. If anything in the archive refers to another manifest, a tab and a JSON

@@ -16,12 +16,12 @@ from packrat_agent.model.tree import Content, PendingFile, Signer, TreeFile, Tre
 File = TreeFile | TreeLink | PendingFile
 
 FILES_OF_TAG = 2
-"""Each tag has so many pointers."""
+"""Number of pointers of each tag."""
 
 
 @dataclass(frozen=True, slots=True)
 class TagFiles:
-    """What leads clients from a tag to its manifest.
+    """The files that lead clients from a tag to its manifest.
 
     Attributes:
         archive: the SHA-256 of the package file that has the tag.

@@ -1,4 +1,4 @@
-"""Where the images of a repository stand, on disk and in the names by which clients pull them.
+"""The places of a repository's images, on disk and in the names by which clients pull them.
 
 Source: OCI Distribution Specification 1.1, "Pulling manifests"; github.com/distribution/reference, grammar.
 """

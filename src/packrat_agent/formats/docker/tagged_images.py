@@ -10,7 +10,7 @@ log = structlog.get_logger()
 
 
 class TaggedImages:
-    """What each tag of each image names: one image only, so of several package files that of the newest record."""
+    """Chooses what each tag of each image names: of several package files, that of the newest record."""
 
     def __init__(self) -> None:
         self._records: dict[tuple[str, str], tuple[Entry, ...]] = {}

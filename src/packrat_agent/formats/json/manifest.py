@@ -14,7 +14,7 @@ def write_package(package: str, entries: Sequence[Entry]) -> bytes:
 
     The result is that of `json.dumps(…, sort_keys=True, indent=2)`, which takes five times as long.
     """
-    listed = ",\n".join(_object(_told(entry)) for entry in entries)
+    listed = ",\n".join(_object(_describe(entry)) for entry in entries)
     return f"  {quoted(package)}: [\n{listed}\n  ]".encode()
 
 
@@ -34,7 +34,7 @@ def write_line(entry: Entry) -> bytes:
     return f"{entry.sha256}  {entry.path}\n".encode()
 
 
-def _told(entry: Entry) -> Mapping[str, str]:
+def _describe(entry: Entry) -> Mapping[str, str]:
     return {
         "path": quoted(entry.path),
         "sha256": quoted(entry.sha256),

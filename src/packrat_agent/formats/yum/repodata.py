@@ -121,7 +121,7 @@ class VersionIndex:
 
 @dataclass(frozen=True, slots=True)
 class Tags:
-    """What repomd.xml says besides: texts of its content tags, and the name of its repository; '' for none."""
+    """The further content of repomd.xml: texts of its content tags, and the name of its repository; '' for none."""
 
     contents: Sequence[str] = ()
     repository: str = ""
@@ -140,7 +140,7 @@ def write_repomd(metadata: Sequence[Metadata], revision: int, tags: Tags) -> byt
     Args:
         metadata: the metadata files, in the order in which they are listed.
         revision: epoch seconds; also the timestamp of each file.
-        tags: what it says besides.
+        tags: its further content.
     """
     lines = [
         '<?xml version="1.0" encoding="UTF-8"?>',

@@ -7,7 +7,7 @@ from packrat_core.errors import PackratError
 
 
 class Level(StrEnum):
-    """How a thing is: good; allowed, but not wise, or soon to fail; or wrong."""
+    """The state of a thing: good; allowed, but unwise or soon to fail; or wrong."""
 
     OK = "ok"
     WARNING = "warning"

@@ -84,7 +84,9 @@ def _compare(url: str, root: Path, path: str, topic: str) -> Iterator[Finding]:
             f"`namei -l {shlex.quote(str(root / path))}`: each part needs `r` or `x`",
         )
     elif answer.status != 200:
-        yield fault(topic, f"{at}: the web server answers {answer.status}", f"does it serve {root}? Else {_SITE_FILE}")
+        yield fault(
+            topic, f"{at}: the web server answers {answer.status}", f"does it serve {root}? Otherwise {_SITE_FILE}"
+        )
     elif "content-encoding" in answer.headers:
         text = f"{at} comes with Content-Encoding {answer.headers['content-encoding'][:40]!r}"
         yield fault(topic, f"{text}: clients unpack it once too often, or find another hash", _SITE_FILE)

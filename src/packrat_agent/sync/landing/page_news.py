@@ -38,7 +38,7 @@ class PageNews:
         return repo.name in self._synced
 
     def take(self, repo: Repo) -> frozenset[str] | None:
-        """Give what changed since the list of a repository was current; None: not known.
+        """Return the changes since the list of a repository was current; None: not known.
 
         If the list can't be published, the next call gives None.
         """

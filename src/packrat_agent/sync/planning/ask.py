@@ -26,9 +26,9 @@ from packrat_agent.state.listing import Listing
 from packrat_agent.sync.context import MirrorContext, Order
 from packrat_agent.sync.planning.places import places_of
 from packrat_agent.sync.repo_work import WorkNotes
+from packrat_agent.upstream.changed_records import ChangedRecords
 from packrat_agent.upstream.client import Packrat, Which
 from packrat_agent.upstream.package_files import RECORDS_AT_ONCE, OnRead, Rejected, Unread, reject_uri
-from packrat_agent.upstream.told_files import ToldFiles
 from packrat_core.aio.threads import in_thread
 from packrat_core.cinp.listing import Sink
 from packrat_core.errors import PackratError
@@ -61,15 +61,17 @@ async def ask_wanted(
     """
     if order.packages is not None and not order.packages:
         return Wanted(frozenset(), (), ())
-    asked_at, told = time.time(), server.told.take(repo.name, order.packages)
+    asked_at, received = time.time(), server.changed_packages.take(repo.name, order.packages)
     compared = None
-    if told is not None:
-        compared = await in_thread(_compare_told, told, repo, order, context, asked_at, marks=_marks(repo, server))
+    if received is not None:
+        compared = await in_thread(
+            _compare_received, received, repo, order, context, asked_at, marks=_marks(repo, server)
+        )
     if compared is None:
-        told, answer = None, await _list_all(repo, order, server, context)
+        received, answer = None, await _list_all(repo, order, server, context)
         compared = await in_thread(_compare, answer, repo, order, context, asked_at)
     listing, yanked = compared.answer.listing, compared.answer.yanked
-    files, notes = list(compared.files), _Notes(repo, told.asked_at if told else asked_at, context, alone)
+    files, notes = list(compared.files), _Notes(repo, received.asked_at if received else asked_at, context, alone)
     work.read(listing.unread_count, compared.new)
 
     async def remember(read: Sequence[PackageFile], left: int) -> None:
@@ -85,7 +87,7 @@ async def ask_wanted(
         await _in_portions(compared.rehearsed, remember, listing.unread_count)
         turn = partial(context.turns.records.one, urgent=not order.reread)
         unread = Unread(listing.unread_count, listing.portions(RECORDS_AT_ONCE, unread=True))
-        await server.read_unread(unread, compared.rejected, remember, turn, told)
+        await server.read_unread(unread, compared.rejected, remember, turn, received)
     rejected = compared.rejected.all()
     return Wanted(listing, _mark(files, yanked), rejected, yanked, compared.names_all_known, compared.answer.touched)
 
@@ -215,13 +217,13 @@ class _Answer:
     touched: frozenset[str] | None
 
 
-def _compare_told(
-    told: ToldFiles, repo: Repo, order: Order, context: MirrorContext, asked_at: float, *, marks: bool | None
+def _compare_received(
+    received: ChangedRecords, repo: Repo, order: Order, context: MirrorContext, asked_at: float, *, marks: bool | None
 ) -> _Compared | None:
-    """Compare what the server said of the files when it told the change, unless it has become doubtful since.
+    """Compare the records that came with the change, unless they have become doubtful since.
 
     Args:
-        told: What it said.
+        received: The records.
         repo: The repository.
         order: Of which packages.
         context: The mirror.
@@ -229,14 +231,15 @@ def _compare_told(
         marks: Whether the server lists which files are yanked; None where clients of the repository know none.
     """
     reads = context.store.record_reads
-    if not reads.is_trusted(told.asked_at):
+    if not reads.is_trusted(received.asked_at):
         return None
     # What the server says of one package takes no file of another.
-    if told.touched is not None and not reads.packages_of(repo.name, told.touched) <= frozenset(order.packages or ()):
+    named = frozenset(order.packages or ())
+    if received.touched is not None and not reads.packages_of(repo.name, received.touched) <= named:
         return None
     listing = context.store.new_listing()
-    listing.add((*told.wanted, *told.deprecated) if marks else tuple(told.wanted))
-    answer = _Answer(listing, frozenset(told.deprecated) if marks else _none_yanked(marks), told.touched)
+    listing.add((*received.wanted, *received.deprecated) if marks else tuple(received.wanted))
+    answer = _Answer(listing, frozenset(received.deprecated) if marks else _none_yanked(marks), received.touched)
     return _compare(answer, repo, order, context, asked_at)
 
 

@@ -18,7 +18,7 @@ from packrat_agent.sync.build import parts_of
 
 @dataclass(frozen=True, slots=True)
 class Before:
-    """What was published of a repository, and what was remembered of its files, before a sync changed either."""
+    """A repository's published and remembered files, as they were before a sync changed either."""
 
     indexed: Collection[IndexedFile]
     wanted_files: Collection[WantedFile]

@@ -187,7 +187,7 @@ class StandingPaths(Mapping[str, str]):
     """Maps each path that a standing entry needs to the SHA-256 that stands there; a view that copies nothing."""
 
     def __init__(self, needed: Mapping[str, str], shared: Mapping[str, int], left_out: Mapping[str, int]) -> None:
-        """Take what is needed.
+        """View the needed paths without the entries that are left out.
 
         Args:
             needed: Path → the SHA-256 there.

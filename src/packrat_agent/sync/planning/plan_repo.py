@@ -24,7 +24,7 @@ from packrat_core.failpoints import done
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What the server wants in the repository, and what it lacks of what is live."""
+    """The server's answer for the repository, and what it lacks of the live files."""
 
     wanted: Wanted
     missing: Missing

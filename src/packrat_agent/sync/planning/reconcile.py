@@ -208,7 +208,7 @@ def _is_as_seen(root: Path, file: StoredFile) -> bool:
 
 
 def _standing(placed: _Placed, untracked: Mapping[str, StoredFile], *, shared: bool) -> list[tuple[StoredFile, str]]:
-    """Find what stands in its place already, though nobody remembers it.
+    """Find files that are in their places already although the state database does not know them.
 
     Args:
         placed: The wanted files with their places.

@@ -16,7 +16,7 @@ from packrat_agent.sync.planning.index_entries import IndexEntries
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What a sync decides again.
+    """The part of a repository that a sync decides again.
 
     Attributes:
         last: What the last sync left; without entries where everything is decided again.

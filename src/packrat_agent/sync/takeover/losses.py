@@ -32,7 +32,7 @@ _NOT_OFFERED = "the server no longer offers it there"
 
 
 @dataclass(frozen=True, slots=True)
-class _Had:
+class _ClientPackage:
     """A package that clients have; `suite` is (distro, version), None where that doesn't matter."""
 
     repo: str
@@ -46,7 +46,7 @@ class _Had:
 
 @dataclass(frozen=True, slots=True)
 class _Offer:
-    """What a repository would offer.
+    """The packages that a repository would offer.
 
     `offered` holds the SHA-256 and the path of each package file, with its suite and without; `reasons` maps URIs and
     SHA-256s to why others are left out.
@@ -56,8 +56,8 @@ class _Offer:
     reasons: Mapping[str, str]
     is_held: bool
 
-    def has(self, had: _Had) -> bool:
-        return not self.offered.isdisjoint({(had.sha256, had.suite), (had.path, had.suite)})
+    def has(self, package: _ClientPackage) -> bool:
+        return not self.offered.isdisjoint({(package.sha256, package.suite), (package.path, package.suite)})
 
 
 def find_losses(
@@ -80,16 +80,16 @@ def find_losses(
     if original is not None:
         lines += _find_moved(original, repos, untracked)
     unlisted = _Unlisted(context.root, untracked)
-    for had in _had(original, view.repos, untracked):
-        offer = offers.get(had.repo)
-        if had.repo in summary.errors or had.repo in view.unusable or is_kept(had.path, context.kept):
+    for package in _list_client_packages(original, view.repos, untracked):
+        offer = offers.get(package.repo)
+        if package.repo in summary.errors or package.repo in view.unusable or is_kept(package.path, context.kept):
             continue
         if offer is None:
-            lines.append(f"{had.repo}: {had.path}: its repository is no longer on the mirror")
+            lines.append(f"{package.repo}: {package.path}: its repository is no longer on the mirror")
         # Nothing of a held repository is touched.
-        elif not offer.is_held and not offer.has(had) and not unlisted.holds(had):
-            reason = offer.reasons.get(had.uri) or offer.reasons.get(had.sha256) or _NOT_OFFERED
-            lines.append(f"{had.repo}: {had.path}: {reason}")
+        elif not offer.is_held and not offer.has(package) and not unlisted.holds(package):
+            reason = offer.reasons.get(package.uri) or offer.reasons.get(package.sha256) or _NOT_OFFERED
+            lines.append(f"{package.repo}: {package.path}: {reason}")
     return list(dict.fromkeys(lines))
 
 
@@ -101,14 +101,14 @@ class _Unlisted:
         self._named: dict[str, frozenset[str] | None] = {}
         self._below: dict[str, frozenset[str]] = {}
 
-    def holds(self, had: _Had) -> bool:
+    def holds(self, package: _ClientPackage) -> bool:
         """Tell whether a package stands on disk alone; its suite is any one where the database is lost."""
-        if had.kind != "apt":
+        if package.kind != "apt":
             return False
-        below = f"{had.directory}/dists/"
-        suites = self._suites(below) if had.suite is None else (had.suite[1],)
+        below = f"{package.directory}/dists/"
+        suites = self._suites(below) if package.suite is None else (package.suite[1],)
         named = [listed for name in suites if (listed := self._read(f"{below}{name}")) is not None]
-        return bool(named) and not any(had.path.removeprefix(f"{had.directory}/") in listed for listed in named)
+        return bool(named) and not any(package.path.removeprefix(f"{package.directory}/") in listed for listed in named)
 
     def _suites(self, below: str) -> frozenset[str]:
         if below not in self._below:
@@ -146,7 +146,7 @@ def find_changed_names(context: MirrorContext, view: MirrorView, untracked: Coll
 
 
 def find_chores(view: MirrorView, untracked: Collection[str]) -> list[str]:
-    """Say what the operator has to do besides: the original agent's images need no media type, today's do.
+    """Say what else the operator has to do: the original agent's images need no media type, today's do.
 
     Args:
         view: The mirror as the server describes it.
@@ -176,7 +176,7 @@ def begin_with_suites(context: MirrorContext, repos: Sequence[Repo], untracked: 
 
 
 def find_removed(view: MirrorView, summary: Summary, paths: Sequence[str]) -> list[str]:
-    """Leave out the untracked paths that a takeover rewrites in their places.
+    """Find the untracked paths that a takeover removes: all but those that it rewrites in their places.
 
     Args:
         view: The mirror as the server describes it.
@@ -209,13 +209,15 @@ def _find_moved(
             yield f"{repo.name}: its address, as its directory is now {repo.directory} and was {before.directory}"
 
 
-def _had(original: OriginalState | None, repos: Sequence[Repo], untracked: Mapping[str, StoredFile]) -> Iterator[_Had]:
+def _list_client_packages(
+    original: OriginalState | None, repos: Sequence[Repo], untracked: Mapping[str, StoredFile]
+) -> Iterator[_ClientPackage]:
     if original is None:
         for repo in repos:
             below = path_in_root(repo, "")
             for path, file in untracked.items():
                 if path.startswith(below) and is_package(repo.kind, path.removeprefix(below)):
-                    yield _Had(
+                    yield _ClientPackage(
                         repo=repo.name,
                         directory=repo.directory,
                         kind=repo.kind,
@@ -231,7 +233,7 @@ def _had(original: OriginalState | None, repos: Sequence[Repo], untracked: Mappi
         path = f"{before.directory}/{place}"
         if place is not None and path in untracked:
             suite = (row.distro, row.distro_version) if before.kind in _WITH_SUITES else None
-            yield _Had(
+            yield _ClientPackage(
                 repo=row.repo,
                 directory=before.directory,
                 kind=before.kind,

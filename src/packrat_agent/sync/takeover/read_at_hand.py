@@ -80,7 +80,7 @@ def read_at_hand(
 
 
 def read_as_hashed(repos: Iterable[Repo], context: MirrorContext, rehearsed: Rehearsed) -> OnHashed:
-    """Give what reads package files in the places of the original agent while a look at the disk has them open.
+    """Return a function that reads package files of the original agent while a look at the disk has them open.
 
     What can't be read is read once more by `read_at_hand`, if a record names it, which says why. Anybody may have put
     files there, so only our own readers read them here, out of the bytes that were hashed.

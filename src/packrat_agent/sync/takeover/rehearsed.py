@@ -24,7 +24,7 @@ from packrat_agent.model.records import PackageFile
 from packrat_agent.state.fragments import FragmentSource
 
 _ONE_BYTES = 256 * 1024
-"""What takes more than this is read again: some large ones would leave no room for all others."""
+"""A fragment that takes more than this is read again: a few large ones would leave no room for all others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class _Reading:
 
 @dataclass(slots=True)
 class Rehearsed:
-    """What a rehearsal read.
+    """The records and fragments that a rehearsal read.
 
     Attributes:
         position: that of the server before it began, None where it has none.

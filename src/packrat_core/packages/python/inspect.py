@@ -48,7 +48,7 @@ _PROJECT_FILES = frozenset({"pyproject.toml", "setup.py"})
 
 
 class Kind(StrEnum):
-    """What a Python distribution file is."""
+    """The kinds of Python distribution file."""
 
     WHEEL = "wheel"
     SDIST = "sdist"

@@ -25,7 +25,7 @@ from packrat_core.errors import Refused
 
 _COUNT_LIMIT = 5000
 _TEXT_LIMIT = 1024 * 1024
-"""Characters of all requirements: packaging takes some ten seconds for so many, and clients as long."""
+"""The most characters in all requirements: packaging takes some ten seconds for these, and clients as long."""
 _KNOWN = 2048
 _KNOWN_LIMIT = 200
 """Characters of a requirement that is remembered as sound."""
@@ -50,7 +50,7 @@ _ENVIRONMENT = {
     "sys_platform": "linux",
     "extra": "",
 }
-"""What markers are evaluated for: the same on every host, so that server and mirror judge alike."""
+"""The environment that markers are evaluated for: the same on every host, so that server and mirror judge alike."""
 
 
 def check_requirements(content: bytes) -> None:

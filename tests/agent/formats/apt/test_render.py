@@ -173,7 +173,7 @@ def test_the_same_bytes_may_stand_in_several_suites_under_one_path(tmp_path: Pat
     assert all(line in files[f"dists/{suite}/main/binary-amd64/Packages"] for suite in ("bookworm", "noble"))
 
 
-def test_of_two_files_with_one_name_version_and_architecture_the_newest_record_stands(tmp_path: Path) -> None:
+def test_the_newest_record_wins_among_files_with_one_name_version_and_architecture(tmp_path: Path) -> None:
     (tmp_path / "later").mkdir()
     older = entry(Deb("x", "1", "amd64", compression="none"), tmp_path, number=9)
     newer = entry(Deb("x", "1", "amd64", files=(("/etc/x", b"2"),), compression="none"), tmp_path / "later", number=10)
@@ -337,7 +337,7 @@ def test_a_package_for_no_suite_of_the_repository_has_no_place() -> None:
 
 
 @pytest.mark.parametrize(("kind", "name"), [("rpm", "x-1.rpm"), ("deb", "x"), ("tar", "x.deb")])
-def test_what_is_no_deb_has_no_place(kind: str, name: str) -> None:
+def test_only_debs_have_a_place(kind: str, name: str) -> None:
     with pytest.raises(Refused, match="can't be in an apt repository"):
         APT.place(REPO, dataclasses.replace(package_file(Deb("x", "1", "amd64")), kind=kind, file_name=name))
 

@@ -115,7 +115,7 @@ def test_the_same_request_gives_the_same_tree_in_any_order(tmp_path: Path) -> No
     assert DockerFormat().render(request(entries, facts)) == tree
 
 
-def test_what_the_last_render_left_changes_nothing(tmp_path: Path) -> None:
+def test_the_memo_of_the_last_render_changes_no_output(tmp_path: Path) -> None:
     entries = some(tmp_path)
     memo: dict[str, Any] = {}
     for some_of in (entries, entries[:1], entries[1:], [], entries):
@@ -132,7 +132,7 @@ def test_an_image_that_is_as_it_was_is_not_rendered_again(tmp_path: Path) -> Non
     assert publication(again, "web") is publication(first, "web")
 
 
-def test_what_changes_have_left_is_compared_with_what_is_made_from_nothing(tmp_path: Path) -> None:
+def test_the_index_left_by_changes_is_compared_with_one_made_from_nothing(tmp_path: Path) -> None:
     entries, memo = some(tmp_path), dict[str, Any]()
     DockerFormat().render(replace(request(entries), memo=memo))
     with capture_logs() as logged:
@@ -179,7 +179,7 @@ def test_manifests_that_are_gone_keep_their_type_for_those_who_know_them(tmp_pat
     assert b"1.10" not in rules
 
 
-def test_of_two_records_for_one_tag_the_newer_counts(tmp_path: Path) -> None:
+def test_the_newer_of_two_records_for_one_tag_wins(tmp_path: Path) -> None:
     one, other = Image("web", "1.2", (BASE,)), Image("web", "1.2", ((("web", b"two\n"),),))
     entries = [entry(other, build_oci(other), tmp_path, 10), entry(one, build_oci(one), tmp_path, 9)]
     links = [
@@ -301,7 +301,7 @@ def test_lists_of_signatures_stand_where_the_registry_hands_them_out(tmp_path: P
         assert any(path.startswith("sigstore/docker-dev/") for path in left) == signed
 
 
-def test_what_refers_to_a_manifest_is_listed_wherever_it_was_uploaded(tmp_path: Path) -> None:
+def test_referrers_of_a_manifest_are_listed_wherever_they_were_uploaded(tmp_path: Path) -> None:
     image, alone = Image("web", "1.0"), Image("web", "sbom-1.0")
     both = entry(image, with_artifact(), tmp_path, 1)
     subject = both.fragment.body.split(b".")[0].decode()

@@ -42,7 +42,7 @@ def test_a_file_with_wrong_bytes_is_asked_for_alone_and_fails_as_ever(tmp_path: 
     assert in_staging(tmp_path) == set(fetched.staged)
 
 
-def test_what_a_bundle_leaves_out_is_asked_for_alone(tmp_path: Path) -> None:
+def test_files_left_out_of_a_bundle_are_asked_for_alone(tmp_path: Path) -> None:
     placements, server = make(50)
     server.large = {placements[1].file.uri, placements[40].file.uri}
     del server.files[placements[2].file.uri]
@@ -53,7 +53,7 @@ def test_what_a_bundle_leaves_out_is_asked_for_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("most", [1, 7, AT_ONCE - 1])
-def test_what_an_answer_does_not_speak_of_goes_into_the_next_bundle(tmp_path: Path, most: int) -> None:
+def test_files_not_covered_by_an_answer_go_into_the_next_bundle(tmp_path: Path, most: int) -> None:
     placements, server = make(AT_ONCE)
     server.most = most
     assert set(run(server, tmp_path, placements).staged) == sha256s(placements)
@@ -65,7 +65,7 @@ def test_what_an_answer_does_not_speak_of_goes_into_the_next_bundle(tmp_path: Pa
 
 
 @pytest.mark.parametrize("cut", [0, 1, 20, 49])
-def test_of_a_bundle_that_breaks_off_what_came_stays_and_the_rest_comes_alone(tmp_path: Path, cut: int) -> None:
+def test_a_bundle_that_breaks_off_keeps_what_came_and_the_rest_is_fetched_alone(tmp_path: Path, cut: int) -> None:
     placements, server = make(50)
     server.cuts = [cut]
     told: list[tuple[int, int]] = []
@@ -101,7 +101,7 @@ def test_failures_that_are_not_in_a_row_stop_nothing(tmp_path: Path) -> None:
     assert len(server.bundles) == -(-len(sha256s(placements)) // AT_ONCE) == 7
 
 
-def test_what_is_at_hand_or_was_begun_is_in_no_bundle(tmp_path: Path) -> None:
+def test_files_at_hand_or_begun_are_left_out_of_bundles(tmp_path: Path) -> None:
     placements, server = make(20)
     staging = tmp_path / "staging"
     staging.mkdir()
@@ -133,7 +133,7 @@ def test_two_syncs_that_want_the_same_get_each_file_once(tmp_path: Path) -> None
     assert len(asked) == len(sha256s(placements))
 
 
-def test_of_a_fetch_that_is_cancelled_nothing_stays_in_flight(tmp_path: Path) -> None:
+def test_a_cancelled_fetch_leaves_nothing_in_flight(tmp_path: Path) -> None:
     async def test() -> None:
         placements, server = make(1000)
         server.may = asyncio.Event()
@@ -167,7 +167,7 @@ def test_bundles_of_a_full_sync_leave_a_slot_to_changes(tmp_path: Path) -> None:
     asyncio.run(asyncio.wait_for(test(), DEADLINE_S))
 
 
-def test_what_has_come_when_a_fetch_is_cancelled_is_kept(tmp_path: Path) -> None:
+def test_files_that_came_before_a_cancelled_fetch_are_kept(tmp_path: Path) -> None:
     async def test() -> None:
         placements, server = make(100)
         server.stays_open = True

@@ -80,7 +80,7 @@ def test_a_disk_that_takes_a_few_bytes_at_a_time_gets_all(tmp_path: Path, monkey
     assert {path.stat().st_mode & 0o777 for path in fetched.staged.values()} == {0o644}
 
 
-def test_what_a_kill_left_torn_is_not_taken_for_the_file(tmp_path: Path) -> None:
+def test_a_file_cut_off_by_a_kill_is_not_taken_for_whole(tmp_path: Path) -> None:
     placements, server = make(20)
     (tmp_path / "staging").mkdir()
     torn = placements[5].file

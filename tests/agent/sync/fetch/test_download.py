@@ -114,7 +114,7 @@ def test_a_server_that_is_busy_is_waited_for_but_not_for_ever(tmp_path: Path, bu
     assert (wanted.file.sha256 in fetched.failed) == (asked < 3)
 
 
-def test_of_a_busy_server_no_further_files_are_asked_for_after_some(tmp_path: Path) -> None:
+def test_a_busy_server_is_asked_for_no_more_files_after_a_few(tmp_path: Path) -> None:
     files = {f"/files/{number}": str(number).encode() for number in range(20)}
     server = FileServer(files, busy_s=[300.0] * 20)
     wanted = [placement(url.removeprefix("/files/"), content) for url, content in files.items()]
@@ -188,7 +188,7 @@ def test_a_part_with_foreign_bytes_is_thrown_away_and_the_file_taken_whole(tmp_p
     assert server.asked == [("/files/a", 100), ("/files/a", 0)]
 
 
-def test_what_is_staged_already_is_checked_and_used(tmp_path: Path) -> None:
+def test_staged_files_are_checked_and_used(tmp_path: Path) -> None:
     wanted, torn = placement("a", b"whole"), placement("b", b"other")
     (tmp_path / "staging").mkdir()
     (tmp_path / "staging" / wanted.file.sha256).write_bytes(b"whole")
@@ -229,7 +229,7 @@ def test_progress_adds_up_to_all_files_and_bytes(tmp_path: Path) -> None:
     assert (sum(files for files, _ in told), sum(size for _, size in told)) == (2, len(CONTENT) + 1)
 
 
-def test_of_a_file_whose_parts_are_known_only_those_are_staged_unless_one_is_gone(tmp_path: Path) -> None:
+def test_only_the_known_parts_of_a_file_are_staged_unless_one_is_gone(tmp_path: Path) -> None:
     (tmp_path / "signed").write_bytes(b"signed copy")
     sha256 = hashlib.sha256(b"signed copy").hexdigest()
     wanted = placement("a", b"package")

@@ -62,7 +62,7 @@ def test_what_two_syncs_want_is_downloaded_once_and_stands_in_both_directories(t
     asyncio.run(asyncio.wait_for(test(), DEADLINE_S))
 
 
-def test_who_waited_for_a_download_that_fails_tries_it(two: tuple[Path, Path]) -> None:
+def test_a_sync_that_waited_for_a_failed_download_tries_it_itself(two: tuple[Path, Path]) -> None:
     async def test() -> None:
         server, downloads = Server(), SharedDownloads(4)
         server.fails = 1
@@ -78,9 +78,7 @@ def test_who_waited_for_a_download_that_fails_tries_it(two: tuple[Path, Path]) -
     asyncio.run(asyncio.wait_for(test(), DEADLINE_S))
 
 
-def test_what_another_sync_has_in_staging_is_taken_over_and_so_is_what_a_dead_process_left(
-    two: tuple[Path, Path], tmp_path: Path
-) -> None:
+def test_files_staged_by_another_sync_or_a_dead_process_are_taken_over(two: tuple[Path, Path], tmp_path: Path) -> None:
     async def test() -> None:
         (tmp_path / B).write_text("left")
         server, downloads = Server(), SharedDownloads(4, {B: tmp_path / B})
@@ -152,7 +150,7 @@ def test_a_full_sync_waits_for_changes_that_are_expected() -> None:
     asyncio.run(asyncio.wait_for(test(), DEADLINE_S))
 
 
-def test_what_is_claimed_is_waited_for_and_what_did_not_come_is_left_to_others(two: tuple[Path, Path]) -> None:
+def test_a_claimed_download_is_waited_for_and_a_failed_one_is_left_to_others(two: tuple[Path, Path]) -> None:
     async def test() -> None:
         server, downloads = Server(), SharedDownloads(4)
         server.may.set()

@@ -23,7 +23,7 @@ def names(directory: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("place", [".", "full-apt-dev", "change-apt-dev"])
-def test_what_is_still_wanted_stays(tmp_path: Path, place: str) -> None:
+def test_staged_files_that_are_still_wanted_stay(tmp_path: Path, place: str) -> None:
     fill(tmp_path / place, A, f"{B}.part", C, "pointer-1")
     clear_staging(tmp_path, {A, B}, lambda repo: False)
     assert names(tmp_path / place) == [A, f"{B}.part"]

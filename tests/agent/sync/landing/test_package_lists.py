@@ -88,7 +88,7 @@ def test_a_change_writes_one_shard_and_the_index(tmp_path: Path) -> None:
         assert "3,001" in (made.context.root / "index.html").read_text()
 
 
-def test_what_was_not_published_is_found_by_the_next_process(tmp_path: Path) -> None:
+def test_unpublished_lists_are_found_by_the_next_process(tmp_path: Path) -> None:
     with mirror(tmp_path) as made:
         made.change(["one", "two"])
         publish_site(made.context)

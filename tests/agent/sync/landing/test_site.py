@@ -29,7 +29,7 @@ def test_the_list_of_images_goes_with_the_last_registry(tmp_path: Path) -> None:
         assert not (context.root / HOST_CATALOG).exists()
 
 
-def test_what_the_disk_cut_off_of_the_site_is_complete_before_a_key_is_published(tmp_path: Path) -> None:
+def test_a_site_publication_cut_off_is_completed_before_a_key_is_published(tmp_path: Path) -> None:
     (tmp_path / "state").mkdir()
     key = SigningKey("A" * 40, "A" * 40, "Own", "ed25519", 255, None, datetime.now(UTC), None, None)
     keys = SigningKeys(None, {"repo apt": PreparedKey(key, PublicKey(b"armored", b"binary"))})

@@ -22,7 +22,7 @@ from packrat_agent.state.listing import Listing
 from packrat_agent.sync.context import MirrorContext, Order
 from packrat_agent.sync.mirror import ready
 from packrat_agent.sync.planning import ask
-from packrat_agent.sync.planning.ask import _Answer, _compare, _compare_told, _Notes
+from packrat_agent.sync.planning.ask import _Answer, _compare, _compare_received, _Notes
 from packrat_agent.upstream.client import Packrat
 from packrat_core.cinp.client import CinpClient
 from packrat_core.errors import DiskError, ServerUnavailable
@@ -96,7 +96,7 @@ KINDS = st.lists(st.sampled_from(["wanted", "yanked", "gone"]), min_size=9, max_
 
 @settings(max_examples=40)
 @given(before=KINDS, after=KINDS, also=st.frozensets(st.integers(0, 8)))
-def test_what_is_said_of_the_files_that_were_touched_is_a_list_of_all(
+def test_records_of_touched_files_give_the_same_as_a_full_list(
     context: MirrorContext, before: list[str], after: list[str], also: frozenset[int]
 ) -> None:
     store, order = context.store, Order(["hello"])
@@ -130,20 +130,20 @@ def _unread(listing: Listing) -> set[str]:
     return {uri for portion in listing.portions(unread=True) for uri in portion}
 
 
-def test_what_is_told_of_one_package_takes_no_file_of_another(context: MirrorContext) -> None:
+def test_records_told_with_one_package_take_no_file_of_another(context: MirrorContext) -> None:
     repo = Repo("apt-told", "", "apt-told", "apt", ())
     context.store.repos.save([REPO, repo])
     context.store.record_reads.note(repo.name, [a_file(1), PACKAGE[2]], NOW)
     server = Packrat(CinpClient("http://localhost"), "lab", None)
     for uri, is_taken in ((PACKAGE[2].uri, True), (a_file(3).uri, True), (a_file(1).uri, False)):
         told = {"hello": {"wanted": {}, "deprocated": {}, "touched": [uri]}}
-        moment = server.told.moment
-        server.told.hear({repo.name: {"hello"}}, {f"/api/v2/Repo/Repo:{repo.name}:": told}, NOW + 5)
-        taken, order = server.told.take(repo.name, ["hello"]), Order(["hello"])
+        moment = server.changed_packages.moment
+        server.changed_packages.hear({repo.name: {"hello"}}, {f"/api/v2/Repo/Repo:{repo.name}:": told}, NOW + 5)
+        taken, order = server.changed_packages.take(repo.name, ["hello"]), Order(["hello"])
         assert taken is not None
-        compared = _compare_told(taken, repo, order, context, NOW + 6, marks=None)
+        compared = _compare_received(taken, repo, order, context, NOW + 6, marks=None)
         assert (compared is not None) is is_taken
-        server.told.settle(repo.name, ["hello"], moment + 1)
+        server.changed_packages.settle(repo.name, ["hello"], moment + 1)
 
 
 @pytest.mark.parametrize("count", [300, 2700])
@@ -171,7 +171,7 @@ async def _read(notes: _Notes, files: list[PackageFile], breaks_off: bool) -> No
 
 
 @pytest.mark.parametrize("error", [asyncio.CancelledError(), ServerUnavailable("gone")], ids=["cancelled", "failed"])
-def test_what_broke_off_the_reading_is_told_also_where_the_disk_fails(
+def test_the_error_that_ended_the_reading_is_raised_even_if_the_disk_fails(
     context: MirrorContext, error: BaseException
 ) -> None:
     async def read() -> None:
@@ -202,7 +202,7 @@ def _read_only(context: MirrorContext) -> Iterator[None]:
         connection.execute("PRAGMA query_only = 0")
 
 
-def test_what_is_read_does_not_wait_for_the_end(context: MirrorContext, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_records_are_noted_before_the_reading_ends(context: MirrorContext, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ask, "_NOTED_TOGETHER", 1200)
     repo = Repo("apt-waiting", "", "apt-waiting", "apt", ())
     context.store.repos.save([REPO, repo])

@@ -61,7 +61,7 @@ def test_a_version_stays_where_more_goes_with_it_than_may(
     assert versions_after(store, TRIXIE, BOOKWORM) == {TRIXIE, BOOKWORM}
 
 
-def test_it_goes_with_its_files_once_all_were_held_for_an_interval(store: Store) -> None:
+def test_a_held_version_goes_with_its_files_after_an_interval(store: Store) -> None:
     uris = live(store, {BOOKWORM: 20})
     now = store.removals.clock.now()
     store.removals.hold(REPO.name, uris, now - 3000)

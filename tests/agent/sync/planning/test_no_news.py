@@ -74,7 +74,7 @@ def test_only_what_stands_in_the_index_as_it_is_wanted_is_no_news(
     assert is_no_news(REPO, ["hello"], wanted, LAST, context.store) is expected
 
 
-def test_what_may_have_to_be_looked_at_again_is_news(context: MirrorContext) -> None:
+def test_files_that_may_need_another_look_are_news(context: MirrorContext) -> None:
     wanted, store = told(LIVE, touched=(LIVE,)), context.store
     assert is_no_news(REPO, ["hello"], wanted, LAST, store)
     assert not is_no_news(REPO, ["hello"], wanted, None, store)

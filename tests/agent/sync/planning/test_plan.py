@@ -66,7 +66,7 @@ def test_a_published_name_never_gets_other_bytes() -> None:
     assert plan.withdraw == ("r/1",)
 
 
-def test_what_is_wanted_no_more_is_retired() -> None:
+def test_unwanted_files_are_withdrawn() -> None:
     plan = decide_as_is([], {"r/1": "a" * 64, "r/0": "b" * 64}, {}, {})
     assert plan.withdraw == ("r/0", "r/1")
 

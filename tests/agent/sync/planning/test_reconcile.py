@@ -18,7 +18,7 @@ def wanted(number: int, unreadable: Unreadable = Unreadable.NO) -> WantedFile:
     return WantedFile(file, unreadable=unreadable)
 
 
-def test_what_was_read_and_what_is_unreadable_is_not_looked_for() -> None:
+def test_read_and_unreadable_files_are_not_looked_for() -> None:
     items = [wanted(1), wanted(2), wanted(3, Unreadable.UNTIL_FULL_SYNC), wanted(4, Unreadable.UNTIL_RECORD_CHANGES)]
     read = {"2" * 64: Fragment(b"", "tool", "1.0-1", "x86_64", size=1)}
     assert find_unread(items, read) == {"1" * 64}
@@ -30,7 +30,7 @@ def test_what_was_read_and_what_is_unreadable_is_not_looked_for() -> None:
         st.sampled_from("1234"), st.sampled_from(["a/pool/x/1", "a/pool/x/2", "a/pool/y/1", "b/1"])
     ),
 )
-def test_what_stands_in_its_place_is_found_whatever_it_is(standing: set[str], lacking: dict[str, str]) -> None:
+def test_a_file_in_its_place_is_found_whatever_its_kind(standing: set[str], lacking: dict[str, str]) -> None:
     with TemporaryDirectory() as directory:
         root = Path(directory)
         for path in standing:

@@ -130,7 +130,7 @@ def test_how_much_of_a_repository_may_go_at_once(store: Store, had: int, left: i
     assert is_held(store, repo, range(left), RemovalLimits(percent, 3600.0)) is held
 
 
-def test_what_is_held_goes_when_it_is_said_again_later_or_is_accepted(store: Store) -> None:
+def test_a_held_removal_happens_when_repeated_later_or_accepted(store: Store) -> None:
     [repo] = live(store, {"one": 20})
     assert is_held(store, repo, (), AT_ONCE)
     assert is_held(store, repo, (), LATER)
@@ -227,7 +227,7 @@ def test_a_restart_and_a_wrong_clock_change_nothing(store: Store, tmp_path: Path
     assert not is_held(store, repo, range(25), LATER), "it was said a day ago"
 
 
-def test_what_comes_back_does_not_count(store: Store) -> None:
+def test_files_that_come_back_do_not_count_as_removed(store: Store) -> None:
     [repo] = live(store, {"one": 100})
     for _ in range(5):
         assert not is_held(store, repo, range(50), LATER)
@@ -250,7 +250,7 @@ def test_while_some_is_held_the_rest_goes_and_comes(store: Store) -> None:
     assert listed(store, repo, {30}, LATER, accounted=range(8)) == {*range(8, 20), 30}
 
 
-def test_what_is_held_back_stays_yanked(store: Store) -> None:
+def test_held_back_files_stay_yanked(store: Store) -> None:
     [repo] = live(store, {"one": 20})
     everything = replace(offer(repo, range(20)), yanked={uri_of(repo, 3), uri_of(repo, 19)})
     store.wanted.remember_wanted(repo.name, everything, None)

@@ -32,7 +32,7 @@ def test_without_names_or_without_what_was_left_everything_is_looked_at() -> Non
         assert (scope.packages, list(scope.before), scope.paths([], {})) == (None, [], None)
 
 
-def test_what_a_standing_entry_needs_is_shared_and_what_stands_there_is_known() -> None:
+def test_paths_needed_by_standing_entries_are_shared_and_claimed() -> None:
     scope = narrow(REPO, ["two"], LEFT)
     assert scope.shared(["r/v2/shared/blobs/b", "r/v2/shared/blobs/c"]) == {"r/v2/shared/blobs/b"}
     assert scope.claims() == {"r/v2/shared/blobs/a": "a" * 64, "r/v2/shared/blobs/b": "b" * 64}
@@ -45,7 +45,7 @@ def test_the_decision_depends_on_where_the_packages_stand_and_where_they_are_to_
     assert scope.paths([new], parts) == old | {"r/v2/new", "r/v2/new/blobs/d"}
 
 
-def test_of_a_package_only_the_files_that_were_touched_are_looked_at() -> None:
+def test_only_the_touched_files_of_a_package_are_looked_at() -> None:
     left = LastRender(IndexEntries(REPO, [ONE, TWO, THREE]), frozenset(), {})
     touched = frozenset({TWO.file.uri, "/uri/new"})
     scope = narrow(REPO, ["two"], left, touched)
@@ -56,7 +56,7 @@ def test_of_a_package_only_the_files_that_were_touched_are_looked_at() -> None:
     assert narrow(REPO, ["two"], None, touched).files is None
 
 
-def test_what_is_live_as_the_index_has_it_is_not_decided_again() -> None:
+def test_live_files_as_the_index_has_them_are_not_planned_again() -> None:
     scope = narrow(REPO, ["one", "two"], LEFT)
     one, two, three = (entry.file.uri for entry in (ONE, TWO, THREE))
     narrowed = scope.without_standing({one: False, two: True, three: False, "/uri/new": None})

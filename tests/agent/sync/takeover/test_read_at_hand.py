@@ -84,7 +84,7 @@ def test_a_file_that_somebody_may_write_to_unseen_is_not_read(
     assert look(context, {usual}) == {}
 
 
-def test_nothing_more_is_read_than_can_be_held(context: MirrorContext, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reading_stops_at_the_memory_limit(context: MirrorContext, monkeypatch: pytest.MonkeyPatch) -> None:
     wanted = {put(context, f"apt-dev/pool/tool/tool_{number}_all.deb", a_deb(f"tool{number}")) for number in range(4)}
     read = []
     whole = type(FORM).read
@@ -111,7 +111,7 @@ def test_a_look_at_the_disk_goes_on_where_a_package_file_cant_be_read(
     assert look(context, {usual}) == {}
 
 
-def test_what_nobody_asked_for_is_read_by_our_own_readers_alone(context: MirrorContext, tmp_path: Path) -> None:
+def test_files_that_nobody_asked_for_are_read_only_by_our_own_readers(context: MirrorContext, tmp_path: Path) -> None:
     repo, rehearsal = Repo("yum-dev", "", "yum-dev", "yum", ()), Rehearsed()
     rpm = write_rpm(Rpm("tool", "1", "noarch"), tmp_path)
     sha256 = put(context, f"yum-dev/rhel/main/9/noarch/{rpm.name}", rpm.read_bytes())
@@ -132,7 +132,7 @@ def test_a_wheel_is_read_as_it_is_hashed_with_its_metadata_file(context: MirrorC
     assert reads.products == {metadata: (tmp_path / metadata).read_bytes()}
 
 
-def test_of_a_wheel_in_its_place_only_the_metadata_file_is_staged_from_memory(tmp_path: Path) -> None:
+def test_only_the_metadata_file_of_a_wheel_in_place_is_staged_from_memory(tmp_path: Path) -> None:
     repo, content = REPOS[0], b"Name: tool\n"
     digest, wheel = hashlib.sha256(content).hexdigest(), "0" * 64
     record = PackageFile("/uri/1", "tool", "py3", "1", "python", "all", "/files/1", "tool.whl", wheel, "")

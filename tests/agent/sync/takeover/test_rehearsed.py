@@ -38,7 +38,7 @@ def note(
     memory.note(source, SHA, file.name, file.stat(), fragment, products or {})
 
 
-def test_what_was_read_is_known_by_its_hash_and_its_source(file: Path) -> None:
+def test_fragments_are_recalled_by_hash_and_source(file: Path) -> None:
     memory = Rehearsed()
     note(memory, file)
     assert memory.recall(file.parent, SOURCE, {SHA, OTHER}) == {SHA: FRAGMENT}
@@ -96,14 +96,14 @@ WITH_METADATA = replace(
 )
 
 
-def test_what_is_made_beside_the_file_is_held_with_it(file: Path) -> None:
+def test_products_of_a_file_are_held_with_it(file: Path) -> None:
     memory = Rehearsed()
     note(memory, file, fragment=WITH_METADATA, products={OTHER: b"Name: x"})
     assert memory.recall(file.parent, SOURCE, {SHA}) == {SHA: WITH_METADATA}
     assert memory.products == {OTHER: b"Name: x"}
 
 
-def test_what_is_made_beside_the_file_counts_for_the_limit(file: Path) -> None:
+def test_products_of_a_file_count_towards_the_limit(file: Path) -> None:
     for limit, products in ((len(FRAGMENT.body) + 7, {OTHER: b"Name: x"}), (len(FRAGMENT.body) + 6, {})):
         memory = Rehearsed(limit_bytes=limit)
         note(memory, file, fragment=WITH_METADATA, products={OTHER: b"Name: x"})
@@ -111,7 +111,7 @@ def test_what_is_made_beside_the_file_counts_for_the_limit(file: Path) -> None:
         assert bool(memory.recall(file.parent, SOURCE, {SHA})) is bool(products)
 
 
-def test_what_is_signed_or_made_on_disk_is_not_held(file: Path) -> None:
+def test_signed_files_and_products_on_disk_are_not_held(file: Path) -> None:
     memory = Rehearsed()
     note(memory, file, replace(SOURCE, signer="A" * 40))
     note(memory, file, fragment=WITH_METADATA)

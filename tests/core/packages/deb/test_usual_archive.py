@@ -117,7 +117,7 @@ BLOCKS = st.one_of(
 @settings(max_examples=300, deadline=None)
 @given(st.lists(BLOCKS, max_size=6).map(b"".join), st.sampled_from([b"", END, END + bytes(9000), END + b"x"]))
 @example(part(), END)
-def test_what_it_finds_the_reader_of_all_forms_finds(blocks: bytes, end: bytes) -> None:
+def test_the_quick_reader_finds_what_the_full_reader_finds(blocks: bytes, end: bytes) -> None:
     found = find_control(blocks + end)
     assert found is None or found == read_whole(blocks + end)
 
@@ -223,7 +223,7 @@ MEMBERS = st.one_of(
     st.integers(0, 2**32),
     st.booleans(),
 )
-def test_what_it_finds_in_a_package_the_readers_of_all_forms_find(
+def test_the_quick_reader_finds_in_a_package_what_the_full_readers_find(
     members: list[tuple[str, bytes]], seed: int, is_changed: bool
 ) -> None:
     package = ar(*members)

@@ -72,7 +72,7 @@ def test_a_descriptor_that_is_wrong_is_refused_wherever_it_stands(
 
 @pytest.mark.parametrize("place", ["config", "layers", "manifests", "subject"])
 @pytest.mark.parametrize("wrong", ["", _DIGEST, 5, [], True])
-def test_what_is_no_descriptor_is_refused(place: str, wrong: object) -> None:
+def test_malformed_descriptors_are_refused(place: str, wrong: object) -> None:
     with pytest.raises(Refused, match="has no descriptor"):
         read_manifest(image_with(place, wrong), "")
 
@@ -124,7 +124,7 @@ def test_what_is_written_names_its_configuration_and_layers() -> None:
         (7, None),
     ],
 )
-def test_what_refers_to_an_image_is_described_with_its_annotations(annotations: object, listed: object) -> None:
+def test_referrers_of_an_image_are_described_with_their_annotations(annotations: object, listed: object) -> None:
     data = manifest_of(b"{}", subject=described(WEB, MANIFEST), annotations=annotations)
     found = describe_referrer(digest(data), "ocim", data)
     assert found is not None

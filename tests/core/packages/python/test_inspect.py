@@ -275,7 +275,7 @@ def test_a_large_pkg_info_is_refused(tmp_path: Path) -> None:
     ],
     ids=["nothing", "start", "text", "other-zip", "zeros", "torn-tar", "torn-zip", "more-after", "more-before"],
 )
-def test_what_is_no_distribution_or_torn_is_refused(read: Callable[[bytes], object], data: bytes) -> None:
+def test_files_that_are_not_distributions_are_refused(read: Callable[[bytes], object], data: bytes) -> None:
     with pytest.raises(Refused):
         read(data)
 

@@ -186,7 +186,7 @@ def padded(header: bytes, behind: bytes) -> bytes:
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
-def test_what_is_taken_of_a_header_with_changed_bytes_rpm_reads(tmp_path: Path, choice: st.DataObject) -> None:
+def test_rpm_reads_each_changed_header_that_we_accept(tmp_path: Path, choice: st.DataObject) -> None:
     header = bytearray(HEADER)
     for _ in range(choice.draw(st.integers(1, 2))):
         at = 16 + 16 * choice.draw(st.integers(1, COUNT - 1)) + 4 * choice.draw(st.integers(2, 3))

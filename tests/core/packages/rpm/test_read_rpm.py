@@ -226,7 +226,7 @@ def test_texts_that_make_a_bomb_of_the_index_are_refused(tmp_path: Path) -> None
     assert read(tmp_path, build_rpm(Rpm("bomb", "1", "noarch", requires=requires[:5]))).name == "bomb"
 
 
-def test_what_the_index_does_not_have_of_very_many_files_counts_for_nothing() -> None:
+def test_file_hashes_and_owners_do_not_count_towards_the_header_limit() -> None:
     """As many as a header may have; with their hashes come user and group."""
     count, items, blob = 500_000, {}, b""
     for tag, text in ((1035, b"0" * 64), (1036, b""), (1039, b"root"), (1040, b"root")):

@@ -26,15 +26,15 @@ _FIELDS = (
     *("package", "distroversion", "version", "type", "arch", "file", "sha256", "created"),
     *("failed_at", "deprocated_at"),
 )
-"""What is read of a record; nothing else is remembered, however much the server tells."""
+"""The fields of a record that are read; no others are remembered, however many the server sends."""
 _DOUBTS_LIMIT = 10_000
 
 RawRecords = Mapping[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
-class ToldFiles:
-    """What the server said of the files of some packages.
+class ChangedRecords:
+    """The server's records of the files of some changed packages.
 
     Attributes:
         wanted: URI → raw record.
@@ -56,7 +56,7 @@ class ToldFiles:
         both = {**self.wanted, **self.deprecated}
         return {uri: both[uri] for uri in uris if uri in both}
 
-    def and_then(self, later: "ToldFiles") -> "ToldFiles | None":
+    def and_then(self, later: "ChangedRecords") -> "ChangedRecords | None":
         """Put together with what was said later, of files that were touched by then; None where that can't be told."""
         if later.touched is None:
             return later
@@ -67,21 +67,21 @@ class ToldFiles:
             for records in (self.wanted, self.deprecated)
         )
         wanted, deprecated = ({**old, **new} for old, new in zip(before, (later.wanted, later.deprecated), strict=True))
-        return ToldFiles(wanted, deprecated, min(self.asked_at, later.asked_at), self.touched | later.touched)
+        return ChangedRecords(wanted, deprecated, min(self.asked_at, later.asked_at), self.touched | later.touched)
 
 
 @dataclass(frozen=True, slots=True)
-class _Told:
-    files: ToldFiles
+class _Received:
+    records: ChangedRecords
     heard: float
 
 
-class ToldPackages:
-    """What the server said, by repository and package."""
+class ChangedPackages:
+    """The records that came with changes, by repository and package."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._told: dict[tuple[str, str], _Told] = {}
+        self._received: dict[tuple[str, str], _Received] = {}
         self._number = 0
         self._doubts: dict[tuple[str, str], int] = {}
         self._forgotten: dict[str, int] = {}
@@ -95,7 +95,7 @@ class ToldPackages:
     def clear(self) -> None:
         """Forget everything: what a repository wants may have changed altogether."""
         self._number += 1
-        self._forget(list(self._told))
+        self._forget(list(self._received))
 
     def hear(self, changed: Mapping[str, Collection[str] | None], records: object, asked_at: float) -> None:
         """Take in an answer.
@@ -107,26 +107,26 @@ class ToldPackages:
         """
         self._number += 1
         now = self._clock()
-        self._forget([key for key, told in self._told.items() if now - told.heard >= _KEPT_S])
+        self._forget([key for key, received in self._received.items() if now - received.heard >= _KEPT_S])
         for repo, packages in changed.items():
             if packages is None:
-                self._forget([key for key in self._told if key[0] == repo])
-            files = _read_repo(_member(records, f"{REPO}:{repo}:"), packages or (), asked_at)
+                self._forget([key for key in self._received if key[0] == repo])
+            by_package = _read_repo(_member(records, f"{REPO}:{repo}:"), packages or (), asked_at)
             for package in packages or ():
-                self._hear((repo, package), files.get(package), now)
+                self._hear((repo, package), by_package.get(package), now)
 
-    def _hear(self, key: tuple[str, str], files: ToldFiles | None, now: float) -> None:
-        before = self._told.pop(key, None)
-        if files is not None and before is not None:
-            files = before.files.and_then(files)
-        if files is None or len(self._told) >= _PACKAGES_LIMIT:
+    def _hear(self, key: tuple[str, str], records: ChangedRecords | None, now: float) -> None:
+        before = self._received.pop(key, None)
+        if records is not None and before is not None:
+            records = before.records.and_then(records)
+        if records is None or len(self._received) >= _PACKAGES_LIMIT:
             self._doubt([key])
         else:
-            self._told[key] = _Told(files, now)
+            self._received[key] = _Received(records, now)
 
     def _forget(self, keys: Collection[tuple[str, str]]) -> None:
         for key in keys:
-            del self._told[key]
+            del self._received[key]
         self._doubt(keys)
 
     def _doubt(self, keys: Collection[tuple[str, str]]) -> None:
@@ -137,10 +137,10 @@ class ToldPackages:
             self._doubts.clear()
             self._is_forgetful = self._is_forgetful or len(self._forgotten) > _DOUBTS_LIMIT
 
-    def take(self, repo: str, packages: Collection[str] | None) -> ToldFiles | None:
-        """Take what was said of some packages of a repository; None where it isn't known of all of them.
+    def take(self, repo: str, packages: Collection[str] | None) -> ChangedRecords | None:
+        """Take the records of some packages of a repository; None where those of any package are not known.
 
-        A sync that takes it, or asks instead, must call `settle` later.
+        A sync that takes them, or asks instead, must call `settle` later.
 
         Args:
             repo: The name of the repository.
@@ -149,17 +149,24 @@ class ToldPackages:
         if not packages:
             return None
         since, keys = self._clock() - _KEPT_S, [(repo, package) for package in packages]
-        found = [self._told.pop(key, None) for key in keys]
-        told = [record.files for record in found if record is not None and record.heard > since]
+        found = [self._received.pop(key, None) for key in keys]
+        known = [received.records for received in found if received is not None and received.heard > since]
         is_in_doubt = self._is_forgetful or repo in self._forgotten or any(key in self._doubts for key in keys)
         self._doubt(keys)
-        are_some = {files.touched is not None for files in told}
-        if len(told) < len(packages) or len(are_some) > 1 or (are_some == {True} and is_in_doubt):
+        is_any_missing = len(known) < len(packages)
+        # Of each package come the records of all its files, or of the touched ones alone; the two don't go together.
+        are_touched_alone = {records.touched is not None for records in known}
+        if is_any_missing or len(are_touched_alone) > 1:
             return None
-        wanted = {uri: record for files in told for uri, record in files.wanted.items()}
-        deprecated = {uri: record for files in told for uri, record in files.deprecated.items()}
-        touched = frozenset[str]().union(*(files.touched or () for files in told)) if are_some == {True} else None
-        return ToldFiles(wanted, deprecated, min(files.asked_at for files in told), touched)
+        touched = None
+        if are_touched_alone == {True}:
+            # An earlier change that is not settled may have touched other files.
+            if is_in_doubt:
+                return None
+            touched = frozenset[str]().union(*(records.touched or () for records in known))
+        wanted = {uri: record for records in known for uri, record in records.wanted.items()}
+        deprecated = {uri: record for records in known for uri, record in records.deprecated.items()}
+        return ChangedRecords(wanted, deprecated, min(records.asked_at for records in known), touched)
 
     def settle(self, repo: str, packages: Collection[str] | None, at: int) -> None:
         """Note that what was heard of some packages is remembered.
@@ -177,10 +184,10 @@ class ToldPackages:
                 del self._doubts[key]
 
 
-def _read_repo(told: object, packages: Collection[str], asked_at: float) -> dict[str, ToldFiles]:
-    files: dict[str, ToldFiles] = {}
+def _read_repo(by_name: object, packages: Collection[str], asked_at: float) -> dict[str, ChangedRecords]:
+    records: dict[str, ChangedRecords] = {}
     for package in packages:
-        by_kind = _member(told, package)
+        by_kind = _member(by_name, package)
         wanted = _read_records(_member(by_kind, "wanted"), package)
         deprecated = _read_records(_member(by_kind, "deprocated"), package)
         if wanted is None or deprecated is None or wanted.keys() & deprecated.keys():
@@ -190,8 +197,8 @@ def _read_repo(told: object, packages: Collection[str], asked_at: float) -> dict
             touched = _read_uris(by_kind[TOUCHED])
             if touched is None or not touched.issuperset(wanted) or not touched.issuperset(deprecated):
                 continue
-        files[package] = ToldFiles(wanted, deprecated, asked_at, touched)
-    return files
+        records[package] = ChangedRecords(wanted, deprecated, asked_at, touched)
+    return records
 
 
 def _read_records(value: object, package: str) -> RawRecords | None:

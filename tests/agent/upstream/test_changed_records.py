@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.upstream.ways import FILES, MIRROR, REPO, REPOS, Line, packrat
+from packrat_agent.upstream.changed_records import ChangedPackages, ChangedRecords
 from packrat_agent.upstream.records import is_marked, read_file
-from packrat_agent.upstream.told_files import ToldFiles, ToldPackages
 from packrat_core.cinp.client import CinpClient
 from support.replay import Request, answer_of
 
@@ -38,13 +38,13 @@ OTHER: dict[str, Any] = {"wanted": {}, "deprocated": {}}
 
 def heard(
     records: object, names: Any = frozenset({"hello"}), clock: Callable[[], float] = time.monotonic
-) -> ToldPackages:
-    packages = ToldPackages(clock)
+) -> ChangedPackages:
+    packages = ChangedPackages(clock)
     packages.hear({"apt-dev": names}, records, 7.0)
     return packages
 
 
-def test_what_was_told_is_taken_once() -> None:
+def test_records_are_taken_once() -> None:
     packages = heard(told(hello=HELLO))
     assert packages.take("apt-dev", ["other"]) is None
     assert packages.take("other", ["hello"]) is None
@@ -70,20 +70,20 @@ def test_a_sync_of_several_packages_takes_what_several_answers_told() -> None:
     ("names", "records"),
     [(frozenset({"hello"}), None), (frozenset({"hello"}), {}), (None, None), (None, told(hello=HELLO))],
 )
-def test_what_was_told_before_a_change_does_not_hold_after_it(names: Any, records: object) -> None:
+def test_records_told_before_a_change_do_not_hold_after_it(names: Any, records: object) -> None:
     packages = heard(told(hello=HELLO))
     packages.hear({"apt-dev": names}, records, 8.0)
     assert packages.take("apt-dev", {"hello"}) is None
 
 
 @pytest.mark.parametrize(("later_s", "is_kept"), [(0.0, True), (59.9, True), (60.0, False)])
-def test_what_was_told_long_ago_is_asked_for(later_s: float, is_kept: bool) -> None:
+def test_records_told_long_ago_are_asked_for(later_s: float, is_kept: bool) -> None:
     now = [1000.0]
     packages = heard(told(hello=HELLO), clock=lambda: now[0])
     now[0] += later_s
     # Nor is it kept until then.
     packages.hear({"apt-dev": {"other"}}, told(other=OTHER), 8.0)
-    assert bool([key for key in packages._told if key[1] == "hello"]) == is_kept
+    assert bool([key for key in packages._received if key[1] == "hello"]) == is_kept
     assert (packages.take("apt-dev", {"hello"}) is not None) == is_kept
 
 
@@ -110,7 +110,7 @@ def test_what_was_told_long_ago_is_asked_for(later_s: float, is_kept: bool) -> N
         lambda said: said.update(touched=[f"{FILES}:{number}:" for number in range(200)]),
     ],
 )
-def test_what_has_another_shape_is_asked_for(damage: Any) -> None:
+def test_records_of_an_unknown_shape_are_asked_for(damage: Any) -> None:
     said = copy.deepcopy(HELLO)
     damage(said)
     assert heard(told(hello=said)).take("apt-dev", {"hello"}) is None
@@ -131,13 +131,13 @@ def test_a_text_of_a_thousand_letters_is_taken(length: int) -> None:
     assert (heard(told(hello=said)).take("apt-dev", {"hello"}) is not None) is (length == 1000)
 
 
-def test_told_records_are_given_by_their_uris_and_no_others() -> None:
+def test_records_are_given_by_their_uris_and_no_others() -> None:
     taken = heard(told(hello=HELLO)).take("apt-dev", {"hello"})
     assert taken is not None
     assert asyncio.run(taken.get_records(["2", "3", "1"], bulk=True)) == files(2, 1)
 
 
-def test_of_a_record_nothing_is_remembered_that_nobody_reads() -> None:
+def test_fields_of_a_record_that_nobody_reads_are_not_remembered() -> None:
     said = {"wanted": {f"{FILES}:1:": record(version="1", justification="x" * 1000_000)}, "deprocated": {}}
     taken = heard(told(hello=said)).take("apt-dev", {"hello"})
     assert taken is not None
@@ -157,8 +157,8 @@ def test_a_record_as_the_server_tells_it_is_read_as_one_that_was_asked_for() -> 
     assert is_marked(kept, deprecated_too=True)
 
 
-def test_what_is_remembered_has_a_bound() -> None:
-    packages = ToldPackages()
+def test_remembered_records_are_bounded() -> None:
+    packages = ChangedPackages()
     for number in range(1000):
         packages.hear({"apt-dev": {f"p{number}"}}, told(**{f"p{number}": OTHER}), 7.0)
     assert sum(packages.take("apt-dev", {f"p{number}"}) is not None for number in range(1000)) == 200
@@ -191,7 +191,7 @@ def touched(*numbers: int, wanted: tuple[int, ...] = (), deprecated: tuple[int, 
     return told(hello={"wanted": files(*wanted), "deprocated": files(*deprecated), "touched": named})
 
 
-def numbers_of(taken: ToldFiles | None) -> tuple[set[int], set[int], set[int]] | None:
+def numbers_of(taken: ChangedRecords | None) -> tuple[set[int], set[int], set[int]] | None:
     if taken is None:
         return None
     assert taken.touched is not None
@@ -212,7 +212,7 @@ def test_what_several_answers_say_of_the_files_that_they_touched_is_put_together
 
 @given(st.lists(st.dictionaries(st.integers(0, 5), st.sampled_from(["wanted", "deprecated", "gone"])), max_size=6))
 def test_answers_put_together_say_of_each_file_what_the_last_one_said(answers: list[dict[int, str]]) -> None:
-    packages, known = ToldPackages(), dict[int, str]()
+    packages, known = ChangedPackages(), dict[int, str]()
     for answer in [{}, *answers]:
         by_kind = {kind: tuple(n for n, of in answer.items() if of == kind) for kind in ("wanted", "deprecated")}
         packages.hear({"apt-dev": {"hello"}}, touched(*answer, **by_kind), 7.0)
@@ -248,26 +248,26 @@ def test_too_many_files_and_files_beside_whole_packages_are_asked_for() -> None:
     assert taken.touched is None
 
 
-def say_nothing(packages: ToldPackages, _now: list[float]) -> None:
+def say_nothing(packages: ChangedPackages, _now: list[float]) -> None:
     packages.hear({"apt-dev": {"hello"}}, {}, 7.0)
 
 
-def take_and_fail(packages: ToldPackages, _now: list[float]) -> None:
+def take_and_fail(packages: ChangedPackages, _now: list[float]) -> None:
     packages.hear({"apt-dev": {"hello"}}, touched(1), 7.0)
     packages.take("apt-dev", {"hello"})
 
 
-def wait_too_long(packages: ToldPackages, now: list[float]) -> None:
+def wait_too_long(packages: ChangedPackages, now: list[float]) -> None:
     packages.hear({"apt-dev": {"hello"}}, touched(1), 7.0)
     now[0] += 61.0
 
 
-def view_again(packages: ToldPackages, _now: list[float]) -> None:
+def view_again(packages: ChangedPackages, _now: list[float]) -> None:
     packages.hear({"apt-dev": {"hello"}}, touched(1), 7.0)
     packages.clear()
 
 
-def lose_the_history(packages: ToldPackages, _now: list[float]) -> None:
+def lose_the_history(packages: ChangedPackages, _now: list[float]) -> None:
     packages.hear({"apt-dev": {"hello"}}, touched(1), 7.0)
     packages.hear({"apt-dev": None}, {}, 7.0)
 
@@ -276,7 +276,7 @@ def lose_the_history(packages: ToldPackages, _now: list[float]) -> None:
 @pytest.mark.parametrize("names", [["hello"], None])
 def test_after_a_change_that_was_not_remembered_a_package_is_asked_for_once(lose: Any, names: Any) -> None:
     now = [1000.0]
-    packages = ToldPackages(lambda: now[0])
+    packages = ChangedPackages(lambda: now[0])
     lose(packages, now)
     packages.hear({"apt-dev": {"hello"}}, touched(2), 7.0)
     moment = packages.moment
@@ -286,7 +286,7 @@ def test_after_a_change_that_was_not_remembered_a_package_is_asked_for_once(lose
     assert numbers_of(packages.take("apt-dev", {"hello"})) == (set(), set(), {3})
 
 
-def test_what_was_heard_while_a_sync_went_on_is_not_settled_by_it() -> None:
+def test_changes_heard_during_a_sync_are_not_settled_by_it() -> None:
     packages = heard(touched(1))
     moment = packages.moment
     assert packages.take("apt-dev", {"hello"}) is not None
@@ -302,7 +302,7 @@ def test_what_was_heard_while_a_sync_went_on_is_not_settled_by_it() -> None:
     assert numbers_of(packages.take("apt-dev", {"hello"})) == (set(), set(), {2})
 
 
-def test_what_was_forgotten_while_a_sync_went_on_is_not_settled_by_it() -> None:
+def test_repositories_forgotten_during_a_sync_are_not_settled_by_it() -> None:
     packages = heard(touched(1))
     moment = packages.moment
     packages.clear()
@@ -312,15 +312,15 @@ def test_what_was_forgotten_while_a_sync_went_on_is_not_settled_by_it() -> None:
 
 
 @pytest.mark.parametrize("names", [["hello"], None])
-def test_what_nobody_doubts_is_settled_any_number_of_times(names: Any) -> None:
+def test_records_without_doubt_may_be_settled_any_number_of_times(names: Any) -> None:
     packages = heard(touched(1))
     for _ in range(2):
         packages.settle("apt-dev", names, packages.moment)
     assert numbers_of(packages.take("apt-dev", {"hello"})) == (set(), set(), {1})
 
 
-def test_of_a_server_that_names_packages_without_end_little_is_remembered() -> None:
-    packages = ToldPackages()
+def test_memory_is_bounded_if_a_server_names_packages_without_end() -> None:
+    packages = ChangedPackages()
     for number in range(30):
         packages.hear({"apt-dev": {f"p{number}-{name}" for name in range(1000)}}, {}, 7.0)
     assert len(packages._doubts) <= 10_000
@@ -340,8 +340,8 @@ def test_of_a_server_that_names_packages_without_end_little_is_remembered() -> N
     assert numbers_of(packages.take("apt-dev", {"hello"})) == (set(), set(), {1})
 
 
-def test_of_a_server_that_names_repositories_without_end_little_is_remembered() -> None:
-    packages = ToldPackages()
+def test_memory_is_bounded_if_a_server_names_repositories_without_end() -> None:
+    packages = ChangedPackages()
     for number in range(30):
         packages.hear({f"repo{number}-{name}": {"hello"} for name in range(1000)}, {}, 7.0)
     assert len(packages._doubts) + len(packages._forgotten) <= 30_000
@@ -374,7 +374,7 @@ def test_the_agent_asks_for_records_if_the_server_describes_them(
         server._repos = frozenset({"apt-dev"})
         await server.open()
         await server.changes("7", 1)
-        return server.told.take(REPO.name, {"hello"})
+        return server.changed_packages.take(REPO.name, {"hello"})
 
     taken = line.ask(go, answer)
     assert asked == [{"position": "7", "timeout": 1, **({"records": True} if described else {})}]
