@@ -10,17 +10,21 @@ from packrat_agent.sync.context import SyncResult
 from packrat_agent.sync.full_sync import sync
 from packrat_agent.sync.mirror import ready
 from packrat_agent.upstream.connection import connected
-from packrat_demo.build_wheel import Python, build_sdist, build_wheel
+from packrat_demo.build_wheel import Python, build_sdist, build_wheel, write_wheel
 from support.original_server import OriginalServer, StoredRepo, original_server
 from support.original_store import rename
-from support.stage import Server, Stage
+from support.stage import Server, Stage, stage
 
 LOCAL = Python("torch", "2.0.1+cu118", tag="cp311.py3-none-any")
 PLAIN = Python("plain", "1.0")
 SPELLED = Python("zope_thing", "1.0")
 
 
-def in_one_process(config: Path, steps: Callable[[Callable[[], Awaitable[SyncResult]]], Awaitable[None]]) -> None:
+Once = Callable[[], Awaitable[SyncResult]]
+"""Does a full sync."""
+
+
+def in_one_process(config: Path, steps: Callable[[Once], Awaitable[None]]) -> None:
     async def work() -> None:
         with ready(load(config)) as mirror:
             async with connected(mirror.config) as server:
@@ -55,7 +59,7 @@ def test_what_is_settled_stays_and_what_goes_takes_its_metadata_with_it(tmp_path
         lab.write_config()
         top = lab.www / "pypi-dev"
 
-        async def steps(once: Callable[[], Awaitable[SyncResult]]) -> None:
+        async def steps(once: Once) -> None:
             assert len((await once()).added) == len(numbers)
             first = tree(top)
             # Under both of its names, with its metadata under that of clients.
@@ -84,3 +88,22 @@ def test_what_is_settled_stays_and_what_goes_takes_its_metadata_with_it(tmp_path
 
         in_one_process(lab.config, steps)
         lab.agent("verify")
+
+
+def test_a_full_sync_tells_which_of_the_settled_files_are_yanked_since(tmp_path: Path) -> None:
+    with stage(tmp_path, None, ("pypi",), "pypi") as lab:
+        wheels = [write_wheel(Python("tool", version), tmp_path) for version in ("1.0", "2.0")]
+        uris = [uri for wheel in wheels for uri in lab.server.put(wheel, ("pypi",))]
+
+        async def steps(once: Once) -> None:
+            assert len((await once()).added) == len(wheels)
+            await asyncio.to_thread(lab.server.act, uris[1], "deprocate")
+            result = await once()
+            assert result.publications == ["tool"]
+            assert [Path(path).name for path in result.yanked] == [wheels[1].name]
+            assert not (await once()).publications
+            await asyncio.to_thread(lab.server.act, uris[1], "undeprocate")
+            result = await once()
+            assert (result.yanked, [Path(path).name for path in result.unyanked]) == ([], [wheels[1].name])
+
+        in_one_process(lab.config, steps)
