@@ -1,5 +1,7 @@
 """Finds what may be left to do in a repository, without reading what is settled."""
 
+from collections.abc import Mapping
+
 from packrat_agent.state.database import Database
 from packrat_agent.state.file_state import FileState
 from packrat_agent.state.fragments import NEEDED_NAME, FragmentSource
@@ -34,8 +36,8 @@ _UNSETTLED = (
 # Where all package files are published as they are, the rows of fragments need not be read. What an index has of each
 # file is then compared in the order of the paths, in which both tables are stored.
 _HAS_PRODUCTS = (
-    "SELECT 1 FROM fragments INDEXED BY fragments_with_products WHERE format = :kind AND fragment_version = :version "
-    "AND signer = :signer AND products <> '[]' LIMIT 1"
+    "SELECT json_extract(products, '$[#-1][3]') FROM fragments INDEXED BY fragments_with_products "
+    "WHERE format = :kind AND fragment_version = :version AND signer = :signer AND products <> '[]' LIMIT 1"
 )
 _UNREAD = (
     "SELECT package FROM files LEFT JOIN fragments ON format = :kind AND fragment_version = :version AND "
@@ -94,7 +96,7 @@ def has_unwanted(db: Database, repo: str, source: FragmentSource) -> bool:
         "repo = :repo AND publication = ''"
     )
     places = "SELECT count(DISTINCT path) FROM files INDEXED BY files_by_path WHERE repo = :repo"
-    beside = f"SELECT count(DISTINCT path) FROM ({_STANDING_BESIDE})" if db.rows(_HAS_PRODUCTS, values) else "SELECT 0"
+    beside = f"SELECT count(DISTINCT path) FROM ({_STANDING_BESIDE})" if _has_beside(db, values) else "SELECT 0"
     asked = f"SELECT ({on_disk}), ({withdrawn}), ({places}), ({beside})"
     [[standing, leaving, wanted, accompanying]] = db.rows(asked, values)
     return bool(standing - leaving != wanted + accompanying)
@@ -116,9 +118,14 @@ def find_unplaced(db: Database, repo: str, source: FragmentSource) -> list[str]:
         "AND inode > 0 AND withdrawn_at IS NULL AND NOT EXISTS (SELECT 1 FROM files INDEXED BY files_by_path WHERE "
         "files.repo = live_files.repo AND files.path = live_files.path AND state <> :refused)"
     )
-    if db.rows(_HAS_PRODUCTS, values):
+    if _has_beside(db, values):
         sql = f"{sql} AND path NOT IN ({_STANDING_BESIDE})"
     return [path for (path,) in db.rows(f"{sql} ORDER BY path", values)]
+
+
+def _has_beside(db: Database, values: Mapping[str, object]) -> bool:
+    """Tell whether products stand beside package files: a format has all of its products there, or none."""
+    return any(is_beside for (is_beside,) in db.rows(_HAS_PRODUCTS, values))
 
 
 def _values(repo: str, source: FragmentSource) -> dict[str, object]:
