@@ -141,6 +141,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     ),
     "packrat_agent/formats/pypi/": (
         "tests/agent/formats/pypi/test_render.py",
+        "tests/agent/formats/pypi/test_projects.py",
         "tests/agent/formats/pypi/test_yanked.py",
     ),
     "packrat_agent/formats/yum/": ("tests/agent/formats/yum/test_render.py",),
@@ -205,7 +206,10 @@ TESTS: dict[str, tuple[str, ...]] = {
         "tests/daemon/test_place_ahead.py",
         "tests/agent/sync/planning/test_no_news.py",
     ),
-    "packrat_agent/sync/planning/reconcile_portions.py": ("tests/agent/sync/planning/test_reconcile.py",),
+    "packrat_agent/sync/planning/reconcile_portions.py": (
+        "tests/agent/sync/planning/test_reconcile.py",
+        "tests/daemon/test_python_full_syncs.py",
+    ),
     "packrat_agent/sync/takeover/losses.py": ("tests/daemon/test_takeover.py",),
     "packrat_agent/sync/": (
         "tests/agent/sync/test_build.py",

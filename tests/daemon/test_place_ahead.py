@@ -28,7 +28,7 @@ from packrat_agent.sync.repo_sync import sync_repo
 from packrat_agent.upstream.connection import connected
 from packrat_demo.build_deb import Deb, build_deb
 from support.keys import Key
-from support.kinds import APT, YUM, Kind
+from support.kinds import APT, PYPI, YUM, Kind
 from support.original_server import OriginalServer, original_server
 from support.stage import Server, Stage
 from support.type_stage import type_stage
@@ -62,7 +62,7 @@ def sync_now(config: Path) -> Summary:
     return asyncio.run(work())
 
 
-@pytest.mark.parametrize("kind", [APT, YUM], ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", [APT, YUM, PYPI], ids=lambda kind: kind.name)
 def test_a_new_repository_comes_out_as_ever(
     kind: Kind, key: Key, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,7 +1,7 @@
 """The interface that every repository type implements, and the values that are passed to it."""
 
 import heapq
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum
@@ -101,14 +101,27 @@ class StandingEntries(Protocol):
     def architectures(self, distro_versions: Collection[str]) -> frozenset[str]:
         """Name the architectures of those for some distribution versions; it may name more."""
 
+    def names(self) -> Iterable[tuple[str, str]]:
+        """Give the server's package and the name in the file, once each; it may give more."""
+
+    def of(self, packages: Collection[str]) -> Sequence[Entry]:
+        """Give those of some of the server's packages."""
+
+    def renamed(self) -> Iterable[Entry]:
+        """Give those whose clients need another file name than that of the record."""
+
+    def places(self, paths: Collection[str]) -> Collection[str]:
+        """Give those of some paths that are the place of one; relative to the repository's directory."""
+
 
 @dataclass(frozen=True, slots=True)
 class RenderRequest:
     """Everything that the indexes of one repository are rendered from.
 
     Attributes:
-        entries: all entries of the repository, the oldest record first. A format that keeps its index in `memo` does
-            not read them when it gets a `change`: that alone makes a change cost what it changes.
+        entries: all entries of the repository but those of `standing`, the oldest record first. A format that keeps
+            its index in `memo` reads none of either when it gets a `change`, or those that the change touches: that
+            alone makes a change cost what it changes.
         change: what `entries` differ in from those that `memo` was filled from; None: in anything.
         now: the date of the publication, aware, in UTC.
         facts: name of a publication → the facts that its last generation remembered.
@@ -119,6 +132,8 @@ class RenderRequest:
             `standing` is used as it is; those are there only where there are no other entries. Anything else is
             compared with what is rendered.
         standing: more entries of the repository, which are not held in memory; only for formats that keep their index.
+        is_published: whether a publication of this name is published with this identity, so that most likely nobody
+            asks for its files.
     """
 
     repo: Repo
@@ -132,6 +147,7 @@ class RenderRequest:
     scratch: Scratch = field(default_factory=Scratch)
     standing: StandingEntries | None = None
     kept: Mapping[str, Any] = field(default_factory=dict)
+    is_published: Callable[[str, str], bool] = lambda name, identity: False
 
     def by_package(self, distro_versions: Collection[str]) -> Iterable[Entry]:
         """List the entries for some distribution versions by package, the oldest record of each first."""
@@ -270,8 +286,8 @@ class Format(Protocol):
         treatment: what is published of its package files.
         fragment_version: increased when the meaning of fragments changes, so that the package files are read again.
         has_yanked: clients know of yanked files, so that deprecated ones stay, marked in the index.
-        keeps_index: `render` keeps its indexes in `memo`, each a KeptIndex: with a change it reads no entries but those
-            of the change.
+        keeps_index: `render` keeps in `memo` what it needs of its indexes, so that all entries stay in the state
+            database: with a change it reads none but those of the change, or of what that touches.
     """
 
     kind: str

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from packrat_agent.model.paths import path_in_root
 from packrat_agent.model.records import Repo
-from packrat_agent.model.tree import Content, Publication, TreeFile
+from packrat_agent.model.tree import Content, LateFiles, Publication, TreeFile
 from packrat_core.fs.atomic import write_new
 
 _LARGE_BYTES = 256 * 1024
@@ -35,7 +35,9 @@ def find_large(rendered: Sequence[Publication], repo: Repo, root: Path) -> Itera
         repo: The repository.
         root: root_dir.
     """
-    for file in chain.from_iterable(publication.content for publication in rendered):
+    # Files that nobody has listed yet are small.
+    listed = (publication.content for publication in rendered if not isinstance(publication.content, LateFiles))
+    for file in chain.from_iterable(listed):
         if not isinstance(file, TreeFile) or file.content.size < _LARGE_BYTES:
             continue
         # Whatever stands in its place is looked at when it is published.

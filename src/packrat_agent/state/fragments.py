@@ -16,6 +16,9 @@ from packrat_agent.state.database import Database
 # In order: SQLite writes this list to a temporary file, again and again where hashes come as they are.
 _WANTED = "(SELECT sha256 FROM files ORDER BY sha256)"
 
+NEEDED_NAME = "CASE json_extract(products, '$[#-1][1]') WHEN '' THEN json_extract(products, '$[#-1][0]') END"
+"""In SQL, the file name that clients need a package file to have; NULL where they don't choose by it."""
+
 
 @dataclass(frozen=True, slots=True)
 class FragmentSource:

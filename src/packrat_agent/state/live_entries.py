@@ -10,7 +10,7 @@ from packrat_agent.model.records import Repo
 from packrat_agent.state.database import Database
 from packrat_agent.state.file_rows import FILE_COLUMNS, read_file
 from packrat_agent.state.file_state import FileState
-from packrat_agent.state.fragments import FragmentSource, read_fragment, read_products
+from packrat_agent.state.fragments import NEEDED_NAME, FragmentSource, read_fragment, read_products
 
 _FRAGMENT_COLUMNS = "body, fragments.name, fragments.version, fragments.arch, products, fragments.size, made_by, path"
 _FRAGMENT_COLUMN_COUNT = len(_FRAGMENT_COLUMNS.split(","))
@@ -117,6 +117,37 @@ class LiveEntries:
         # The state is asked for again: a record may have been read again since the URIs were listed.
         values = (*self._made_by(), self._repo.name, FileState.LIVE, *uris)
         return [self._entry(row) for row in self._db.rows(sql + _marks(uris), values)]
+
+    def names(self) -> list[tuple[str, str]]:
+        """Give the server's package and the name in the file, once each."""
+        sql = f"SELECT DISTINCT package, fragments.name FROM {_READ_OF_FILES} WHERE repo = ? AND state = ?"
+        return self._db.rows(sql, (*self._made_by(), self._repo.name, FileState.LIVE))
+
+    def renamed(self) -> list[Entry]:
+        """List the entries whose clients need another file name than that of the record."""
+        sql = (
+            "SELECT uri FROM files CROSS JOIN fragments ON format = ? AND fragment_version = ? AND signer = ? AND "
+            f"fragments.sha256 = files.sha256 WHERE repo = ? AND state = ? AND {NEEDED_NAME} <> file_name"
+        )
+        rows = self._db.rows(sql, (*self._made_by(), self._repo.name, FileState.LIVE))
+        return self.of_files([uri for (uri,) in rows])
+
+    def of_same_bytes(self, entries: Collection[Entry]) -> list[Entry]:
+        """List other entries with the same package files in the same directories."""
+        by_directory: dict[str, set[str]] = {}
+        for entry in entries:
+            by_directory.setdefault(entry.path.rpartition("/")[0], set()).add(entry.file.sha256)
+        own = {entry.file.uri for entry in entries}
+        found: set[str] = set()
+        for directory, sha256s in by_directory.items():
+            inside = path_in_root(self._repo, f"{directory}/")
+            sql = (
+                "SELECT uri FROM files INDEXED BY files_by_path WHERE repo = ? AND path > ? AND path < ? AND sha256 IN "
+            )
+            for portion in _portions(sha256s):
+                values = (self._repo.name, inside, f"{inside[:-1]}0", *portion)
+                found.update(uri for (uri,) in self._db.rows(sql + _marks(portion), values))
+        return self.of_files(found - own)
 
     def standing(self, paths: Collection[str], without: Collection[str]) -> frozenset[str]:
         """Give those of some paths, relative to `root_dir`, that other entries than those of `without` (URIs) need."""

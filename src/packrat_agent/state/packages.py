@@ -129,6 +129,19 @@ class WantedFiles:
         """
         return yanked is not None and any(True for _ in self._other_marks(repo, selection, yanked))
 
+    def changed_marks(self, repo: str, wanted: Wanted, packages: Collection[str] | None) -> dict[str, bool]:
+        """Map the URI of each file whose mark the server has changed to whether it is known as yanked.
+
+        Args:
+            repo: The name of the repository.
+            wanted: The server's answer.
+            packages: The packages that were asked for; None: all.
+        """
+        if wanted.yanked is None:
+            return {}
+        others = self._other_marks(repo, about(packages, wanted.touched), wanted.yanked)
+        return {uri: not mark for marks in others for mark, _, uri in marks}
+
     def _other_marks(
         self, repo: str, selection: Selection | None, yanked: Collection[str]
     ) -> Iterator[list[tuple[bool, str, str]]]:
@@ -268,6 +281,15 @@ class WantedFiles:
                 count += number
         if portion:
             yield portion
+
+    def packages_of(self, repo: str, uris: Collection[str]) -> set[str]:
+        """Name the packages of some files."""
+        found: set[str] = set()
+        for files, where, values in portions_of(Uris(frozenset(uris))):
+            found.update(
+                name for (name,) in self._db.rows(f"SELECT package FROM {files} WHERE repo = ?{where}", (repo, *values))
+            )
+        return found
 
     def set_live_among(self, repo: str, uris: Iterable[str], named: Collection[str]) -> None:
         """Remember which of some files the published index names; the others of them are no longer live.

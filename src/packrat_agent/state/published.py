@@ -12,7 +12,6 @@ from packrat_agent.model.paths import path_in_root
 from packrat_agent.model.records import Repo
 from packrat_agent.model.tree import Intent, LiveFile, ReadyPublication, ReadyTree, Retained
 from packrat_agent.state.database import Database
-from packrat_agent.state.file_state import FileState
 from packrat_agent.state.index_digests import IndexDigests
 from packrat_agent.state.publications import Publications
 from packrat_agent.state.published_names import PublishedNames
@@ -54,15 +53,6 @@ class LiveFiles:
         # The + keeps the index by repository out if few paths are asked for.
         sql = f"SELECT path, sha256 FROM live_files WHERE {'' if paths is None else '+'}repo = ? AND +publication = '' "
         return dict(read_among(self._db, f"{sql}AND inode > 0", (repo,), "path", paths))
-
-    def unplaced(self, repo: str) -> list[str]:
-        """List the paths of package files in place that no wanted file has as its own, without withdrawn ones."""
-        sql = (
-            "SELECT path FROM live_files INDEXED BY live_files_by_repo WHERE repo = ? AND publication = '' "
-            "AND inode > 0 AND withdrawn_at IS NULL AND NOT EXISTS (SELECT 1 FROM files INDEXED BY files_by_path WHERE "
-            "files.repo = live_files.repo AND files.path = live_files.path AND state <> ?) ORDER BY path"
-        )
-        return [path for (path,) in self._db.rows(sql, (repo, FileState.REFUSED))]
 
     def withdrawn(self, repo: str) -> frozenset[str]:
         """Give the paths of a repository's package files that no index names any more."""

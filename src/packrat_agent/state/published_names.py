@@ -26,9 +26,12 @@ class PublishedNames:
             return {}
         return dict(read_among(self._db, sql, (low, high), "path", paths))
 
-    def below(self, repo_directory: str) -> Mapping[str, str]:
-        """Give the names in the directory of a repository as a mapping that reads them when it is asked."""
-        return _NamesBelow(self, repo_directory)
+    def below(self, repo_directory: str, paths: Collection[str] = ()) -> Mapping[str, str]:
+        """Give the names in the directory of a repository as a mapping that reads them when it is asked.
+
+        Those of `paths` are read at once.
+        """
+        return _NamesBelow(self, repo_directory, frozenset(paths))
 
     def is_empty(self) -> bool:
         """Tell whether no package file was ever published."""
@@ -58,13 +61,17 @@ class PublishedNames:
 
 
 class _NamesBelow(Mapping[str, str]):
-    """The names in one directory; reads nothing before it is asked."""
+    """The names in one directory; only some are read before it is asked."""
 
-    def __init__(self, names: PublishedNames, repo_directory: str) -> None:
+    def __init__(self, names: PublishedNames, repo_directory: str, paths: frozenset[str]) -> None:
         self._names = names
         self._directory = repo_directory
+        self._paths = paths
+        self._read = names.find(repo_directory, paths) if paths else {}
 
     def __getitem__(self, path: str) -> str:
+        if path in self._paths:
+            return self._read[path]
         return self._names.find(self._directory, (path,))[path]
 
     def __iter__(self) -> Iterator[str]:

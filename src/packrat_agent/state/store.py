@@ -25,7 +25,7 @@ from packrat_agent.state.repos import Repos
 from packrat_agent.state.revisions import Revisions
 from packrat_agent.state.scanned import ScannedFiles
 from packrat_agent.state.scratch import Scratch
-from packrat_agent.state.settled import find_open_packages, has_unwanted
+from packrat_agent.state.settled import find_open_packages, find_unplaced, has_unwanted
 from packrat_agent.state.steady_clock import SteadyClock
 
 
@@ -63,9 +63,13 @@ class Store:
         """Name the packages of a repository with files that are not settled, for a source of fragments."""
         return find_open_packages(self._db, repo, source)
 
-    def has_unwanted(self, repo: str) -> bool:
+    def has_unwanted(self, repo: str, source: FragmentSource) -> bool:
         """Tell whether other package files may be on disk than wanted ones, where all of these are settled."""
-        return has_unwanted(self._db, repo)
+        return has_unwanted(self._db, repo, source)
+
+    def unplaced(self, repo: str, source: FragmentSource) -> list[str]:
+        """List the paths of package files in place that no wanted file has as its own, without withdrawn ones."""
+        return find_unplaced(self._db, repo, source)
 
     def new_listing(self) -> Listing:
         """Give an empty list for URIs of the server; a long one takes its room beside the state database."""

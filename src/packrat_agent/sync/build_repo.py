@@ -4,7 +4,7 @@ Reading, signing packages and rendering go on beside the syncs of other reposito
 and the state database goes one after the other.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -23,7 +23,7 @@ from packrat_agent.formats.interface import (
 )
 from packrat_agent.model.entries import Entry, Fragment, Placement, Plan
 from packrat_agent.model.tree import ReadyTree, Rendered, Touched, find_ended, publications_of
-from packrat_agent.publish.signing import declare_unsigned, sign_tree
+from packrat_agent.publish.signing import declare_unsigned, publication_identity, sign_tree
 from packrat_agent.publish.write_ahead import WrittenAhead, find_large, writing_ahead
 from packrat_agent.state.file_state import FileState
 from packrat_agent.state.fragment_backup import keep
@@ -159,21 +159,39 @@ def _render(build: Build, made: Made) -> tuple[Rendered, datetime]:
         entries = scope.last.entries
         entries.replace(scope.before, made.entries)
     settings, chunks = build.context.settings_of(scope.repo), build.store.chunks
-    settled = None
-    if scope.looked_at is not None:
-        settled = SettledEntries(build.store.live_entries(scope.repo, build.basis.source), scope.looked_at)
     kept = _find_kept(build)
     request = RenderRequest(
         *(scope.repo, entries, settings, now, chunks, facts, scope.memo, change),
         scratch=build.store.scratch,
-        standing=settled,
+        standing=_find_standing(build, made),
         kept=kept,
+        is_published=_find_published(build),
     )
     tree = build.form.render(request)
     for name in kept.keys() & scope.memo.keys() if build.form.keeps_index else ():
         if kept[name] is not scope.memo[name]:
             log.warning("differs", repo=scope.repo.name, index=name, text="the index was rebuilt")
     return tree, now
+
+
+def _find_standing(build: Build, made: Made) -> SettledEntries | None:
+    """Give the entries that stay as they are, where the state database alone has them."""
+    scope = build.scope
+    if not build.form.keeps_index:
+        return None
+    looked_at = scope.looked_at
+    if scope.packages is not None:
+        looked_at = frozenset(entry.file.uri for entry in (*scope.before, *made.entries))
+    if looked_at is None:
+        return None
+    return SettledEntries(scope.repo, build.store.live_entries(scope.repo, build.basis.source), looked_at)
+
+
+def _find_published(build: Build) -> Callable[[str, str], bool]:
+    """Tell which publications are published as they are."""
+    repo, signers = build.scope.repo, build.context.signers_of(build.scope.repo)
+    identities = build.store.publications.identities(repo.name) if build.scope.packages is None else {}
+    return lambda name, identity: identities.get(name) == publication_identity(repo, identity, signers)
 
 
 def _find_kept(build: Build) -> Mapping[str, Any]:
@@ -291,11 +309,13 @@ def _material(build: Build) -> Material:
     # Only the files themselves tell under which names clients are to find them: those of a change are looked up late.
     names = known.below(directory)
     if build.scope.packages is None:
-        is_part = build.scope.looked_at is not None and not (accompanied and plan.fetch)
         # What is kept and was read before was checked when it was published, or when it was planned.
         read_now = (placement for placement in plan.keep if placement.file.sha256 not in build.fragments)
-        paths = {placement.path for placement in (*read_now, *plan.link, *plan.fetch)} if is_part else None
-        names = known.find(directory, paths)
+        paths = {placement.path for placement in (*read_now, *plan.link, *plan.fetch)}
+        if build.scope.looked_at is None:
+            names = known.find(directory)
+        else:
+            names = known.below(directory, paths) if accompanied else known.find(directory, paths)
     return Material(
         root=build.context.root,
         staging=build.context.staging,

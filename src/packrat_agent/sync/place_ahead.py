@@ -11,6 +11,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from packrat_agent.formats.interface import Treatment
 from packrat_agent.model.entries import Fragment, Plan
 from packrat_agent.model.paths import path_in_root
 from packrat_agent.model.records import Wanted
@@ -73,7 +74,9 @@ def _is_due(job: Job) -> bool:
     below = path_in_root(job.repo, "")
     if any(path.startswith(below) for path in job.order.untracked):
         return False
-    return store.wanted.count(repo, None) - store.wanted.live_count(repo) > MANY
+    # Beside most Python packages stands another file.
+    many = MANY // 2 if job.form.treatment is Treatment.ACCOMPANIED else MANY
+    return store.wanted.count(repo, None) - store.wanted.live_count(repo) > many
 
 
 async def _place_some(job: Job, packages: Collection[str]) -> bool:
@@ -115,7 +118,8 @@ def _plan(job: Job, packages: Collection[str]) -> _Portion:
 def _make(job: Job, portion: _Portion, fetched: Fetched) -> Made:
     plan, context = portion.plan, job.context
     paths = {placement.path for placement in (*plan.keep, *plan.link, *plan.fetch)}
-    names = context.store.published_names.find(job.repo.directory, paths)
+    # Those under which clients are to find Python packages are known once these are read.
+    names = context.store.published_names.below(job.repo.directory, paths)
     material = Material(
         root=context.root,
         staging=context.staging,

@@ -1,7 +1,7 @@
 """What a format renders from a change is, byte for byte, what it renders from all entries."""
 
 import hashlib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,12 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from packrat_agent.formats.docker.body import Body, write_body
-from packrat_agent.formats.interface import Change, RenderRequest, RenderSettings, package_order
+from packrat_agent.formats.interface import Change, RenderRequest, RenderSettings
 from packrat_agent.formats.table import FORMATS
-from packrat_agent.model.entries import Entry, Fragment, IndexedPackage, Product
+from packrat_agent.model.entries import Entry, Fragment, Product
 from packrat_agent.model.records import DistroVersion, PackageFile, Repo
 from packrat_agent.model.tree import Publication, Rendered, Touched
 from support.apt_packages import Chunks
+from support.standing_entries import Standing
 
 BODIES = {"apt": b"Package: x\n", "yum": b"<package>@\n</package>\0<package/>\0<package/>", "pypi": b"wheel\n>=3"}
 VERSIONS = {
@@ -34,26 +35,6 @@ TAGS = (
 """Tags of which `latest` is one, or stands for another one, whichever others are there."""
 GRACE_S = 2.5
 """Names that left a manifest go during the test; a step takes a second."""
-
-
-@dataclass(frozen=True)
-class Standing:
-    """Entries that are not held by the sync."""
-
-    entries: list[Entry]
-
-    def by_package(self, distro_versions: Collection[str]) -> Iterator[Entry]:
-        found = [entry for entry in self.entries if entry.file.distro_version in distro_versions]
-        return iter(sorted(found, key=package_order))
-
-    def indexed(self, distro_versions: Collection[str]) -> Iterator[IndexedPackage]:
-        for entry in self.by_package(distro_versions):
-            fragment = entry.fragment
-            key = (fragment.name, fragment.version, fragment.arch)
-            yield IndexedPackage(key, entry.path, entry.sha256, entry.size, entry.body)
-
-    def architectures(self, distro_versions: Collection[str]) -> frozenset[str]:
-        return frozenset(entry.fragment.arch for entry in self.by_package(distro_versions))
 
 
 @dataclass
@@ -77,7 +58,9 @@ class Steps:
         if change is None:
             self.memo.clear()
         changed = FORMATS[self.kind].render(
-            replace(request, memo=self.memo, change=change, entries=entries if change is None else ())
+            replace(request, memo=self.memo, change=change)
+            if change is None
+            else replace(request, memo=self.memo, change=change, entries=change.new, standing=self.standing(change))
         )
         changed = self.complete(changed)
         assert changed == whole
@@ -89,6 +72,11 @@ class Steps:
         self.check_differences(changed)
         self.published = {publication.name: publication for publication in whole}
         self.now += timedelta(seconds=1)
+
+    def standing(self, change: Change) -> Standing:
+        """What a change leaves as it is, which the state database has; others may not read it."""
+        new = {entry.file.uri for entry in change.new}
+        return Standing([entry for uri, entry in self.present.items() if uri not in new])
 
     def complete(self, rendered: Rendered) -> tuple[Publication, ...]:
         """Put what a change leaves alone beside what it touches; the root page of a Python repository comes last."""
@@ -110,7 +98,8 @@ class Steps:
         assert all(all_standing.memo[name] is index for name, index in self.memo.items())
         if request.entries:
             newest = request.entries[-1]
-            other = [*request.entries[:-1], replace(newest, fragment=replace(newest.fragment, body=newest.body + b"x"))]
+            fragment = replace(newest.fragment, name=f"{newest.fragment.name}x", body=newest.body + b"x")
+            other = [*request.entries[:-1], replace(newest, fragment=fragment)]
             made = replace(request, entries=other, memo={})
             changed = replace(all_standing, standing=Standing(other), memo={})
             assert FORMATS[self.kind].render(changed) == FORMATS[self.kind].render(made)

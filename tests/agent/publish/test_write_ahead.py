@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from packrat_agent.model.records import Repo
 from packrat_agent.model.tree import (
     Content,
+    LateFiles,
     Publication,
     ReadyPublication,
     TreeFile,
@@ -228,6 +229,11 @@ def test_only_large_files_that_stand_nowhere_are_found(root: Path) -> None:
     content = (standing, small, TreeLink("link", "target"), new)
     publications = (Publication("a", "id", content, ()), Publication("b", "id", (by_hash(LARGE * 2),), (new,)))
     assert list(find_large(publications, REPO, root)) == [new.content, Content.of(LARGE * 2)]
+
+
+def test_files_that_nobody_has_listed_are_not_listed_for_that(root: Path) -> None:
+    late: LateFiles[TreeFile] = LateFiles(pytest.fail)
+    assert list(find_large([Publication("a", "id", late, late)], REPO, root)) == []
 
 
 @settings(max_examples=40, deadline=None)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from packrat_agent.model.records import PackageFile, Repo, Wanted
 from packrat_agent.state.file_state import FileState
+from packrat_agent.state.fragments import FragmentSource
 from packrat_agent.state.store import Store
 
 REPO = "apt-dev"
@@ -171,4 +172,4 @@ def test_places_are_remembered_of_files_that_are_new_or_other_ones(store: Store)
         "apt-dev/pool/pkg/5.deb"
     }
     # A place that no file on disk has changes nothing for those that are there.
-    assert store.live.unplaced(REPO) == []
+    assert store.unplaced(REPO, FragmentSource("apt", 1)) == []

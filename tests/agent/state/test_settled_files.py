@@ -76,7 +76,8 @@ def test_live_files_in_the_place_of_no_wanted_file_are_to_be_withdrawn(store: St
     store.live.adopt(REPO.name, [on_disk(number) for number in (1, 2, 3, 4000, 5000)], 1.0)
     store.live.adopt_withdrawn(REPO.name, [on_disk(6000)[0]], 1.0)
     store.wanted.refuse(REPO.name, [Refusal(FILES[3], "wrong")])
-    assert store.live.unplaced(REPO.name) == ["apt-dev/pool/3.deb", "apt-dev/pool/4000.deb", "apt-dev/pool/5000.deb"]
+    unplaced = store.unplaced(REPO.name, SOURCE)
+    assert unplaced == ["apt-dev/pool/3.deb", "apt-dev/pool/4000.deb", "apt-dev/pool/5000.deb"]
 
 
 def test_missing_uris_are_found_in_lists_on_disk_and_in_memory(tmp_path: Path) -> None:
@@ -169,29 +170,98 @@ def test_an_older_database_gets_its_indexes_and_all_stays_settled(tmp_path: Path
         )
     with closing(Store(copy)) as upgraded:
         assert upgraded.open_packages(REPO.name, SOURCE) == []
-        assert not upgraded.has_unwanted(REPO.name)
+        assert not upgraded.has_unwanted(REPO.name, SOURCE)
         assert upgraded.fragments.backups([SOURCE]) == settled.fragments.backups([SOURCE])
 
 
 def test_a_file_that_nobody_wants_is_noticed_where_all_is_settled(settled: Store) -> None:
-    assert not settled.has_unwanted(REPO.name)
+    assert not settled.has_unwanted(REPO.name, SOURCE)
     settled.live.adopt(REPO.name, [on_disk(9)], 1.0)
-    assert settled.has_unwanted(REPO.name)
+    assert settled.has_unwanted(REPO.name, SOURCE)
     settled.live.forget(["apt-dev/pool/9.deb"])
-    assert not settled.has_unwanted(REPO.name)
+    assert not settled.has_unwanted(REPO.name, SOURCE)
 
 
 def test_a_withdrawn_file_hides_no_other_one_that_nobody_wants(settled: Store) -> None:
     settled.live.adopt_withdrawn(REPO.name, [on_disk(8)[0]], 1.0)
     settled.repos.save([REPO, replace(REPO, name="other", directory="other")])
     settled.live.adopt_withdrawn("other", [StoredFile("other/pool/9.deb", "9" * 64, 1, 1, 1)], 1.0)
-    assert not settled.has_unwanted(REPO.name)
-    assert settled.live.unplaced(REPO.name) == []
+    assert not settled.has_unwanted(REPO.name, SOURCE)
+    assert settled.unplaced(REPO.name, SOURCE) == []
     settled.live.adopt(REPO.name, [on_disk(9)], 1.0)
-    assert settled.has_unwanted(REPO.name)
-    assert settled.live.unplaced(REPO.name) == ["apt-dev/pool/9.deb"]
+    assert settled.has_unwanted(REPO.name, SOURCE)
+    assert settled.unplaced(REPO.name, SOURCE) == ["apt-dev/pool/9.deb"]
 
 
 def test_fragments_of_another_source_leave_all_open(settled: Store) -> None:
     assert len(settled.open_packages(REPO.name, FragmentSource("apt", 3))) == len(FEW)
     assert len(settled.open_packages(REPO.name, FragmentSource("apt", 2, "KEY"))) == len(FEW)
+
+
+WHEELS = FragmentSource("pypi", 2)
+BESIDE = StoredFile("apt-dev/pool/1.deb.metadata", "a" * 64, 1, 1, 1), "a" * 64
+
+
+@pytest.fixture
+def accompanied(tmp_path: Path) -> Iterator[Store]:
+    """Of one of two files, which clients need under the names of their records, something stands beside it."""
+    made = Store(tmp_path / "state.db")
+    made.repos.save([REPO])
+    files = FEW[1:3]
+    made.wanted.remember_wanted(REPO.name, Wanted([file.uri for file in files], files, ()), None)
+    made.wanted.set_places(REPO.name, [(file.uri, f"apt-dev/pool/{file.file_name}") for file in files])
+    made.fragments.save(WHEELS, {file.sha256: of_wheel(file, has_product=file == FEW[1]) for file in files})
+    made.live.adopt(REPO.name, [on_disk(1), on_disk(2), BESIDE], 1.0)
+    made.wanted.set_live_among(REPO.name, (), {file.uri for file in files})
+    yield made
+    made.close()
+
+
+def of_wheel(file: PackageFile, name: str = "", *, has_product: bool = True) -> Fragment:
+    products = (Product(".metadata", BESIDE[1], 1, beside=True),) if has_product else ()
+    needed = Product(name or file.file_name, "", 1, beside=True)
+    return Fragment(b"wheel\n", file.package, file.version, "all", (*products, needed), size=1)
+
+
+def test_what_stands_beside_a_package_file_is_settled_with_it(accompanied: Store) -> None:
+    assert accompanied.open_packages(REPO.name, WHEELS) == []
+    assert not accompanied.has_unwanted(REPO.name, WHEELS)
+    assert accompanied.unplaced(REPO.name, WHEELS) == []
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda store: store.live.forget([BESIDE[0].path]),
+        lambda store: store.live.distrust([BESIDE[0].path]),
+        lambda store: store.live.adopt(REPO.name, [(replace(BESIDE[0], sha256="b" * 64), "b" * 64)], 2.0),
+        lambda store: store.live.adopt_withdrawn(REPO.name, [BESIDE[0]], 2.0),
+        lambda store: store.fragments.save(WHEELS, {FEW[1].sha256: of_wheel(FEW[1], "1+x.deb")}),
+    ],
+    ids=["gone", "not seen", "other bytes", "withdrawn", "clients need another name"],
+)
+def test_a_package_is_open_where_what_belongs_beside_it_may_not_be_there(
+    accompanied: Store, damage: Callable[[Store], None]
+) -> None:
+    damage(accompanied)
+    assert accompanied.open_packages(REPO.name, WHEELS) == [FEW[1].package]
+
+
+def test_what_stands_beside_no_wanted_file_is_to_be_withdrawn(accompanied: Store) -> None:
+    stray = StoredFile("apt-dev/pool/2.deb.metadata", "c" * 64, 1, 1, 1)
+    accompanied.live.adopt(REPO.name, [(stray, stray.sha256)], 1.0)
+    assert accompanied.has_unwanted(REPO.name, WHEELS)
+    assert accompanied.unplaced(REPO.name, WHEELS) == [stray.path]
+    accompanied.wanted.refuse(REPO.name, [Refusal(FEW[1], "wrong")])
+    assert accompanied.unplaced(REPO.name, WHEELS) == ["apt-dev/pool/1.deb", BESIDE[0].path, stray.path]
+
+
+def test_files_whose_marks_the_server_has_changed_are_found_with_their_former_marks(accompanied: Store) -> None:
+    uris, yanked = [file.uri for file in FEW[1:3]], FEW[1].uri
+    wanted = Wanted(uris, (), (), yanked=frozenset({yanked}))
+    assert accompanied.wanted.changed_marks(REPO.name, wanted, None) == {yanked: False}
+    assert accompanied.wanted.packages_of(REPO.name, {yanked}) == {FEW[1].package}
+    accompanied.wanted.remember_wanted(REPO.name, wanted, None)
+    assert accompanied.wanted.changed_marks(REPO.name, wanted, None) == {}
+    assert accompanied.wanted.changed_marks(REPO.name, replace(wanted, yanked=frozenset()), None) == {yanked: True}
+    assert accompanied.wanted.changed_marks(REPO.name, replace(wanted, yanked=None), None) == {}

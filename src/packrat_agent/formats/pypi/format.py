@@ -29,7 +29,7 @@ class PypiFormat:
     treatment = Treatment.ACCOMPANIED
     fragment_version = 2
     has_yanked = True
-    keeps_index = False
+    keeps_index = True
 
     def place(self, repo: Repo, file: PackageFile) -> str:
         """Place the file below packages/."""

@@ -10,7 +10,6 @@ Source: Simple repository API (PEP 503, 592, 629, 658, 691, 700, 714).
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from html import escape
 from json.encoder import encode_basestring_ascii as quoted
 from typing import NamedTuple
@@ -29,8 +28,7 @@ _TOP = "../../"
 """Way from a project's page to the repository's directory."""
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(NamedTuple):
     """A page in both forms."""
 
     html: bytes

@@ -1,4 +1,4 @@
-"""Keeps the files of a pypi repository by project, and tells which projects a change touches.
+"""Knows the projects of a pypi repository without their files, and tells which projects a change touches.
 
 1. A project's name is normalized, so that all spellings of it share a page (PEP 503).
 2. A file that was uploaded for several distribution versions is listed once, with its oldest record. It is yanked if
@@ -6,101 +6,113 @@
 3. The place that mirrors of the original agent have for a file links to today's, if it differs and is free.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache
 
-from packaging.utils import canonicalize_name
-
-from packrat_agent.formats.pypi.former_place import former_place
+from packrat_agent.formats.pypi.former_place import FormerPlaces, former_place
 from packrat_agent.formats.pypi.pages import published_path
+from packrat_agent.formats.pypi.project_files import ProjectFiles, project_of
 from packrat_agent.model.entries import Entry
 from packrat_agent.model.tree import TreeLink
 
-_KNOWN_NAMES = 16_384
-"""Number of spellings that are normalized once: those of a project's files are mostly the same."""
-
 
 class Projects:
-    """The files of each project, by the path under which clients find them."""
+    """The names of all projects, each with the packages on the server that its files are of."""
 
     def __init__(self) -> None:
-        self._records: dict[str, dict[str, tuple[Entry, ...]]] = {}
-        # How many files stand at each path, and the project of each file that stood there on older mirrors. Those that
-        # stand where they stood are left out: that place is taken as long as they are there.
-        self._taken: dict[str, int] = {}
-        self._former: dict[str, tuple[str, ...]] = {}
+        self._packages: dict[str, Sequence[str]] = {}
+        # How many files have a path for clients that is not their place.
+        self._renamed: dict[str, int] = {}
+        # Without the files that stand where they stood: that place is taken as long as they are there.
+        self._former = FormerPlaces()
 
     def names(self) -> Collection[str]:
         """The normalized names of all projects."""
-        return self._records.keys()
+        return self._packages.keys()
 
-    def files(self, project: str) -> list[tuple[str, Entry]]:
-        """List the files of a project in the order of the paths under which clients find them, with these."""
-        return [(path, _choose(records)) for path, records in sorted(self._records[project].items())]
+    def packages(self, project: str) -> Sequence[str]:
+        """Name the packages that the files of a project are of; none where there is no such project."""
+        return self._packages.get(project, ())
 
-    def links(self, files: Iterable[tuple[str, Entry]]) -> tuple[TreeLink, ...]:
-        """List the links from the former places of files."""
-        links = {former_place(entry.file.file_name): entry.path for _, entry in files}
-        return tuple(
-            TreeLink(place, f"../{path.removeprefix('packages/')}")
-            for place, path in sorted(links.items())
-            if place not in self._taken
-        )
+    def note(self, project: str, entries: Collection[Entry]) -> None:
+        """Take note of all entries of a project; without any it is no project any more."""
+        if not entries:
+            self._packages.pop(project, None)
+            return
+        packages = sorted({entry.file.package for entry in entries})
+        # Most often they have the same name: that is one text then.
+        self._packages[project] = (project,) if packages == [project] else tuple(packages)
 
     def replace(self, gone: Iterable[Entry], new: Iterable[Entry]) -> set[str]:
-        """Take entries out, and put others in; returns the projects that this touches, also those that go."""
+        """Take note of the places of entries that go and come; gives the projects that this may touch."""
         touched: set[str] = set()
-        were_taken: dict[str, bool] = {}
+        paths: set[str] = set()
         for entries, by in ((gone, -1), (new, 1)):
             for entry in entries:
-                project, path = _normalize(entry.fragment.name), published_path(entry)
-                touched.add(project)
-                for taken in {path, entry.path}:
-                    were_taken.setdefault(taken, taken in self._taken)
-                    _count(self._taken, taken, by)
-                if (place := former_place(entry.file.file_name)) not in (path, entry.path):
-                    self._note_former(place, project, by)
-                records = self._records.setdefault(project, {})
-                known = records.get(path, ())
-                if known:
-                    known = tuple(other for other in known if other.file.uri != entry.file.uri)
-                records[path] = (*known, entry) if by > 0 else known
-        for project in touched:
-            self._drop_empty(project)
-        toggled = (path for path, was_taken in were_taken.items() if was_taken != (path in self._taken))
-        return touched.union(*(self._former.get(path, ()) for path in toggled))
+                touched.add(project_of(entry))
+                self.note_renamed(entry, by)
+                self.note_former(entry)
+                paths.update((published_path(entry), entry.path))
+        # Where a path is taken, or free again, a link goes or comes.
+        linking = {project for path in paths for project in self._former.projects_of(path)}
+        return touched | linking.intersection(self.names())
 
-    def _note_former(self, place: str, project: str, by: int) -> None:
-        projects = [*self._former.get(place, ())]
-        if by > 0:
-            projects.append(project)
+    def note_renamed(self, entry: Entry, by: int = 1) -> None:
+        """Note how many more files an entry brings that clients find beside their place."""
+        path = published_path(entry)
+        if path == entry.path:
+            return
+        count = self._renamed.get(path, 0) + by
+        if count:
+            self._renamed[path] = count
         else:
-            projects.remove(project)
-        if projects:
-            self._former[place] = tuple(projects)
-        else:
-            del self._former[place]
+            del self._renamed[path]
 
-    def _drop_empty(self, project: str) -> None:
-        rest = {path: records for path, records in self._records[project].items() if records}
-        if rest:
-            self._records[project] = rest
-        else:
-            del self._records[project]
+    def note_former(self, entry: Entry) -> None:
+        """Note where the file of an entry stood on older mirrors."""
+        if (place := _other_former_place(entry)) is not None:
+            self._former.add(place, project_of(entry))
+
+    def links(
+        self, projects: Mapping[str, Collection[tuple[str, Entry]]], files: ProjectFiles
+    ) -> Mapping[str, tuple[TreeLink, ...]]:
+        """Map each of some projects, given with their files, to the links from the former places of these.
+
+        Args:
+            projects: The name of each project → its files, with the paths under which clients find them.
+            files: All files.
+        """
+        leading = {
+            name: {place: entry.path for _, entry in listed if (place := _other_former_place(entry)) is not None}
+            for name, listed in projects.items()
+        }
+        former = {place for links in leading.values() for place in links} - self._renamed.keys()
+        free = former - files.places(former) if former else former
+        return {
+            name: tuple(
+                TreeLink(place, f"../{path.removeprefix('packages/')}")
+                for place, path in sorted(links.items())
+                if place in free
+            )
+            for name, links in leading.items()
+        }
+
+    def equals(self, other: "Projects") -> bool:
+        """Tell whether another one knows the same projects."""
+        return (self._packages, self._renamed) == (other._packages, other._renamed)
 
 
-@lru_cache(_KNOWN_NAMES)
-def _normalize(name: str) -> str:
-    return canonicalize_name(name)
+def list_files(entries: Iterable[Entry]) -> list[tuple[str, Entry]]:
+    """List the files of a project in the order of the paths under which clients find them, with these."""
+    records: dict[str, list[Entry]] = {}
+    for entry in entries:
+        records.setdefault(published_path(entry), []).append(entry)
+    return [(path, _choose(of_path)) for path, of_path in sorted(records.items())]
 
 
-def _count(counts: dict[str, int], key: str, by: int) -> None:
-    count = counts.get(key, 0) + by
-    if count:
-        counts[key] = count
-    else:
-        del counts[key]
+def _other_former_place(entry: Entry) -> str | None:
+    place = former_place(entry.file.file_name)
+    return None if place in (entry.path, published_path(entry)) else place
 
 
 def _choose(records: Sequence[Entry]) -> Entry:

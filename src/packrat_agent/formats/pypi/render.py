@@ -1,21 +1,24 @@
 """Renders a pypi repository: a page for each project, and the root page that lists the projects.
 
 The page of a project is a publication of its own. A change renders the pages of the projects that it touches, and the
-root page if a project came or went; the other ones stay as they are published. A page is written when its content is
-asked for, so a project that stays as it is published costs no more than to tell that it does.
+root page if a project came or went; the other ones stay as they are published.
+
+A build of everything reads the files of some projects at a time. A project that is published as it is costs no more
+than to tell that it is; the pages of the others are written to disk at once, so that their files need no memory.
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from packrat_agent.formats.interface import RenderRequest
 from packrat_agent.formats.pypi.layout import HTML_PAGE, JSON_PAGE, SIMPLE, project_directory
 from packrat_agent.formats.pypi.pages import project_identity, write_project, write_root
-from packrat_agent.formats.pypi.projects import Projects
+from packrat_agent.formats.pypi.project_files import ProjectFiles
+from packrat_agent.formats.pypi.projects import Projects, list_files
 from packrat_agent.model.entries import Entry
-from packrat_agent.model.tree import Content, Publication, Rendered, Touched, TreeFile
+from packrat_agent.model.tree import Content, LateFiles, PendingFile, Publication, Rendered, Touched, TreeFile, TreeLink
 from packrat_agent.state.scratch import Extent, Region
 
 _ROOT_PUBLICATION = f"{SIMPLE}/"
@@ -24,76 +27,131 @@ _ROOT_PUBLICATION = f"{SIMPLE}/"
 _PROJECTS = "projects"
 """Key in the memo for the projects as they were rendered last."""
 
+_File = TreeFile | TreeLink | PendingFile
 
-class _ProjectPages:
-    """The pages of a project, which are written to disk when somebody asks for one of them."""
-
-    def __init__(self, project: str, files: Sequence[tuple[str, Entry]], region: Region) -> None:
-        self._project = project
-        self._files = files
-        self._region = region
-
-    @cached_property
-    def _extents(self) -> tuple[Extent, Extent]:
-        page = write_project(self._project, self._files)
-        html, json = self._region.add_all((page.html, page.json))
-        # Not before: where the disk is full, they may be asked for again.
-        self._files = ()
-        return html, json
-
-    def read(self, *, is_html: bool) -> bytearray:
-        """Give one of the two forms."""
-        html, json = self._extents
-        return self._region.read([html if is_html else json])
+_PORTION = 200
+"""Number of projects whose files are read together."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Form:
-    """The one part of a page in one form."""
+class _Stored:
+    """The one part of a page that stands on disk."""
 
-    pages: _ProjectPages
-    is_html: bool
+    region: Region
+    extent: Extent
 
     def __iter__(self) -> Iterator[bytearray]:
-        yield self.pages.read(is_html=self.is_html)
+        yield self.region.read([self.extent])
+
+
+@dataclass(frozen=True)
+class _Project:
+    """A project, its files with the paths under which clients find them, and the links from their former places."""
+
+    name: str
+    files: Sequence[tuple[str, Entry]]
+    links: tuple[TreeLink, ...]
+
+    @cached_property
+    def identity(self) -> str:
+        """Covers all that is published of it."""
+        pages = project_identity(self.files)
+        # Projects without such links keep the identity that they had before there were any.
+        told = "".join(f"\n{link.path} {link.target}" for link in self.links)
+        return hashlib.sha256((pages + told).encode()).hexdigest() if self.links else pages
+
+
+@dataclass(frozen=True)
+class _LateProject:
+    """A project whose files are read again if somebody asks for its pages."""
+
+    name: str
+    packages: Collection[str]
+    projects: Projects
+    files: ProjectFiles
+    region: Region
+
+    def publication(self, identity: str) -> Publication:
+        """Give what is published of it."""
+        content: LateFiles[_File] = LateFiles(lambda: tuple(self._read.content))
+        pointers: LateFiles[_File] = LateFiles(lambda: tuple(self._read.pointers))
+        return Publication(self.name, identity, content, pointers)
+
+    @cached_property
+    def _read(self) -> Publication:
+        [project] = _read(self.projects, {self.name: self.packages}, self.files)
+        return _render_project(project, self.region)
 
 
 def render_repository(request: RenderRequest) -> Rendered:
     """Render one publication for each project, then that of the root page."""
     projects: Projects | None = request.memo.get(_PROJECTS)
+    files, change = ProjectFiles(request.entries, request.standing), request.change
     # All pages of a first build are as large as a whole index.
-    change, region = request.change, request.scratch.region()
+    region = request.scratch.region()
     if projects is None or change is None:
-        projects = request.memo[_PROJECTS] = Projects()
-        projects.replace((), request.entries)
-        names = sorted(projects.names())
-        return (*(_render_project(name, projects, region) for name in names), _render_root(names))
-    before = len(projects.names())
+        return _render_all(request, files, region)
+    before = frozenset(projects.names())
     touched = projects.replace(change.gone, change.new)
-    ended = touched.difference(projects.names())
-    rendered = [_render_project(name, projects, region) for name in sorted(touched - ended)]
-    if ended or len(projects.names()) != before:
+    packages = {name: {*projects.packages(name), *files.packages_held(name)} for name in sorted(touched)}
+    rendered = [_render_project(project, region) for project in _read(projects, packages, files)]
+    ended = before.difference(projects.names())
+    if ended or len(projects.names()) != len(before):
         rendered.append(_render_root(sorted(projects.names())))
-    return Touched(tuple(rendered), frozenset(ended))
+    return Touched(tuple(rendered), ended)
 
 
-def _render_project(name: str, projects: Projects, region: Region) -> Publication:
-    """Render the page of a project, with the links from the former places of its files.
+def _render_all(request: RenderRequest, files: ProjectFiles, region: Region) -> tuple[Publication, ...]:
+    projects, packages = Projects(), files.packages()
+    for entry in files.renamed():
+        projects.note_renamed(entry)
+    names, rendered = sorted(packages), []
+    for start in range(0, len(names), _PORTION):
+        portion = {name: packages[name] for name in names[start : start + _PORTION]}
+        for project in _read(projects, portion, files):
+            for _, entry in project.files:
+                projects.note_former(entry)
+            if request.is_published(project.name, project.identity):
+                late = _LateProject(project.name, portion[project.name], projects, files, region)
+                rendered.append(late.publication(project.identity))
+            else:
+                rendered.append(_render_project(project, region))
+    kept: Projects | None = request.kept.get(_PROJECTS)
+    request.memo[_PROJECTS] = kept if kept is not None and kept.equals(projects) else projects
+    return (*rendered, _render_root(sorted(projects.names())))
+
+
+def _read(projects: Projects, packages: Mapping[str, Collection[str]], files: ProjectFiles) -> list[_Project]:
+    """Read some projects with all their files, and take note of them; those without any are left out.
 
     Args:
-        name: That of the project, normalized.
         projects: All projects.
+        packages: The name of each of these → the packages that its files are of.
+        files: All files.
+    """
+    listed = {}
+    for name, entries in files.read(packages).items():
+        projects.note(name, entries)
+        if entries:
+            listed[name] = list_files(entries)
+    links = projects.links(listed, files)
+    return [_Project(name, of_project, links[name]) for name, of_project in listed.items()]
+
+
+def _render_project(project: _Project, region: Region) -> Publication:
+    """Write the pages of a project.
+
+    Args:
+        project: The project.
         region: Where its pages are kept.
     """
-    files = projects.files(name)
-    links = projects.links(files)
-    pages = project_identity(files)
-    # Projects without such links keep the identity that they had before there were any.
-    told = "".join(f"\n{link.path} {link.target}" for link in links)
-    identity = hashlib.sha256((pages + told).encode()).hexdigest() if links else pages
-    written = _ProjectPages(name, files, region)
-    html, json = Content(_Form(written, is_html=True)), Content(_Form(written, is_html=False))
-    return Publication(name, identity, tuple(links), _pointers(project_directory(name), html, json))
+    page = write_project(project.name, project.files)
+    html, json = (
+        Content.known(_Stored(region, extent), len(data), hashlib.sha256(data).hexdigest())
+        for data, extent in zip(page, region.add_all(page), strict=True)
+    )
+    pointers = _pointers(project_directory(project.name), html, json)
+    return Publication(project.name, project.identity, project.links, pointers)
 
 
 def _render_root(projects: Sequence[str]) -> Publication:

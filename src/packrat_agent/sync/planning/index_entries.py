@@ -152,7 +152,11 @@ class StoredEntries:
 
     def shared(self, paths: Collection[str], without: Sequence[Entry]) -> frozenset[str]:
         """Give those of some paths that entries beside `without` need, too."""
-        return self._live.standing(paths, {entry.file.uri for entry in without})
+        found = self._live.standing(paths, {entry.file.uri for entry in without})
+        # What stands beside package files is shared by those that have the same bytes.
+        if alone := [entry for entry in without if any(product.beside for product in entry.fragment.products)]:
+            found |= frozenset(paths).intersection(self.paths_of(self._live.of_same_bytes(alone)))
+        return found
 
     def paths_of(self, entries: Iterable[Entry]) -> Iterator[str]:
         """List the paths that entries need, relative to `root_dir`."""
@@ -160,9 +164,17 @@ class StoredEntries:
 
 
 class SettledEntries:
-    """The entries of an index that a full sync found settled; the state database has them."""
+    """The entries of an index that a sync leaves as they are; the state database has them."""
 
-    def __init__(self, live: LiveEntries, looked_at: Collection[str]) -> None:
+    def __init__(self, repo: Repo, live: LiveEntries, looked_at: Collection[str]) -> None:
+        """Take the state database.
+
+        Args:
+            repo: The repository.
+            live: What it has of its index.
+            looked_at: The URIs of the other entries.
+        """
+        self._repo = repo
         self._live = live
         self._looked_at = looked_at
 
@@ -177,6 +189,24 @@ class SettledEntries:
     def architectures(self, distro_versions: Collection[str]) -> frozenset[str]:
         """Name the architectures of those for some distribution versions."""
         return self._live.architectures(distro_versions)
+
+    def names(self) -> Iterable[tuple[str, str]]:
+        """Give the server's package and the name in the file, once each; it may give more."""
+        return self._live.names()
+
+    def of(self, packages: Collection[str]) -> list[Entry]:
+        """Give those of some of the server's packages."""
+        return [entry for entry in self._live.of(packages) if entry.file.uri not in self._looked_at]
+
+    def renamed(self) -> list[Entry]:
+        """Give those whose clients need another file name than that of the record."""
+        return [entry for entry in self._live.renamed() if entry.file.uri not in self._looked_at]
+
+    def places(self, paths: Collection[str]) -> frozenset[str]:
+        """Give those of some paths that are the place of one; relative to the repository's directory."""
+        inside = path_in_root(self._repo, "")
+        found = self._live.standing([inside + path for path in paths], self._looked_at)
+        return frozenset(path.removeprefix(inside) for path in found)
 
 
 def _parts(repo: Repo, entry: Entry) -> Parts:

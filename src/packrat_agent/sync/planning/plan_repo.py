@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from packrat_agent.model.entries import Fragment, Placement, Plan
 from packrat_agent.model.records import Wanted
@@ -34,7 +34,8 @@ class Asked:
 class Planned:
     """A plan, what it was made from, and (`at`) after how many changes of the repository.
 
-    leaving: files that the published index names and the state database no longer has, or has otherwise.
+    leaving: files that the published index names and the state database no longer has, or has otherwise. marked: URI →
+    whether the index has a file as yanked, where the state database says otherwise and is read portion by portion.
     """
 
     basis: Basis
@@ -45,6 +46,7 @@ class Planned:
     fragments: Mapping[str, Fragment]
     plan: Plan
     at: int
+    marked: Mapping[str, bool] = field(default_factory=dict)
 
 
 def basis_of(sync: Job) -> Basis:
@@ -110,10 +112,11 @@ def _plan_in_portions(sync: Job, wanted: Wanted, basis: Basis) -> Planned:
     some = about(order.packages, wanted.touched)
     lost = () if wanted.names_all_known else store.wanted.lost(repo.name, wanted.uris, some)
     gone = store.wanted.indexed_among(repo.name, lost)
+    marked = store.wanted.changed_marks(repo.name, wanted, order.packages)
     try:
         store.wanted.remember_wanted(repo.name, wanted, order.packages)
         done("wanted-remembered")
-        planned = _reconcile_in_portions(sync, basis, frozenset(gone))
+        planned = _reconcile_in_portions(sync, basis, frozenset(gone), marked)
     except BaseException:
         # The state database may have lost what the index still names, so no change may start from that index.
         sync.context.last_renders.drop(repo.name)
@@ -125,13 +128,15 @@ def _plan_in_portions(sync: Job, wanted: Wanted, basis: Basis) -> Planned:
     return planned
 
 
-def _reconcile_in_portions(sync: Job, basis: Basis, gone: frozenset[IndexedFile]) -> Planned:
+def _reconcile_in_portions(
+    sync: Job, basis: Basis, gone: frozenset[IndexedFile], marked: Mapping[str, bool]
+) -> Planned:
     scope, renders = whole_repo(sync.repo), sync.context.last_renders
     is_placed = renders.is_placed(basis)
     if not is_placed:
         renders.begin_placing(basis)
     unsettled, plan = reconcile_in_portions(
-        scope, sync.form, sync.order, sync.context.store, sync.context, is_placed=is_placed
+        scope, sync.form, sync.order, sync.context.store, sync.context, marked, is_placed=is_placed
     )
     renders.end_placing(basis)
     scope = replace(scope, looked_at=frozenset(item.file.uri for item in unsettled.wanted_files))
@@ -147,13 +152,14 @@ def _reconcile_in_portions(sync: Job, basis: Basis, gone: frozenset[IndexedFile]
         fragments=fragments,
         plan=plan,
         at=sync.turn.changes,
+        marked=marked,
     )
 
 
 def plan_again(first: Planned, sync: Job) -> Planned:
     """Plan again after changes that came between; what clients gained and lost by these is told already."""
     if sync.form.keeps_index:
-        again = _reconcile_in_portions(sync, basis_of(sync), first.leaving)
+        again = _reconcile_in_portions(sync, basis_of(sync), first.leaving, first.marked)
         return replace(again, leaving=first.leaving)
     basis, scope, store = basis_of(sync), whole_repo(sync.repo), sync.context.store
     before = Before(first.leaving.union(store.wanted.indexed(sync.repo.name, None)), first.before.wanted_files)

@@ -1,8 +1,10 @@
 """A Python repository after changes is what is built from nothing, and little of it is held in memory."""
 
+import gc
 import resource
 import tracemalloc
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,12 +14,14 @@ from hypothesis import strategies as st
 
 from agent.formats.pypi.test_render import NoChunks
 from packrat_agent.formats.interface import Change, RenderRequest, RenderSettings
+from packrat_agent.formats.pypi import render as render_module
 from packrat_agent.formats.pypi.format import PypiFormat
-from packrat_agent.formats.pypi.projects import Projects
+from packrat_agent.formats.pypi.pages import Page, write_project
 from packrat_agent.model.entries import Entry, Fragment, Product
 from packrat_agent.model.records import DistroVersion, PackageFile, Repo
-from packrat_agent.model.tree import Publication, Touched, TreeFile
+from packrat_agent.model.tree import Publication, Touched, TreeFile, publications_of
 from packrat_core.errors import DiskError
+from support.standing_entries import Standing
 
 VERSIONS = tuple(DistroVersion(name, "none", None, "python") for name in ("pypi", "other"))
 REPO = Repo("pypi-dev", "Python", "pypi-dev", "pypi", VERSIONS)
@@ -49,13 +53,15 @@ POOL = [
 ]
 
 
-def request(entries: Sequence[Entry], memo: dict[str, Any], change: Change | None = None) -> RenderRequest:
-    settings = RenderSettings("", signed=False)
-    return RenderRequest(REPO, entries, settings, datetime.now(UTC), NoChunks(), memo=memo, change=change)
+def request(
+    entries: Sequence[Entry], memo: dict[str, Any], change: Change | None = None, standing: Sequence[Entry] = ()
+) -> RenderRequest:
+    asked = RenderRequest(REPO, entries, RenderSettings("", signed=False), datetime.now(UTC), NoChunks(), memo=memo)
+    return replace(asked, change=change, standing=Standing(list(standing)))
 
 
-def whole(entries: Sequence[Entry]) -> dict[str, Publication]:
-    rendered = FORM.render(request(entries, {}))
+def whole(entries: Sequence[Entry], standing: Sequence[Entry] = ()) -> dict[str, Publication]:
+    rendered = FORM.render(request(entries, {}, None, standing))
     assert not isinstance(rendered, Touched)
     return {publication.name: publication for publication in rendered}
 
@@ -74,12 +80,13 @@ def test_any_sequence_of_changes_gives_what_is_built_from_nothing(first: set[int
         toggled = [POOL[number] for number in sorted(step)]
         change = Change([one for one in toggled if one in there], [one for one in toggled if one not in there])
         there = [one for one in POOL if (one in there) != (one in toggled)]
-        touched = FORM.render(request(there, memo, change))
+        touched = FORM.render(request(change.new, memo, change, [one for one in there if one not in change.new]))
         assert isinstance(touched, Touched)
         published |= {publication.name: publication for publication in touched.publications}
         for name in touched.ended:
             del published[name]
         assert published == whole(there)
+        assert published == whole(there[::2], there[1::2])
 
 
 def test_the_pages_of_a_build_from_nothing_are_not_held_in_memory() -> None:
@@ -100,27 +107,50 @@ def test_the_pages_of_a_build_from_nothing_are_not_held_in_memory() -> None:
 
 def test_pages_that_the_disk_had_no_room_for_are_whole_when_it_has() -> None:
     many = [entry(number, "p", "p", f"p-{number}.tar.gz") for number in range(3)]
-    [page] = [file.content for file in whole(many)["p"].pointers[:1] if isinstance(file, TreeFile)]
+    asked = request(many, {})
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
     try:
         with pytest.raises(DiskError):
-            bytes(page)
+            FORM.render(asked)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    [page] = [
+        file.content for file in publications_of(FORM.render(asked))[0].pointers[:1] if isinstance(file, TreeFile)
+    ]
     assert bytes(page).count(b"p-") >= 3
 
 
-def test_what_is_kept_of_a_file_beside_its_entry_is_small() -> None:
+def test_what_is_kept_of_a_file_is_small() -> None:
     many = [
         entry(number, f"project{number}", f"project{number}", f"project{number}-1.0.tar.gz") for number in range(999)
     ]
-    many += [entry(number, f"a-project{number}", "a", f"a-project{number}-1.0.tar.gz") for number in range(1000, 2000)]
-    projects = Projects()
+    # Those of a project whose files stood elsewhere on older mirrors.
+    many += [entry(number, "a-project", "a-project", f"a_project-{number}.tar.gz") for number in range(1000, 5000)]
+    memo: dict[str, Any] = {}
     tracemalloc.start()
     try:
-        projects.replace((), many)
-        held = tracemalloc.get_traced_memory()[0]
+        FORM.render(request((), memo, None, many))
+        gc.collect()
+        [held] = [sum(one.size for one in tracemalloc.take_snapshot().statistics("filename"))]
     finally:
         tracemalloc.stop()
-    assert held / len(many) < 400
+    assert held / len(many) < 120
+
+
+def test_a_project_that_is_published_as_it_is_has_no_page_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    there = [entry(number, name, name, f"{name}-{number}.tar.gz") for number in range(6) for name in ("one", "two")]
+    known = {name: publication.identity for name, publication in whole(there).items()}
+    known["two"] = "another one"
+    written: list[str] = []
+
+    def write(project: str, found: Iterable[tuple[str, Entry]]) -> Page:
+        written.append(project)
+        return write_project(project, found)
+
+    monkeypatch.setattr(render_module, "write_project", write)
+    asked = replace(request((), {}, None, there), is_published=lambda name, identity: known[name] == identity)
+    rendered = publications_of(FORM.render(asked))
+    assert written == ["two"]
+    # Whoever asks all the same, since it was found damaged in between, gets what belongs there.
+    assert {publication.name: publication for publication in rendered} == whole(there)

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,14 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from packrat_agent.formats.interface import Change, RenderRequest, RenderSettings
-from packrat_agent.formats.pypi import render as render_module
 from packrat_agent.formats.pypi.format import PypiFormat
-from packrat_agent.formats.pypi.pages import ListedFile, Page, _file_json, write_project
+from packrat_agent.formats.pypi.pages import ListedFile, _file_json
 from packrat_agent.model.entries import Entry
 from packrat_agent.model.records import DistroVersion, PackageFile, Repo
 from packrat_agent.model.tree import Publication, Touched, TreeFile, TreeLink, publications_of
 from packrat_core.errors import Refused
 from packrat_demo.build_wheel import Python, build_sdist, build_wheel
+from support.standing_entries import Standing
 
 EXPECTED = Path(__file__).parent / "expected"
 REPO = Repo("pypi-dev", "Python", "pypi-dev", "pypi", (DistroVersion("pypi", "none", None, "python"),))
@@ -96,24 +95,12 @@ def test_only_the_project_that_changed_has_another_identity(entries: list[Entry]
     assert [publication.name for publication in after if before[publication.name] != publication.identity] == ["other"]
 
 
-def test_a_page_is_written_once_when_it_is_asked_for(entries: list[Entry], monkeypatch: pytest.MonkeyPatch) -> None:
-    written: list[str] = []
-
-    def write(project: str, found: Iterable[tuple[str, Entry]]) -> Page:
-        written.append(project)
-        return write_project(project, found)
-
-    monkeypatch.setattr(render_module, "write_project", write)
-    other, thing, _ = render(entries)
-    assert not written
-    [json_page, html_page] = other.pointers
-    assert isinstance(json_page, TreeFile)
-    assert isinstance(html_page, TreeFile)
-    assert len(bytes(html_page.content)) == html_page.content.size
-    assert json_page.content.digest == hashlib.sha256(bytes(json_page.content)).hexdigest()
-    assert written == ["other"]
-    pages((thing,))
-    assert written == ["other", "zope-thing"]
+def test_a_page_says_how_large_it_is_and_what_its_hash_is(entries: list[Entry]) -> None:
+    for publication in render(entries):
+        for file in publication.pointers:
+            assert isinstance(file, TreeFile)
+            assert len(bytes(file.content)) == file.content.size
+            assert file.content.digest == hashlib.sha256(bytes(file.content)).hexdigest()
 
 
 def as_json(file: ListedFile) -> dict[str, Any]:
@@ -243,6 +230,7 @@ def test_a_change_renders_what_it_touches_and_nothing_else(entries: list[Entry],
     local = next(one for one in entries if one.fragment.name == LOCAL.name)
     yanked = replace(local, file=replace(local.file, yanked=True))
     FORM.render(request)
+    standing = entries
     changes: tuple[tuple[Change, list[str], set[str]], ...] = (
         (Change((local,), (yanked,)), ["other"], set()),
         (Change((), (other,)), ["foo", "simple/"], set()),
@@ -250,7 +238,10 @@ def test_a_change_renders_what_it_touches_and_nothing_else(entries: list[Entry],
         (Change((other,), (local,)), ["other", "simple/"], {"foo"}),
     )
     for change, names, ended in changes:
-        touched = FORM.render(replace(request, change=change))
+        standing = [one for one in standing if one not in change.gone]
+        asked = replace(request, change=change, entries=change.new, standing=Standing(standing))
+        touched = FORM.render(asked)
+        standing += change.new
         assert isinstance(touched, Touched)
         assert [publication.name for publication in touched.publications] == names
         assert set(touched.ended) == ended
