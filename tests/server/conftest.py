@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from support.postgres import Cluster
-from support.secrets_once import new_server_data
+from support.server_data import new_server_data
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])

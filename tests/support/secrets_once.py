@@ -8,16 +8,13 @@ import hashlib
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import patch
 
 from packrat_server.accounts import passwords
-from packrat_server.admin import new_server
 
 PSK = passwords.new_password()
 """That of the mirror of every stage in this process."""
-_PASSWORD = passwords.new_password()
 _SALT = secrets.token_bytes(16)
 
 
@@ -49,12 +46,6 @@ _memory = _Memory()
 def remember_secrets() -> None:
     """Hash no secret again that was stored by this process."""
     hashlib.scrypt = _memory.hash  # type: ignore[assignment] # passwords.py calls it so
-
-
-def new_server_data(data: Path, database: str | None = None) -> str:
-    """Make the data directory of a server; gives the administrator's password, the same each time."""
-    with one_salt(), patch.object(new_server, "new_password", lambda: _PASSWORD):
-        return new_server.init(data, database)
 
 
 @contextmanager

@@ -22,7 +22,8 @@ from support.apt_packages import read_packages
 from support.keys import Key
 from support.mirror_conf import write_mirror_conf
 from support.relay import Relay, relay_to
-from support.secrets_once import PSK, new_server_data, one_salt
+from support.secrets_once import PSK, one_salt
+from support.server_data import new_server_data
 from support.warm_agent import AGENT, run_agent
 
 T = TypeVar("T")

@@ -18,7 +18,8 @@ from packrat_server.serving.running import running
 from packrat_server.store.blobs import blob_path
 from packrat_server.store.database import open_database, writing
 from packrat_server.store.tables import package_file_tags, package_files, packages
-from support.secrets_once import new_server_data, one_salt
+from support.secrets_once import one_salt
+from support.server_data import new_server_data
 
 _SETS = {"apt": ("trusty", "xenial", "bionic", "bookworm"), "yum": ("rhel8", "sles12"), "docker": ("docker",)}
 _SETS |= {"pypi": ("pypi",), "json": ("resource",)}
