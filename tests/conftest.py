@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, settings
 from support.keys import Key, new_key
 from support.postgres import Cluster, cluster
 from support.run_order import put_long_first
+from support.secrets_once import remember_secrets
 from support.slow_tests import SlowTests
 from support.stage import Stage, stage
 
@@ -25,6 +26,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     # A shell starts a background job with Ctrl-C ignored, and programs that tests start would inherit that.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    remember_secrets()
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     # A worker has a reporter, too, which nobody reads.
     if reporter is not None and not hasattr(session.config, "workerinput"):

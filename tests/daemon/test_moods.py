@@ -2,8 +2,10 @@
 
 import re
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -95,9 +97,7 @@ MOODS: dict[str, tuple[Callable[[Manners], None], str]] = {
 }
 
 
-@pytest.mark.parametrize("mood", MOODS)
-def test_a_mood_is_told_once_and_passes(original: OriginalServer, mirror: Stage, mood: str) -> None:
-    begin, says = MOODS[mood]
+def go_through_a_mood(original: OriginalServer, mirror: Stage, begin: Callable[[Manners], None], says: str) -> None:
     with daemon(mirror) as agent:
         agent.until_logged("checked")
         with served_throughout(mirror):
@@ -114,6 +114,101 @@ def test_a_mood_is_told_once_and_passes(original: OriginalServer, mirror: Stage,
         assert len(told) == len(set(told)) <= 2
         assert len(lines(agent.log, "recovered")) == 1
         assert agent.stop() == 0
+
+
+def leave_a_busy_server_alone(original: OriginalServer, mirror: Stage) -> None:
+    with daemon(mirror) as agent:
+        agent.until_logged("checked")
+        original.manners.busy = "31"
+        told = agent.until_logged("WARNING waiting")
+        assert "asks to wait for 31 seconds" in told
+        original.manners.busy = None
+        put(original, "second")
+        assert original.until_asked(1) > 10
+        until_published(agent, mirror, "second")
+        assert lines(agent.log, "refused") == []
+
+
+def leave_nothing_open(original: OriginalServer, mirror: Stage) -> None:
+    with daemon(mirror) as agent:
+        agent.until_logged("checked")
+        process = Path(f"/proc/{agent.process.pid}")
+
+        def open_now() -> tuple[int, int]:
+            return len(list((process / "fd").iterdir())), len(list((process / "task").iterdir()))
+
+        def go_through(moods: tuple[str, ...]) -> None:
+            for mood in moods:
+                waiting, recovered = (len(lines(agent.log, word)) for word in ("waiting", "recovered"))
+                original.until_polled("apt-dev")
+                setattr(original.manners, mood, True)
+                # Without news, the agent would ask for nothing before the poll is over.
+                original.changed(next(iter(original.files)))
+                agent.until_logged("waiting", waiting + 1)
+                original.manners = Manners()
+                agent.until_logged("recovered", recovered + 1)
+                original.until_asked(1, "(poll)")
+
+        go_through(("cut", "gone", "html"))
+        # As many threads as work at the same time stay for the next work.
+        descriptors, threads = open_now()
+        go_through(("cut", "gone", "html"))
+        # What follows a mood may still be under way; what is left open stays.
+        until = time.monotonic() + DEADLINE_S
+        while any(now > before + 3 for now, before in zip(open_now(), (descriptors, threads), strict=True)):
+            assert time.monotonic() < until, (open_now(), descriptors, threads)
+
+
+def give_half_open_connections_up(original: OriginalServer, mirror: Stage) -> None:
+    with daemon(mirror) as agent:
+        agent.until_logged("checked")
+        with served_throughout(mirror):
+            original.manners.silent = True
+            agent.until_logged("waiting")
+        original.manners.silent = False
+        put(original, "second")
+        agent.until_logged("recovered")
+        until_published(agent, mirror, "second")
+
+
+LONG: dict[str, Callable[[OriginalServer, Stage], None]] = {
+    **{mood: partial(go_through_a_mood, begin=begin, says=says) for mood, (begin, says) in MOODS.items()},
+    "busy": leave_a_busy_server_alone,
+    "half open": give_half_open_connections_up,
+    "nothing left open": leave_nothing_open,
+}
+"""What waits for half a minute: for polls to end, and for the next attempt of an agent that failed before."""
+SETTINGS = {"half open": "stall_timeout: 5\n"}
+"""What some of them have in [packrat]."""
+
+
+@pytest.fixture(scope="module")
+def side_by_side(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, Future[None]]]:
+    """All of LONG at the same time, each with a server and an agent of its own."""
+    with ExitStack() as servers, ThreadPoolExecutor(len(LONG)) as pool:
+        made = {}
+        for name in LONG:
+            original = servers.enter_context(original_server())
+            put(original, "first")
+            made[name] = original, mirror_of(original, tmp_path_factory.mktemp("mirror"), SETTINGS.get(name, ""))
+        yield {name: pool.submit(work, *made[name]) for name, work in LONG.items()}
+
+
+@pytest.mark.parametrize("mood", MOODS)
+def test_a_mood_is_told_once_and_passes(side_by_side: Mapping[str, Future[None]], mood: str) -> None:
+    side_by_side[mood].result()
+
+
+def test_a_busy_server_is_left_alone_for_as_long_as_it_asks(side_by_side: Mapping[str, Future[None]]) -> None:
+    side_by_side["busy"].result()
+
+
+def test_connections_that_are_half_open_are_given_up(side_by_side: Mapping[str, Future[None]]) -> None:
+    side_by_side["half open"].result()
+
+
+def test_nothing_is_left_open_by_moods(side_by_side: Mapping[str, Future[None]]) -> None:
+    side_by_side["nothing left open"].result()
 
 
 def test_a_server_that_is_down_at_the_start(original: OriginalServer, mirror: Stage) -> None:
@@ -213,32 +308,6 @@ def test_a_slow_server_is_no_trouble(original: OriginalServer, mirror: Stage) ->
         assert lines(agent.log, "waiting") == []
 
 
-def test_a_busy_server_is_left_alone_for_as_long_as_it_asks(original: OriginalServer, mirror: Stage) -> None:
-    with daemon(mirror) as agent:
-        agent.until_logged("checked")
-        original.manners.busy = "31"
-        told = agent.until_logged("WARNING waiting")
-        assert "asks to wait for 31 seconds" in told
-        original.manners.busy = None
-        put(original, "second")
-        assert original.until_asked(1) > 10
-        until_published(agent, mirror, "second")
-        assert lines(agent.log, "refused") == []
-
-
-def test_connections_that_are_half_open_are_given_up(original: OriginalServer, tmp_path: Path) -> None:
-    mirror = mirror_of(original, tmp_path, "stall_timeout: 5\n")
-    with daemon(mirror) as agent:
-        agent.until_logged("checked")
-        with served_throughout(mirror):
-            original.manners.silent = True
-            agent.until_logged("waiting")
-        original.manners.silent = False
-        put(original, "second")
-        agent.until_logged("recovered")
-        until_published(agent, mirror, "second")
-
-
 @pytest.fixture
 def proxy() -> Iterator[Proxy]:
     with running_proxy("user:secret") as made:
@@ -291,33 +360,3 @@ def test_what_the_server_tells_nobody_is_found(original: OriginalServer, mirror:
         original.files[number].failed = True
         agent.until_logged("published repo=apt-dev", agent.log.count("published repo=apt-dev") + 1)
         assert "Package: quiet" not in mirror.packages()
-
-
-def test_nothing_is_left_open_by_moods(original: OriginalServer, mirror: Stage) -> None:
-    with daemon(mirror) as agent:
-        agent.until_logged("checked")
-        process = Path(f"/proc/{agent.process.pid}")
-
-        def open_now() -> tuple[int, int]:
-            return len(list((process / "fd").iterdir())), len(list((process / "task").iterdir()))
-
-        def go_through(moods: tuple[str, ...]) -> None:
-            for mood in moods:
-                waiting, recovered = (len(lines(agent.log, word)) for word in ("waiting", "recovered"))
-                original.until_polled("apt-dev")
-                setattr(original.manners, mood, True)
-                # Without news, the agent would ask for nothing before the poll is over.
-                original.changed(next(iter(original.files)))
-                agent.until_logged("waiting", waiting + 1)
-                original.manners = Manners()
-                agent.until_logged("recovered", recovered + 1)
-                original.until_asked(1, "(poll)")
-
-        go_through(("cut", "gone", "html"))
-        # As many threads as work at the same time stay for the next work.
-        descriptors, threads = open_now()
-        go_through(("cut", "gone", "html"))
-        # What follows a mood may still be under way; what is left open stays.
-        until = time.monotonic() + DEADLINE_S
-        while any(now > before + 3 for now, before in zip(open_now(), (descriptors, threads), strict=True)):
-            assert time.monotonic() < until, (open_now(), descriptors, threads)

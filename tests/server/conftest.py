@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from packrat_server.admin.new_server import init
 from support.postgres import Cluster
+from support.server_data import new_server_data
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
@@ -21,5 +21,5 @@ def new_database(request: pytest.FixtureRequest) -> Callable[[], str | None]:
 @pytest.fixture
 def data(tmp_path: Path, new_database: Callable[[], str | None]) -> Path:
     """The data directory of a new server, in which nothing is yet."""
-    init(tmp_path / "server", new_database())
+    new_server_data(tmp_path / "server", new_database())
     return tmp_path / "server"

@@ -10,6 +10,7 @@ import signal
 import socket
 import sys
 from importlib import import_module, reload
+from pkgutil import walk_packages
 
 from packrat_agent.cli.main import main
 from packrat_core import failpoints
@@ -19,8 +20,8 @@ LONGEST_QUESTION = 100_000
 DESCRIPTORS = 4
 """Standard input, output and error of the copy, and where its process id and its ending are told."""
 
-_IMPORTED = ("packrat_agent.cli.sync_once", "packrat_agent.cli.follow", "packrat_agent.cli.audit_tree")
-"""What the commands import that tests call most."""
+_IMPORTED = ("cli", "formats", "verify")
+"""The rooms of the agent whose modules the commands import that tests call most, many of them only when needed."""
 
 
 def _serve(questions: socket.socket) -> None:
@@ -73,8 +74,11 @@ def _run(question: dict[str, object]) -> None:
 
 
 if __name__ == "__main__":
-    for module in _IMPORTED:
-        import_module(module)
+    for room in _IMPORTED:
+        path = import_module(f"packrat_agent.{room}").__path__
+        for module in walk_packages(path, f"packrat_agent.{room}."):
+            if not module.name.endswith("__main__"):
+                import_module(module.name)
     # What is never looked at by a collection stays shared between the copies.
     gc.collect()
     gc.freeze()

@@ -14,7 +14,6 @@ from sqlalchemy import insert
 
 from packrat_demo.build_deb import Deb, write_deb
 from packrat_server import admin
-from packrat_server.admin.new_server import init
 from packrat_server.client.uploader import Uploader, signed_in
 from packrat_server.serving.running import running
 from packrat_server.store.database import open_database, writing
@@ -23,6 +22,8 @@ from support.apt_packages import read_packages
 from support.keys import Key
 from support.mirror_conf import write_mirror_conf
 from support.relay import Relay, relay_to
+from support.secrets_once import PSK, one_salt
+from support.server_data import new_server_data
 from support.warm_agent import AGENT, run_agent
 
 T = TypeVar("T")
@@ -82,7 +83,7 @@ class Server:
 def packrat_server(directory: Path, database: str | None = None) -> Iterator[Server]:
     """Run a new server below a directory; database: the URL of an empty PostgreSQL database, else SQLite."""
     data = directory / "server"
-    server = Server(data, init(data, database))
+    server = Server(data, new_server_data(data, database))
     with running(data) as server.url:
         yield server
 
@@ -185,7 +186,8 @@ def stage(
     with packrat_server(directory, database) as server:
         engine = open_database(server.data)
         admin.save_repo(engine, admin.NewRepo(f"{kind}-dev", kind, "dev", tuple(suites), show_only_latest=False))
-        psk = admin.save_mirror(engine, "lab", [f"{kind}-dev"], "Lab")
+        with one_salt():
+            psk = admin.save_mirror(engine, "lab", [f"{kind}-dev"], "Lab", PSK)
         with writing(engine) as connection:
             for ordinal, name in enumerate(misfit_suites, start=100):
                 row = {"repo": f"{kind}-dev", "distro_version": name, "ordinal": ordinal}

@@ -9,16 +9,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import insert
+from sqlalchemy import Engine, insert
 
 from packrat_server import admin
 from packrat_server.accounts.rights import Role
-from packrat_server.admin.new_server import init
 from packrat_server.api.serve_options import ServeOptions
 from packrat_server.serving.running import running
 from packrat_server.store.blobs import blob_path
 from packrat_server.store.database import open_database, writing
 from packrat_server.store.tables import package_file_tags, package_files, packages
+from support.secrets_once import one_salt
+from support.server_data import new_server_data
 
 _SETS = {"apt": ("trusty", "xenial", "bionic", "bookworm"), "yum": ("rhel8", "sles12"), "docker": ("docker",)}
 _SETS |= {"pypi": ("pypi",), "json": ("resource",)}
@@ -104,13 +105,23 @@ class Answer:
 def world(directory: Path, database: str | None = None, options: ServeOptions | None = None) -> Iterator[World]:
     """Run such a server; database: the URL of an empty PostgreSQL database, or none for an SQLite file."""
     data = directory / "server"
-    init(data, database)
+    new_server_data(data, database)
     engine = open_database(data)
     for kind, names in _SETS.items():
         for tag in ("dev", "stage", "prod"):
             admin.save_repo(
                 engine, admin.NewRepo(f"{kind}-{tag}", kind, tag, names, f"{kind.upper()} - {tag}", "", False)
             )
+    with one_salt():
+        _make_accounts(engine)
+    with writing(engine) as connection:
+        _fill(connection, data)
+    engine.dispose()
+    with running(data, options=options) as url:
+        yield World(data, url)
+
+
+def _make_accounts(engine: Engine) -> None:
     for mirror, tags in (("lab", ("dev", "stage")), ("prod", ("prod",))):
         repos = [f"{kind}-{tag}" for kind in _SETS for tag in tags]
         admin.save_mirror(engine, mirror, repos, mirror.capitalize(), SECRETS[mirror])
@@ -118,11 +129,6 @@ def world(directory: Path, database: str | None = None, options: ServeOptions | 
         admin.save_user(engine, user, role, SECRETS[user])
     for user, rights in (("reader", []), ("uploader", []), ("promoter", ["tag_stage"])):
         admin.set_user(engine, user, Role(user), SECRETS[user], rights)
-    with writing(engine) as connection:
-        _fill(connection, data)
-    engine.dispose()
-    with running(data, options=options) as url:
-        yield World(data, url)
 
 
 def _fill(connection: Any, data: Path) -> None:
