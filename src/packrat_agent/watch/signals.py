@@ -103,9 +103,15 @@ def until_signalled(
             task.cancel()
 
         def end() -> None:
-            if not abandon.is_alive():
-                abandon.start()
             cancel()
+            if abandon.is_alive():
+                return
+            try:
+                abandon.start()
+            except RuntimeError:
+                # The system gives no thread, as at a limit on tasks: this signal needs none.
+                signal.signal(signal.SIGALRM, lambda _number, _frame: _abandon())
+                signal.setitimer(signal.ITIMER_REAL, _END_WITHIN_S)
 
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -120,6 +126,7 @@ def until_signalled(
         return asyncio.run(guarded())
     finally:
         abandon.cancel()
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def _abandon() -> None:

@@ -3,6 +3,9 @@
 import asyncio
 import os
 import signal
+import threading
+
+import pytest
 
 from packrat_agent.watch.signals import CaughtSignals, until_signalled
 
@@ -44,3 +47,28 @@ def test_a_signal_during_the_work_is_heard_at_once_and_once() -> None:
 
     assert until_signalled(work, {signal.SIGHUP: lambda _: heard.append(1)}) == 3
     assert signal.getsignal(signal.SIGHUP) is before
+
+
+def test_a_stop_is_heard_where_the_system_gives_no_more_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async def work() -> str:
+        monkeypatch.setattr(threading.Thread, "start", refuse)
+        os.kill(os.getpid(), signal.SIGTERM)
+        try:
+            await asyncio.wait_for(asyncio.Event().wait(), 5)
+        except TimeoutError:
+            return "not heard"
+        finally:
+            # What does not end by itself is abandoned all the same.
+            watched.append(signal.getitimer(signal.ITIMER_REAL)[0] > 0)
+        return ""
+
+    watched: list[bool] = []
+    before = signal.getsignal(signal.SIGALRM)
+    try:
+        assert until_signalled(work) is None
+        assert (watched, signal.getitimer(signal.ITIMER_REAL)[0]) == ([True], 0)
+    finally:
+        signal.signal(signal.SIGALRM, before)
