@@ -66,9 +66,13 @@ def test_a_stop_is_heard_where_the_system_gives_no_more_threads(monkeypatch: pyt
         return ""
 
     watched: list[bool] = []
-    before = signal.getsignal(signal.SIGALRM)
+    before = {number: signal.getsignal(number) for number in (signal.SIGALRM, signal.SIGTERM, signal.SIGINT)}
     try:
         assert until_signalled(work) is None
         assert (watched, signal.getitimer(signal.ITIMER_REAL)[0]) == ([True], 0)
+        # What was open is closed now; a second signal, such as another Ctrl-C, doesn't break that off.
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGINT)
     finally:
-        signal.signal(signal.SIGALRM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
