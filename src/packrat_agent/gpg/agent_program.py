@@ -23,17 +23,18 @@ def explain_no_agent(home: Path | None) -> PackratError | None:
     if not any(words in tried.messages for words in _NO_AGENT):
         return None
     place, sockets = read_home(home), read_socket_directory(home)
-    text = f"gpg-agent, which holds the secret keys of {place}, can't be started: {tried.reason}"
+    text = f"gpg-agent, which holds the secret keys of {place}, can't be started"
     for directory in (place, sockets):
+        # gpg names a file of its own here, another one each time; a fault that lasts must not look new.
         if is_full(directory):
-            return DiskError(f"{text}; the disk of {directory} is full", hint="free space there")
+            return DiskError(f"{text}: the disk of {directory} is full", hint="free space there")
         if _is_read_only(directory):
             return DiskError(
-                f"{text}; {directory} is on a read-only file system",
+                f"{text}: {directory} is on a read-only file system",
                 hint="remount it writable; under systemd, name the directory in `ReadWritePaths`",
             )
     hint = f"see that it is installed (`apt-get install gpg-agent`), and that this user may write to {sockets}"
-    return SigningError(text, hint=hint)
+    return SigningError(f"{text}: {tried.reason}", hint=hint)
 
 
 def _is_read_only(directory: Path) -> bool:
