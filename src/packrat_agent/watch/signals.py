@@ -79,6 +79,7 @@ def until_signalled(
     start: Callable[[], Coroutine[Any, Any, T]],
     others: Mapping[signal.Signals, Callable[[EndWork], None]] | None = None,
     caught: CaughtSignals | None = None,
+    abandoned_code: int = 0,
 ) -> T | None:
     """Run to the end, or until SIGTERM or SIGINT; then None.
 
@@ -90,10 +91,11 @@ def until_signalled(
         start: Makes the work.
         others: What to call on other signals, with a function that ends the work.
         caught: Catches the other signals also while this function does not run.
+        abandoned_code: The exit code of a process that is abandoned.
     """
     if caught is None:
         with CaughtSignals(others or {}) as caught_meanwhile:
-            return until_signalled(start, others, caught_meanwhile)
+            return until_signalled(start, others, caught_meanwhile, abandoned_code)
 
     async def guarded() -> T | None:
         task = asyncio.ensure_future(start())
@@ -108,17 +110,18 @@ def until_signalled(
             except asyncio.CancelledError:
                 return None
 
-    with _Stop() as stop:
+    with _Stop(abandoned_code) as stop:
         return asyncio.run(guarded())
 
 
 class _Stop:
     """Ends work on SIGTERM and SIGINT; to be used as a context."""
 
-    def __init__(self) -> None:
+    def __init__(self, abandoned_code: int) -> None:
+        self._abandon = partial(_abandon, abandoned_code)
         self._former = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
         self._has_come = False
-        self._timer = threading.Timer(_END_WITHIN_S, _abandon)
+        self._timer = threading.Timer(_END_WITHIN_S, self._abandon)
         self._timer.daemon = True
 
     def __enter__(self) -> Self:
@@ -152,10 +155,10 @@ class _Stop:
             self._timer.start()
         except RuntimeError:
             # The system gives no thread, as at a limit on tasks: this signal needs none.
-            signal.signal(signal.SIGALRM, lambda _number, _frame: _abandon())
+            signal.signal(signal.SIGALRM, lambda _number, _frame: self._abandon())
             signal.setitimer(signal.ITIMER_REAL, _END_WITHIN_S)
 
 
-def _abandon() -> None:
+def _abandon(code: int) -> None:
     stop_showing(_RENAME_WITHIN_S)
-    os._exit(0)
+    os._exit(code)

@@ -4,9 +4,11 @@ import asyncio
 import os
 import signal
 import threading
+from contextlib import suppress
 
 import pytest
 
+from packrat_agent.watch import signals
 from packrat_agent.watch.signals import CaughtSignals, until_signalled
 
 
@@ -76,3 +78,20 @@ def test_a_stop_is_heard_where_the_system_gives_no_more_threads(monkeypatch: pyt
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def test_work_that_does_not_end_is_abandoned_with_the_code_that_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A script must not take a sync that was stopped like this for one that is done."""
+    monkeypatch.setattr(signals, "_END_WITHIN_S", 0.0)
+
+    async def work() -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        while True:
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait_for(asyncio.Event().wait(), 60)
+
+    child = os.fork()
+    if not child:
+        until_signalled(work, abandoned_code=12)
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 12
