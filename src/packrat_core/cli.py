@@ -151,6 +151,8 @@ class ErrorTellingGroup(click.Group):
             sys.stdout.reconfigure(errors="backslashreplace")
         try:
             return super().main(*args, **more)
+        except ModuleNotFoundError as error:
+            told: PackratError = _tell_missing(error)
         except OSError as error:
             # Imported here, since monitoring calls the programs every minute.
             from packrat_core.fs.system_errors import tell_system_error
@@ -185,6 +187,21 @@ class ErrorTellingGroup(click.Group):
         # Names of files may steer a terminal, or be lines of their own; the lines of mirror.conf's faults are ours.
         lines = str(error).split("\n") if isinstance(error, ConfigError) else [str(error)]
         click.echo(f"{self.name}: " + "\n".join(map(printable, lines)), err=True)
+
+
+def _tell_missing(error: ModuleNotFoundError) -> PackratError:
+    """Say that something is not installed that this program needs.
+
+    Raises:
+        ModuleNotFoundError: It is a module of ours.
+    """
+    name = error.name or ""
+    if not name or name.startswith("packrat_"):
+        raise error
+    return ConfigError(
+        f"this command needs the Python module {name}, which is not installed here",
+        hint="install this program again with all that it needs; for packrat-server, that is `packrat-agent[server]`",
+    )
 
 
 class Between(click.IntRange):

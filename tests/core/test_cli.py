@@ -8,7 +8,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from packrat_core.cli import ErrorTellingGroup, InnerGroup
+from packrat_core.cli import CommandInModule, ErrorTellingGroup, InnerGroup
 from packrat_core.errors import ConfigError, DiskError, PackratError
 
 EVIL = "a\x1b[2J\nall good\u202e"
@@ -113,3 +113,15 @@ def test_another_error_is_not_taken_for_want_of_memory() -> None:
 
     done = CliRunner().invoke(group, ["fail"])
     assert isinstance(done.exception, RuntimeError)
+
+
+def test_a_module_that_is_not_installed_is_told_unless_it_is_ours() -> None:
+    """As of packrat-server, where the wheel was installed without its extra."""
+    group = ErrorTellingGroup("program")
+    group.add_command(CommandInModule("theirs", "nobody_has_this:command", "Fail."))
+    group.add_command(CommandInModule("ours", "packrat_core.nobody_has_this:command", "Fail."))
+    done = CliRunner().invoke(group, ["theirs"])
+    assert done.exit_code == 2
+    assert "program: this command needs the Python module nobody_has_this, which is not installed" in done.stderr
+    assert "`packrat-agent[server]`" in done.stderr
+    assert isinstance(CliRunner().invoke(group, ["ours"]).exception, ModuleNotFoundError)

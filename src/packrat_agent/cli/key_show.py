@@ -14,7 +14,7 @@ from packrat_agent.gpg.key_warnings import warn
 from packrat_agent.gpg.keyring import find_key
 from packrat_agent.status.rotation import tell_phase
 from packrat_core.cli import tell_next
-from packrat_core.errors import SigningError
+from packrat_core.errors import PackratError
 
 
 def show_keys(config_path: Path) -> None:
@@ -61,7 +61,7 @@ def _describe_key(config: Config, setting: str, name: str) -> list[str]:
     mirror, now = config.mirror, datetime.now(UTC)
     try:
         key = find_key(name, mirror.gnupg_home, mirror.passphrase_file, now, setting)
-    except SigningError as error:
+    except PackratError as error:
         return [f"  {setting}: {name}", f"    ! {error}"]
     until = f"expires on {key.expires:%Y-%m-%d}" if key.expires is not None else "never expires"
     lines = [f"  {setting}: {key.fingerprint}", f"    {key.algorithm} {key.bits}, {until}, {key.user}"]

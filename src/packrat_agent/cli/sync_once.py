@@ -3,10 +3,11 @@
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 
@@ -41,6 +42,8 @@ from packrat_core.errors import (
 )
 from packrat_core.text import count_of
 
+T = TypeVar("T")
+
 
 def sync_once(config_path: Path, confirmed: Confirmed, *, dry_run: bool, adopt: bool) -> None:
     """Do one full sync, or ask the agent that runs here for one, and print what came of it.
@@ -65,7 +68,7 @@ def sync_once(config_path: Path, confirmed: Confirmed, *, dry_run: bool, adopt: 
     figures = nullcontext() if dry_run else _figures_at_end(config)
     try:
         with figures, holding as context, show_progress(partial(read_totals, config)) as on_progress:
-            summary = until_signalled(lambda: _sync(context, confirmed, on_progress, rehearsal))
+            summary = _until_stopped(lambda: _sync(context, confirmed, on_progress, rehearsal))
     except Busy as busy:
         if busy.runner is None or dry_run or adopt:
             raise
@@ -101,6 +104,11 @@ def _raise_if_incomplete(summary: Summary) -> None:
         )
 
 
+def _until_stopped(start: Callable[[], Coroutine[Any, Any, T]]) -> T | None:
+    # A script must not take a sync that did not end in time for one that is done.
+    return until_signalled(start, abandoned_code=Incomplete.exit_code)
+
+
 @contextmanager
 def _figures_at_end(config: Config) -> Iterator[None]:
     """Write metrics_file once this sync is over, even if it failed; another agent that is at work writes its own."""
@@ -126,7 +134,7 @@ def _rehearse(config: Config, confirmed: Confirmed) -> Rehearsal:
         Incomplete: A signal stopped it.
     """
     with ready_for_dry_run(config) as context, show_progress(partial(read_totals, config)) as on_progress:
-        rehearsed = until_signalled(lambda: _ask_and_rehearse(context, confirmed, on_progress))
+        rehearsed = _until_stopped(lambda: _ask_and_rehearse(context, confirmed, on_progress))
     if rehearsed is None:
         raise Incomplete("stopped by a signal; nothing was touched")
     summary, rehearsal = rehearsed

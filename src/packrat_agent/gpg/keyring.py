@@ -7,13 +7,14 @@ from pathlib import Path
 
 import structlog
 
+from packrat_agent.gpg.agent_program import explain_no_agent
 from packrat_agent.gpg.hints import GpgHints
 from packrat_agent.gpg.listing import ListedKey, ListedKeys, find_weak_digest, list_keys, list_signatures
 from packrat_agent.gpg.rotation import SilentKey
 from packrat_agent.gpg.run import check_passphrase_file, run_gpg
 from packrat_agent.gpg.signatures import explain_closed_home, try_key
 from packrat_agent.gpg.signing_key import KeyKind, PublicKey, SigningKey
-from packrat_core.errors import Expired, NotYetValid, SigningError
+from packrat_core.errors import Expired, NotYetValid, PackratError, SigningError
 
 log = structlog.get_logger()
 
@@ -198,11 +199,13 @@ def _matches(keys: Sequence[ListedKeys], wanted: str) -> list[tuple[ListedKeys, 
     return [(key, fingerprint) for key in keys for fingerprint in key.fingerprints if fingerprint.endswith(wanted)]
 
 
-def _explain_missing(setting: str, wanted: str, home: Path | None) -> SigningError:
+def _explain_missing(setting: str, wanted: str, home: Path | None) -> PackratError:
     where = f"the keyring in {home}" if home else "the default keyring of this user"
     closed = explain_closed_home(home)
     if closed is not None:
         return SigningError(f"{setting} {wanted} is not found in {where}: {closed}")
+    if (no_agent := explain_no_agent(home)) is not None:
+        return no_agent
     if _matches(list_keys(home, secret=False), wanted):
         return SigningError(
             f"{setting} {wanted} is in {where}, but without its secret part",

@@ -156,6 +156,12 @@ def read_home(home: Path | None) -> Path:
     return Path(_run_gpgconf("--list-dirs", "homedir"))
 
 
+def read_socket_directory(home: Path | None) -> Path:
+    """Name the directory of the sockets by which gpg reaches its gpg-agent."""
+    homedir = () if home is None else ("--homedir", str(home))
+    return Path(_run_gpgconf(*homedir, "--list-dirs", "socketdir"))
+
+
 def stop_gpg_agent(home: Path) -> None:
     """End the gpg-agent that gpg has started for a keyring."""
     _run_gpgconf("--homedir", str(home), "--kill", "all")

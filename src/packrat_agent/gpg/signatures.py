@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from packrat_agent.gpg.agent_program import explain_no_agent
 from packrat_agent.gpg.hints import GpgHints
 from packrat_agent.gpg.key_files import armor, dearmor
 from packrat_agent.gpg.listing import list_keys
@@ -12,7 +13,7 @@ from packrat_agent.gpg.signing_key import SigningKey
 from packrat_agent.gpg.verdict import lines_of
 from packrat_agent.gpg.verify import message_verifies, verifies, verifies_by_all
 from packrat_agent.model.tree import SignatureForm
-from packrat_core.errors import SigningError
+from packrat_core.errors import PackratError, SigningError
 from packrat_core.fs.file_tail import FileTail
 from packrat_core.fs.ownership import first_unusable
 
@@ -162,7 +163,7 @@ def _name(keys: Sequence[SigningKey]) -> str:
     return " and ".join(key.fingerprint for key in keys)
 
 
-def _explain_failure(keys: Sequence[SigningKey], made: GpgResult) -> SigningError:
+def _explain_failure(keys: Sequence[SigningKey], made: GpgResult) -> PackratError:
     key = keys[0]
     # gpg has succeeded, so its messages explain nothing.
     if made.returncode == 0 and not _is_by(keys, made):
@@ -180,6 +181,8 @@ def _explain_failure(keys: Sequence[SigningKey], made: GpgResult) -> SigningErro
             hint="set passphrase_file to a file (mode 0600) with it",
         )
     closed = explain_closed_home(key.home)
+    if closed is None and "No agent running" in made.messages and (no_agent := explain_no_agent(key.home)) is not None:
+        return no_agent
     if closed is None and _KEY_TROUBLE in made.messages.lower() and (changed := _find_change(keys)) is not None:
         return changed
     return SigningError(f"gpg can't sign with {_name(keys)}: {closed or made.reason or 'no reason given'}")

@@ -104,13 +104,15 @@ def _read_known(repo: str, body: bytes) -> Intent:
 
 def _read(body: bytes) -> Intent:
     record: dict[str, Any] = json.loads(zlib.decompress(body))
+    if not isinstance(record, dict):
+        raise TypeError("not an object")
     if unknown := record.keys() - _FIELDS:
         raise ValueError(f"unknown field {min(unknown)}")
     name, directory, kind = record["repo"]
     return Intent(
         Repo(name, "", directory, kind, ()),
         tuple(
-            ReadyPublication(name, identity, (), (), facts, since=_read_since(*since))
+            ReadyPublication(name, identity, (), (), dict(facts), since=_read_since(*since))
             # One that an older agent wrote ends with the facts.
             for name, identity, facts, *since in record["publications"]
         ),

@@ -21,7 +21,7 @@ from packrat_agent.status.reading import read_status
 from packrat_agent.status.values import AgentState, Status
 from packrat_core import __version__
 from packrat_core.aio.serve_http import serving_http
-from packrat_core.errors import ConfigError, PackratError
+from packrat_core.errors import PackratError
 from packrat_core.listen import parse_listen
 
 log = structlog.get_logger()
@@ -43,8 +43,9 @@ def collect(config: Config) -> None:
         return
     try:
         _replace(path, render_metrics(read_status(config)))
-    except (OSError, PackratError) as error:
-        reason = f"metrics_file {path} can't be written: {error.strerror}" if isinstance(error, OSError) else str(error)
+    except Exception as error:
+        told = _explain(error)
+        reason = told if isinstance(error, PackratError) else f"metrics_file {path} can't be written: {told}"
         if _complaints.get(path) != reason:
             log.warning("metrics", reason=reason)
         _complaints[path] = reason
@@ -62,11 +63,20 @@ async def keep_metrics_served(config: Config, again_s: float = _LISTEN_AGAIN_S) 
         try:
             async with serving_metrics(config):
                 await asyncio.Event().wait()
-        except ConfigError as error:
-            if str(error) != told:
-                told = str(error)
+        except Exception as error:
+            if (reason := _explain(error)) != told:
+                told = reason
                 log.warning("metrics", reason=told, text="the mirror goes on without it; it is tried again")
         await asyncio.sleep(again_s)
+
+
+def _explain(error: Exception) -> str:
+    """Say what is wrong; whatever it is, the mirror goes on, and the figures are tried again."""
+    if isinstance(error, PackratError):
+        return str(error)
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return f"internal error, please report it: {error!r}"
 
 
 @asynccontextmanager

@@ -134,6 +134,19 @@ def read_totals(config: Config) -> dict[str, int]:
     return totals
 
 
+def read_live_path(config: Config, repo: str) -> str | None:
+    """Name a package file that the index of a repository names, by its path below root_dir.
+
+    Raises:
+        ConfigError: There is no state database, or it is not ours or of another version.
+        DiskError: It can't be read.
+    """
+    with _reading(config.mirror.state_db) as db:
+        sql = "SELECT path FROM files WHERE repo = ? AND state = ? AND path IS NOT NULL LIMIT 1"
+        row = db.execute(sql, (repo, FileState.LIVE)).fetchone()
+    return row[0] if row is not None else None
+
+
 @contextmanager
 def _reading(path: Path) -> Iterator[sqlite3.Connection]:
     if not is_there(path):

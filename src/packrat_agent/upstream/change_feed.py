@@ -148,7 +148,7 @@ class ChangeFeed:
         try:
             heard = await self._read(position, asyncio.get_running_loop().time() + timeout_s)
         except Silent:
-            self._is_held_back = True
+            self._is_held_back = not self._was_stopped()
         except ServerUnavailable:
             if self._lines is None:
                 raise
@@ -179,6 +179,10 @@ class ChangeFeed:
         lines, self._lines = self._lines, None
         if lines is not None:
             await lines.close()
+
+    def _was_stopped(self) -> bool:
+        """Tell whether it was this process that stood still, such as with its machine: then nobody was silent."""
+        return self._lines is not None and time.time() - self._lines.rested_at > 2 * SILENT_S
 
     async def _read(self, position: str, until: float) -> Heard:
         heard = Heard({"position": position, "changes": {}}, time.time())

@@ -6,7 +6,7 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from types import FrameType
 from typing import Any, Self, TypeVar
@@ -79,22 +79,23 @@ def until_signalled(
     start: Callable[[], Coroutine[Any, Any, T]],
     others: Mapping[signal.Signals, Callable[[EndWork], None]] | None = None,
     caught: CaughtSignals | None = None,
+    abandoned_code: int = 0,
 ) -> T | None:
     """Run to the end, or until SIGTERM or SIGINT; then None.
 
     Work that does not stop within four seconds is abandoned with the process: every step is safe against that. Only a
-    publication that clients can see half of is ended first, for up to 20 seconds more.
+    publication that clients can see half of is ended first, for up to 20 seconds more. Once such a signal came, others
+    like it do nothing more in this process.
 
     Args:
         start: Makes the work.
         others: What to call on other signals, with a function that ends the work.
         caught: Catches the other signals also while this function does not run.
+        abandoned_code: The exit code of a process that is abandoned.
     """
     if caught is None:
         with CaughtSignals(others or {}) as caught_meanwhile:
-            return until_signalled(start, others, caught_meanwhile)
-    abandon = threading.Timer(_END_WITHIN_S, _abandon)
-    abandon.daemon = True
+            return until_signalled(start, others, caught_meanwhile, abandoned_code)
 
     async def guarded() -> T | None:
         task = asyncio.ensure_future(start())
@@ -102,26 +103,62 @@ def until_signalled(
         def cancel() -> None:
             task.cancel()
 
-        def end() -> None:
-            if not abandon.is_alive():
-                abandon.start()
-            cancel()
-
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, end)
+        stop.listen(cancel)
         with caught.calling({number: partial(call, cancel) for number, call in (others or {}).items()}):
             try:
                 return await task
             except asyncio.CancelledError:
                 return None
 
-    try:
+    with _Stop(abandoned_code) as stop:
         return asyncio.run(guarded())
-    finally:
-        abandon.cancel()
 
 
-def _abandon() -> None:
+class _Stop:
+    """Ends work on SIGTERM and SIGINT; to be used as a context."""
+
+    def __init__(self, abandoned_code: int) -> None:
+        self._abandon = partial(_abandon, abandoned_code)
+        self._former = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+        self._has_come = False
+        self._timer = threading.Timer(_END_WITHIN_S, self._abandon)
+        self._timer.daemon = True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self._timer.cancel()
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        if not self._has_come:
+            for number, handler in self._former.items():
+                signal.signal(number, handler)
+
+    def listen(self, cancel: Callable[[], None]) -> None:
+        """Have each of the signals cancel the work in the event loop that runs."""
+        loop = asyncio.get_running_loop()
+
+        def hear(_number: int, _frame: FrameType | None) -> None:
+            # Once the loop is closed, the process ends already, and must not die of another signal before it has.
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(self._end, cancel)
+
+        for number in self._former:
+            signal.signal(number, hear)
+
+    def _end(self, cancel: Callable[[], None]) -> None:
+        cancel()
+        if self._has_come:
+            return
+        self._has_come = True
+        try:
+            self._timer.start()
+        except RuntimeError:
+            # The system gives no thread, as at a limit on tasks: this signal needs none.
+            signal.signal(signal.SIGALRM, lambda _number, _frame: self._abandon())
+            signal.setitimer(signal.ITIMER_REAL, _END_WITHIN_S)
+
+
+def _abandon(code: int) -> None:
     stop_showing(_RENAME_WITHIN_S)
-    os._exit(0)
+    os._exit(code)

@@ -85,8 +85,16 @@ def served(rsa_key: Key) -> Iterator[_Served]:
 
 @pytest.mark.parametrize("server", ["nginx", "apache"])
 def test_nothing_is_found_where_all_is_well(served: _Served, server: str) -> None:
+    # What somebody has put beside the packages has no rule in the site file; the next full sync removes it.
+    theirs = [served.lab.www / f"apt-dev/pool/{number}/a.notadeb" for number in range(20)]
+    for path in theirs:
+        path.parent.mkdir()
+        path.write_text("theirs")
     with served.by(server):
         told = json.loads(served.lab.agent("doctor", "--json").stdout)
+    for path in theirs:
+        path.unlink()
+        path.parent.rmdir()
     wrong = [finding for finding in told["findings"] if finding["level"] != "ok"]
     assert (told["faults"], wrong) == (0, [])
     assert {finding["topic"] for finding in told["findings"]} >= {"config", "key", "server", "clock", "disk", "site"}

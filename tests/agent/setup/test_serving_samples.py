@@ -40,9 +40,6 @@ def test_a_list_of_tags_that_is_none_ends_nothing(tmp_path: Path, text: bytes) -
 
 
 def test_a_name_in_no_encoding_ends_nothing(tmp_path: Path) -> None:
-    package = tmp_path / os.fsdecode(b"apt/pool/odd/\xff_1_all.deb")
-    package.parent.mkdir(parents=True)
-    package.write_bytes(b"")
     suite = tmp_path / os.fsdecode(b"apt/dists/\xff/InRelease")
     suite.parent.mkdir(parents=True)
     suite.write_bytes(b"")

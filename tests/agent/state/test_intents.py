@@ -77,6 +77,7 @@ def test_an_intent_of_an_agent_that_named_all_publications_is_read() -> None:
         lambda record: record.pop("files"),
         lambda record: record["publications"].append(["s"]),
         lambda record: record["publications"].append(["s", "identity", {}, ["identity", [], [], "later"]]),
+        lambda record: record["publications"].append(["s", "identity", 5]),
         lambda record: record.update(names=5),
     ],
 )
@@ -90,7 +91,7 @@ def test_an_intent_in_an_unknown_form_is_refused_in_words(
     body = _write(intent)
     record = json.loads(zlib.decompress(body))
     change(record)
-    for other in (zlib.compress(json.dumps(record).encode()), body[:-9]):
+    for other in (zlib.compress(json.dumps(record).encode()), zlib.compress(b"[]"), body[:-9]):
         with closing(sqlite3.connect(tmp_path / "state.db")) as db, db:
             db.execute("UPDATE intents SET body = ?", (other,))
         with pytest.raises(ConfigError, match=r"publication of apt-dev that was cut off.*; upgrade packrat-agent"):

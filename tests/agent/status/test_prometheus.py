@@ -2,11 +2,13 @@
 
 import asyncio
 import socket
+import threading
 import time
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -19,7 +21,10 @@ from packrat_agent.config.settings import Config
 from packrat_agent.model.records import Repo
 from packrat_agent.state.facts import KeyInUse, LastFullSync, ScanProgress, ScanRound, ServerHealth, Started
 from packrat_agent.state.store import Store
+from packrat_agent.status import prometheus
 from packrat_agent.status.prometheus import collect, keep_metrics_served, serving_metrics
+from packrat_agent.status.values import Status
+from packrat_core.aio import serve_http
 from packrat_core.errors import ConfigError
 from support.mirror_conf import write_mirror_conf
 from support.ports import has_ipv6, held_port
@@ -183,6 +188,44 @@ def test_a_port_in_use_is_told_once_and_had_as_soon_as_it_is_free(config: Config
         assert asyncio.run(serve(port, taken)) == 200
     assert [(line["event"], line["log_level"]) for line in told] == [("metrics", "warning")]
     assert "the port is in use" in told[0]["reason"]
+
+
+def test_what_nobody_foresaw_is_told_and_tried_again(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing but these figures would stand still, so nobody would notice that they do."""
+    real, failed = prometheus.render_metrics, threading.Event()
+
+    def fail_at_first(status: Status) -> bytes:
+        if not failed.is_set():
+            raise ValueError("nobody foresaw this")
+        return real(status)
+
+    @asynccontextmanager
+    async def fail_once(*given: Any) -> AsyncIterator[int]:
+        if not failed.is_set():
+            failed.set()
+            raise ValueError("nobody foresaw this")
+        async with serve_http.serving_http(*given) as bound:
+            served.set()
+            yield bound
+
+    async def serve() -> None:
+        serving = asyncio.ensure_future(keep_metrics_served(_at(config, "127.0.0.1:0"), again_s=0.0))
+        async with asyncio.timeout(30):
+            await served.wait()
+        assert not serving.done()
+        serving.cancel()
+
+    monkeypatch.setattr(prometheus, "render_metrics", fail_at_first)
+    monkeypatch.setattr(prometheus, "serving_http", fail_once)
+    served = asyncio.Event()
+    with structlog.testing.capture_logs() as told:
+        collect(config)
+        asyncio.run(serve())
+    collect(config)
+    assert config.mirror.metrics_file is not None
+    assert "packrat_agent_info" in config.mirror.metrics_file.read_text()
+    assert [line["event"] for line in told] == ["metrics", "metrics"]
+    assert all("internal error, please report it: ValueError('nobody foresaw this')" in line["reason"] for line in told)
 
 
 @pytest.mark.parametrize(

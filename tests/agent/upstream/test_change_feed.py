@@ -4,6 +4,8 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
+from itertools import count
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,7 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
+from packrat_agent.upstream import change_feed
 from packrat_agent.upstream.change_feed import REST_S, ChangeFeed
+from packrat_core.cinp import line_stream
 from packrat_core.cinp.client import CinpClient
 from packrat_core.cinp.limits import LISTING
 from packrat_core.cinp.line_stream import LineStream, Silent
@@ -210,6 +214,27 @@ def test_a_connection_that_breaks_off_is_followed_by_a_question_of_its_own() -> 
     chunked = begin().replace(b"Connection: close", b"Transfer-Encoding: chunked") + b"%x\r\n%b\r\n" % (len(part), part)
     plain = saying(begin("application/json"), json.dumps(told("2-b", "x")).encode())
     Wire(saying(chunked), plain, saying(begin(), lines(told("3-c", "y")))).run(work)
+
+
+def test_an_agent_that_stood_still_blames_no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As with its machine, or after SIGSTOP: no line was late, it was read late."""
+    times = count(1, 60)
+    clock = SimpleNamespace(time=lambda: float(next(times)))
+    for module in (change_feed, line_stream):
+        monkeypatch.setattr(module, "time", clock)
+
+    async def work(wire: Wire) -> None:
+        with capture_logs() as logged:
+            # The first value names no change, so it waits on, and then finds that nothing came in time.
+            assert await wire.hear("1-a") == told("2-b", "x")
+            wire.silent_s = PATIENT_S
+            assert await wire.hear("2-b") == told("3-c", "y")
+        assert (logged, wire.asked[-1]["stream"]) == ([], True)
+
+    plain = saying(begin("application/json"), json.dumps(told("2-b", "x")).encode())
+    wire = Wire(saying(begin(), lines(told("1-a")), end=False), plain, saying(begin(), lines(told("3-c", "y"))))
+    wire.silent_s = SILENT_S
+    wire.run(work)
 
 
 def test_an_answer_that_ends_at_once_is_asked_for_once_in_a_wait() -> None:

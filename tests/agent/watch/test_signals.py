@@ -3,7 +3,12 @@
 import asyncio
 import os
 import signal
+import threading
+from contextlib import suppress
 
+import pytest
+
+from packrat_agent.watch import signals
 from packrat_agent.watch.signals import CaughtSignals, until_signalled
 
 
@@ -44,3 +49,49 @@ def test_a_signal_during_the_work_is_heard_at_once_and_once() -> None:
 
     assert until_signalled(work, {signal.SIGHUP: lambda _: heard.append(1)}) == 3
     assert signal.getsignal(signal.SIGHUP) is before
+
+
+def test_a_stop_is_heard_where_the_system_gives_no_more_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async def work() -> str:
+        monkeypatch.setattr(threading.Thread, "start", refuse)
+        os.kill(os.getpid(), signal.SIGTERM)
+        try:
+            await asyncio.wait_for(asyncio.Event().wait(), 5)
+        except TimeoutError:
+            return "not heard"
+        finally:
+            # What does not end by itself is abandoned all the same.
+            watched.append(signal.getitimer(signal.ITIMER_REAL)[0] > 0)
+        return ""
+
+    watched: list[bool] = []
+    before = {number: signal.getsignal(number) for number in (signal.SIGALRM, signal.SIGTERM, signal.SIGINT)}
+    try:
+        assert until_signalled(work) is None
+        assert (watched, signal.getitimer(signal.ITIMER_REAL)[0]) == ([True], 0)
+        # What was open is closed now; a second signal, such as another Ctrl-C, doesn't break that off.
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGINT)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def test_work_that_does_not_end_is_abandoned_with_the_code_that_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A script must not take a sync that was stopped like this for one that is done."""
+    monkeypatch.setattr(signals, "_END_WITHIN_S", 0.0)
+
+    async def work() -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        while True:
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait_for(asyncio.Event().wait(), 60)
+
+    child = os.fork()
+    if not child:
+        until_signalled(work, abandoned_code=12)
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 12

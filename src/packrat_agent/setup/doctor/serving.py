@@ -13,6 +13,7 @@ from packrat_agent.config.settings import AGENT_DIR, Config
 from packrat_agent.formats.pypi.layout import HTML_PAGE, SIMPLE
 from packrat_agent.setup.doctor.fetch import Answered, Unanswered, fetch
 from packrat_agent.setup.doctor.findings import Finding, fault, ok, warning
+from packrat_agent.status.reading import read_live_path
 from packrat_agent.status.values import RepoStatus
 from packrat_agent.web.mirror_site import site_of
 from packrat_core.fs.open import read_regular
@@ -21,15 +22,16 @@ from packrat_core.packages.image.manifest import MANIFEST_TYPES
 _JSON_INDEX = "application/vnd.pypi.simple.v1+json"
 _SITE_FILE = "install what `packrat-agent site nginx` (or apache) prints, and restart the web server"
 _SAMPLE_LIMIT = 64 << 20
+_MANIFEST = "_repo_main/MANIFEST_all.json"
 # For each type, what clients read first, and an index that is compressed on disk.
 _SAMPLES = {
     "apt": ("dists/*/InRelease", "dists/*/Release", "dists/*/main/binary-*/Packages.gz"),
     "yum": ("*/main/*/repodata/repomd.xml", "*/main/*/repodata/*-primary.xml.gz"),
     "pypi": (f"{SIMPLE}/{HTML_PAGE}",),
-    "json": ("_repo_main/MANIFEST_all.json",),
+    "json": (_MANIFEST,),
 }
-# For each type whose uploads a browser might take for pages, paths to which the rules of the site file for them apply.
-_UPLOADED = {"apt": "pool/*/*.*deb", "pypi": "packages/*/*", "json": "_repo_main/MANIFEST_all.json"}
+# The types whose uploads a browser might take for pages: the site file has rules for these.
+_WITH_UPLOADS = ("apt", "pypi", "json")
 
 
 def look_at_site(config: Config, repos: tuple[RepoStatus, ...]) -> Iterator[Finding]:
@@ -50,6 +52,8 @@ def look_at_site(config: Config, repos: tuple[RepoStatus, ...]) -> Iterator[Find
     found = list(_look_at_secrets(mirror.public_url))
     for repo in repos:
         found += _look_at_repo(mirror.public_url, mirror.root_dir, repo)
+        if repo.kind in _WITH_UPLOADS and (uploaded := _find_uploaded(config, repo)) is not None:
+            found += _look_at_uploaded(f"{mirror.public_url}/{_in_url(uploaded)}", repo)
     yield from found
     if not found:
         yield ok("site", f"{mirror.public_url} serves {mirror.root_dir}, with the headers that clients need")
@@ -114,13 +118,18 @@ def _look_at_repo(url: str, root: Path, repo: RepoStatus) -> Iterator[Finding]:
         newest = max(top.glob(pattern), key=_mtime_ns, default=None)
         if newest is not None:
             yield from _compare(url, root, str(newest.relative_to(root)), repo.name)
-    uploaded = next(top.glob(_UPLOADED[repo.kind]), None) if repo.kind in _UPLOADED else None
-    if uploaded is not None:
-        yield from _look_at_uploaded(f"{url}/{_in_url(str(uploaded.relative_to(root)))}", repo)
     if repo.kind == "pypi":
         yield from _look_at_json_index(url, repo)
     if repo.kind == "docker":
         yield from _look_at_registry(url, root, repo)
+
+
+def _find_uploaded(config: Config, repo: RepoStatus) -> str | None:
+    """Name a file with the headers of uploads; what lies beside them, such as a file of somebody else, has none."""
+    if repo.kind == "json":
+        # No upload can have this name, and every such repository has it.
+        return f"{repo.directory}/{_MANIFEST}"
+    return read_live_path(config, repo.name)
 
 
 def _look_at_uploaded(at: str, repo: RepoStatus) -> Iterator[Finding]:
