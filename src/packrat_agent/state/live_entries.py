@@ -118,9 +118,12 @@ class LiveEntries:
         values = (*self._made_by(), self._repo.name, FileState.LIVE, *uris)
         return [self._entry(row) for row in self._db.rows(sql + _marks(uris), values)]
 
-    def names(self) -> list[tuple[str, str]]:
-        """Give the server's package and the name in the file, once each."""
-        sql = f"SELECT DISTINCT package, fragments.name FROM {_READ_OF_FILES} WHERE repo = ? AND state = ?"
+    def names(self) -> list[tuple[str, str, int]]:
+        """Give the server's package, the name in the file, and how many files have both."""
+        sql = (
+            f"SELECT package, fragments.name, count(*) FROM {_READ_OF_FILES} WHERE repo = ? AND state = ? "
+            "GROUP BY package, fragments.name"
+        )
         return self._db.rows(sql, (*self._made_by(), self._repo.name, FileState.LIVE))
 
     def renamed(self) -> list[Entry]:

@@ -90,7 +90,7 @@ def test_settled_entries_are_read_without_those_that_are_looked_at(store: Store)
     publish(store, OWN, RENAMED, ANOTHER)
     live = store.live_entries(REPO, SOURCE)
     every, some = SettledEntries(REPO, live, ()), SettledEntries(REPO, live, {RENAMED.file.uri, ANOTHER.file.uri})
-    assert list(every.names()) == list(some.names()) == [("torch", "torch")]
+    assert list(every.names()) == list(some.names()) == [("torch", "torch", 3)]
     assert {one.file.uri for one in every.of(["torch"])} == {one.file.uri for one in (OWN, RENAMED, ANOTHER)}
     assert some.of(["torch", "none"]) == [OWN]
     assert every.renamed() == [RENAMED]
