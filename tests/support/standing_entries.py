@@ -1,5 +1,6 @@
 """Entries of an index that the state database alone would have, for renders without one."""
 
+from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
@@ -26,8 +27,9 @@ class Standing:
     def architectures(self, distro_versions: Collection[str]) -> frozenset[str]:
         return frozenset(entry.fragment.arch for entry in self.by_package(distro_versions))
 
-    def names(self) -> set[tuple[str, str]]:
-        return {(entry.file.package, entry.fragment.name) for entry in self.entries}
+    def names(self) -> list[tuple[str, str, int]]:
+        counts = Counter((entry.file.package, entry.fragment.name) for entry in self.entries)
+        return [(package, name, count) for (package, name), count in counts.items()]
 
     def of(self, packages: Collection[str]) -> list[Entry]:
         return [entry for entry in self.entries if entry.file.package in packages]

@@ -101,8 +101,8 @@ class StandingEntries(Protocol):
     def architectures(self, distro_versions: Collection[str]) -> frozenset[str]:
         """Name the architectures of those for some distribution versions; it may name more."""
 
-    def names(self) -> Iterable[tuple[str, str]]:
-        """Give the server's package and the name in the file, once each; it may give more."""
+    def names(self) -> Iterable[tuple[str, str, int]]:
+        """Give the server's package, the name in the file, and how many files have both; it may count more."""
 
     def of(self, packages: Collection[str]) -> Sequence[Entry]:
         """Give those of some of the server's packages."""

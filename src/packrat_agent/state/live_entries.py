@@ -118,9 +118,12 @@ class LiveEntries:
         values = (*self._made_by(), self._repo.name, FileState.LIVE, *uris)
         return [self._entry(row) for row in self._db.rows(sql + _marks(uris), values)]
 
-    def names(self) -> list[tuple[str, str]]:
-        """Give the server's package and the name in the file, once each."""
-        sql = f"SELECT DISTINCT package, fragments.name FROM {_READ_OF_FILES} WHERE repo = ? AND state = ?"
+    def names(self) -> list[tuple[str, str, int]]:
+        """Give the server's package, the name in the file, and how many files have both."""
+        sql = (
+            f"SELECT package, fragments.name, count(*) FROM {_READ_OF_FILES} WHERE repo = ? AND state = ? "
+            "GROUP BY package, fragments.name"
+        )
         return self._db.rows(sql, (*self._made_by(), self._repo.name, FileState.LIVE))
 
     def renamed(self) -> list[Entry]:
@@ -133,20 +136,17 @@ class LiveEntries:
         return self.of_files([uri for (uri,) in rows])
 
     def of_same_bytes(self, entries: Collection[Entry]) -> list[Entry]:
-        """List other entries with the same package files in the same directories."""
-        by_directory: dict[str, set[str]] = {}
-        for entry in entries:
-            by_directory.setdefault(entry.path.rpartition("/")[0], set()).add(entry.file.sha256)
+        """List other entries with the same package files, which stand in their places."""
+        # By what is on disk: no index has the wanted files by their bytes.
+        sql = (
+            "SELECT uri FROM live_files INDEXED BY live_files_by_sha256 CROSS JOIN files INDEXED BY files_by_path ON "
+            "files.repo = live_files.repo AND files.path = live_files.path AND files.sha256 = live_files.sha256 "
+            "WHERE live_files.repo = ? AND live_files.sha256 IN "
+        )
         own = {entry.file.uri for entry in entries}
         found: set[str] = set()
-        for directory, sha256s in by_directory.items():
-            inside = path_in_root(self._repo, f"{directory}/")
-            sql = (
-                "SELECT uri FROM files INDEXED BY files_by_path WHERE repo = ? AND path > ? AND path < ? AND sha256 IN "
-            )
-            for portion in _portions(sha256s):
-                values = (self._repo.name, inside, f"{inside[:-1]}0", *portion)
-                found.update(uri for (uri,) in self._db.rows(sql + _marks(portion), values))
+        for portion in _portions({entry.file.sha256 for entry in entries}):
+            found.update(uri for (uri,) in self._db.rows(sql + _marks(portion), (self._repo.name, *portion)))
         return self.of_files(found - own)
 
     def standing(self, paths: Collection[str], without: Collection[str]) -> frozenset[str]:

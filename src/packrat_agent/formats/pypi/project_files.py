@@ -22,12 +22,29 @@ class ProjectFiles:
         self._held_places = {entry.path for entries in self._held.values() for entry in entries}
         self._standing = standing
 
-    def packages(self) -> dict[str, set[str]]:
-        """Map the name of each project to the packages that its files are of; it may name more."""
-        found = {project: self.packages_held(project) for project in self._held}
-        for package, name in self._standing.names() if self._standing is not None else ():
-            found.setdefault(_normalize(name), set()).add(package)
-        return found
+    def portions(self, size: int) -> Iterator[dict[str, set[str]]]:
+        """Map the names of all projects, in order, to the packages that their files are of; it may name more of both.
+
+        Args:
+            size: The most standing files that the projects of a portion have together; a project with more comes alone.
+        """
+        packages = {project: self.packages_held(project) for project in self._held}
+        counts: dict[str, int] = {}
+        for package, name, count in self._standing.names() if self._standing is not None else ():
+            project = _normalize(name)
+            packages.setdefault(project, set()).add(package)
+            counts[project] = counts.get(project, 0) + count
+        portion: dict[str, set[str]] = {}
+        files = 0
+        for project in sorted(packages):
+            more = counts.get(project, 0)
+            if portion and files + more > size:
+                yield portion
+                portion, files = {}, 0
+            portion[project] = packages[project]
+            files += more
+        if portion:
+            yield portion
 
     def packages_held(self, project: str) -> set[str]:
         """Name the packages that a project's entries in memory are of."""

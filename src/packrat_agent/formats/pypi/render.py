@@ -29,8 +29,8 @@ _PROJECTS = "projects"
 
 _File = TreeFile | TreeLink | PendingFile
 
-_PORTION = 200
-"""Number of projects whose files are read together."""
+_FILES = 1000
+"""Number of files that are read together, all of a project at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,12 +102,10 @@ def render_repository(request: RenderRequest) -> Rendered:
 
 
 def _render_all(request: RenderRequest, files: ProjectFiles, region: Region) -> tuple[Publication, ...]:
-    projects, packages = Projects(), files.packages()
+    projects, rendered = Projects(), []
     for entry in files.renamed():
         projects.note_renamed(entry)
-    names, rendered = sorted(packages), []
-    for start in range(0, len(names), _PORTION):
-        portion = {name: packages[name] for name in names[start : start + _PORTION]}
+    for portion in files.portions(_FILES):
         for project in _read(projects, portion, files):
             for _, entry in project.files:
                 projects.note_former(entry)

@@ -190,8 +190,8 @@ class SettledEntries:
         """Name the architectures of those for some distribution versions."""
         return self._live.architectures(distro_versions)
 
-    def names(self) -> Iterable[tuple[str, str]]:
-        """Give the server's package and the name in the file, once each; it may give more."""
+    def names(self) -> Iterable[tuple[str, str, int]]:
+        """Give the server's package, the name in the file, and how many files have both; it may count more."""
         return self._live.names()
 
     def of(self, packages: Collection[str]) -> list[Entry]:

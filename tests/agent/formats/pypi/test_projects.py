@@ -3,10 +3,10 @@
 import gc
 import resource
 import tracemalloc
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import given
@@ -153,4 +153,26 @@ def test_a_project_that_is_published_as_it_is_has_no_page_written(monkeypatch: p
     rendered = publications_of(FORM.render(asked))
     assert written == ["two"]
     # Whoever asks all the same, since it was found damaged in between, gets what belongs there.
+    assert {publication.name: publication for publication in rendered} == whole(there)
+
+
+class Counted(Standing):
+    """Notes how many entries are read together."""
+
+    together: ClassVar[list[int]] = []
+
+    def of(self, packages: Collection[str]) -> list[Entry]:
+        found = super().of(packages)
+        self.together.append(len(found))
+        return found
+
+
+def test_many_small_projects_are_read_together_and_large_ones_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(render_module, "_FILES", 20)
+    sizes = {"a": 15, "b": 15, "c": 50, **{f"d{number}": 4 for number in range(5)}}
+    files = [(name, number) for name, size in sizes.items() for number in range(size)]
+    there = [entry(at, name, name, f"{name}-{number}.tar.gz") for at, (name, number) in enumerate(files)]
+    monkeypatch.setattr(Counted, "together", [])
+    rendered = publications_of(FORM.render(replace(request((), {}), standing=Counted(there))))
+    assert Counted.together == [15, 15, 50, 20]
     assert {publication.name: publication for publication in rendered} == whole(there)

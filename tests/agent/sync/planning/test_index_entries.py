@@ -1,11 +1,12 @@
 """Entries that the state database alone has: which of them need a path, also one beside a package file."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from packrat_agent.model.entries import Entry, Fragment, Product
+from packrat_agent.model.entries import Entry, Fragment, Product, StoredFile
 from packrat_agent.model.records import DistroVersion, PackageFile, Repo, Wanted
 from packrat_agent.state.fragments import FragmentSource
 from packrat_agent.state.store import Store
@@ -56,6 +57,14 @@ def publish(store: Store, *entries: Entry) -> None:
     store.fragments.save(SOURCE, {one.file.sha256: one.fragment for one in entries})
     store.wanted.set_places(REPO.name, [(one.file.uri, f"pypi-dev/{one.path}") for one in entries])
     store.wanted.set_live(REPO.name, entries)
+    # A renamed file stands in its place and under the name that clients need.
+    stood = {f"pypi-dev/{one.path.rpartition('/')[0]}/{name}": one for one in entries for name in names_of(one)}
+    files_there = [StoredFile(path, one.file.sha256, 7, 1, 1) for path, one in stood.items()]
+    store.live.adopt(REPO.name, [(file, file.sha256) for file in files_there], 0.0)
+
+
+def names_of(one: Entry) -> tuple[str, str]:
+    return one.file.file_name, one.fragment.file_name
 
 
 @pytest.mark.parametrize(
@@ -86,11 +95,23 @@ def test_a_renamed_file_alone_needs_its_own_place(store: Store) -> None:
     assert paths - stored.shared(paths, [RENAMED]) == {FORMER}
 
 
+def test_shared_paths_cost_the_same_however_many_files_stand_beside_them(store: Store) -> None:
+    names = [f"torch-{number}.whl" for number in range(1000)]
+    beside = [entry(number, "c", name, name) for number, name in enumerate(names, start=10)]
+    beside = [replace(one, file=replace(one.file, sha256=f"{at:064x}")) for at, one in enumerate(beside)]
+    publish(store, OWN, RENAMED, *beside)
+    stored = StoredEntries(REPO, store.live_entries(REPO, SOURCE))
+    steps: list[int] = []
+    store._db._connection.set_progress_handler(lambda: steps.append(1), 100)
+    assert stored.shared({f"{PLACE}.metadata"}, [OWN]) == {f"{PLACE}.metadata"}
+    assert len(steps) < 10
+
+
 def test_settled_entries_are_read_without_those_that_are_looked_at(store: Store) -> None:
     publish(store, OWN, RENAMED, ANOTHER)
     live = store.live_entries(REPO, SOURCE)
     every, some = SettledEntries(REPO, live, ()), SettledEntries(REPO, live, {RENAMED.file.uri, ANOTHER.file.uri})
-    assert list(every.names()) == list(some.names()) == [("torch", "torch")]
+    assert list(every.names()) == list(some.names()) == [("torch", "torch", 3)]
     assert {one.file.uri for one in every.of(["torch"])} == {one.file.uri for one in (OWN, RENAMED, ANOTHER)}
     assert some.of(["torch", "none"]) == [OWN]
     assert every.renamed() == [RENAMED]
