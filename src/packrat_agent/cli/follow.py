@@ -141,6 +141,8 @@ def _run_until_reload(config: Config, refused: str | None, caught: CaughtSignals
         _note_refused(context, refused)
         others = {signal.SIGHUP: reload, signal.SIGUSR1: ring}
         is_renewed = until_signalled(partial(_follow, Agent(context, on_progress, bell)), others, caught)
+        if caught.has_stopped:
+            return None
         if is_renewed and not found:
             log.info("key", text="the keyring has new dates of a signing key: its public key is published again")
             notify.reloading()

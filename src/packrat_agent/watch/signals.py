@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import socket
 import threading
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
@@ -25,11 +26,13 @@ EndWork = Callable[[], None]
 class CaughtSignals:
     """Keeps signals that come while no work listens, such as before it begins, for the work that comes next.
 
-    To be used as a context. By default such a signal ends the process.
+    To be used as a context. By default such a signal ends the process. `has_stopped`: SIGTERM or SIGINT came, so there
+    must be no next work.
     """
 
     def __init__(self, numbers: Iterable[signal.Signals]) -> None:
         """Take the signals to catch."""
+        self.has_stopped = False
         self._numbers = tuple(numbers)
         self._kept: deque[int] = deque()
         self._wake: Callable[[], object] = _wake_nobody
@@ -111,26 +114,36 @@ def until_signalled(
                 return None
 
     with _Stop(abandoned_code) as stop:
-        return asyncio.run(guarded())
+        try:
+            return asyncio.run(guarded())
+        finally:
+            caught.has_stopped = stop.has_come
 
 
 class _Stop:
     """Ends work on SIGTERM and SIGINT; to be used as a context."""
 
     def __init__(self, abandoned_code: int) -> None:
+        self.has_come = False
         self._abandon = partial(_abandon, abandoned_code)
         self._former = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-        self._has_come = False
+        self._is_ending = False
         self._timer = threading.Timer(_END_WITHIN_S, self._abandon)
         self._timer.daemon = True
+        self._woken, self._waking = socket.socketpair()
 
     def __enter__(self) -> Self:
+        for end in (self._woken, self._waking):
+            end.setblocking(False)
         return self
 
     def __exit__(self, *_exception: object) -> None:
         self._timer.cancel()
         signal.setitimer(signal.ITIMER_REAL, 0)
-        if not self._has_come:
+        signal.set_wakeup_fd(-1)
+        self._woken.close()
+        self._waking.close()
+        if not self.has_come:
             for number, handler in self._former.items():
                 signal.signal(number, handler)
 
@@ -139,18 +152,22 @@ class _Stop:
         loop = asyncio.get_running_loop()
 
         def hear(_number: int, _frame: FrameType | None) -> None:
+            self.has_come = True
             # Once the loop is closed, the process ends already, and must not die of another signal before it has.
             with suppress(RuntimeError):
                 loop.call_soon_threadsafe(self._end, cancel)
 
+        # The system may hand a signal to any thread; that of the loop, which alone calls handlers, must wake up.
+        loop.add_reader(self._woken, self._woken.recv, 512)
+        signal.set_wakeup_fd(self._waking.fileno(), warn_on_full_buffer=False)
         for number in self._former:
             signal.signal(number, hear)
 
     def _end(self, cancel: Callable[[], None]) -> None:
         cancel()
-        if self._has_come:
+        if self._is_ending:
             return
-        self._has_come = True
+        self._is_ending = True
         try:
             self._timer.start()
         except RuntimeError:

@@ -4,12 +4,22 @@ import asyncio
 import os
 import signal
 import threading
+from collections.abc import Iterator
 from contextlib import suppress
 
 import pytest
 
 from packrat_agent.watch import signals
 from packrat_agent.watch.signals import CaughtSignals, until_signalled
+
+
+@pytest.fixture
+def default_stops() -> Iterator[None]:
+    """Give back the signals that work which was stopped keeps."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGALRM, signal.SIGTERM, signal.SIGINT)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def test_a_signal_that_comes_while_no_work_listens_is_for_the_next_work() -> None:
@@ -51,6 +61,7 @@ def test_a_signal_during_the_work_is_heard_at_once_and_once() -> None:
     assert signal.getsignal(signal.SIGHUP) is before
 
 
+@pytest.mark.usefixtures("default_stops")
 def test_a_stop_is_heard_where_the_system_gives_no_more_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(_thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
@@ -68,16 +79,11 @@ def test_a_stop_is_heard_where_the_system_gives_no_more_threads(monkeypatch: pyt
         return ""
 
     watched: list[bool] = []
-    before = {number: signal.getsignal(number) for number in (signal.SIGALRM, signal.SIGTERM, signal.SIGINT)}
-    try:
-        assert until_signalled(work) is None
-        assert (watched, signal.getitimer(signal.ITIMER_REAL)[0]) == ([True], 0)
-        # What was open is closed now; a second signal, such as another Ctrl-C, doesn't break that off.
-        os.kill(os.getpid(), signal.SIGTERM)
-        os.kill(os.getpid(), signal.SIGINT)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    assert until_signalled(work) is None
+    assert (watched, signal.getitimer(signal.ITIMER_REAL)[0]) == ([True], 0)
+    # What was open is closed now; a second signal, such as another Ctrl-C, doesn't break that off.
+    os.kill(os.getpid(), signal.SIGTERM)
+    os.kill(os.getpid(), signal.SIGINT)
 
 
 def test_work_that_does_not_end_is_abandoned_with_the_code_that_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,3 +101,42 @@ def test_work_that_does_not_end_is_abandoned_with_the_code_that_says_so(monkeypa
         until_signalled(work, abandoned_code=12)
         os._exit(1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 12
+
+
+@pytest.mark.usefixtures("default_stops")
+def test_a_signal_that_the_system_hands_to_another_thread_wakes_the_loop() -> None:
+    """As it may where the process was stopped: systemd sends SIGCONT behind SIGTERM."""
+    sleeps, is_late = threading.Event(), threading.Event()
+
+    def take() -> None:
+        # The loop gives way to this thread only where it begins to wait.
+        sleeps.wait()
+        signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+
+    async def work() -> None:
+        threading.Thread(target=take).start()
+        for _ in range(3):
+            # What woke the loop as the work began is read.
+            await asyncio.sleep(0)
+        asyncio.get_running_loop().call_later(5, is_late.set)
+        sleeps.set()
+        await asyncio.Event().wait()
+
+    assert until_signalled(work) is None
+    assert not is_late.is_set()
+
+
+@pytest.mark.usefixtures("default_stops")
+def test_a_stop_that_comes_while_another_signal_ends_the_work_is_known() -> None:
+    """So that the agent does not go on with the configuration that a SIGHUP has just read."""
+
+    async def work() -> None:
+        os.kill(os.getpid(), signal.SIGHUP)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with CaughtSignals([signal.SIGHUP]) as caught:
+        assert until_signalled(work, {signal.SIGHUP: lambda end: end()}, caught) is None
+        assert caught.has_stopped
