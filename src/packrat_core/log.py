@@ -3,7 +3,8 @@
 import os
 import re
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
+from contextlib import contextmanager
 from typing import Any
 
 from packrat_core.text import printable, quote
@@ -29,6 +30,24 @@ def set_up_log(level: str = "info") -> None:
         logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
         cache_logger_on_first_use=False,
     )
+
+
+@contextmanager
+def log_through(write: Callable[[str], None]) -> Iterator[None]:
+    """Have each line of the log written by `write`, in place of what writes it now, while the context lasts."""
+    import structlog
+
+    class Lines:
+        # structlog calls the method that has the name of the level.
+        def __getattr__(self, _level: str) -> Callable[[str], None]:
+            return lambda line: write(f"{line}\n")
+
+    writer = structlog.get_config()["logger_factory"]
+    structlog.configure(logger_factory=lambda *_: Lines())
+    try:
+        yield
+    finally:
+        structlog.configure(logger_factory=writer)
 
 
 def _under_journald() -> bool:

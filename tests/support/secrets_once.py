@@ -19,7 +19,7 @@ _SALT = secrets.token_bytes(16)
 
 
 class _Memory:
-    """What was hashed, for whoever stores a secret or checks a right one."""
+    """Hashes of the secrets that this process has stored."""
 
     def __init__(self) -> None:
         self.is_storing = False
@@ -33,7 +33,7 @@ class _Memory:
         if asked in self._known:
             return self._known[asked]
         made = self._hash(password, salt=salt, n=n, r=r, p=p, dklen=dklen)
-        # The first to use a salt is who stores a secret.
+        # A salt is first used to store a secret; a check, of a right secret or a wrong one, comes later.
         if self.is_storing or salt not in self._salts:
             self._salts.add(salt)
             self._known[asked] = made

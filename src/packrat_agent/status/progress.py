@@ -5,8 +5,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from threading import RLock
 from typing import NoReturn
 
+from packrat_core.log import log_through
 from packrat_core.text import count_of, human_size
 
 OnProgress = Callable[[str, int, int], None]
@@ -66,7 +68,10 @@ def show_progress(totals: Totals) -> Iterator[OnProgress]:
     # Only then: it takes longer to import than many a verify or sync lasts.
     from tqdm import tqdm
 
-    with ExitStack() as lines:
+    # Nothing here needs its lock between processes, nor its thread that draws what was not drawn for long.
+    tqdm.set_lock(RLock())
+    tqdm.monitor_interval = 0
+    with log_through(_write_above), ExitStack() as lines:
         works: dict[str, Work] = {}
         drawn: dict[str, tqdm[NoReturn]] = {}
         known: dict[str, int] = {}
@@ -83,10 +88,22 @@ def show_progress(totals: Totals) -> Iterator[OnProgress]:
                 known.update(totals())
             told = f"{what:<24} {work.describe(now_s, known.get(what))}"
             if what not in drawn:
-                # Without `total`: how much there is in all is asked again while the work goes on.
-                line = tqdm(desc=told, bar_format=_LINE, position=len(drawn), leave=False, dynamic_ncols=True)
+                # Without `total`: how much there is in all is asked again while the work goes on. With `miniters`, a
+                # line is also drawn in time when slow work follows fast work.
+                line = tqdm(
+                    desc=told, bar_format=_LINE, position=len(drawn), leave=False, dynamic_ncols=True, miniters=1
+                )
                 drawn[what] = lines.enter_context(line)
             drawn[what].set_description_str(told, refresh=False)
             drawn[what].update()
 
         yield on_progress
+
+
+def _write_above(text: str) -> None:
+    """Write lines of the log where progress is drawn, which goes on below them."""
+    from tqdm import tqdm
+
+    with tqdm.external_write_mode(sys.stderr):
+        sys.stderr.write(text)
+        sys.stderr.flush()

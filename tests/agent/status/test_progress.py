@@ -60,15 +60,25 @@ def _at_a_terminal(command: list[str], *, columns: int = 120, **environment: str
 
 
 _DRAW = """
+import sys, threading
+import structlog
 from packrat_agent.status.progress import show_progress
+from packrat_core.log import set_up_log
+set_up_log()
 with show_progress(lambda: {"apt-dev": 3}) as on_progress:
     on_progress("apt-dev", 1, 5)
+    if sys.stderr.isatty():
+        structlog.get_logger().info("published")
+    assert threading.active_count() == 1
 """
 
 
 def test_a_terminal_sees_it_and_a_file_does_not() -> None:
     command = [sys.executable, "-c", _DRAW]
-    assert "1 of 3 files" in _at_a_terminal(command)
+    drawn = _at_a_terminal(command)
+    assert "1 of 3 files" in drawn
+    # Each line of the log stands by itself, and what was drawn is drawn again below it.
+    assert re.search(r" \r[\d-]+T[\d:]+Z INFO    published\r\n\rapt-dev  .* \r$", drawn)
     # A line that a narrow terminal breaks can't be drawn over.
     assert "\rapt-dev                  1 \r" in _at_a_terminal(command, columns=28)
     done = subprocess.run(command, capture_output=True, text=True, check=True)

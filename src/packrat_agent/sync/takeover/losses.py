@@ -176,7 +176,7 @@ def begin_with_suites(context: MirrorContext, repos: Sequence[Repo], untracked: 
 
 
 def find_removed(view: MirrorView, summary: Summary, paths: Sequence[str]) -> list[str]:
-    """Find the untracked paths that a takeover removes: all but those that it rewrites in their places.
+    """Find the untracked paths that a takeover removes; it rewrites others in place and leaves held repositories alone.
 
     Args:
         view: The mirror as the server describes it.
