@@ -94,7 +94,10 @@ def test_no_link_takes_the_place_of_a_file_that_was_renamed_for_clients() -> Non
     renamed = entry(1, "my", "my-tool", "my-tool-1.0.tar_aBcDeFg.gz", "my-tool-1.0.tar.gz")
     memo: dict[str, Any] = {}
     FORM.render(request([other], memo))
-    steps = (((), (renamed,), []), ((renamed,), (), ["packages/my/my-tool-1.0.tar.gz"]))
+    steps: tuple[tuple[Sequence[Entry], Sequence[Entry], list[str]], ...] = (
+        ((), (renamed,), []),
+        ((renamed,), (), ["packages/my/my-tool-1.0.tar.gz"]),
+    )
     for gone, new, links in steps:
         touched = publications_of(FORM.render(request(new, memo, Change(gone, new), [other])))
         built = whole([*new], [other]), whole([], [*new, other]), whole([*new, other])
