@@ -89,6 +89,22 @@ def test_any_sequence_of_changes_gives_what_is_built_from_nothing(first: set[int
         assert published == whole(there[::2], there[1::2])
 
 
+def test_no_link_takes_the_place_of_a_file_that_was_renamed_for_clients() -> None:
+    other = entry(0, "other", "other", "my-tool-1.0.tar.gz")
+    renamed = entry(1, "my", "my-tool", "my-tool-1.0.tar_aBcDeFg.gz", "my-tool-1.0.tar.gz")
+    memo: dict[str, Any] = {}
+    FORM.render(request([other], memo))
+    steps: tuple[tuple[Sequence[Entry], Sequence[Entry], list[str]], ...] = (
+        ((), (renamed,), []),
+        ((renamed,), (), ["packages/my/my-tool-1.0.tar.gz"]),
+    )
+    for gone, new, links in steps:
+        touched = publications_of(FORM.render(request(new, memo, Change(gone, new), [other])))
+        built = whole([*new], [other]), whole([], [*new, other]), whole([*new, other])
+        for found in ({one.name: one for one in touched}, *built):
+            assert [file.path for file in found["other"].content] == links
+
+
 def test_the_pages_of_a_build_from_nothing_are_not_held_in_memory() -> None:
     many = [
         entry(number, f"p{number}", f"p{number}", f"p{number}-1.0.tar.gz", "", b"x" * 20_000) for number in range(60)
