@@ -103,7 +103,7 @@ def test_nothing_is_found_where_all_is_well(served: _Served, server: str) -> Non
 def test_a_site_that_nobody_serves_is_a_fault_with_what_to_do(served: _Served) -> None:
     done = served.lab.agent("doctor", expect=1)
     assert re.search(rf"^fault +site: http://localhost:{served.port}/index.html can't be fetched", done.stdout, re.M)
-    assert "-> is the web server running?" in done.stdout
+    assert "-> see whether the web server runs" in done.stdout
     assert "1 fault, 0 warnings" in done.stdout
     assert "next: " in done.stderr
 

@@ -79,7 +79,7 @@ def _compare(url: str, root: Path, path: str, topic: str) -> Iterator[Finding]:
     if expected is None or now is None:
         return
     if isinstance(answer, Unanswered):
-        hint = "is the web server running? Is the address right, and does its name lead here?"
+        hint = "see whether the web server runs, whether the address is right, and whether its name leads here"
         yield fault(topic, f"{at} can't be fetched: {answer.reason}", hint)
     elif answer.status == 403:
         yield fault(
@@ -89,13 +89,16 @@ def _compare(url: str, root: Path, path: str, topic: str) -> Iterator[Finding]:
         )
     elif answer.status != 200:
         yield fault(
-            topic, f"{at}: the web server answers {answer.status}", f"does it serve {root}? Otherwise {_SITE_FILE}"
+            topic,
+            f"{at}: the web server answers {answer.status}",
+            f"see whether it serves {root}; if not, {_SITE_FILE}",
         )
     elif "content-encoding" in answer.headers:
         text = f"{at} comes with Content-Encoding {answer.headers['content-encoding'][:40]!r}"
         yield fault(topic, f"{text}: clients unpack it once too often, or find another hash", _SITE_FILE)
     elif answer.body not in (expected, now):
-        yield fault(topic, f"{at} is not what {root / path} holds", f"does it serve {root}, or is a cache between?")
+        hint = f"see whether it serves {root}, and whether a cache stands in between"
+        yield fault(topic, f"{at} is not what {root / path} holds", hint)
     elif not _may_be_cached(path) and "no-cache" not in answer.headers.get("cache-control", ""):
         text = f"{at} comes without `Cache-Control: no-cache`: a cache in between may hand out an old index"
         yield warning(topic, text, _SITE_FILE)
