@@ -17,6 +17,9 @@ from support.ports import held_port
 from support.proxy import Proxy, running_proxy
 from support.stage import DEADLINE_S, Daemon, Server, Stage, daemon
 
+# The first of the tests that go on side by side waits for the longest of them.
+pytestmark = pytest.mark.timeout(600)
+
 
 @pytest.fixture
 def original() -> Iterator[OriginalServer]:
