@@ -2,7 +2,15 @@
 
 import pytest
 
-_FIRST = ("daemon/test_soak", "clients/test_docs_", "clients/test_deb", "crash/test_die_anywhere", "crash/test_window")
+_FIRST = (
+    "daemon/test_soak",
+    "clients/test_docs_",
+    "clients/test_deb",
+    "crash/test_die_anywhere",
+    "crash/test_window",
+    "agent/formats/test_every_type",
+    "daemon/test_moods",
+)
 """How the names of files begin that run for a minute or more."""
 _FOLDERS = ("crash", "clients", "hostile", "network", "daemon", "project", "server", "agent", "core")
 """Those with long tests before those with many short ones."""
