@@ -102,7 +102,7 @@ def test_a_configuration_that_was_changed_and_not_reloaded_is_told(lab: Stage) -
         assert line.startswith(f"PACKRAT WARNING - {told}")
         assert f"\n! {told}" in lab.agent("status").stdout
         assert json.loads(lab.agent("status", "--json").stdout)["config_changed"] == told
-        # The same text once more, as tools for configurations write it, is no change.
+        # The same text once more, as tools for configurations write it, changes nothing.
         lab.config.write_text(good)
         assert lab.agent(*options).stdout.startswith("PACKRAT OK")
         lab.config.write_text(good.replace(lab.psk, "another_psk"))

@@ -117,7 +117,7 @@ def test_what_is_lost_altogether_is_found(tree: Path, lost: str, told: str) -> N
     shutil.rmtree(tree / lost)
     found = faults_of(tree)
     assert any(what.startswith(told) for path in (lost, lost.partition("/")[0]) for what in found.get(path, [])), found
-    # A file in its place is no better.
+    # A file in its place does not help either.
     (tree / lost).write_text("x")
     assert any(told in what for all_told in faults_of(tree).values() for what in all_told)
 

@@ -1,4 +1,4 @@
-"""The right to upload is no right to push to prod: roles, rights to single tags, and what a migrated user keeps."""
+"""Who may upload may not therefore push to prod: roles, rights to single tags, and what a migrated user keeps."""
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime

@@ -194,7 +194,7 @@ def _remove(path: Path) -> None:
 def _remove_pointers(root: Path, paths: Sequence[str]) -> Iterator[Path]:
     """Remove pointers; gives the directories that they stood in.
 
-    What else stands there by now is no pointer: the scan removes it.
+    Anything else there by now is not a pointer: the scan removes it.
     """
     for path in paths:
         parent, _, name = path.rpartition("/")

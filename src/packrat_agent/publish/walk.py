@@ -23,7 +23,7 @@ EACH_LISTED = 100_000
 """Number of directories of a kind that are listed: who may write to root_dir can make millions of them."""
 _LISTED = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _SIGNS = frozenset((AGENT_DIR, *DIRECTORIES))
-"""A directory without an entry of such a name is no root_dir and no data of a server: few have to be looked at."""
+"""A directory without an entry of such a name is neither a root_dir nor a server's data: few have to be looked at."""
 
 Item = tuple[str, os.stat_result]
 """The path, relative to root_dir, of what stands there and is not a directory, and the status of the item itself."""

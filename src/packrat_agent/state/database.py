@@ -138,7 +138,7 @@ def connect(path: Path) -> sqlite3.Connection:
             raise
     except sqlite3.DatabaseError as error:
         code = getattr(error, "sqlite_errorcode", None)
-        # SQLITE_ERROR: a migration misses a table or a column, which is no fault of the disk.
+        # SQLITE_ERROR: a migration misses a table or a column, which is not a fault of the disk.
         if isinstance(error, sqlite3.OperationalError) and code != sqlite3.SQLITE_ERROR:
             if code == sqlite3.SQLITE_FULL:
                 hint = "free space there, and where temporary files go (TMPDIR, or else /var/tmp)"

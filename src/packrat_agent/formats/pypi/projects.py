@@ -35,7 +35,7 @@ class Projects:
         return self._packages.get(project, ())
 
     def note(self, project: str, entries: Collection[Entry]) -> None:
-        """Take note of all entries of a project; without any it is no project any more."""
+        """Take note of all entries of a project; without any it is no longer a project."""
         if not entries:
             self._packages.pop(project, None)
             return
