@@ -134,5 +134,5 @@ def _run(site: Site, command: list[str], directory: Path | None = None) -> Clien
     return ClientRun(shown, _tail(run.output), run.exit_code)
 
 
-def _tail(output: str, lines: int = 6) -> str:
-    return "\n".join([line for line in output.splitlines() if line.strip()][-lines:])
+def _tail(output: str) -> str:
+    return "\n".join([line for line in output.splitlines() if line.strip()][-6:])

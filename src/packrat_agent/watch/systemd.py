@@ -22,7 +22,7 @@ def status(text: str) -> bool:
 
 
 def still_starting(within_s: float) -> bool:
-    """Say that the start takes longer: that something is told again within that time."""
+    """Say that the start takes longer: the next message comes within that time."""
     return _tell(f"EXTEND_TIMEOUT_USEC={within_s * 1_000_000:.0f}")
 
 
@@ -31,9 +31,9 @@ def reloading() -> bool:
     return _tell("RELOADING=1", f"MONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
 
 
-def stopping(status: str = "") -> bool:
+def stopping() -> bool:
     """Say that the service ends."""
-    return _tell("STOPPING=1", *_status(status))
+    return _tell("STOPPING=1")
 
 
 def watchdog() -> bool:

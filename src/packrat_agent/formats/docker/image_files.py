@@ -26,9 +26,8 @@ class TagFiles:
     Attributes:
         archive: the SHA-256 of the package file that has the tag.
         files: the pointers, in the order of publishing.
-        htaccess: what Apache is told of them.
+        htaccess: how Apache serves them.
         digest: the hash of the files.
-        digests: of all manifests to which the tag leads, and of what came with them.
     """
 
     archive: str
@@ -36,7 +35,6 @@ class TagFiles:
     files: tuple[File, ...]
     htaccess: bytes
     digest: bytes
-    digests: frozenset[str]
 
     @classmethod
     def of(cls, image: str, tag: str, entry: Entry) -> "TagFiles":
@@ -53,8 +51,7 @@ class TagFiles:
             TreeLink(f"v2/{image}/_refs/{tag}", top),
             TreeFile(f"v2/{image}/manifests/{tag}", Content.of(body.top)),
         )
-        digests = frozenset(digest for digest, _ in (*body.manifests, *body.artifacts))
-        return cls(entry.file.sha256, body, files, write_htaccess([Named(tag, end, top)]), hash_files(files), digests)
+        return cls(entry.file.sha256, body, files, write_htaccess([Named(tag, end, top)]), hash_files(files))
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +61,7 @@ class ManifestFiles:
     Attributes:
         references: what clients append to the name of the image to get it, in the order of the signatures.
         files: the content.
-        htaccess: what Apache is told of the manifest.
+        htaccess: how Apache serves the manifest.
         named: `<digest>.<ending>`.
         digest: the hash of the files.
     """
@@ -108,10 +105,10 @@ def hash_files(files: Iterable[File]) -> bytes:
     for file in files:
         match file:
             case TreeFile():
-                said: tuple[bytes, ...] = (bytes(file.content),)
+                parts: tuple[bytes, ...] = (bytes(file.content),)
             case TreeLink():
-                said = (file.target.encode(),)
+                parts = (file.target.encode(),)
             case PendingFile():
-                said = file.quoting or tuple(map(bytes, file.signs))
-        digest.update(f"{file.path}\0{' '.join(str(len(part)) for part in said)}\0".encode() + b"".join(said))
+                parts = file.quoting or tuple(map(bytes, file.signs))
+        digest.update(f"{file.path}\0{' '.join(str(len(part)) for part in parts)}\0".encode() + b"".join(parts))
     return digest.digest()
