@@ -172,20 +172,32 @@ def _explain_failure(keys: Sequence[SigningKey], made: GpgResult) -> PackratErro
             f"gpg signed with {others}, not with the configured {_name(keys)} alone; nothing was published",
             hint="remove default keys and local-user from gpg.conf",
         )
-    # No status line tells a locked key apart in all versions of gpg, so the messages are searched too.
-    said = f"{made.status}{made.messages}"
-    if "pinentry" in said.lower() or "No passphrase" in said or "Bad passphrase" in said or "cancelled" in said.lower():
+    if _is_locked(made):
         what = "the passphrase in passphrase_file is wrong" if key.passphrase_file else "it has a passphrase"
         return SigningError(
             f"the signing key {_name(keys)} is locked: {what}",
             hint="set passphrase_file to a file (mode 0600) with it",
         )
     closed = explain_closed_home(key.home)
-    if closed is None and "No agent running" in made.messages and (no_agent := explain_no_agent(key.home)) is not None:
-        return no_agent
-    if closed is None and _KEY_TROUBLE in made.messages.lower() and (changed := _find_change(keys)) is not None:
-        return changed
+    if closed is None and (found := _find_reason(keys, made)) is not None:
+        return found
     return SigningError(f"gpg can't sign with {_name(keys)}: {closed or made.reason or 'no reason given'}")
+
+
+def _is_locked(made: GpgResult) -> bool:
+    # No status line tells a locked key apart in all versions of gpg, so the messages are searched too.
+    printed = f"{made.status}{made.messages}"
+    return any(word in printed.lower() for word in ("pinentry", "cancelled")) or any(
+        words in printed for words in ("No passphrase", "Bad passphrase")
+    )
+
+
+def _find_reason(keys: Sequence[SigningKey], made: GpgResult) -> PackratError | None:
+    """Look for what gpg says little of: a gpg-agent that is missing, or a key that has changed."""
+    no_agent = explain_no_agent(keys[0].home) if "No agent running" in made.messages else None
+    if no_agent is not None:
+        return no_agent
+    return _find_change(keys) if _KEY_TROUBLE in made.messages.lower() else None
 
 
 def _find_change(keys: Sequence[SigningKey]) -> SigningError | None:
