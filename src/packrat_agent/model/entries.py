@@ -110,7 +110,7 @@ class Indexed(Protocol):
 
 
 class IndexedPackage(NamedTuple):
-    """The same without the server's record, for those who read very many; `key`: name, version and architecture."""
+    """An `Entry` without the server's record, where very many are read; `key`: name, version and architecture."""
 
     key: tuple[str, str, str]
     path: str

@@ -270,7 +270,7 @@ class SignedTree:
 
 @dataclass(frozen=True, slots=True)
 class UnsignedTree:
-    """The same, declared to have no signatures, since the mirror has no key or the tree none to be signed."""
+    """A tree that is declared to have no signatures, since the mirror has no key or nothing in it is to be signed."""
 
     repo: Repo
     publications: tuple[ReadyPublication, ...]

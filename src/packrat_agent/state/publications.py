@@ -58,11 +58,11 @@ class Publications:
         return {name: json.loads(facts) if facts != "{}" else {} for name, facts in rows}
 
     def late_facts(self, repo: str) -> LateFacts:
-        """Do the same once somebody asks for any of them: not every format does."""
+        """Give the facts of all publications, read when the first is asked for: not every format asks."""
         return LateFacts(self, repo)
 
     def facts_with(self, repo: str, fact: str) -> dict[str, Mapping[str, str]]:
-        """Do the same for the publications that have the named fact; others may have very many facts."""
+        """Map publication → facts for those that have the named fact; others may have very many facts."""
         sql = "SELECT name, facts FROM publications WHERE repo = ? AND instr(facts, ?)"
         return {name: json.loads(facts) for name, facts in self._db.rows(sql, (repo, json.dumps(fact)))}
 

@@ -233,7 +233,7 @@ class LiveFiles:
         return self.pointers_of(repo, [name for (name,) in self._db.rows(names, (repo,)) if name not in left_out])
 
     def pointers_of(self, repo: str, publications: Collection[str]) -> dict[str, list[str]]:
-        """Do the same for some publications."""
+        """Map each of some publications → its pointers on disk, the last published first."""
         found: dict[str, list[str]] = {}
         for publication, path in self._db.rows(
             "SELECT publication, path FROM live_files WHERE repo = ? AND publication IN "

@@ -126,7 +126,7 @@ class RecordReads:
     def note_unless_other(
         self, repo: str, files: Sequence[PackageFile], asked_at: float, places: Mapping[str, str] = NOWHERE
     ) -> int | None:
-        """Do the same as `note`; but if a record differs from what is known under its URI, remember none and give None.
+        """Call `note`, unless a record differs from what is known under its URI: then remember none and give None.
 
         Args:
             repo: The name of the repository.

@@ -47,7 +47,7 @@ class ScannedFiles:
         return {path: KnownFile._make(row) for path, row in self.rows(paths).items()}
 
     def rows(self, paths: Sequence[str]) -> dict[str, Row]:
-        """Do the same as `look_up`, but give the rows as they are: size, times and inode are fields 2 to 5."""
+        """Map path → row for those of the paths that are the agent's; size, times and inode are fields 2 to 5."""
         found: dict[str, Row] = {}
         # Paths that were planted need not be UTF-8; SQLite can't hold such a text, so no row has it.
         texts = [path for path in paths if path.isascii() or is_utf8(path)]

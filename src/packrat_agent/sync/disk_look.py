@@ -60,7 +60,7 @@ def look(context: MirrorContext, on_progress: OnProgress) -> Look:
 
 
 def look_beside(context: MirrorContext, on_progress: OnProgress, *, reads_everything: bool) -> Look:
-    """Do the same beside other work: look at every file, and read the content of those whose turn it is.
+    """Look at every file beside other work, and read the content of those whose turn it is.
 
     Args:
         context: The mirror.
@@ -149,7 +149,7 @@ def _tell_closed(paths: Sequence[str], text: str) -> None:
 
 
 def look_without_a_touch(context: MirrorContext, on_progress: OnProgress, on_hashed: OnHashed | None = None) -> Look:
-    """Do the same as `look` for a dry run: no mode is changed, and root_dir need not exist.
+    """Walk root_dir and hash every file for a dry run: no mode is changed, and root_dir need not exist.
 
     Args:
         context: The mirror.

@@ -76,7 +76,7 @@ class PlainStream(ABC):
         return size
 
     def _fill_in_time(self) -> bool:
-        """Do the same as `_fill`, and count the processor time that it takes."""
+        """Call `_fill` within the limit of processor time."""
         began_s = time.thread_time()
         filled = self._fill()
         self._cpu_s += time.thread_time() - began_s

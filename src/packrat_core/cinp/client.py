@@ -150,7 +150,7 @@ class CinpClient:
     async def _get_some_in_turn(
         self, model: str, ids: list[str]
     ) -> tuple[dict[str, Mapping[str, Any]], list[list[str]], int]:
-        """The same as `_get_some` as a part of bulk work."""
+        """Call `_get_some` when it is its turn in the bulk work."""
         async with self._bulk_records.turn() as turn:
             found, again, size = await self._get_some(model, ids)
             if len(found) >= _MEASURED_IDS:

@@ -131,7 +131,7 @@ def replace(source: Path, target: Path) -> None:
 
 
 def replace_in(source: Path, target: Path | str, directory: int | None = None) -> None:
-    """Do the same in an open directory, whatever stands at its path by then.
+    """Rename `source` in one step into an open directory, whatever stands at its path by then.
 
     Args:
         source: What is renamed.

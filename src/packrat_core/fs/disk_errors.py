@@ -55,7 +55,7 @@ def as_disk_error(doing: str, path: Path | str) -> AbstractContextManager[None]:
 
 
 class _AsDiskError(AbstractContextManager[None]):
-    """Does that; a generator would cost three times as much, several times for each file."""
+    """The context of `as_disk_error`; a generator would cost three times as much, several times for each file."""
 
     __slots__ = ("_doing", "_path")
 

@@ -90,7 +90,7 @@ def remove_tree(path: Path) -> None:
 
 
 def remove_directory(name: str, parent: int | None = None) -> None:
-    """Do the same below an open directory; `parent` is its descriptor.
+    """Remove a directory and everything below it; `parent` is the descriptor of the directory that holds it.
 
     Raises:
         OSError: Something below it can't be removed, or something is mounted there.

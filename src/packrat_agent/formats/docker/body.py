@@ -17,7 +17,7 @@ from packrat_core.packages.image.referrers import describe_referrer
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """The same as values.
+    """The body of an image's fragment, read.
 
     Attributes:
         manifests: (digest, file name ending) of each manifest of the image, the top one first.

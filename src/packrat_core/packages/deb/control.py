@@ -78,7 +78,7 @@ def read_control(path: Path) -> bytes:
 
 
 def read_control_of(package: bytes) -> bytes:
-    """Do the same for all bytes of a package.
+    """Return the control file of a package that is given as bytes.
 
     Raises:
         Refused: as `read_control`.
@@ -88,7 +88,7 @@ def read_control_of(package: bytes) -> bytes:
 
 
 def read_open_control(file: BinaryIO) -> bytes:
-    """Do the same for a package that is open, at any position.
+    """Return the control file of a package that is open, at any position.
 
     Raises:
         Refused: as `read_control`.
@@ -100,7 +100,7 @@ def read_open_control(file: BinaryIO) -> bytes:
 
 
 def _read_any(file: BinaryIO) -> bytes:
-    """Do the same for a package of any form.
+    """Return the control file of a package that need not be of the usual form.
 
     Raises:
         Refused: as `read_control`.

@@ -87,7 +87,7 @@ def split_fields(control: bytes) -> dict[bytes, bytes]:
 
 
 def _split_usual(text: bytes) -> dict[bytes, bytes] | None:
-    """Do the same where all fields are of the usual form; else give None."""
+    """Split fields that are all of the usual form; None where one is not."""
     if b"\r" in text:
         return None
     fields = {name.lower(): lines for lines, name in _USUAL_FIELD.findall(text)}
@@ -97,7 +97,7 @@ def _split_usual(text: bytes) -> dict[bytes, bytes] | None:
 
 
 def _split_any(text: bytes) -> dict[bytes, bytes]:
-    """Do the same for fields of any form.
+    """Split fields of any form, line by line.
 
     Raises:
         Refused: as `split_fields`.

@@ -71,7 +71,7 @@ def find_control(archive: bytes) -> bytes | None:
 
 
 def _find(archive: bytes) -> bytes | None:
-    """Do the same.
+    """Walk the members of an archive and return its control file; None if it has another form.
 
     Raises:
         Refused: A header is broken.
