@@ -128,7 +128,7 @@ def test_nothing_refers_to_most_manifests(registry: Registry) -> None:
         ("/v2/docker-dev/Web/manifests/9", "NAME_UNKNOWN"),
     ],
 )
-def test_what_is_missing_is_told_in_the_registrys_own_words(registry: Registry, path: str, code: str) -> None:
+def test_a_missing_object_gives_the_registrys_own_error(registry: Registry, path: str, code: str) -> None:
     status, headers, body = registry.answer(path)
     assert (status, headers["Content-Type"]) == (404, "application/json")
     assert json.loads(body)["errors"][0]["code"] == code
@@ -137,7 +137,7 @@ def test_what_is_missing_is_told_in_the_registrys_own_words(registry: Registry, 
 
 @pytest.mark.parametrize("top", ["/v2/docker-dev", "/docker-dev/v2"])
 @pytest.mark.parametrize("name", [".htaccess", "%2ehtaccess"])
-def test_what_is_meant_for_the_web_server_is_not_shown(registry: Registry, top: str, name: str) -> None:
+def test_files_for_the_web_server_are_not_shown(registry: Registry, top: str, name: str) -> None:
     status, _, body = registry.answer(f"{top}/web/manifests/{name}")
     assert status == 404
     assert b"ForceType" not in body

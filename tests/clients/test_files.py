@@ -174,7 +174,7 @@ def test_an_empty_repository_is_a_valid_one(lab: Stage) -> None:
     lab.agent("verify")
 
 
-def test_what_is_withdrawn_leaves_the_lists(lab: Stage) -> None:
+def test_withdrawn_files_leave_the_lists(lab: Stage) -> None:
     uri = put(lab, "conf_1.0.json", b"{}\n")
     put(lab, "conf_1.1.json", b"{ }\n")
     lab.agent("sync")
@@ -194,7 +194,7 @@ def test_nothing_is_signed_without_a_key(tmp_path: Path) -> None:
     assert names - listed == {"SHA256SUMS", "_repo_main/MANIFEST_all.json", "conf/conf_1.0.json"}
 
 
-def test_what_has_a_repository_type_of_its_own_is_left_out_by_name(tmp_path: Path) -> None:
+def test_files_with_a_repository_type_of_their_own_are_left_out_by_name(tmp_path: Path) -> None:
     with stage(tmp_path, None, ("resource", "bookworm"), "json") as lab:
         put(lab, "conf_1.0.json", b"{}\n")
         lab.server.put(write_deb(Deb("hello", "1", "all"), tmp_path), ("bookworm",))

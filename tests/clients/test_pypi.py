@@ -272,7 +272,7 @@ def get(url: str, headers: Mapping[str, str]) -> tuple[Mapping[str, str], bytes]
         return answer.headers, answer.read()
 
 
-def test_what_is_withdrawn_leaves_the_index(tmp_path: Path) -> None:
+def test_withdrawn_files_leave_the_index(tmp_path: Path) -> None:
     with stage(tmp_path, None, ("pypi",), "pypi") as lab:
         (one,) = lab.server.put(write_wheel(FIRST, tmp_path), ("pypi",))
         lab.server.put(write_wheel(BASE, tmp_path), ("pypi",))

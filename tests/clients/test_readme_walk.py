@@ -220,7 +220,7 @@ def _until_served(root: FreshRoot, text: str) -> None:
         os.sched_yield()
 
 
-def test_what_was_made_as_root_before_is_named_with_one_command_that_mends_it(arrived: _Arrived) -> None:
+def test_files_made_as_root_before_are_named_with_one_command_that_mends_them(arrived: _Arrived) -> None:
     root = arrived.walk.root
     root.run("systemctl stop packrat-agent")
     root.run("chown -R root: /var/www/repo/.packrat-agent; chown root: /var/lib/packratAgent/state.db*")

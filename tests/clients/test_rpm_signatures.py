@@ -175,7 +175,7 @@ def test_other_tags_of_a_signature_header_stay(rsa_key: Key, tmp_path: Path) -> 
     }
 
 
-def test_what_to_do_is_told_where_a_signature_leaves_out_the_payload(rsa_key: Key, tmp_path: Path) -> None:
+def test_a_signature_that_leaves_out_the_payload_comes_with_a_hint(rsa_key: Key, tmp_path: Path) -> None:
     rpm = write_rpm(OLD_HELLO, tmp_path)
     with_signatures(rpm, {RSA: (rsa_key,)})
     told = find_wrong_signature(Keyring(export(rsa_key)), rpm)

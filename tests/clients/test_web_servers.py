@@ -157,7 +157,7 @@ def test_immutable_files_are_cached_for_ever(site: _Site, path: str) -> None:
         "/nothing",
     ],
 )
-def test_what_is_missing_is_404_and_not_remembered_as_missing(site: _Site, path: str) -> None:
+def test_missing_paths_are_404_and_not_cached_for_long(site: _Site, path: str) -> None:
     answer = site.get(path)
     assert answer.status == 404
     assert "immutable" not in answer.headers.get("Cache-Control", "")

@@ -21,7 +21,7 @@ EVIL = "a\x1b[2J\nall good\u202e"
         (ConfigError(f"one {EVIL}\ntwo"), "program: one a?[2J\nall good?\ntwo\n"),
     ],
 )
-def test_what_an_error_quotes_is_printable(error: PackratError, told: str) -> None:
+def test_quotes_in_errors_are_printable(error: PackratError, told: str) -> None:
     group = ErrorTellingGroup("program")
 
     @group.command("fail")
@@ -32,7 +32,7 @@ def test_what_an_error_quotes_is_printable(error: PackratError, told: str) -> No
     assert (done.exit_code, done.stderr) == (error.exit_code, told)
 
 
-def test_what_an_argument_has_is_printable() -> None:
+def test_quotes_of_arguments_are_printable() -> None:
     group = ErrorTellingGroup("program")
     group.add_command(click.Command("take"))
     done = CliRunner().invoke(group, ["take", EVIL], color=True)

@@ -24,7 +24,7 @@ def test_an_address_is_read_as_people_write_it(text: str, address: tuple[str, in
 
 
 @pytest.mark.parametrize("text", ["", "host", "host:", "host:65536", "::1:80", "a b:80", "[host]:80", "host:-1"])
-def test_what_is_not_an_address_is_refused(text: str) -> None:
+def test_anything_but_an_address_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="is not HOST:PORT"):
         parse_listen(text)
 

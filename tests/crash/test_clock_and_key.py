@@ -92,7 +92,7 @@ def test_a_clock_a_year_ahead_takes_nothing_away_that_is_named(tmp_path: Path, h
         assert verify_tree(lab.www, None, lambda files, size: None).faults == ()
 
 
-def test_what_was_published_with_a_clock_ahead_can_be_set_right(tmp_path: Path, home: Path) -> None:
+def test_dates_of_a_clock_that_was_ahead_can_be_set_right(tmp_path: Path, home: Path) -> None:
     with served(tmp_path, home) as (lab, apt):
         assert apt.run("update").exit_code == 0
         lab.server.put_deb(SECOND)

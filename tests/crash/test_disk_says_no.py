@@ -117,7 +117,7 @@ def test_one_call_that_fails_and_all_after_it_do_no_harm(lab: Stage, tmp_path: P
 
 
 @pytest.mark.parametrize("name", ["list", "read", "open"])
-def test_what_can_not_be_read_is_not_taken_for_missing(lab: Stage, tmp_path: Path, name: str) -> None:
+def test_an_unreadable_file_is_not_taken_for_missing(lab: Stage, tmp_path: Path, name: str) -> None:
     watched = watch(tmp_path, [lab.www, lab.directory / "state"])
     work = Work(lab)
     work.add()

@@ -110,7 +110,7 @@ def test_a_publication_is_completed_without_the_key_by_sync_and_by_run(tmp_path:
         assert faults(lab) == ()
 
 
-def test_what_can_not_be_completed_is_left_to_the_full_sync(tmp_path: Path, key: Key) -> None:
+def test_a_publish_that_cannot_be_completed_is_left_to_the_full_sync(tmp_path: Path, key: Key) -> None:
     with type_stage(tmp_path, key, APT) as made:
         lab = made.lab
         made.put_many([("web", "1.0")])
@@ -130,7 +130,7 @@ def test_what_can_not_be_completed_is_left_to_the_full_sync(tmp_path: Path, key:
         assert faults(lab) == ()
 
 
-def test_what_clients_gained_is_told_by_the_next_sync(tmp_path: Path, key: Key) -> None:
+def test_gains_of_a_completed_publish_are_logged_by_the_next_sync(tmp_path: Path, key: Key) -> None:
     with type_stage(tmp_path, key, APT) as made:
         made.put_many([("web", "1.0")])
         made.lab.agent("sync")

@@ -11,7 +11,7 @@ from support.type_stage import type_stage
 
 
 @pytest.mark.parametrize("kind", [YUM, DOCKER], ids=lambda kind: kind.name)
-def test_what_was_sealed_is_not_downloaded_again_and_the_rest_is(tmp_path: Path, key: Key, kind: Kind) -> None:
+def test_only_unsealed_files_are_downloaded_again(tmp_path: Path, key: Key, kind: Kind) -> None:
     with type_stage(tmp_path, key, kind) as made:
         packages = [("web", "0")]
         made.put("web", "0", inside=b"0")

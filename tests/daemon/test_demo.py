@@ -100,7 +100,7 @@ def test_the_demo_shows_a_package_arrive_and_leaves_nothing_running_after_ctrl_c
     until_ended(directory)
 
 
-def test_what_is_in_its_way_is_told_in_one_sentence(tmp_path: Path) -> None:
+def test_an_obstacle_is_named_in_one_sentence(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         used = play("--directory", str(tmp_path / "demo"), "--listen", f"127.0.0.1:{port}")

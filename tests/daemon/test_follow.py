@@ -72,7 +72,7 @@ def test_an_answer_is_a_hint_for_the_other_repositories_too(original: OriginalSe
 
 
 @pytest.mark.parametrize("repos", [1, 2, 30])
-def test_what_happens_between_polls_is_listed(original: OriginalServer, repos: int) -> None:
+def test_changes_between_polls_are_listed(original: OriginalServer, repos: int) -> None:
     """The file is put without a word to anybody, as an upload whose notification was lost."""
     original.repos |= {f"apt-{number}": StoredRepo("dev") for number in range(repos - 1)}
 

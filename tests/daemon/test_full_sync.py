@@ -42,7 +42,7 @@ def test_a_full_sync_that_could_not_begin_asks_for_everything_again(tmp_path: Pa
             assert agent.stop() == 0
 
 
-def test_what_a_look_finds_damaged_of_the_site_is_mended(lab: Stage) -> None:
+def test_a_damaged_file_of_the_site_is_mended(lab: Stage) -> None:
     lab.server.put_deb(Deb("first", "1", "amd64"))
     with daemon(lab) as agent:
         agent.until_logged("checked")

@@ -353,7 +353,7 @@ def test_a_fault_in_one_repository_stops_no_other(original: OriginalServer, mirr
         assert agent.stop() == 0
 
 
-def test_what_the_server_tells_nobody_is_found(original: OriginalServer, mirror: Stage) -> None:
+def test_changes_that_the_server_announces_to_nobody_are_found(original: OriginalServer, mirror: Stage) -> None:
     """The notifications of the original server are lost between polls: here all are."""
     with daemon(mirror) as agent:
         agent.until_logged("checked")

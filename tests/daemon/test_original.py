@@ -91,9 +91,7 @@ def test_a_file_uploaded_again_under_a_suffixed_name_takes_the_place_of_the_dele
     assert (mirror.repo / "pool/again/again_1-1_all.deb").read_bytes() == build_deb(old)
 
 
-def test_what_is_failed_or_deprocated_leaves_the_index(
-    original: OriginalServer, mirror: Stage, apt: PrivateApt
-) -> None:
+def test_failed_or_deprecated_files_leave_the_index(original: OriginalServer, mirror: Stage, apt: PrivateApt) -> None:
     bad, outdated = upload(original, Deb("bad", "1", "all")), upload(original, Deb("outdated", "1", "all"))
     mirror.agent("sync")
     assert offered(apt) == ["bad", "first", "outdated"]

@@ -113,7 +113,7 @@ def mirror_of(server: OriginalServer, directory: Path, key: Key | None = None) -
     return made
 
 
-def test_what_can_not_be_placed_is_told_as_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_that_cannot_be_placed_ahead_are_logged_as_usual(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with original_server() as original:
         for name, version in PACKAGES:
             put_deb(original, name, version)
@@ -289,7 +289,9 @@ def test_no_change_takes_over_what_is_left_before_that_is_planned(
     assert seen == [True, False]
 
 
-def test_what_is_placed_has_its_backup_at_once(key: Key, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_placed_ahead_have_their_backup_at_once(
+    key: Key, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen: list[set[str]] = []
     settle = place_ahead._settle
 

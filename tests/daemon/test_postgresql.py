@@ -8,7 +8,7 @@ from support.postgres import Cluster
 from support.stage import daemon, stage
 
 
-def test_what_is_tagged_is_published_also_after_postgresql_was_restarted(
+def test_tagged_files_are_published_after_postgresql_was_restarted(
     tmp_path: Path, key: Key, postgresql: Cluster
 ) -> None:
     with stage(tmp_path, key, database=postgresql.new_database()) as lab:

@@ -51,7 +51,7 @@ def tree(top: Path) -> dict[str, bytes]:
     return {str(path.relative_to(top)): path.read_bytes() for path in sorted(top.rglob("*")) if path.is_file()}
 
 
-def test_what_is_settled_stays_and_what_goes_takes_its_metadata_with_it(tmp_path: Path) -> None:
+def test_settled_files_stay_and_withdrawn_ones_take_their_metadata_along(tmp_path: Path) -> None:
     with original_server() as server:
         numbers = fill(server)
         lab = Stage(tmp_path, Server(tmp_path, "", server.url), server.psk, None)

@@ -69,7 +69,7 @@ def test_an_agent_that_follows_reports_each_change(lab: Stage) -> None:
         assert report(lab)["digest"] != before
 
 
-def test_what_could_not_be_published_is_not_reported(lab: Stage) -> None:
+def test_files_that_could_not_be_published_are_not_reported(lab: Stage) -> None:
     lab.server.put_deb(Deb("first", "1", "amd64"))
     for path in (lab.server.data / "files").glob("*/*"):
         path.unlink()

@@ -171,7 +171,7 @@ def test_a_package_is_published_while_a_full_pass_looks_at_the_disk(lab: Stage) 
         assert agent.stop() == 0
 
 
-def test_what_a_scan_finds_is_mended_while_the_agent_runs(lab: Stage) -> None:
+def test_damage_that_a_scan_finds_is_mended_while_the_agent_runs(lab: Stage) -> None:
     lab.server.put_deb(FIRST)
     with daemon(lab) as agent:
         agent.until_logged("checked")

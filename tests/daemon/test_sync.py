@@ -301,7 +301,7 @@ def test_other_bytes_under_a_published_name_are_refused(lab: Stage) -> None:
     assert uri
 
 
-def test_what_the_server_has_wrong_is_refused_and_stops_nothing_else(lab: Stage) -> None:
+def test_wrong_records_are_refused_and_stop_nothing_else(lab: Stage) -> None:
     [uri] = lab.server.put_deb(FIRST)
     lab.server.put_deb(SECOND)
     engine = open_database(lab.server.data)

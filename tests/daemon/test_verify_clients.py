@@ -67,7 +67,7 @@ def test_a_client_that_the_machine_lacks_is_told_and_the_others_are_asked(
     assert "clients: apt-get, pip; not usable on this machine: dnf, zypper, skopeo\n" in told
 
 
-def test_what_apt_alone_refuses_is_a_fault_with_its_words(built: Stage, tmp_path: Path, key: Key) -> None:
+def test_a_refusal_by_apt_alone_is_a_fault_with_its_words(built: Stage, tmp_path: Path, key: Key) -> None:
     tree = _part(built, tmp_path, "apt-dev")
     release = tree / _SUITE / "Release"
     release.write_text(re.sub(r"^Date: .*$", "Date: Thu, 01 Jan 2099 00:00:00 UTC", release.read_text(), flags=re.M))

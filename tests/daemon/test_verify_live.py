@@ -32,14 +32,14 @@ def verify_during_change(made: TypeStage, agent: Daemon) -> Audit:
     return verify_tree(made.lab.www, None, lambda files, size: None, None, change)
 
 
-def test_what_is_replaced_meanwhile_is_no_fault(made: TypeStage) -> None:
+def test_a_file_replaced_meanwhile_is_not_a_fault(made: TypeStage) -> None:
     with daemon(made.lab) as agent:
         agent.until_logged("checked")
         assert verify_during_change(made, agent).faults == ()
         assert agent.stop() == 0
 
 
-def test_what_is_wrong_is_told_although_others_change(made: TypeStage) -> None:
+def test_faults_are_reported_although_other_files_change(made: TypeStage) -> None:
     with daemon(made.lab) as agent:
         agent.until_logged("checked")
         # In place, and as long as before, so that nothing but the bytes tell.

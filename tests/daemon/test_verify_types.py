@@ -113,7 +113,7 @@ _PLANTS: tuple[Plant, ...] = (
         ("docker-dev/v2", "is not a repository of type docker"),
     ],
 )
-def test_what_is_lost_altogether_is_found(tree: Path, lost: str, told: str) -> None:
+def test_a_lost_directory_is_a_fault(tree: Path, lost: str, told: str) -> None:
     shutil.rmtree(tree / lost)
     found = faults_of(tree)
     assert any(what.startswith(told) for path in (lost, lost.partition("/")[0]) for what in found.get(path, [])), found
@@ -140,7 +140,7 @@ NO_PRIVILEGE = "-dac_override,-dac_read_search"
 
 
 @pytest.mark.parametrize("kind", REPOS)
-def test_what_the_user_may_not_look_into_is_a_fault(tree: Path, mirror: Stage, kind: str) -> None:
+def test_a_closed_directory_is_a_fault(tree: Path, mirror: Stage, kind: str) -> None:
     limit = ["setpriv", f"--bounding-set={NO_PRIVILEGE}", f"--inh-caps={NO_PRIVILEGE}"] if os.geteuid() == 0 else []
     below = sorted(path for path in (tree / f"{kind}-dev").iterdir() if path.is_dir() and not path.is_symlink())
     for place, mode in ((tree / f"{kind}-dev", 0o000), (tree / f"{kind}-dev", 0o600), (below[0], 0o000)):

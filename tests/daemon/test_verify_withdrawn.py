@@ -103,7 +103,7 @@ def lose_a_yum_version(tree: Path) -> str:
 
 
 @pytest.mark.parametrize("lose", [lose_an_apt_suite, lose_a_yum_version])
-def test_what_the_landing_page_leads_to_is_not_withdrawn(
+def test_files_that_the_landing_page_leads_to_are_not_withdrawn(
     mirror: Stage, tmp_path: Path, lose: Callable[[Path], str]
 ) -> None:
     copy = tmp_path / "copy"

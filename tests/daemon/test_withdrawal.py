@@ -32,7 +32,7 @@ def until(holds: Callable[[], bool]) -> float:
     return time.monotonic() - began
 
 
-def test_what_failed_is_gone_for_apt_at_once_and_so_is_all_that_is_named(lab: Stage, tmp_path: Path) -> None:
+def test_a_failed_package_is_gone_for_apt_at_once_and_so_are_named_ones(lab: Stage, tmp_path: Path) -> None:
     uris = put(lab, 11)
     lab.agent("sync")
     with daemon(lab) as agent, web_server(lab.www) as url:
@@ -71,7 +71,7 @@ def test_small_steps_count_together_but_not_what_failed(lab: Stage) -> None:
     assert lab.packages().count("Package: package-") == 2
 
 
-def test_what_is_wanted_again_before_it_left_the_disk_has_its_place_again(lab: Stage) -> None:
+def test_a_withdrawn_file_that_is_wanted_again_has_its_place_again(lab: Stage) -> None:
     (uri,) = lab.server.put_deb(Deb("again", "1", "all"))
     lab.server.put_deb(Deb("other", "1", "all"))
     lab.agent("sync")

@@ -60,7 +60,7 @@ def mirror(tmp_path_factory: pytest.TempPathFactory, key: Key, stranger: Key) ->
 @pytest.mark.parametrize(
     ("forge", "loses_state"), FORGERIES, ids=[f"{forge.__name__}{'-lost' * lost}" for forge, lost in FORGERIES]
 )
-def test_what_is_forged_is_neither_signed_nor_published(
+def test_forged_files_are_neither_signed_nor_published(
     mirror: Attacked, forge: Callable[[Attacked], None], loses_state: bool
 ) -> None:
     for aside in ("aside", "directory-0", "directory-1"):

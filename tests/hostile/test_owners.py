@@ -19,7 +19,7 @@ only_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give fil
 
 
 @only_root
-def test_what_another_user_closed_is_told_or_replaced_and_the_other_repositories_go_on(tmp_path: Path) -> None:
+def test_closed_paths_of_another_user_stop_no_other_repository(tmp_path: Path) -> None:
     with victim(tmp_path) as mirror:
         mirror.limit = NO_RIGHT_TO_OTHERS_FILES
         mirror.evil.repos["apt-two"] = repo_record("apt-two", "apt-two")
@@ -119,7 +119,7 @@ def test_a_file_that_may_not_be_removed_keeps_no_other_garbage(tmp_path: Path) -
         assert not taken.exists()
 
 
-def test_what_looks_like_the_data_of_a_packrat_server_hides_no_damaged_file(tmp_path: Path) -> None:
+def test_a_look_alike_of_server_data_hides_no_damaged_file(tmp_path: Path) -> None:
     with victim(tmp_path) as mirror:
         assert mirror.sync().code == 0
         repo = mirror.www / "apt-dev"

@@ -74,7 +74,7 @@ def test_the_browser_of_this_test_runs_scripts(browser: Browser, url: str) -> No
 
 
 @pytest.mark.parametrize("path", _UPLOADED)
-def test_what_was_uploaded_runs_no_script(browser: Browser, url: str, path: str) -> None:
+def test_uploaded_pages_run_no_script(browser: Browser, url: str, path: str) -> None:
     assert _title(browser, f"{url}/{path}") != "ran"
 
 

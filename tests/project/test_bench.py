@@ -90,7 +90,7 @@ def test_percentiles_are_values_that_were_measured() -> None:
     assert (percentile(values, 0.5), percentile(values, 0.99), percentile([3.0], 0.99)) == (100, 198, 3)
 
 
-def test_what_a_running_process_and_its_children_cost_is_read() -> None:
+def test_the_cost_of_a_running_process_and_its_children_is_read() -> None:
     busy = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'sum(range(10**7))']); print(1); input()"
     with subprocess.Popen([sys.executable, "-c", busy], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None

@@ -27,5 +27,5 @@ def test_every_fence_is_read_as_a_block(page: str) -> None:
 
 
 @pytest.mark.parametrize(("page", "first"), NOT_RUN)
-def test_what_is_not_run_is_there_once(page: str, first: str) -> None:
+def test_each_row_of_not_run_is_a_block_of_the_pages(page: str, first: str) -> None:
     assert [block.first for block in blocks(page)].count(first) == 1

@@ -120,7 +120,7 @@ def test_a_session_that_has_ended_gets_nothing(server: World) -> None:
     del server.tokens["lab"]
 
 
-def test_what_is_too_large_gone_or_damaged_is_left_out(server: World) -> None:
+def test_large_missing_or_damaged_files_are_left_out(server: World) -> None:
     small = add(server, "small", b"x" * FILE_BYTES, "1" * 64)
     large = add(server, "large", b"x" * (FILE_BYTES + 1), "2" * 64)
     gone = add(server, "gone", None, "3" * 64)
@@ -146,7 +146,7 @@ def test_each_file_comes_once_however_often_it_is_asked_for(server: World) -> No
 
 
 @pytest.mark.parametrize("numbers", [(), ("007",), ("9" * 18,), ("9" * 17,), ("-1",), ("",), ("x", "1.0", "١")])
-def test_what_is_no_file_is_left_out(server: World, numbers: Sequence[str]) -> None:
+def test_numbers_of_no_file_are_left_out(server: World, numbers: Sequence[str]) -> None:
     assert got(server, numbers) == []
 
 

@@ -97,7 +97,7 @@ def test_each_gets_the_records_that_it_asked_for() -> None:
 
 
 @pytest.mark.parametrize(("files", "is_told"), [(50, True), (51, False)])
-def test_what_would_be_too_much_is_left_to_a_question(files: int, is_told: bool) -> None:
+def test_too_many_records_are_left_to_a_question(files: int, is_told: bool) -> None:
     both = {"apt": records("a", files=50), "yum": records("c", files=files)}
     made = batch(package(1, "apt", "a"), package(2, "yum", "c"), records={False: both})
     found = told(made, waiter(*REPOS, with_records=True))["records"]

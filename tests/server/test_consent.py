@@ -164,7 +164,7 @@ def test_a_file_is_deleted_for_good_with_consent_alone(server: Server, tmp_path:
     assert (told.exit_code, told.stderr.splitlines()[0]) == (10, f"{name} is deleted for good")
 
 
-def test_what_is_in_no_repository_needs_no_consent(server: Server, tmp_path: Path) -> None:
+def test_files_in_no_repository_need_no_consent(server: Server, tmp_path: Path) -> None:
     untagged, other = upload(server, tmp_path, "untagged"), upload(server, tmp_path, "other", "--tag", "dev")
     assert called(server, "fail", untagged).exit_code == 0
     # A repository with "newest only" does not offer it any more, so it leaves none.
@@ -375,7 +375,7 @@ def test_a_dry_run_of_a_tag_knows_the_rules(server: Server, tmp_path: Path) -> N
         ({}, "none", None, (), 1),
     ],
 )
-def test_what_a_promotion_needs(
+def test_a_promotion_plans_the_tags_it_needs(
     record: dict[str, object], tag: str, change_control: str | None, tags: tuple[str, ...], missing: int
 ) -> None:
     plan = plan_promotion(record, tag, TAGS, change_control)

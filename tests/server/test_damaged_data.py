@@ -203,14 +203,14 @@ def put_link(name: str) -> Callable[[Path], None]:
         pytest.param(put_link("serving"), "serving can't be used", id="the lock is a link"),
     ],
 )
-def test_what_the_server_can_t_serve_is_told_at_its_start(
+def test_data_that_the_server_cannot_serve_are_reported_at_its_start(
     data: Path, change: Callable[[Path], None], told: str
 ) -> None:
     change(data)
     refused(run(data, *COMMANDS["serve"]), 2, told)
 
 
-def test_what_does_not_belong_there_is_left_alone(data: Path) -> None:
+def test_stray_files_are_left_alone(data: Path) -> None:
     (data / "files" / "README").write_text("stray")
     (data / "files" / "00").mkdir()
     (data / "files" / "00" / "notes.txt").write_text("stray")
@@ -245,7 +245,7 @@ def test_no_data_directory_is_told(tmp_path: Path, place: str) -> None:
 
 @pytest.mark.parametrize("command", FEW)
 @pytest.mark.parametrize("closed", ["packrat.db", "files", "."])
-def test_what_belongs_to_another_user_is_told(data: Path, closed: str, command: str) -> None:
+def test_files_of_another_user_are_reported(data: Path, closed: str, command: str) -> None:
     """Another user than root, since root may read everything."""
     if closed == "files" and command != "serve":
         pytest.skip("only the server uses it")

@@ -163,7 +163,7 @@ def test_events_are_not_truncated(postgresql: Cluster, tmp_path: Path) -> None:
     engine.dispose()
 
 
-def test_what_commands_and_users_change_is_on_record(tmp_path: Path) -> None:
+def test_changes_by_commands_and_users_are_on_record(tmp_path: Path) -> None:
     with world(tmp_path) as server:
         done = len(all_of(server))
         engine = open_database(server.data)

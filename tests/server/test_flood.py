@@ -258,7 +258,7 @@ def test_no_string_hides_what_is_too_deep(value: Any, more: int, encoding: str) 
 
 
 @pytest.mark.parametrize("text", ["", "[", '"', '"\\', "[" * 30 + '"\\"', "]" * 30, "{]" * 30, "nonsense", '["a" "b"]'])
-def test_what_is_no_json_is_told_by_the_parser(text: str) -> None:
+def test_invalid_json_is_refused_by_the_parser(text: str) -> None:
     with pytest.raises(ValueError, match=r".") as told:
         parse_json(text.encode())
     assert isinstance(told.value, json.JSONDecodeError) or "nested arrays and objects" in str(told.value)

@@ -80,7 +80,7 @@ def test_a_layer_of_pzstd_is_refused_as_podman_does_and_for_this_reason(tmp_path
         assert "is compressed by pzstd" in (upload_refuses(path) or "")
 
 
-def test_what_clients_misread_is_refused_by_both(tmp_path: Path) -> None:
+def test_images_that_clients_misread_are_refused_by_both(tmp_path: Path) -> None:
     path = tmp_path / "web.tar"
     for name, data in misread_images().items():
         path.write_bytes(data)

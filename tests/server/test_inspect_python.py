@@ -67,7 +67,7 @@ def test_name_and_version_are_read_from_inside(tmp_path: Path, name: str, data: 
         ("my_tool-1.0-py3.11.egg", pack_zip([("x", b"")]), "is an egg"),
     ],
 )
-def test_what_is_unusable_is_refused_with_the_reason(tmp_path: Path, name: str, data: bytes, reason: str) -> None:
+def test_unusable_files_are_refused_with_the_reason(tmp_path: Path, name: str, data: bytes, reason: str) -> None:
     with pytest.raises(Unrecognized, match=reason):
         inspect(tmp_path, name, data)
 
@@ -75,7 +75,7 @@ def test_what_is_unusable_is_refused_with_the_reason(tmp_path: Path, name: str, 
 @pytest.mark.parametrize(
     "name", ["my_tool-1.0.tar.bz2", "my_tool-1.0.tgz", "my_tool_1.0.egg", "my_tool_1.0.zip", "my_tool_1.0.bin"]
 )
-def test_what_is_declared_as_python_is_judged_as_the_mirror_judges_it(tmp_path: Path, name: str) -> None:
+def test_files_declared_as_python_are_judged_as_by_the_mirror(tmp_path: Path, name: str) -> None:
     with pytest.raises(Unrecognized, match="unusable Python distribution: ") as refused:
         inspect(tmp_path, name, pack_zip([("x", b"")]), "python")
     record = PackageFile("/f/1", "my_tool", "pypi", "1.0", "python", "all", f"/files/{name}", name, "0" * 64)

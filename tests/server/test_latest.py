@@ -204,7 +204,7 @@ def test_the_newest_of_each_group_is_kept_in_the_given_order() -> None:
         ("resource", "v1.9 1.10 r5 r12", "1.10 r12"),
     ],
 )
-def test_what_is_kept_of_several_versions(kind: str, versions: str, kept: str) -> None:
+def test_the_newest_of_several_versions_are_kept(kind: str, versions: str, kept: str) -> None:
     for order in (versions.split(), versions.split()[::-1]):
         assert sorted(newest(kind, *order)) == sorted(kept.split())
 

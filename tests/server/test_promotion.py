@@ -73,7 +73,7 @@ def test_name_version_and_arch_are_read_from_inside_the_deb(server: World) -> No
         ("Description", "x" * 1_050_000, "stops apt on every client: the limit is 1048576"),
     ],
 )
-def test_what_stops_apt_is_not_taken(server: World, field: str, value: str, told: str) -> None:
+def test_debs_that_stop_apt_are_refused(server: World, field: str, value: str, told: str) -> None:
     handle = upload(server, Deb("fatal", "1", "all", ((field, value),)))
     server.call("CREATE", "/api/v2/Package/Package", {"name": "fatal"}, "manager")
     answer = create(server, handle)
@@ -93,7 +93,7 @@ def test_a_torn_deb_is_not_taken_and_does_not_block_its_version(server: World) -
 
 
 @pytest.mark.parametrize("name", ["netcfg_1_all.udeb", "netcfg", "netcfg_1.zip"])
-def test_what_the_mirror_leaves_out_for_its_name_is_not_taken_with_the_same_reason(server: World, name: str) -> None:
+def test_names_that_the_mirror_leaves_out_are_refused_with_the_same_reason(server: World, name: str) -> None:
     server.call("CREATE", "/api/v2/Package/Package", {"name": "netcfg"}, "manager")
     answer = create(server, server.upload(name, build_deb(Deb("netcfg", "1", "all"))).value["uri"])
     with pytest.raises(Refused) as reason:

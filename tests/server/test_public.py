@@ -51,7 +51,7 @@ def test_an_agent_without_a_login_sees_everything_and_downloads(server: World) -
     assert server.ask("GET", "/files/a%00b", {}).status == 404
 
 
-def test_what_changes_something_needs_a_login_there_too(server: World) -> None:
+def test_changes_need_a_login_there_too(server: World) -> None:
     headers = {"Content-Type": "application/octet-stream", "Origin": PAGE}
     assert server.ask("POST", "/api/upload", headers, b"x").status == 403
     tag = {"tag": "/api/v2/Attrib/Tag:dev:"}

@@ -234,9 +234,7 @@ def test_a_repository_that_a_mirror_gets_back_is_not_published_until_it_says_so(
     assert where(server)["lab", "apt-dev"] is False
 
 
-def test_what_the_journal_does_not_know_any_more_is_said_to_be_unknown(
-    server: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_positions_before_the_journal_are_unknown(server: World, monkeypatch: pytest.MonkeyPatch) -> None:
     at = position(server)
     for repo in ("apt-dev", "apt-stage"):
         report(server, "lab", repo, at)

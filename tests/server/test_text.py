@@ -21,7 +21,7 @@ def test_no_moment_is_written_as_none() -> None:
 
 
 @given(text=st.text(st.characters() | st.characters(categories=["Cs"]) | st.just("\0")))
-def test_what_utf8_can_hold_is_storable_without_nul(text: str) -> None:
+def test_text_in_utf8_without_nul_is_storable(text: str) -> None:
     try:
         is_text = bool(text.encode()) or text == ""
     except UnicodeEncodeError:

@@ -21,7 +21,7 @@ def run(code: str) -> str:
     return done.stderr
 
 
-def test_what_createrepo_c_and_glib_print_is_a_warning() -> None:
+def test_output_of_createrepo_c_and_glib_is_a_warning() -> None:
     said = run("import createrepo_c\ntry: createrepo_c.package_from_rpm('/etc/passwd')\nexcept Exception: pass\n")
     assert re.fullmatch(r"\S+Z WARNING library text=.*rpmReadPackageFile.*\n", said)
 
@@ -42,5 +42,5 @@ def test_more_than_a_pipe_holds_stops_nobody() -> None:
     assert max(map(len, lines)) < 600
 
 
-def test_what_the_program_says_itself_goes_where_it_went_before() -> None:
+def test_output_of_the_program_itself_goes_where_it_went_before() -> None:
     assert run("print('of our own', file=sys.stderr)") == "of our own\n"

@@ -59,7 +59,7 @@ def test_no_file_gets_the_number_of_a_closed_stream_here_or_in_a_program_that_is
 
 
 @pytest.mark.parametrize("gone", ["full", "pipe"])
-def test_what_stderr_does_not_take_is_lost_and_nothing_else(tmp_path: Path, gone: str) -> None:
+def test_only_what_stderr_refuses_is_lost(tmp_path: Path, gone: str) -> None:
     """A dry run says on stderr that it is one."""
     init(tmp_path / "server")
     words = ("tag-type", "set", "qa", "--dry-run", "--data", str(tmp_path / "server"))

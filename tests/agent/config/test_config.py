@@ -212,7 +212,7 @@ def test_a_key_without_a_value_is_unset(conf: Path) -> None:
     assert config.mirror.apt_origin == "Packrat"
 
 
-def test_what_is_needed_and_missing_or_empty_is_named(conf: Path) -> None:
+def test_required_keys_that_are_missing_or_empty_are_named(conf: Path) -> None:
     conf.write_text("[packrat]\nhost:\n")
     assert faults(conf) == [
         "[packrat] needs host: the packrat server's host name",
@@ -326,7 +326,7 @@ def test_a_file_that_is_missing_unreadable_or_no_text_is_one_clear_sentence(tmp_
         load(conf)
 
 
-def test_what_is_in_force_is_written_so_that_it_can_be_read_again(conf: Path, tmp_path: Path) -> None:
+def test_the_printed_configuration_can_be_read_again(conf: Path, tmp_path: Path) -> None:
     config = load(
         written(
             conf,

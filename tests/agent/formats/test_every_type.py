@@ -133,7 +133,7 @@ def test_the_order_of_arrival_leaves_no_trace(tmp_path: Path, key: Key, kind: Ki
         assert content == indexes[1][path], path
 
 
-def test_what_does_not_fit_is_refused_by_name_and_stops_nothing_else(tmp_path: Path, key: Key, kind: Kind) -> None:
+def test_misfits_are_refused_by_name_and_stop_nothing_else(tmp_path: Path, key: Key, kind: Kind) -> None:
     misfits = MISFITS[kind.name]()
     with type_stage(tmp_path, key, kind, misfits.suites) as made:
         expected = {}
@@ -222,7 +222,7 @@ def test_a_lost_state_costs_no_download(made: TypeStage) -> None:
 
 
 @pytest.mark.parametrize("kind", [YUM, DOCKER], ids=lambda kind: kind.name, indirect=True)
-def test_what_was_made_is_not_believed_where_the_disk_says_otherwise(made: TypeStage) -> None:
+def test_products_are_not_believed_where_the_disk_says_otherwise(made: TypeStage) -> None:
     made.put("hello", "1.0", inside=b"hello")
     made.put("other", "1.0", inside=b"other")
     made.lab.agent("sync")

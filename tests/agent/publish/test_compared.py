@@ -77,7 +77,7 @@ def test_a_large_index_that_stays_as_it_is_is_read_once(site: Site) -> None:
     assert site.pointer.read_bytes() == LARGE
 
 
-def test_what_somebody_changed_is_written_again_though_it_kept_its_size_and_mtime(site: Site) -> None:
+def test_a_changed_file_is_written_again_though_it_kept_its_size_and_mtime(site: Site) -> None:
     for _ in range(3):
         site.publish(LARGE)
     before = site.pointer.stat()
@@ -88,7 +88,7 @@ def test_what_somebody_changed_is_written_again_though_it_kept_its_size_and_mtim
     assert site.pointer.read_bytes() == LARGE
 
 
-def test_what_the_disk_itself_changed_is_written_again_once_that_is_known(tmp_path: Path) -> None:
+def test_bit_rot_is_written_over_once_it_is_known(tmp_path: Path) -> None:
     compared = clock_that_is_ahead_by(LATER_NS, tmp_path)
     site = Site(tmp_path, compared)
     site.publish(LARGE)

@@ -69,7 +69,7 @@ def test_ready_pointers_are_renamed_into_place(root: Path, intent: Intent) -> No
     ],
 )
 @pytest.mark.parametrize("forged", [True, False])
-def test_what_is_missing_or_forged_is_found_before_anything_is_shown(
+def test_missing_or_forged_files_are_found_before_any_pointer_is_replaced(
     root: Path, intent: Intent, path: str, forged: bool
 ) -> None:
     (root / path).unlink()

@@ -78,7 +78,7 @@ def test_a_file_without_an_end_is_not_read_to_it(tmp_path: Path) -> None:
     assert not found.unreadable
 
 
-def test_what_not_everybody_may_read_is_told(tmp_path: Path) -> None:
+def test_files_that_not_everybody_may_read_are_reported(tmp_path: Path) -> None:
     modes = {
         "open/file": 0o644,
         "open/closed": 0o640,
@@ -113,7 +113,7 @@ def public() -> Iterator[Path]:
 
 
 @only_root
-def test_what_this_user_may_not_read_is_told_apart_from_what_is_damaged(public: Path) -> None:
+def test_unreadable_files_are_told_apart_from_damaged_ones(public: Path) -> None:
     files = [put_file(public, path, b"x") for path in ("repo/good", "repo/closed", "repo/locked/file")]
     (public / "repo/closed").chmod(0o600)
     (public / "repo/locked").chmod(0o700)
@@ -138,7 +138,7 @@ def test_what_this_user_may_not_read_is_told_apart_from_what_is_damaged(public: 
 
 
 @only_root
-def test_what_this_user_may_not_remove_is_left_and_told(public: Path) -> None:
+def test_files_that_this_user_may_not_remove_are_left_and_reported(public: Path) -> None:
     (public / "repo").mkdir()
     (public / "ours").mkdir()
     os.chown(public / "ours", 65534, -1)

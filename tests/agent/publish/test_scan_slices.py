@@ -240,7 +240,7 @@ def test_a_file_that_somebody_has_mapped_to_write_is_read_each_time(tmp_path: Pa
         assert damaged_paths(scan_store(tmp_path, store, NOTHING)) == ["pool/a"]
 
 
-def test_what_is_published_during_a_scan_is_neither_missing_nor_overwritten(tmp_path: Path) -> None:
+def test_a_file_published_during_a_scan_is_neither_missing_nor_overwritten(tmp_path: Path) -> None:
     root = tmp_path / "www"
     old = put_file(root, "pool/a", b"old")
     settle(root)

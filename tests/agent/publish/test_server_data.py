@@ -23,7 +23,7 @@ def make_server_data(directory: Path, records: str = "packrat.db") -> Path:
     return directory
 
 
-def test_what_a_new_server_makes_is_recognised(tmp_path: Path) -> None:
+def test_the_data_of_a_new_server_is_recognised(tmp_path: Path) -> None:
     init(tmp_path / "data")
     assert is_server_data(str(tmp_path / "data"))
 

@@ -70,7 +70,7 @@ def test_a_signature_is_made_once_and_stands_wherever_it_belongs(signer: Signers
     assert again.content[:2] == publication.content[:2]
 
 
-def test_what_is_published_already_is_not_signed_again(signer: Signers) -> None:
+def test_a_published_tree_is_not_signed_again(signer: Signers) -> None:
     live = {"s": publication_identity(REPO, RENDERED[0].identity, signer)}
     tree = sign_tree(REPO, RENDERED, signer, live, Made())
     assert (tree.publications, tree.publication_names) == ((), ("s",))

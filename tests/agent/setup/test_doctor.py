@@ -278,7 +278,7 @@ def _give_state_to_nobody(lab: Stage) -> Account:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
-def test_what_the_agents_user_may_not_do_is_found_by_root(lab: Stage) -> None:
+def test_root_finds_what_the_agents_user_may_not_do(lab: Stage) -> None:
     """The state belongs to a user who may not read mirror.conf, nor write to root_dir."""
     lab.agent("sync")
     nobody = _give_state_to_nobody(lab)

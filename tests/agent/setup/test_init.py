@@ -219,7 +219,7 @@ _IMPOSSIBLE: dict[str, tuple[Callable[[_Place], object], int, str]] = {
 
 
 @pytest.mark.parametrize("case", _IMPOSSIBLE)
-def test_what_cannot_work_is_refused_before_anything_is_made(place: _Place, case: str) -> None:
+def test_a_mirror_that_cannot_work_is_refused_before_anything_is_made(place: _Place, case: str) -> None:
     spoil, code, text = _IMPOSSIBLE[case]
     spoil(place)
     told = place.init(expect=code).stderr

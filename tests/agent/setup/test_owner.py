@@ -84,7 +84,7 @@ def test_a_user_without_a_name_is_not_root(config: Config) -> None:
     assert owner.do(lambda: (os.geteuid(), os.getgroups())) == (_THIRD, [owner.gid])
 
 
-def test_what_belongs_to_two_users_is_refused(config: Config) -> None:
+def test_a_mirror_of_two_users_is_refused(config: Config) -> None:
     os.chown(config.mirror.state_db, _THIRD, _THIRD)
     with pytest.raises(ConfigError, match=f"belongs to user nobody, and .* to user {_THIRD}: it is not clear"):
         find_owner(config)

@@ -100,7 +100,7 @@ def test_a_package_has_its_versions_the_highest_first_and_the_architectures_of_e
     }
 
 
-def test_what_was_published_is_known_again() -> None:
+def test_a_published_list_is_known_again() -> None:
     made = cut([ListedFile("a", "a", "1", "", "")])
     publication = publish_list(REPO, made, None, "index")
     assert publication.pointers[0].path == f"prod/apt/{DIRECTORY}/index.json"

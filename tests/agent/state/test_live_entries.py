@@ -95,7 +95,7 @@ def test_a_record_that_is_read_again_meanwhile_is_left_out(tmp_path: Path) -> No
     store.close()
 
 
-def test_what_many_entries_say_is_held_once(live: LiveEntries) -> None:
+def test_texts_that_many_entries_share_are_held_once(live: LiveEntries) -> None:
     read = live.of(["package0"])
     assert len(read) > 100
     said = {

@@ -25,7 +25,9 @@ def written(sealed: SealedText) -> bytes:
     st.dictionaries(LABELS, st.dictionaries(SHA256, SHA256, min_size=1, max_size=5), max_size=3),
     st.dictionaries(NAMES, SHA256, max_size=5),
 )
-def test_what_is_written_comes_back(mirror: str, backups: dict[str, dict[str, str]], names: dict[str, str]) -> None:
+def test_a_written_list_reads_back_the_same(
+    mirror: str, backups: dict[str, dict[str, str]], names: dict[str, str]
+) -> None:
     sealed = SealedText(mirror, backups, names)
     text = written(sealed)
     assert read_sealed_text(text) == sealed

@@ -223,7 +223,7 @@ def of_wheel(file: PackageFile, name: str = "", *, has_product: bool = True) -> 
     return Fragment(b"wheel\n", file.package, file.version, "all", (*products, needed), size=1)
 
 
-def test_what_stands_beside_a_package_file_is_settled_with_it(accompanied: Store) -> None:
+def test_files_beside_a_package_file_are_settled_with_it(accompanied: Store) -> None:
     assert accompanied.open_packages(REPO.name, WHEELS) == []
     assert not accompanied.has_unwanted(REPO.name, WHEELS)
     assert accompanied.unplaced(REPO.name, WHEELS) == []
@@ -247,7 +247,7 @@ def test_a_package_is_open_where_what_belongs_beside_it_may_not_be_there(
     assert accompanied.open_packages(REPO.name, WHEELS) == [FEW[1].package]
 
 
-def test_what_stands_beside_no_wanted_file_is_to_be_withdrawn(accompanied: Store) -> None:
+def test_files_beside_no_wanted_file_are_to_be_withdrawn(accompanied: Store) -> None:
     stray = StoredFile("apt-dev/pool/2.deb.metadata", "c" * 64, 1, 1, 1)
     accompanied.live.adopt(REPO.name, [(stray, stray.sha256)], 1.0)
     assert accompanied.has_unwanted(REPO.name, WHEELS)

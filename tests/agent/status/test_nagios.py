@@ -176,7 +176,7 @@ def _publish(store: Store, now: float, *files: tuple[str, int, int]) -> None:
     store.live.finish(UnsignedTree(repo, (publication,), ("s",)), intended, written, now)
 
 
-def test_what_old_indexes_hold_is_told_and_has_a_bound(bench: Bench) -> None:
+def test_the_size_of_old_indexes_is_shown_and_has_a_limit(bench: Bench) -> None:
     bench.say_good()
     bench.be_held_elsewhere()
     _publish(bench.store, _NOW - 3, ("apt-dev/a", 3 << 40, 1), ("apt-dev/b", 5, 2))

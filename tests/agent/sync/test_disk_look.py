@@ -133,7 +133,7 @@ def test_directories_nested_too_deeply_are_untracked_and_the_rest_is_scanned(con
     assert find_untracked(context, found) == ["/".join("d" * 101)]
 
 
-def test_what_is_published_while_a_scan_reads_is_not_taken_for_damaged(context: MirrorContext) -> None:
+def test_a_file_published_while_a_scan_reads_is_not_taken_for_damaged(context: MirrorContext) -> None:
     """The walk gives the files of a directory by 500; with those before them, they are more than a portion."""
     live = context.store.live
     first = [put(context, f"a/{number}") for number in range(3)]

@@ -201,7 +201,7 @@ def numbers_of(taken: ChangedRecords | None) -> tuple[set[int], set[int], set[in
     return wanted, deprecated, named
 
 
-def test_what_several_answers_say_of_the_files_that_they_touched_is_put_together() -> None:
+def test_touched_files_of_several_answers_are_merged() -> None:
     packages = heard(touched(1, 2, 3, wanted=(1, 2), deprecated=(3,)))
     packages.hear({"apt-dev": {"hello"}}, touched(2, 3, 4, wanted=(3, 4)), 5.0)
     taken = packages.take("apt-dev", {"hello"})

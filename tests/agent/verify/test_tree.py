@@ -125,7 +125,7 @@ EDITS: dict[str, tuple[Callable[[Path, Path], None], set[tuple[str, str]]]] = {
 
 
 @pytest.mark.parametrize("edit", EDITS)
-def test_what_clients_can_not_use_is_told(tree: Path, edit: str) -> None:
+def test_each_edit_that_clients_cannot_use_is_a_fault(tree: Path, edit: str) -> None:
     change, faults = EDITS[edit]
     change(tree, tree / REPO)
     assert {(fault.path, fault.what) for fault in audit(tree).faults} == faults

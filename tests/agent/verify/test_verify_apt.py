@@ -56,7 +56,7 @@ def faults(
 
 
 @pytest.mark.parametrize("more", ["", "Depends: a (>= 1), b | c\n", "Built-Using: a (= )\n", "Depends: a,\n b\n"])
-def test_what_apt_reads_is_sound(tmp_path: Path, more: str) -> None:
+def test_indexes_that_apt_reads_have_no_fault(tmp_path: Path, more: str) -> None:
     assert faults(tmp_path, more) == {}
 
 
@@ -71,7 +71,7 @@ def test_what_apt_reads_is_sound(tmp_path: Path, more: str) -> None:
         (f"Description: {'x' * 1024 * 1024}\n", "stops apt on every client"),
     ],
 )
-def test_what_stops_apt_is_found(tmp_path: Path, more: str, told: str) -> None:
+def test_indexes_that_stop_apt_are_faults(tmp_path: Path, more: str, told: str) -> None:
     found = faults(tmp_path, more)
     assert list(found) == ["apt-dev/dists/bookworm/main/binary-amd64/Packages"]
     assert all(told in what for what in found.values()), found
@@ -102,7 +102,7 @@ def test_dates_at_which_apt_refuses_a_suite_are_found(tmp_path: Path, date: str,
     assert (faults(tmp_path, "", date, frozenset({"other"})) == {}) == ("Valid-Until" in date)
 
 
-def test_what_a_package_is_may_be_written_in_any_way_that_apt_reads(tmp_path: Path) -> None:
+def test_stanzas_may_be_spelled_in_any_way_that_apt_reads(tmp_path: Path) -> None:
     (tmp_path / "hello.deb").write_bytes(build_deb(Deb("hello", "1", "amd64")))
     text = b"package:\thello \nVERSION:1\nARCHITECTURE: amd64\r\nFilename: pool/h\nSize: 1\n\n"
     for odd, sound in ((text, True), (text.replace(b":1", b":2"), False), (text.replace(b"VERSION:1\n", b""), False)):

@@ -140,7 +140,7 @@ def test_another_content_has_another_etag_though_size_and_second_are_the_same(si
 
 
 @pytest.mark.parametrize("form", ["{}", "W/{}", '"x", {}', '"x",{} , "y"', "*"])
-def test_what_the_client_has_by_its_etag_is_not_sent_again(site: Site, form: str) -> None:
+def test_a_matching_etag_gives_304(site: Site, form: str) -> None:
     answer = site.ask(FILE, If_None_Match=form.format(site.ask(FILE).headers["etag"]))
     assert (answer.status, answer.body) == (304, b"")
     assert answer.headers["etag"] == site.ask(FILE).headers["etag"]
@@ -159,7 +159,7 @@ def test_what_the_client_has_by_its_etag_is_not_sent_again(site: Site, form: str
         ("", 200),
     ],
 )
-def test_what_was_not_modified_since_is_not_sent_again(site: Site, since: str, status: int) -> None:
+def test_an_unmodified_file_gives_304(site: Site, since: str, status: int) -> None:
     assert site.ask(FILE, If_Modified_Since=since).status == status
 
 
@@ -310,7 +310,7 @@ def test_a_link_inside_is_followed(site: Site) -> None:
     assert "./latest/" in site.ask("/").body.decode()
 
 
-def test_what_is_neither_file_nor_directory_is_not_served(site: Site) -> None:
+def test_pipes_and_sockets_are_not_served(site: Site) -> None:
     os.mkfifo(site.root / "pipe")
     assert site.ask("/pipe").status == 404
     assert "pipe" not in site.ask("/").body.decode()

@@ -63,7 +63,7 @@ def test_a_bomb_takes_no_more_memory_than_its_dictionary(coding: str) -> None:
 
 @settings(max_examples=400, deadline=None)
 @given(st.sampled_from(sorted(PACK)), st.binary(max_size=300), st.integers(0, 2**32))
-def test_what_is_unpacked_at_once_the_stream_gives(coding: str, plain: bytes, seed: int) -> None:
+def test_the_stream_gives_the_same_as_unpacking_at_once(coding: str, plain: bytes, seed: int) -> None:
     packed = mutate(random.Random(seed), PACK[coding](plain), [pack(plain) for pack in PACK.values()])
     found = unpack_at_once(packed, coding, LIMIT)
     assert found is None or found == read(packed, coding)

@@ -95,7 +95,7 @@ def written_by_tarfile(draw: st.DrawFn) -> bytes:
 
 @settings(deadline=None)
 @given(written_by_tarfile())
-def test_what_tarfile_writes_is_read_whole(archive: bytes) -> None:
+def test_archives_of_tarfile_are_read_whole(archive: bytes) -> None:
     assert same(read_ours(archive), read_theirs(archive))
 
 
@@ -189,7 +189,7 @@ def test_gnu_tar_lists_the_same_members(archive: bytes) -> None:
 
 
 @pytest.mark.parametrize("form", ["v7", "ustar", "oldgnu", "gnu", "posix"])
-def test_what_gnu_tar_writes_is_read_whole(tmp_path: Path, form: str) -> None:
+def test_archives_of_gnu_tar_are_read_whole(tmp_path: Path, form: str) -> None:
     deep = tmp_path / "t-1" / ("d" * 60 if form == "v7" else "/".join(["directory"] * 12))
     deep.mkdir(parents=True)
     (deep / "file").write_bytes(b"x" * 700)

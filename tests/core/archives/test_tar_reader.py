@@ -168,7 +168,7 @@ def test_all_dialects_are_read_as_tarfile_reads_them(archive: bytes, expected: t
         (Header(kind=b"x", size=600).pack() + bytes(512), "ends inside"),
     ],
 )
-def test_what_is_torn_hostile_or_has_two_meanings_is_refused(archive: bytes, reason: str) -> None:
+def test_torn_hostile_or_ambiguous_archives_are_refused(archive: bytes, reason: str) -> None:
     with pytest.raises(Refused, match=reason):
         read_ours(archive)
 

@@ -156,7 +156,7 @@ def test_all_dialects_are_read_as_zipfile_reads_them(archive: bytes) -> None:
         (pack(Entry(extra=struct.pack("<2HQ", 1, 8, 1 << 60), central={24: b"\xff" * 4})), "unpacks to more"),
     ],
 )
-def test_what_is_torn_hostile_or_has_two_meanings_is_refused(archive: bytes, reason: str) -> None:
+def test_torn_hostile_or_ambiguous_archives_are_refused(archive: bytes, reason: str) -> None:
     with pytest.raises(Refused, match=reason):
         ZipArchive(io.BytesIO(archive))
 

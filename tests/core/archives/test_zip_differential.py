@@ -44,7 +44,7 @@ def compare(archive: bytes) -> None:
 
 @settings(deadline=None)
 @given(written_by_zipfile())
-def test_what_zipfile_writes_is_read_whole(archive: bytes) -> None:
+def test_archives_of_zipfile_are_read_whole(archive: bytes) -> None:
     assert read_ours(archive) == read_theirs(archive)
 
 

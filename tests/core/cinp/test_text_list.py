@@ -31,7 +31,7 @@ def test_plain_texts_are_read_as_json_reads_them(texts: list[str], piece: int, c
 
 
 @given(st.binary(max_size=30) | st.text(alphabet='[]",ab\\ ').map(str.encode), st.integers(1, 5))
-def test_what_json_does_not_read_as_a_list_of_texts_is_refused(data: bytes, piece: int) -> None:
+def test_anything_but_a_json_list_of_texts_is_refused(data: bytes, piece: int) -> None:
     try:
         value = json.loads(data.decode())
     except ValueError:

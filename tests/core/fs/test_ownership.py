@@ -152,7 +152,7 @@ def test_root_may_work_where_it_owns_what_an_agent_made_even_in_a_place_of_anoth
 
 
 @pytest.mark.parametrize("closed", ["", "records"])
-def test_what_another_user_keeps_closed_is_told_with_the_command_as_that_user(place: Path, closed: str) -> None:
+def test_a_path_closed_by_another_user_comes_with_the_command_as_that_user(place: Path, closed: str) -> None:
     records = place / "records"
     records.write_text("")
     call = f"explain_as_owner(Path({str(place)!r}), Path({str(records)!r}))"

@@ -32,7 +32,7 @@ def test_any_tree_is_removed_whole(tmp_path_factory: pytest.TempPathFactory, pat
     assert list(top.iterdir()) == []
 
 
-def test_what_a_link_points_to_stays(tmp_path: Path) -> None:
+def test_the_target_of_a_link_stays(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere/file").touch()
     (tmp_path / "top/inside").mkdir(parents=True)

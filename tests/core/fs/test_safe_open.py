@@ -28,7 +28,7 @@ def _plant(kind: str, path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["link", "pipe", "directory"])
-def test_what_is_not_a_regular_file_is_refused_at_once(kind: str, tmp_path: Path) -> None:
+def test_anything_but_a_regular_file_is_refused_at_once(kind: str, tmp_path: Path) -> None:
     planted = tmp_path / "planted"
     _plant(kind, planted)
     with pytest.raises(OSError, match=r"regular|symbolic|directory"):
@@ -41,7 +41,7 @@ def test_what_is_not_a_regular_file_is_refused_at_once(kind: str, tmp_path: Path
 
 @pytest.mark.parametrize("kind", ["link", "pipe", "directory", "name"])
 @pytest.mark.parametrize("opens", [open_to_resume, open_new])
-def test_what_is_written_never_shows_anywhere_else(
+def test_writes_reach_no_file_behind_a_planted_name(
     kind: str, opens: Callable[[Path], BinaryIO], tmp_path: Path
 ) -> None:
     planted = tmp_path / "planted"

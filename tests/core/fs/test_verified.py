@@ -35,7 +35,7 @@ def test_a_file_with_its_bytes_is_read(file: Path) -> None:
     assert read_verified(file, SHA, lambda opened: opened.path.read_bytes()) == GENUINE
 
 
-def test_what_was_hashed_is_given_with_what_the_system_says_of_it(file: Path) -> None:
+def test_a_verified_file_comes_with_its_stat(file: Path) -> None:
     def read(opened: Opened) -> bytes | None:
         assert os.path.samestat(opened.status, file.stat())
         assert opened.status.st_ctime_ns == file.stat().st_ctime_ns
@@ -141,7 +141,7 @@ def test_a_path_that_leads_elsewhere_meanwhile_changes_nothing(file: Path) -> No
 
 
 @pytest.mark.parametrize("swaps_back", [False, True])
-def test_what_somebody_writes_between_hash_and_read_is_not_taken(file: Path, swaps_back: bool) -> None:
+def test_a_write_between_hash_and_read_is_noticed(file: Path, swaps_back: bool) -> None:
     """Neither where size, inode and time of the last change are the same, and the bytes are put back afterwards."""
     seen: list[bytes] = []
 

@@ -35,12 +35,12 @@ def test_rpms_of_all_architectures_of_rpm_are_known() -> None:
 
 
 @pytest.mark.parametrize("arch", ["armv8", "AMD64", "linux-amd64", "-amd64", "amd64-", "any", "", "source", "x86_64"])
-def test_what_dpkg_does_not_know_is_unknown(arch: str) -> None:
+def test_architectures_unknown_to_dpkg_are_unknown(arch: str) -> None:
     assert not deb.is_known(arch)
 
 
 @pytest.mark.parametrize("arch", ["src", "nosrc", "arm64", "X86_64", "x86_64_v5", "all", "", "(none)"])
-def test_what_rpm_does_not_know_is_unknown(arch: str) -> None:
+def test_architectures_unknown_to_rpm_are_unknown(arch: str) -> None:
     assert not rpm.is_known(arch)
 
 

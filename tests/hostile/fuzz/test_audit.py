@@ -10,5 +10,5 @@ pytestmark = pytest.mark.timeout(900)
 """A busy machine takes its time."""
 
 
-def test_what_changes_in_a_tree_is_told_by_verify(tmp_path: Path) -> None:
+def test_verify_reports_each_change_of_a_tree(tmp_path: Path) -> None:
     run_slice("audit", tmp_path, cases=10)

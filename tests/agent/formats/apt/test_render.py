@@ -224,7 +224,7 @@ def test_a_change_of_what_clients_hold_us_to_is_held_until_it_is_confirmed(name:
     assert APT.render(request(facts=facts, settings=other))[0] == held
 
 
-def test_what_did_not_change_or_was_never_published_is_not_held() -> None:
+def test_unchanged_or_unpublished_names_are_not_held() -> None:
     assert release_of(APT.render(request(facts=FACTS))[0])["Label"] == "Development packages"
     assert APT.render(request(facts={"bookworm": {"Date": "1000"}}))[0].facts["Origin"] == "Packrat"
 
@@ -316,7 +316,7 @@ def test_a_date_ahead_is_set_back_only_where_the_clock_is_vouched_for() -> None:
 
 
 @pytest.mark.parametrize(("ahead_s", "told"), [(-5, False), (10, False), (11, True)])
-def test_what_apt_would_refuse_is_told(ahead_s: int, told: bool) -> None:
+def test_changes_that_apt_would_refuse_are_reported(ahead_s: int, told: bool) -> None:
     facts = [{}, {"Date": "x"}, {"Date": str(int(NOW.timestamp()) + ahead_s)}]
     assert (tell_ahead(facts, NOW) is not None) is told
 

@@ -207,7 +207,7 @@ def test_the_newer_of_two_records_for_one_tag_wins(tmp_path: Path) -> None:
         ({"distro_version": "bookworm"}, "does not have"),
     ],
 )
-def test_what_does_not_fit_is_refused(changes: dict[str, Any], reason: str) -> None:
+def test_records_without_a_place_among_images_are_refused(changes: dict[str, Any], reason: str) -> None:
     with pytest.raises(Refused, match=reason):
         DockerFormat().place(REPO, replace(record("web", "1.0"), **changes))
 

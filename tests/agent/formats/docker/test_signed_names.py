@@ -91,7 +91,7 @@ def test_a_clock_that_was_ahead_keeps_nothing_for_longer() -> None:
     assert signed == {A: {":1.0": None, ":latest": 2000}}
 
 
-def test_what_is_remembered_is_bounded() -> None:
+def test_the_list_of_signed_names_is_bounded() -> None:
     tags = [f":{number:03}" for number in range(300)]
     signed = update_names({A: dict.fromkeys(tags)}, {A: tags[:1]}, 2000, GRACE_S)
     assert len(names_of(signed)) == 101

@@ -174,7 +174,7 @@ def test_several_images_in_one_archive_are_refused(tmp_path: Path) -> None:
         read(tar(list(merged.items())), tmp_path)
 
 
-def test_what_is_named_a_thousand_times_is_looked_at_once(tmp_path: Path) -> None:
+def test_an_index_that_is_named_a_thousand_times_is_read_once(tmp_path: Path) -> None:
     """Indexes of the same index, four deep: a thousand to the fourth."""
     blobs: dict[str, bytes | str] = dict(files(build_oci(WEB)))
     child = json.loads(blobs["index.json"])["manifests"][0]

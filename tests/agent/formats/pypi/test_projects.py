@@ -137,7 +137,7 @@ def test_pages_that_the_disk_had_no_room_for_are_whole_when_it_has() -> None:
     assert bytes(page).count(b"p-") >= 3
 
 
-def test_what_is_kept_of_a_file_is_small() -> None:
+def test_files_held_in_memory_take_little_room() -> None:
     many = [
         entry(number, f"project{number}", f"project{number}", f"project{number}-1.0.tar.gz") for number in range(999)
     ]

@@ -217,7 +217,7 @@ def test_a_version_with_a_dash_is_one(tmp_path: Path) -> None:
         ({"distro_version": "bookworm"}, "it is for bookworm"),
     ],
 )
-def test_what_can_not_be_in_the_repository_is_refused(
+def test_files_that_cannot_be_in_the_repository_are_refused(
     entries: list[Entry], change: dict[str, Any], reason: str
 ) -> None:
     with pytest.raises(Refused, match=reason):

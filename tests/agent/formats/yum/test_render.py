@@ -182,7 +182,7 @@ def test_the_address_of_a_generation_is_published_last(tmp_path: Path) -> None:
         (record(HELLO, file_name="he%2fllo?.rpm"), "plain name"),
     ],
 )
-def test_what_does_not_belong_here_is_refused(file: PackageFile, reason: str) -> None:
+def test_records_without_a_place_in_the_repository_are_refused(file: PackageFile, reason: str) -> None:
     with pytest.raises(Refused, match=reason):
         YUM.place(REPO, file)
 

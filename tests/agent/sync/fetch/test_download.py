@@ -255,7 +255,7 @@ def test_a_staging_that_cannot_be_written_stops_the_fetch(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("ending", ["", ".part"])
 @pytest.mark.parametrize("kind", ["link", "directory", "name"])
-def test_what_somebody_put_into_staging_is_not_written_to(tmp_path: Path, kind: str, ending: str) -> None:
+def test_a_planted_file_in_staging_is_not_written_to(tmp_path: Path, kind: str, ending: str) -> None:
     wanted = placement("a", b"package")
     victim = tmp_path / "victim"
     victim.write_text("safe and longer")

@@ -45,7 +45,7 @@ def two(tmp_path: Path) -> tuple[Path, Path]:
     return tmp_path / "one", tmp_path / "two"
 
 
-def test_what_two_syncs_want_is_downloaded_once_and_stands_in_both_directories(two: tuple[Path, Path]) -> None:
+def test_a_file_that_two_syncs_want_is_downloaded_once_for_both(two: tuple[Path, Path]) -> None:
     async def test() -> None:
         server, downloads = Server(), SharedDownloads(4)
         with downloads.share(two[0], urgent=False) as one, downloads.share(two[1], urgent=True) as other:

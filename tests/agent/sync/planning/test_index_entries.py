@@ -77,7 +77,7 @@ def names_of(one: Entry) -> tuple[str, str]:
     ],
     ids=["alone", "other bytes", "under another name", "for another version"],
 )
-def test_what_files_with_the_same_bytes_share_stays_until_the_last_goes(
+def test_shared_products_stay_until_the_last_of_their_files_goes(
     store: Store, others: tuple[Entry, ...], needed: set[str]
 ) -> None:
     publish(store, OWN, *others)

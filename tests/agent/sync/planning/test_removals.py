@@ -234,7 +234,7 @@ def test_files_that_come_back_do_not_count_as_removed(store: Store) -> None:
         assert not is_held(store, repo, range(100), LATER)
 
 
-def test_what_the_server_accounts_for_goes_at_once_and_counts_nowhere(store: Store) -> None:
+def test_removals_that_the_server_accounts_for_go_at_once_and_count_nowhere(store: Store) -> None:
     [repo] = live(store, {"one": 100})
     assert listed(store, repo, range(90, 100), LATER, accounted=range(90)) == set(range(90, 100))
     assert tell_held_back(repo, store) is None

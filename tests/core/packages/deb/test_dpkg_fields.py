@@ -108,7 +108,7 @@ def refusal(control: bytes) -> str | None:
 
 
 @pytest.mark.parametrize("lines", sorted(REFUSED), ids=repr)
-def test_what_dpkg_does_not_read_is_refused_with_the_field_named(judge: Judge, lines: bytes) -> None:
+def test_fields_that_dpkg_does_not_read_are_refused_by_name(judge: Judge, lines: bytes) -> None:
     control = START + lines + END
     reason = refusal(control)
     assert reason is not None
@@ -121,7 +121,7 @@ def test_what_dpkg_does_not_read_is_refused_with_the_field_named(judge: Judge, l
 
 
 @pytest.mark.parametrize("lines", TAKEN, ids=repr)
-def test_what_dpkg_reads_is_let_in(judge: Judge, lines: bytes) -> None:
+def test_fields_that_dpkg_reads_are_accepted(judge: Judge, lines: bytes) -> None:
     control = START + lines + END
     read_stanza(control)
     assert judge.reads(control)

@@ -123,19 +123,19 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", TAKEN)
-def test_what_dpkg_installs_is_taken(name: str, tmp_path: Path) -> None:
+def test_debs_that_dpkg_installs_are_accepted(name: str, tmp_path: Path) -> None:
     assert refusal(TAKEN[name]) is None
     assert is_installed(TAKEN[name], tmp_path)
 
 
 @pytest.mark.parametrize("lines", [b"etc/x\n", b" /x\n", b"/x\nobsolete /x\n"])
-def test_what_only_later_releases_of_dpkg_refuse_is_taken(lines: bytes) -> None:
+def test_debs_that_only_later_releases_of_dpkg_refuse_are_accepted(lines: bytes) -> None:
     """Before dpkg 1.20.6, as in Ubuntu 20.04, each line of conffiles was a path, also without a slash before it."""
     assert refusal(beside("./conffiles", lines)) is None
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_dpkg_cannot_install_is_refused(name: str, tmp_path: Path) -> None:
+def test_debs_that_dpkg_cannot_install_are_refused(name: str, tmp_path: Path) -> None:
     package, told = REFUSED[name]
     reason = refusal(package)
     assert reason is not None

@@ -96,7 +96,7 @@ GOOD: dict[str, Callable[[], bytes]] = {
 
 
 @pytest.mark.parametrize("name", sorted(GOOD))
-def test_what_real_packages_look_like_is_read(tmp_path: Path, name: str) -> None:
+def test_debs_shaped_like_real_ones_are_read(tmp_path: Path, name: str) -> None:
     assert read(tmp_path, GOOD[name]()).startswith(CONTROL)
 
 
@@ -244,7 +244,7 @@ def header(size: bytes = b"00000000000\0") -> bytes:
 
 
 @pytest.mark.parametrize("name", sorted(BAD))
-def test_what_could_mislead_or_hurt_is_refused_with_its_reason(tmp_path: Path, name: str) -> None:
+def test_misleading_or_harmful_debs_are_refused_with_the_reason(tmp_path: Path, name: str) -> None:
     build, told = BAD[name]
     assert told in refusal(tmp_path, build())
 
@@ -315,7 +315,7 @@ _PIECES = st.sampled_from(
     st.one_of(st.just(0), st.integers(-80, 80)),
 )
 @example([DEBIAN_BINARY, ("_gpg", b"x"), *MEMBERS[1:]], 0)
-def test_what_dpkg_refuses_for_its_shape_is_refused(tmp_path: Path, chunks: list[tuple[str, bytes]], more: int) -> None:
+def test_shapes_that_dpkg_refuses_are_refused(tmp_path: Path, chunks: list[tuple[str, bytes]], more: int) -> None:
     data = ar(*chunks)
     path = tmp_path / "x.deb"
     path.write_bytes(data[:more] if more < 0 else data + b"\n" * more)

@@ -121,7 +121,7 @@ READ_SINCE_APT_3 = {"too short for apt", "empty Provides", "Provides of spaces",
 
 
 @pytest.mark.parametrize("name", sorted(FATAL))
-def test_what_stops_apt_is_refused_with_the_field_named(judge: Judge, name: str) -> None:
+def test_relations_that_stop_apt_are_refused_by_field(judge: Judge, name: str) -> None:
     lines, field, told = FATAL[name]
     reason = refusal(START + lines + b"\n")
     assert reason is not None
@@ -171,7 +171,7 @@ HARMLESS = [
 
 
 @pytest.mark.parametrize("lines", HARMLESS, ids=lambda lines: lines[:40].decode("ascii", "backslashreplace"))
-def test_what_apt_reads_is_not_said_to_stop_it(judge: Judge, lines: bytes) -> None:
+def test_relations_that_apt_reads_are_accepted(judge: Judge, lines: bytes) -> None:
     """Some of it is refused for the sake of dpkg."""
     assert "stops apt" not in (refusal(START + lines + b"\n") or "")
     assert judge.reads((START + lines).rstrip(b"\n") + b"\n")

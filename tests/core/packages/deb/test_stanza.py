@@ -41,7 +41,7 @@ def test_lines_may_end_as_on_windows() -> None:
     assert read_stanza(control.replace(b"\n", b"\r\n")) == read_stanza(control)
 
 
-def test_what_the_file_is_stands_in_usual_letters() -> None:
+def test_fields_that_identify_the_file_have_their_usual_case() -> None:
     assert read_stanza(b"VERSION:1\npackage:x\nARCHITECTURE:  amd64 \n").body == (
         b"Package: x\nVersion: 1\nArchitecture: amd64\n"
     )
@@ -78,7 +78,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", sorted(BAD))
-def test_what_could_mislead_a_client_is_refused_with_its_reason(name: str) -> None:
+def test_misleading_stanzas_are_refused_with_the_reason(name: str) -> None:
     control, told = BAD[name]
     with pytest.raises(Refused) as caught:
         read_stanza(control)

@@ -86,7 +86,7 @@ def test_a_large_archive_is_left_to_it(archive: bytes = part() + END) -> None:
     assert find_control(archive + bytes(SIZE_LIMIT - len(archive) + 512)) is None
 
 
-def test_what_stands_far_behind_the_end_is_seen() -> None:
+def test_data_far_behind_the_end_is_seen() -> None:
     """The quick reader must not take what it reads of an archive for all of it."""
     padded = part() + END
     padded += bytes(SIZE_LIMIT - len(padded))

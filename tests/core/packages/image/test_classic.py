@@ -54,7 +54,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_what_docker_cannot_load_is_refused(name: str) -> None:
+def test_archives_that_docker_cannot_load_are_refused(name: str) -> None:
     archive, told = BAD[name]
     with pytest.raises(Refused) as caught:
         read_classic(ImageArchive(io.BytesIO(archive)))

@@ -44,7 +44,7 @@ def pax(*records: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("name", sorted(_UNPACKABLE))
-def test_what_clients_cannot_unpack_is_refused(name: str) -> None:
+def test_layers_that_clients_cannot_unpack_are_refused(name: str) -> None:
     with pytest.raises(Refused):
         check(_UNPACKABLE[name])
 
@@ -58,7 +58,7 @@ def test_the_parts_in_which_it_comes_change_nothing(size: int) -> None:
 
 
 @pytest.mark.parametrize("form", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
-def test_what_tar_writes_is_read(form: int) -> None:
+def test_layers_of_tar_are_read(form: int) -> None:
     output = io.BytesIO()
     with tarfile.open(fileobj=output, mode="w", format=form) as archive:
         for name, kind in (
@@ -97,7 +97,7 @@ def test_what_tar_writes_is_read(form: int) -> None:
         LAYER + bytes(512),
     ],
 )
-def test_what_go_reads_is_read(layer: bytes) -> None:
+def test_layers_that_go_reads_are_read(layer: bytes) -> None:
     check(layer)
 
 
@@ -124,7 +124,7 @@ def test_what_go_reads_is_read(layer: bytes) -> None:
         LAYER.rstrip(b"\0") + bytes(-len(LAYER.rstrip(b"\0")) % 512 + 512) + b"x" * 512,
     ],
 )
-def test_what_go_does_not_read_is_refused(layer: bytes) -> None:
+def test_layers_that_go_does_not_read_are_refused(layer: bytes) -> None:
     with pytest.raises(Refused):
         check(layer)
 

@@ -65,7 +65,7 @@ def test_an_image_keeps_its_digest_beside_a_signature_of_cosign() -> None:
     assert (image.top, set(image.manifests), image.artifacts) == (digest(WEB), {digest(WEB)}, {})
 
 
-def test_what_buildkit_attests_is_no_architecture_of_the_image() -> None:
+def test_attestations_of_buildkit_are_not_an_architecture() -> None:
     image = read(attested())
     assert len(image.manifests) == 3
     assert image.architectures == {"amd64"}
@@ -92,7 +92,7 @@ def test_the_index_of_several_platforms_is_taken_as_it_is_unless_an_artifact_sta
     assert digest(about).encode() not in image.manifests[image.top][1]
 
 
-def test_what_is_named_again_and_again_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_manifest_that_is_named_many_times_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """A megabyte of names would keep a processor busy for an hour."""
     about = manifest_of(CONFIG, (LAYER, PLAIN), subject=described(WEB, MANIFEST))
     listed = as_json({**json.loads(INDEX), "manifests": [described(about, MANIFEST)] * 900})

@@ -104,7 +104,7 @@ def test_a_type_that_it_leaves_out_is_that_of_its_descriptor() -> None:
     assert read_manifest(as_json({**json.loads(WEB), "mediaType": None}), MANIFEST) == read_manifest(WEB, "")
 
 
-def test_what_is_written_names_its_configuration_and_layers() -> None:
+def test_a_written_manifest_names_its_configuration_and_layers() -> None:
     manifest = read_manifest(write_schema_2(("1" * 64, 11), [("2" * 64, 22), ("3" * 64, 33)]), "")
     assert manifest.config is not None
     parts = [(part.digest, part.size) for part in (manifest.config, *manifest.layers)]

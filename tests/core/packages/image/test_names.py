@@ -17,7 +17,7 @@ def test_a_name_that_was_joined_is_split_into_the_same(image: str, tag: str) -> 
 
 
 @given(st.text(alphabet="aB1_.-~/:", max_size=20))
-def test_what_is_split_is_allowed_and_stands_in_the_name(stem: str) -> None:
+def test_the_parts_of_a_split_name_are_allowed_and_stand_in_it(stem: str) -> None:
     try:
         image, tag = split_file_name(f"{stem}.tar")
     except Refused:

@@ -41,7 +41,7 @@ def test_settings_in_other_letters_have_the_types_that_clients_give_them(setting
         check_config(json.dumps({"config": settings}).encode())
 
 
-def test_what_clients_alone_read_may_be_in_other_letters() -> None:
+def test_keys_that_only_clients_read_may_have_another_case() -> None:
     settings: dict[str, Any] = {
         "cmd": ["sh"],
         "env": None,

@@ -166,7 +166,7 @@ def test_a_name_that_occurs_twice_in_a_wheel_is_refused(read: Callable[[bytes], 
         read(output.getvalue())
 
 
-def test_what_is_beside_the_directory_of_an_sdist_needs_a_project_there(read: Callable[[bytes], object]) -> None:
+def test_files_beside_the_directory_of_an_sdist_need_a_project_there(read: Callable[[bytes], object]) -> None:
     # pip and uv leave out the first directory only if all members are in it; checked with pip 23.0 and 26, and uv.
     other, project = "pax_global_header", "pyproject.toml"
     for name in (other, "other/file"):

@@ -104,13 +104,13 @@ def test_pip_reads_what_is_taken_as_it_was_taken(pip: Reader, content: bytes) ->
 @settings(max_examples=300, deadline=None)
 @given(content=_METADATA)
 @example(content=b"Version: 1.0\nName:\tpkg \n\nName: pkg\n")
-def test_what_pip_reads_is_refused_only_where_clients_could_read_it_in_two_ways(pip: Reader, content: bytes) -> None:
+def test_metadata_that_pip_reads_is_refused_only_where_it_is_ambiguous(pip: Reader, content: bytes) -> None:
     found = ours(content)
     if isinstance(found, str) and pip(content) is not None:
         assert any(reason in found for reason in ("twice", "folded", "unusable", "white space")), found
 
 
 @pytest.mark.parametrize("content", [_GOOD, _GOOD.replace(b"\n", b"\r\n"), _GOOD + b"Summary: caf\xc3\xa9\n\n\xc3\xa9"])
-def test_what_is_usual_is_taken(pip: Reader, content: bytes) -> None:
+def test_usual_metadata_is_accepted(pip: Reader, content: bytes) -> None:
     assert isinstance(ours(content), CoreMetadata)
     assert pip(content) == ["pkg", "1.0", ""]

@@ -117,7 +117,7 @@ def test_a_wheel_is_refused_where_clients_end_at_what_it_places(tmp_path: Path) 
             read_distribution(path)
 
 
-def test_what_a_build_has_left_of_the_project_itself_is_accepted(tmp_path: Path) -> None:
+def test_metadata_that_a_build_left_of_the_project_itself_is_accepted(tmp_path: Path) -> None:
     # Not by the clients' judgment: which of the two pip reads depends on the order of the directory.
     for files in ({"Tool.egg-info/SOURCES.txt": b""}, {"tool.egg-info/PKG-INFO": _NONE}):
         assert read_distribution(_write(tmp_path, files)).core.version == "1.0"

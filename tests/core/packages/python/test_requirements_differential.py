@@ -75,7 +75,7 @@ def _judge_of(process: "subprocess.Popen[bytes]") -> Judge:
 @example(["foo @ https://example.com/x.whl"])
 @example(['foo; python_version < "' + "1" * 5000 + '"'])
 @example(["foo @ https://example.com/" + "1" * 5000])
-def test_what_ends_pip_is_refused_and_nothing_else(pips: dict[str, Judge], texts: list[str]) -> None:
+def test_only_requirements_that_end_pip_are_refused(pips: dict[str, Judge], texts: list[str]) -> None:
     lines = "".join(f"Requires-Dist: {text}\n" for text in texts)
     content = f"Metadata-Version: 2.1\nName: x\nVersion: 1\n{lines}".encode()
     try:
@@ -119,7 +119,7 @@ def test_requirements_are_found_where_the_parser_finds_them(lines: list[str]) ->
     assert requirements._find_requirements(text.encode()) == [value.strip() for value in expected]
 
 
-def test_what_is_refused_once_is_refused_again() -> None:
+def test_a_refused_requirement_is_refused_again() -> None:
     for text in ("foo", "foo bar", "x" * 200 + " y"):
         content = f"Name: x\nRequires-Dist: {text}\n".encode()
         for _ in range(2):
@@ -137,7 +137,7 @@ def test_a_long_requirement_is_not_kept() -> None:
 
 
 @pytest.mark.parametrize("depth", [5000, 100_000])
-def test_what_is_nested_without_end_is_refused(depth: int) -> None:
+def test_endlessly_nested_requirements_are_refused(depth: int) -> None:
     with pytest.raises(Refused, match="can't read"):
         check_requirements(f"Name: x\nRequires-Dist: foo; {'(' * depth}os_name\n".encode())
 

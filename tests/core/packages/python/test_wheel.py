@@ -139,7 +139,7 @@ def test_a_wheel_is_refused_where_pip_ends_with_it(tmp_path: Path) -> None:
 
 
 @given(st.text(".01x \t\r\n\f:", max_size=12))
-def test_what_is_read_quickly_is_what_the_parser_reads(end: str) -> None:
+def test_the_quick_reader_agrees_with_the_parser(end: str) -> None:
     text = f"Wheel-Version: 1{end}"
     files = {"WHEEL": text, "RECORD": ""}
     archive = ZipArchive(io.BytesIO(pack_zip([(f"{_INFO}/{name}", data.encode()) for name, data in files.items()])))

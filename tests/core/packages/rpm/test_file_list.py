@@ -159,14 +159,14 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", TAKEN)
-def test_what_rpm_installs_is_taken(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rpms_that_rpm_installs_are_accepted(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path / "x.rpm", *TAKEN[name], monkeypatch)
     assert refusal(path) is None
     assert is_installed(path, tmp_path / "root")
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_rpm_cannot_install_is_refused(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rpms_that_rpm_cannot_install_are_refused(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rpm, change, told = REFUSED[name]
     path = write(tmp_path / "x.rpm", rpm, change, monkeypatch)
     assert told in str(refusal(path))

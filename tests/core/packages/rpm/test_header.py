@@ -121,7 +121,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", TAKEN)
-def test_what_rpm_reads_is_taken(name: str, tmp_path: Path) -> None:
+def test_headers_that_rpm_reads_are_accepted(name: str, tmp_path: Path) -> None:
     path = tmp_path / "x.rpm"
     path.write_bytes(TAKEN[name])
     assert refusal(path) is None
@@ -129,7 +129,7 @@ def test_what_rpm_reads_is_taken(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_rpm_cannot_read_is_refused(name: str, tmp_path: Path) -> None:
+def test_headers_that_rpm_cannot_read_are_refused(name: str, tmp_path: Path) -> None:
     data, told = REFUSED[name]
     path = tmp_path / "x.rpm"
     path.write_bytes(data)
