@@ -242,7 +242,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "packrat_server/promotion/": (
         "tests/server/test_promotion.py",
         "tests/server/test_refused_changes.py",
-        "tests/server/test_looking.py",
+        "tests/server/test_package_source.py",
         "tests/server/test_long_list.py",
         "tests/server/test_housekeeping.py",
     ),

@@ -10,7 +10,7 @@ from pathlib import Path
 from packrat_agent.gpg.listing import list_keys
 from packrat_agent.gpg.run import run_gpg
 from packrat_core.errors import ConfigError, DiskError, SigningError
-from packrat_core.fs.room import is_full
+from packrat_core.fs.free_space import is_full
 from packrat_core.text import printable
 from packrat_demo.table import DEMO_TYPES
 from packrat_server import admin

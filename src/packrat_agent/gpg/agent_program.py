@@ -5,7 +5,7 @@ from pathlib import Path
 
 from packrat_agent.gpg.run import read_home, read_socket_directory, run_gpg
 from packrat_core.errors import DiskError, PackratError, SigningError
-from packrat_core.fs.room import is_full
+from packrat_core.fs.free_space import is_full
 
 _NO_AGENT = ("connect to the agent", "connect to the gpg-agent")
 

@@ -13,7 +13,7 @@ from packrat_agent.gpg.hints import GpgHints
 from packrat_agent.gpg.listing import list_keys
 from packrat_agent.gpg.run import GpgResult, read_home, run_gpg, unlock_options
 from packrat_core.errors import DiskError, PackratError, SigningError
-from packrat_core.fs.room import is_full
+from packrat_core.fs.free_space import is_full
 
 _LIFETIME = re.compile(r"[1-9]\d{0,4}[dwmy]?|seconds=\d+|\d{8}T\d{6}|never|none|-|0")
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")

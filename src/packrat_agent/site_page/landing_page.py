@@ -7,9 +7,9 @@ searches the lists of packages.
 from collections.abc import Sequence
 from html import escape
 
-from packrat_agent.formats.pasted import PLACEHOLDER
+from packrat_agent.formats.shell_text import PLACEHOLDER
 from packrat_agent.model.key_places import MAIN_KEY
-from packrat_agent.site_page.look import HEAD, PAGE_POLICY, SCRIPT_PATH, SCRIPT_SOURCE
+from packrat_agent.site_page.page_style import HEAD, PAGE_POLICY, SCRIPT_PATH, SCRIPT_SOURCE
 from packrat_agent.site_page.repository_section import (
     Introduction,
     KeyShown,

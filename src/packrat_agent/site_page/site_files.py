@@ -8,7 +8,7 @@ from packrat_agent.model.key_places import MAIN_KEY, KeyPlace
 from packrat_agent.model.records import Repo
 from packrat_agent.model.tree import Content, Publication, TreeFile
 from packrat_agent.site_page.landing_page import write_page
-from packrat_agent.site_page.look import LISTING_STYLE_PATH, SCRIPT, SCRIPT_PATH, STYLE
+from packrat_agent.site_page.page_style import LISTING_STYLE_PATH, SCRIPT, SCRIPT_PATH, STYLE
 from packrat_agent.site_page.repository_section import Introduction, KeyShown
 
 SITE = Repo("", "", "", "site", ())

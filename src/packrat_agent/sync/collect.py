@@ -27,7 +27,7 @@ from packrat_agent.sync.fetch.staging import clear_staging
 from packrat_core.aio.threads import in_thread
 from packrat_core.errors import SigningError
 from packrat_core.failpoints import done
-from packrat_core.fs.fixed import explain_fixed
+from packrat_core.fs.immutable import explain_immutable
 
 log = structlog.get_logger()
 
@@ -55,7 +55,7 @@ class _Told:
         self._denied += 1
         if self._denied <= TOLD_LIMIT:
             item = self._root / path
-            advice = explain_fixed(item, item.parent) or "remove it yourself"
+            advice = explain_immutable(item, item.parent) or "remove it yourself"
             text = f"this user may not remove it: {advice}, or add it to keep_file_list"
             log.warning("untracked", path=path, text=text)
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from html import escape
 from urllib.parse import quote, unquote_to_bytes
 
-from packrat_agent.site_page.look import HEAD, LISTING_POLICY
+from packrat_agent.site_page.page_style import HEAD, LISTING_POLICY
 from packrat_core.fs.file_times import mtime_s
 
 HEADERS = {"Content-Security-Policy": LISTING_POLICY, "X-Content-Type-Options": "nosniff"}

@@ -10,7 +10,7 @@ from pathlib import Path
 from shlex import join, quote
 
 from packrat_core.errors import ConfigError
-from packrat_core.fs.fixed import explain_fixed
+from packrat_core.fs.immutable import explain_immutable
 
 _ROOT = 0
 _EFFECTIVE = os.access in os.supports_effective_ids
@@ -76,7 +76,7 @@ def explain_unwritable(*paths: Path) -> str | None:
             denied.append(path)
     if not denied:
         return None
-    if (fixed := explain_fixed(*denied)) is not None:
+    if (fixed := explain_immutable(*denied)) is not None:
         return fixed
     closed_own = next((path for path in denied if path.stat().st_uid == os.geteuid()), None)
     if closed_own is not None:
@@ -94,7 +94,7 @@ def explain_unmakable(directory: Path) -> str | None:
         above = above.parent
     if _is_read_only(above) or _has_permission(above, os.W_OK | os.X_OK):
         return None
-    if (fixed := explain_fixed(above)) is not None:
+    if (fixed := explain_immutable(above)) is not None:
         return fixed
     if above.stat().st_uid == os.geteuid():
         return f"{describe_owner(above)}; {_own_again(above)}"
@@ -115,7 +115,7 @@ def explain_denied(path: Path) -> str | None:
         if not _is_there(path) and not _is_there(path.parent):
             return explain_unmakable(path)
         # An append-only directory may be written to, but nothing in it be replaced or removed.
-        return explain_fixed(path, path.parent) or explain_not_owned(path) or explain_unwritable(path, path.parent)
+        return explain_immutable(path, path.parent) or explain_not_owned(path) or explain_unwritable(path, path.parent)
     except OSError:
         return None
 

@@ -13,7 +13,7 @@ from packrat_server.cli.consent import Consent, carry_out, with_consent
 from packrat_server.cli.data_option import data_option
 from packrat_server.cli.delete_files import delete_files
 from packrat_server.cli.look import find_and_show
-from packrat_server.cli.looking import filter_options, limit_option, look, where_options
+from packrat_server.cli.package_source import filter_options, limit_option, look, where_options
 from packrat_server.cli.session import of_a_session
 from packrat_server.cli.tables import json_option, show_each
 from packrat_server.promotion.questions import FileQuery, Found

@@ -11,7 +11,7 @@ import click
 from packrat_core.cli import Between
 from packrat_core.errors import ConfigError
 from packrat_core.text import printable, quote
-from packrat_server.cli.looking import ask_or_read, check_text, where_options
+from packrat_server.cli.package_source import ask_or_read, check_text, where_options
 from packrat_server.cli.tables import cell, json_option, show_list
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from packrat_server.cli.looking import filter_options, limit_option, look, tell_more, where_options
+from packrat_server.cli.package_source import filter_options, limit_option, look, tell_more, where_options
 from packrat_server.cli.tables import json_option, show_list
 from packrat_server.promotion.questions import Comparison, FileQuery, Found
 

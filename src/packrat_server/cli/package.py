@@ -10,7 +10,7 @@ from packrat_core.errors import ConfigError
 from packrat_core.text import printable
 from packrat_server.cli.consent import Consent, carry_out, with_consent
 from packrat_server.cli.data_option import data_option
-from packrat_server.cli.looking import limit_option, look, tell_more, where_options
+from packrat_server.cli.package_source import limit_option, look, tell_more, where_options
 from packrat_server.cli.tables import json_option, show_list, show_one
 from packrat_server.promotion.questions import Found
 

@@ -9,7 +9,7 @@ import click
 
 from packrat_core.errors import ConfigError
 from packrat_core.text import printable, quote
-from packrat_server.cli.looking import ask_or_read, check_text, where_options
+from packrat_server.cli.package_source import ask_or_read, check_text, where_options
 from packrat_server.cli.tables import json_option
 from packrat_server.store.text import write_moment
 

@@ -11,7 +11,7 @@ from packrat_agent.formats.interface import ClientSetup
 from packrat_agent.model.key_places import MAIN_KEY, own_key_place
 from packrat_agent.model.records import Repo
 from packrat_agent.site_page.landing_page import write_page
-from packrat_agent.site_page.look import PAGE_POLICY, SCRIPT_PATH, SCRIPT_SOURCE
+from packrat_agent.site_page.page_style import PAGE_POLICY, SCRIPT_PATH, SCRIPT_SOURCE
 from packrat_agent.site_page.repository_section import Images, Introduction, KeyShown
 
 _KEY = KeyShown(MAIN_KEY, "0123456789ABCDEF0123456789ABCDEF01234567")

@@ -58,7 +58,7 @@ def interpreter() -> list[str]:
 
 def copy_modules(target: Path) -> None:
     """Put the modules where other users can read them."""
-    for name in ("__init__.py", "errors.py", "fs/__init__.py", "fs/fixed.py", "fs/ownership.py"):
+    for name in ("__init__.py", "errors.py", "fs/__init__.py", "fs/immutable.py", "fs/ownership.py"):
         copy = target / "packrat_core" / name
         copy.parent.mkdir(exist_ok=True)
         shutil.copy(_TOP / "src/packrat_core" / name, copy)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from packrat_agent.formats.apt.layout import COMPONENT, suite_directory, suite_of
 from packrat_agent.formats.interface import ClientSetup
-from packrat_agent.formats.pasted import in_url, quoted
+from packrat_agent.formats.shell_text import in_url, quoted
 from packrat_agent.model.key_places import KeyPlace
 from packrat_agent.model.records import Repo
 

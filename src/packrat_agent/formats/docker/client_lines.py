@@ -1,7 +1,7 @@
 """Tells users how their clients pull the images of a docker repository."""
 
 from packrat_agent.formats.interface import ClientSetup
-from packrat_agent.formats.pasted import quoted
+from packrat_agent.formats.shell_text import quoted
 from packrat_agent.model.key_places import KeyPlace
 from packrat_agent.model.records import Repo
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from packrat_agent.formats.interface import WebRules, WebServer
 from packrat_agent.formats.json.layout import MANIFEST, SIGNED_SUMS, SUMS
-from packrat_agent.formats.pasted import in_url, quoted
+from packrat_agent.formats.shell_text import in_url, quoted
 from packrat_agent.formats.uploaded import UPLOADED_HEADERS, uploaded_lines
 from packrat_agent.model.key_places import KeyPlace
 from packrat_agent.model.records import Repo

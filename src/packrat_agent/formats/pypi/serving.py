@@ -11,8 +11,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from packrat_agent.formats.interface import IMMUTABLE, ClientSetup, WebRules, WebServer
-from packrat_agent.formats.pasted import in_url, quoted
 from packrat_agent.formats.pypi.pages import JSON_TYPE
+from packrat_agent.formats.shell_text import in_url, quoted
 from packrat_agent.formats.uploaded import uploaded_lines
 from packrat_agent.model.records import Repo
 

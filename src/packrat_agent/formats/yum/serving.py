@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from packrat_agent.formats.interface import IMMUTABLE, ClientSetup, WebRules, WebServer
-from packrat_agent.formats.pasted import quoted
+from packrat_agent.formats.shell_text import quoted
 from packrat_agent.formats.yum.client_files import MIRROR_MARK
 from packrat_agent.formats.yum.layout import version_directory
 from packrat_agent.model.records import Repo

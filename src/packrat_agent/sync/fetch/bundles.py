@@ -24,7 +24,7 @@ from packrat_core.errors import DiskError, PackratError, ServerUnavailable
 from packrat_core.failpoints import done
 from packrat_core.fs.atomic import write_all
 from packrat_core.fs.disk_errors import as_disk_error
-from packrat_core.fs.room import keep_room
+from packrat_core.fs.free_space import keep_room
 
 AT_ONCE = 150
 """Files in one question; with more, it would be too long for a server that the mirror has no login for."""

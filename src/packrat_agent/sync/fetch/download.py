@@ -18,8 +18,8 @@ from packrat_core.backoff import BackOff
 from packrat_core.errors import DiskError, PackratError, ServerBroken, ServerUnavailable, TooLarge
 from packrat_core.failpoints import done
 from packrat_core.fs.disk_errors import as_disk_error
+from packrat_core.fs.free_space import keep_room
 from packrat_core.fs.open import open_to_resume
-from packrat_core.fs.room import keep_room
 
 _PROGRESS_BYTES = 16 * 1024
 """An attempt that receives less than this counts as one that received nothing."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from packrat_core.fs.disk_errors import as_disk_error
-from packrat_core.fs.room import keep_room
+from packrat_core.fs.free_space import keep_room
 
 _READ_BYTES = 1 << 20
 _ROOM_STEP = 1 << 20

@@ -16,8 +16,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from packrat_core.fs.disk_errors import as_disk_error
+from packrat_core.fs.free_space import is_full
 from packrat_core.fs.links import ensure_directory, open_directory
-from packrat_core.fs.room import is_full
 
 _FILE = re.compile(r"[0-9a-f]{64}(\.part)?")
 

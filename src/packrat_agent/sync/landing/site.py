@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import structlog
 
 from packrat_agent.formats.docker.layout import CATALOG, KIND, public_prefix
-from packrat_agent.formats.pasted import PLACEHOLDER
+from packrat_agent.formats.shell_text import PLACEHOLDER
 from packrat_agent.formats.table import FORMATS
 from packrat_agent.model.key_places import MAIN_KEY
 from packrat_agent.model.records import Repo

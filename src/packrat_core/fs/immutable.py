@@ -15,7 +15,7 @@ _FLAGS = struct.Struct("L")
 _ATTRIBUTES = {"i": (0x10, "immutable"), "a": (0x20, "append-only")}
 
 
-def explain_fixed(*paths: Path) -> str | None:
+def explain_immutable(*paths: Path) -> str | None:
     """Say which of these has such an attribute, and how to take it off; None where none has, or that can't be seen."""
     for path in paths:
         try:

@@ -1,4 +1,4 @@
-"""The look of the site's pages, the landing page's script, and the policy that lets browsers run nothing else.
+"""The style of the site's pages, the landing page's script, and the policy that lets browsers run nothing else.
 
 The style stands in each page, the script in a file of its own. A page names both by their hashes, and a browser ignores
 any other, whatever text gets into a page.
