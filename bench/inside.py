@@ -18,7 +18,7 @@ from packrat_agent.model.changes import NOTHING_CONFIRMED
 from packrat_agent.model.records import Repo
 from packrat_agent.sync.context import MirrorContext, Order
 from packrat_agent.sync.full_sync import sync
-from packrat_agent.sync.mirror import ready
+from packrat_agent.sync.mirror import open_mirror
 from packrat_agent.sync.repo_sync import sync_repo
 from packrat_agent.upstream.client import Packrat
 from packrat_agent.upstream.connection import connected
@@ -77,7 +77,7 @@ def main() -> None:
     memory.be_sparing()
     set_up_log("warning")
     os.umask(0o022)
-    with ready(load(Path(sys.argv[1]))) as mirror:
+    with open_mirror(load(Path(sys.argv[1]))) as mirror:
         asyncio.run(follow(mirror))
 
 

@@ -80,12 +80,12 @@ class Ending:
 
     Attributes:
         code: Its exit code, as `subprocess` has it.
-        said: The last of what it printed, on stdout and stderr.
+        printed: The last of what it printed, on stdout and stderr.
         overrun: How many bytes it had printed when it was killed for that; None if it ended by itself.
     """
 
     code: int
-    said: str
+    printed: str
     overrun: int | None
 
 
@@ -109,8 +109,8 @@ def run_program(
     output = BoundedPipe(process.stdout.fileno(), _END_BYTES, _ALL_BYTES, keeps_end=True)
     # What it starts may hold the pipe open for as long as that runs.
     overrun = read_bounded(process, (output,), timeout_s, to_end_of_first=False)
-    said = output.content().decode("utf-8", "replace")
-    return Ending(process.returncode, said, output.size if overrun else None)
+    printed = output.content().decode("utf-8", "replace")
+    return Ending(process.returncode, printed, output.size if overrun else None)
 
 
 def start(

@@ -140,7 +140,7 @@ class GivenFile(click.Path):
 
 
 class ErrorTellingGroup(click.Group):
-    """A group of commands whose errors are told after the group's name, which is that of the program."""
+    """A group of commands whose errors are printed after the group's name, which is that of the program."""
 
     def main(self, *args: Any, **more: Any) -> Any:
         """Run the program; what the system refuses, and nothing nearer has told, goes to stderr in a sentence."""

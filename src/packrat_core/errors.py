@@ -51,19 +51,19 @@ class ServerRefused(PackratError):
     """The server refused the request (login, permission, a missing object): repeating it does not help.
 
     `code` is the server's own name for the rule, if it gave one. `by_api` is True if the refusal came from the packrat
-    API itself, not from a proxy or web server in front of it. `said` are the server's own words then, without request
-    and status; '' where it gave none.
+    API itself, not from a proxy or web server in front of it. `api_message` has the server's own words then, without
+    request and status; '' where it gave none.
     """
 
     exit_code = 4
 
     def __init__(
-        self, message: str, code: str | None = None, *, by_api: bool = False, said: str = "", hint: str = ""
+        self, message: str, code: str | None = None, *, by_api: bool = False, api_message: str = "", hint: str = ""
     ) -> None:
         super().__init__(message, hint=hint)
         self.code = code
         self.by_api = by_api
-        self.said = said
+        self.api_message = api_message
 
 
 class ServerBroken(PackratError):

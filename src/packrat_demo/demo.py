@@ -18,7 +18,7 @@ from packrat_agent.gpg.run import stop_gpg_agent
 from packrat_agent.model.changes import NOTHING_CONFIRMED
 from packrat_agent.sync.context import Summary
 from packrat_agent.sync.full_sync import sync
-from packrat_agent.sync.mirror import ready
+from packrat_agent.sync.mirror import open_mirror
 from packrat_agent.upstream.connection import connected
 from packrat_agent.verify.tree import verify_tree
 from packrat_agent.watch.agent import Agent
@@ -98,7 +98,7 @@ async def _run(demo: _Demo, *, once: bool) -> None:
         async with signed_in(server_url, USER, setup.password) as uploader:
             count = await upload_samples(uploader, setup.packages, samples_of(kinds))
         click.echo(f"server   packrat-server on {server_url}, {count_of(count, 'package file')} uploaded and tagged")
-        with ready(load(setup.config), "run") as mirror:
+        with open_mirror(load(setup.config), "run") as mirror:
             async with connected(mirror.config) as server:
                 summary = await sync(mirror, server, NOTHING_CONFIRMED, lambda what, files, size: None)
             if not summary.complete:

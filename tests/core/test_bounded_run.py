@@ -35,7 +35,7 @@ def test_the_first_or_the_last_bytes_are_kept(keeps_end: bool, kept: dict[int, b
 def test_the_last_of_both_outputs_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bounded_run, "_END_BYTES", 10)
     ending = _run("head -c 1000000 /dev/zero; echo first; echo second >&2; exit 3")
-    assert (ending.code, ending.said, ending.overrun) == (3, "rst\nsecond\n"[-10:], None)
+    assert (ending.code, ending.printed, ending.overrun) == (3, "rst\nsecond\n"[-10:], None)
 
 
 def test_a_program_that_prints_without_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,5 +64,5 @@ def test_a_program_that_hangs_is_ended_with_what_it_started(tmp_path: Path) -> N
 
 def test_a_service_that_is_left_behind_is_not_waited_for(tmp_path: Path) -> None:
     ending = _run(f"sleep 1000 & echo $! >{tmp_path}/pid; echo started")
-    assert (ending.code, ending.said) == (0, "started\n")
+    assert (ending.code, ending.printed) == (0, "started\n")
     os.kill(int((tmp_path / "pid").read_text()), 9)

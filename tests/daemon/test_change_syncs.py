@@ -12,7 +12,7 @@ from packrat_agent.model.records import Repo
 from packrat_agent.sync import build_repo
 from packrat_agent.sync.context import MirrorContext, Order, SyncResult
 from packrat_agent.sync.full_sync import sync
-from packrat_agent.sync.mirror import ready
+from packrat_agent.sync.mirror import open_mirror
 from packrat_agent.sync.repo_sync import sync_repo
 from packrat_agent.upstream.client import Packrat
 from packrat_agent.upstream.connection import connected
@@ -44,7 +44,7 @@ def full_disk(*_: object) -> None:
 
 def with_agent(lab: Stage, work: Callable[[Agent], Awaitable[None]]) -> None:
     async def run() -> None:
-        with ready(load(lab.config)) as mirror:
+        with open_mirror(load(lab.config)) as mirror:
             async with connected(mirror.config) as server:
                 position = (await server.changes(None, 0)).position
                 await sync(mirror, server, NOTHING_CONFIRMED, lambda what, files, size: None)

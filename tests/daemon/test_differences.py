@@ -15,7 +15,7 @@ from packrat_agent.config.load import load
 from packrat_agent.model.changes import NOTHING_CONFIRMED
 from packrat_agent.sync.context import MirrorContext, Order, SyncResult
 from packrat_agent.sync.full_sync import sync
-from packrat_agent.sync.mirror import ready
+from packrat_agent.sync.mirror import open_mirror
 from packrat_agent.sync.repo_sync import sync_repo
 from packrat_agent.upstream.client import Packrat
 from packrat_agent.upstream.connection import connected
@@ -49,7 +49,7 @@ def test_after_changes_a_full_sync_finds_nothing_to_publish(kind: Kind, key: Key
         uris = [made.put("one", version, inside=version.encode()) for version in ("1.0", "1.1")]
 
         async def follow() -> None:
-            with ready(load(made.lab.config)) as mirror:
+            with open_mirror(load(made.lab.config)) as mirror:
                 async with connected(mirror.config) as server:
                     await sync(mirror, server, NOTHING_CONFIRMED, lambda what, files, size: None)
                     before = recorded(made)
@@ -98,7 +98,7 @@ def test_a_change_adds_no_file_to_an_index_that_has_the_former_file_of_its_recor
         made.write_config()
 
         async def follow() -> None:
-            with ready(load(made.config)) as mirror:
+            with open_mirror(load(made.config)) as mirror:
                 async with connected(mirror.config) as server:
 
                     async def run(order: Order) -> None:

@@ -22,7 +22,7 @@ from packrat_agent.sync.fetch import download
 from packrat_agent.sync.fetch.download import Retries
 from packrat_agent.sync.full_sync import sync
 from packrat_agent.sync.job import Job
-from packrat_agent.sync.mirror import ready
+from packrat_agent.sync.mirror import open_mirror
 from packrat_agent.sync.planning.plan_repo import Asked
 from packrat_agent.sync.repo_sync import sync_repo
 from packrat_agent.upstream.connection import connected
@@ -55,7 +55,7 @@ def few_at_once(monkeypatch: pytest.MonkeyPatch, many: int = 3) -> Iterator[list
 
 def sync_now(config: Path) -> Summary:
     async def work() -> Summary:
-        with ready(load(config)) as mirror:
+        with open_mirror(load(config)) as mirror:
             async with connected(mirror.config) as server:
                 return await sync(mirror, server, NOTHING_CONFIRMED, lambda what, files, size: None)
 
@@ -150,7 +150,7 @@ def test_a_change_that_comes_between_is_published_at_once_and_nothing_is_lost(
         made = mirror_of(original, tmp_path / "mirror")
 
         async def work() -> SyncResult:
-            with ready(load(made.config)) as mirror:
+            with open_mirror(load(made.config)) as mirror:
                 async with connected(mirror.config) as server:
 
                     async def run(order: Order) -> SyncResult:

@@ -9,7 +9,7 @@ from packrat_agent.config.load import load
 from packrat_agent.model.changes import NOTHING_CONFIRMED
 from packrat_agent.sync.context import Order, Summary
 from packrat_agent.sync.full_sync import sync
-from packrat_agent.sync.mirror import ready
+from packrat_agent.sync.mirror import open_mirror
 from packrat_agent.sync.noted_sync import sync_and_note
 from packrat_agent.upstream.connection import connected
 from packrat_demo.build_deb import Deb
@@ -29,7 +29,7 @@ def public(tmp_path: Path) -> Stage:
 
 def test_many_changed_packages_are_synced_though_the_server_does_not_take_their_names(public: Stage) -> None:
     async def follow() -> None:
-        with ready(load(public.config)) as mirror:
+        with open_mirror(load(public.config)) as mirror:
             async with connected(mirror.config) as server:
                 await sync(mirror, server, NOTHING_CONFIRMED, lambda what, files, size: None)
                 [repo] = mirror.store.repos.all()

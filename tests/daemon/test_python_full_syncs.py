@@ -8,7 +8,7 @@ from packrat_agent.config.load import load
 from packrat_agent.model.changes import NOTHING_CONFIRMED
 from packrat_agent.sync.context import SyncResult
 from packrat_agent.sync.full_sync import sync
-from packrat_agent.sync.mirror import ready
+from packrat_agent.sync.mirror import open_mirror
 from packrat_agent.upstream.connection import connected
 from packrat_demo.build_wheel import Python, build_sdist, build_wheel, write_wheel
 from support.original_server import OriginalServer, StoredRepo, original_server
@@ -26,7 +26,7 @@ Once = Callable[[], Awaitable[SyncResult]]
 
 def in_one_process(config: Path, steps: Callable[[Once], Awaitable[None]]) -> None:
     async def work() -> None:
-        with ready(load(config)) as mirror:
+        with open_mirror(load(config)) as mirror:
             async with connected(mirror.config) as server:
 
                 async def once() -> SyncResult:

@@ -16,7 +16,7 @@ from crash.test_die_anywhere import die
 from packrat_agent.formats.docker.unpack import unpack_image
 from packrat_agent.model.changes import NOTHING_CONFIRMED, Confirmed
 from packrat_agent.model.entries import Fragment
-from packrat_agent.publish.claim import confirm, take_confirmed
+from packrat_agent.publish.claim import take_confirmed, write_confirmed
 from packrat_agent.state.fragment_backup import _write
 from packrat_core.fs.locks import FileLock
 from packrat_demo.build_deb import Deb
@@ -179,7 +179,7 @@ def test_nobody_but_the_operator_confirms(mirror: Attacked) -> None:
     for word in ("accept-removals", "trust-clock"):
         (mirror.own / word).write_bytes(b"")
     assert take_confirmed(state_db) == NOTHING_CONFIRMED
-    confirm(state_db, Confirmed(removals=True, clock=False))
+    write_confirmed(state_db, Confirmed(removals=True, clock=False))
     assert take_confirmed(state_db) == Confirmed(removals=True, clock=False)
     assert take_confirmed(state_db) == NOTHING_CONFIRMED
 

@@ -12,7 +12,7 @@ import pytest
 from packrat_agent.config.load import load
 from packrat_agent.model.changes import NOTHING_CONFIRMED
 from packrat_agent.sync.full_sync import sync
-from packrat_agent.sync.mirror import ready
+from packrat_agent.sync.mirror import open_mirror
 from packrat_agent.upstream.client import Packrat
 from packrat_agent.upstream.connection import connected
 from packrat_core.cinp.client import CinpClient
@@ -90,7 +90,7 @@ def test_full_passes_over_wrong_answers_write_nowhere_else(
 
     async def go() -> None:
         nonlocal passes
-        with ready(config) as mirror:
+        with open_mirror(config) as mirror:
             while world.said < IN_FULL_PASSES:
                 with suppress(PackratError):
                     async with connected(config) as server:

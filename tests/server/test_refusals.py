@@ -22,5 +22,5 @@ from packrat_server.client.refusals import explain
     ],
 )
 def test_words_of_the_server_become_advice(said: str, told: str) -> None:
-    refused = ServerRefused(f"CALL /api/v2/Package/PackageFile:1:(tag): 400, {said}", by_api=True, said=said)
+    refused = ServerRefused(f"CALL /api/v2/Package/PackageFile:1:(tag): 400, {said}", by_api=True, api_message=said)
     assert explain(refused) == told

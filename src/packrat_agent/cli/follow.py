@@ -17,7 +17,7 @@ from packrat_agent.state.facts import RefusedConfig
 from packrat_agent.status.progress import show_progress
 from packrat_agent.status.reading import read_totals
 from packrat_agent.sync.context import MirrorContext
-from packrat_agent.sync.mirror import ready
+from packrat_agent.sync.mirror import open_mirror
 from packrat_agent.watch import memory
 from packrat_agent.watch import systemd as notify
 from packrat_agent.watch.agent import Agent
@@ -137,7 +137,7 @@ def _run_until_reload(config: Config, refused: str | None, caught: CaughtSignals
 
     # Those of all types now: the server may name a new one weeks later, when other modules are installed here.
     list(FORMATS.values())
-    with ready(config, "run") as context, show_progress(partial(read_totals, config)) as on_progress:
+    with open_mirror(config, "run") as context, show_progress(partial(read_totals, config)) as on_progress:
         _note_refused(context, refused)
         others = {signal.SIGHUP: reload, signal.SIGUSR1: ring}
         is_renewed = until_signalled(partial(_follow, Agent(context, on_progress, bell)), others, caught)

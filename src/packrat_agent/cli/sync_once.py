@@ -16,7 +16,7 @@ from packrat_agent.cli.load_config import load_and_warn
 from packrat_agent.cli.next_step import command_line
 from packrat_agent.config.settings import Config
 from packrat_agent.model.changes import Confirmed
-from packrat_agent.publish.claim import confirm
+from packrat_agent.publish.claim import write_confirmed
 from packrat_agent.setup.service import BY_INIT
 from packrat_agent.state.facts import Failure
 from packrat_agent.status.progress import show_progress
@@ -24,7 +24,7 @@ from packrat_agent.status.reading import read_totals
 from packrat_agent.status.sync_report import show_summary
 from packrat_agent.sync.context import MirrorContext, Progress, Summary
 from packrat_agent.sync.full_sync import Rehearsal, rehearse, sync
-from packrat_agent.sync.mirror import finds_takeover, ready, ready_for_dry_run
+from packrat_agent.sync.mirror import finds_takeover, open_for_dry_run, open_mirror
 from packrat_agent.upstream.connection import connected
 from packrat_agent.upstream.login import LoginState
 from packrat_agent.watch import memory
@@ -64,10 +64,10 @@ def sync_once(config_path: Path, confirmed: Confirmed, *, dry_run: bool, adopt: 
     is_first = not os.path.exists(config.mirror.state_db) and BY_INIT not in os.environ
 
     rehearsal = _rehearse(config, confirmed) if adopt and not dry_run and finds_takeover(config) else None
-    holding = ready_for_dry_run(config) if dry_run else ready(config, adopt=adopt)
+    opened = open_for_dry_run(config) if dry_run else open_mirror(config, adopt=adopt)
     figures = nullcontext() if dry_run else _figures_at_end(config)
     try:
-        with figures, holding as context, show_progress(partial(read_totals, config)) as on_progress:
+        with figures, opened as context, show_progress(partial(read_totals, config)) as on_progress:
             summary = _until_stopped(lambda: _sync(context, confirmed, on_progress, rehearsal))
     except Busy as busy:
         if busy.runner is None or dry_run or adopt:
@@ -90,7 +90,7 @@ def sync_once(config_path: Path, confirmed: Confirmed, *, dry_run: bool, adopt: 
 
 def _ask_running_agent(process: int, config: Config, confirmed: Confirmed) -> None:
     """Have the agent that runs here do a full sync; it reads what is confirmed when the signal comes."""
-    confirm(config.mirror.state_db, confirmed)
+    write_confirmed(config.mirror.state_db, confirmed)
     os.kill(process, signal.SIGUSR1)
     click.echo(f"asked the running agent (process {process}) for a full sync; `packrat-agent status` tells more")
 
@@ -133,7 +133,7 @@ def _rehearse(config: Config, confirmed: Confirmed) -> Rehearsal:
         Held: Clients would lose something by it that the operator has not confirmed; nothing was touched.
         Incomplete: A signal stopped it.
     """
-    with ready_for_dry_run(config) as context, show_progress(partial(read_totals, config)) as on_progress:
+    with open_for_dry_run(config) as context, show_progress(partial(read_totals, config)) as on_progress:
         rehearsed = _until_stopped(lambda: _ask_and_rehearse(context, confirmed, on_progress))
     if rehearsed is None:
         raise Incomplete("stopped by a signal; nothing was touched")

@@ -117,7 +117,7 @@ def _read_holder(path: Path) -> tuple[str, int | None]:
     return at_work, pid if command == "run" and is_here and pid > 1 else None
 
 
-def confirm(state_db: Path, confirmed: Confirmed) -> None:
+def write_confirmed(state_db: Path, confirmed: Confirmed) -> None:
     """Leave the operator's confirmation for the agent that runs here; `take_confirmed` finds it.
 
     It stands beside the state database, since others may be able to write to root_dir.

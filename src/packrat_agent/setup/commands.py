@@ -35,7 +35,7 @@ def run_command(*command: str) -> str:
             f"`{shown}` did not end within {_TIMEOUT_S} seconds", hint="run it by hand to see what it waits for"
         ) from None
     if ending.code != 0:
-        last = " / ".join(ending.said.strip().splitlines()[-_SHOWN_LINES:])
+        last = " / ".join(ending.printed.strip().splitlines()[-_SHOWN_LINES:])
         how = (
             f"was ended after it had printed {ending.overrun} bytes"
             if ending.overrun
@@ -45,7 +45,7 @@ def run_command(*command: str) -> str:
             f"`{shown}` {how}: {last or 'it said nothing'}",
             hint="run it by hand, fix what it says, and repeat this command",
         )
-    return ending.said
+    return ending.printed
 
 
 def has_systemd() -> bool:

@@ -12,7 +12,7 @@ from packrat_agent.setup.account import Account
 from packrat_agent.setup.commands import has_systemd
 from packrat_agent.setup.new_mirror import NewMirror
 from packrat_agent.sync.landing.site import introduce_repos
-from packrat_agent.sync.mirror import ready_for_dry_run
+from packrat_agent.sync.mirror import open_for_dry_run
 
 _SHOWN = 5
 
@@ -35,7 +35,7 @@ def list_client_lines(account: Account, config: Config) -> list[ClientLines]:
     """
 
     def read() -> list[ClientLines]:
-        with ready_for_dry_run(config) as context:
+        with open_for_dry_run(config) as context:
             return [
                 ClientLines(introduction.repo.name, introduction.repo.kind, introduction.setups[0].lines)
                 for introduction in introduce_repos(context, {})

@@ -37,12 +37,12 @@ log = structlog.get_logger()
 
 
 @contextmanager
-def ready(config: Config, command: str = "sync", *, adopt: bool = False) -> Iterator[MirrorContext]:
-    """Hold the lock and the state database, with everything checked.
+def open_mirror(config: Config, command: str = "sync", *, adopt: bool = False) -> Iterator[MirrorContext]:
+    """Claim the mirror, check everything, and give what its syncs need.
 
     Args:
         config: The configuration in force.
-        command: What a second agent is told that is at work here.
+        command: The command that is at work here, for the message to a second agent.
         adopt: Take over a root_dir that holds unmanaged files.
 
     Raises:
@@ -77,8 +77,8 @@ def ready(config: Config, command: str = "sync", *, adopt: bool = False) -> Iter
 
 
 @contextmanager
-def ready_for_dry_run(config: Config) -> Iterator[MirrorContext]:
-    """Work on a copy of the state database, with a staging directory elsewhere, and lock nothing.
+def open_for_dry_run(config: Config) -> Iterator[MirrorContext]:
+    """Open the mirror for a dry run: a copy of the state database, staging elsewhere, no lock.
 
     Raises:
         NotOurs: root_dir is the data directory of a packrat-server.

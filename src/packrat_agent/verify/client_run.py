@@ -53,20 +53,20 @@ class Visit:
         finally:
             _end_agents(self.scratch)
         if ending.overrun:
-            return f"it was ended after it had printed {ending.overrun} bytes; {self._tail(ending.said)}"
+            return f"it was ended after it had printed {ending.overrun} bytes; {self._tail(ending.printed)}"
         if ending.code == 0:
             return None
-        return self._tail(ending.said) or f"exit code {ending.code}"
+        return self._tail(ending.printed) or f"exit code {ending.code}"
 
     def _tail(self, output: str) -> str:
         """Return the last lines, without what differs from run to run."""
         plain = output.replace(self.url, "").replace(str(self.scratch), "").replace(self.url.partition("//")[2], "")
         # Progress is written over itself, and in some clients with escape sequences.
         lines = [re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", line.rpartition("\r")[2]).strip() for line in plain.split("\n")]
-        told = [line[:_LINE_LIMIT] for line in lines if line]
+        printed = [line[:_LINE_LIMIT] for line in lines if line]
         # The errors that apt prints are the reason; what follows them is advice.
-        errors = [line for line in told if line.startswith(("E: ", "ERROR: "))]
-        return "; ".join((errors or told)[-_LAST_LINES:])
+        errors = [line for line in printed if line.startswith(("E: ", "ERROR: "))]
+        return "; ".join((errors or printed)[-_LAST_LINES:])
 
 
 def _end_agents(home: Path) -> None:

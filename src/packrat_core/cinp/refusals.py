@@ -15,12 +15,12 @@ class LoginRefused(ServerRefused):
 
 
 class NotFound(ServerRefused):
-    """The server has no such object; `object_id` where it said which."""
+    """The server has no such object; `object_id` where it says which."""
 
     def __init__(
-        self, message: str, object_id: str | None = None, *, by_api: bool = False, said: str = "", hint: str = ""
+        self, message: str, object_id: str | None = None, *, by_api: bool = False, api_message: str = "", hint: str = ""
     ) -> None:
-        super().__init__(message, by_api=by_api, said=said, hint=hint)
+        super().__init__(message, by_api=by_api, api_message=api_message, hint=hint)
         self.object_id = object_id
 
 

@@ -143,20 +143,23 @@ async def raise_for(response: aiohttp.ClientResponse, what: str, proxy: URL | No
         )
     # The API explains a refusal in a JSON object; a proxy or web server in front of it has HTML or text.
     by_api = bool(fields) and status in _REFUSALS
-    said = message if by_api else ""
+    api_message = message if by_api else ""
     if status == 401:
-        raise SessionEnded(text, by_api=by_api, said=said)
+        raise SessionEnded(text, by_api=by_api, api_message=api_message)
     if status == 407:
         raise explain_proxy_status(status, proxy, names)
     if status == 404:
         object_id = fields.get("object_id")
-        raise NotFound(text, object_id if isinstance(object_id, str) else None, by_api=by_api, said=said)
+        raise NotFound(text, object_id if isinstance(object_id, str) else None, by_api=by_api, api_message=api_message)
     unavailable = _explain_unavailable(response, text, message)
     if unavailable is not None:
         raise unavailable
-    code = fields.get("error")
+    error = fields.get("error")
+    code = error if isinstance(error, str) else None
     hint = "" if by_api else _hint_at(message, names)
-    raise ServerRefused(text, code if isinstance(code, str) else None, by_api=by_api, said=said, hint=hint)
+    raise ServerRefused(
+        text, code if isinstance(code, str) else None, by_api=by_api, api_message=api_message, hint=hint
+    )
 
 
 def _explain_unavailable(response: aiohttp.ClientResponse, text: str, message: str) -> ServerUnavailable | None:
@@ -274,5 +277,5 @@ def _words_of(text: str) -> str:
     title = _TITLE.search(text[:_PAGE_LIMIT])
     found = html.unescape(title[1]).strip() if title is not None else ""
     # Apache has this in the page alone.
-    told = next((words for words in _PLAIN_TO_TLS if words in text[:_PAGE_LIMIT]), "")
-    return told or re.sub(r"^\d{3} +", "", found)
+    plain_to_tls = next((words for words in _PLAIN_TO_TLS if words in text[:_PAGE_LIMIT]), "")
+    return plain_to_tls or re.sub(r"^\d{3} +", "", found)

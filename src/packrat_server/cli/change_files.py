@@ -150,6 +150,6 @@ async def _show_dry_run(uploader: "Uploader", uri: str, record: Record, name: st
     except Rejected as error:
         from packrat_server.client.refusals import explain
 
-        raise ServerRefused(explain(ServerRefused(error.message, error.code, said=error.message))) from None
+        raise ServerRefused(explain(ServerRefused(error.message, error.code, api_message=error.message))) from None
     loss = await _loss_of(uploader, uri, record, change)
     report(uri, name, [part for part in (note or f"would be {change.described}", loss) if part])

@@ -51,11 +51,11 @@ def explain(error: ServerRefused) -> str:
         return f"tag it {first[1]} first; `packrat-server promote` puts on all tags that one requires"
     if (missing := _NO_SUCH.search(text)) is not None:
         return f"the server has no {_THINGS.get(missing[1], missing[1])} {missing[2]}; check the spelling"
-    if error.said == "Not Authorized":
+    if error.api_message == "Not Authorized":
         return "this user has no right to do this; an administrator gives rights, `user set NAME --right RIGHT`"
     if isinstance(error, NotFound) and error.object_id is not None:
         return "the server has no such package file; check its URI"
-    return _explain_words(error.said) or text
+    return _explain_words(error.api_message) or text
 
 
 def _explain_words(said: str) -> str:

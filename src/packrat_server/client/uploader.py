@@ -330,7 +330,7 @@ async def signed_in(url: str, user: str, password: str, ca_file: Path | None = N
             if not error.by_api:
                 raise
             raise ServerRefused(
-                f"{url} refuses user {user!r} with this password: {error.said}",
+                f"{url} refuses user {user!r} with this password: {error.api_message}",
                 hint="check --user, and the password in PACKRAT_PASSWORD or --password-file; on the server's machine, "
                 f"`packrat-server user set {quote(user)} --new-password` makes another",
             ) from None

@@ -309,7 +309,7 @@ def test_work_of_another_user_gives_its_value_or_its_error() -> None:
     )
 
     def refuse() -> None:
-        raise ServerRefused("no", "CODE", by_api=True, said="words", hint="do this")
+        raise ServerRefused("no", "CODE", by_api=True, api_message="words", hint="do this")
 
     with pytest.raises(ServerRefused) as refused:
         nobody.do(refuse)

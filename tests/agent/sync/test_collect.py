@@ -25,7 +25,7 @@ from packrat_agent.sync import disk_look
 from packrat_agent.sync.collect import collect, remove_old_indexes
 from packrat_agent.sync.context import MirrorContext, Summary
 from packrat_agent.sync.disk_look import look
-from packrat_agent.sync.mirror import ready
+from packrat_agent.sync.mirror import open_mirror
 from packrat_agent.sync.sealed_list import Sealer, Seals
 from support.generations import publish
 from support.mirror_conf import write_mirror_conf
@@ -36,7 +36,7 @@ ONE, TWO = (Repo(name, "", name, "apt", ()) for name in ("one", "two"))
 @pytest.fixture
 def context(tmp_path: Path) -> Iterator[MirrorContext]:
     (tmp_path / "state").mkdir()
-    with ready(load(write_mirror_conf(tmp_path, mirror="grace_period: 0\nkeep_generations: 1\n"))) as made:
+    with open_mirror(load(write_mirror_conf(tmp_path, mirror="grace_period: 0\nkeep_generations: 1\n"))) as made:
         made.store.repos.save([ONE, TWO])
         yield made
 

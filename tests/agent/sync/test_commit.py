@@ -6,7 +6,7 @@ from packrat_agent.config.load import load
 from packrat_agent.model.records import Repo
 from packrat_agent.model.tree import Content, ReadyPublication, TreeFile, UnsignedTree
 from packrat_agent.sync.commit import make_live
-from packrat_agent.sync.mirror import ready
+from packrat_agent.sync.mirror import open_mirror
 from support.mirror_conf import write_mirror_conf
 
 REPO = Repo("pypi", "", "pypi", "pypi", ())
@@ -18,7 +18,7 @@ def project(name: str, text: bytes) -> ReadyPublication:
 
 
 def test_the_pages_of_a_project_that_a_change_ends_are_removed_and_no_others(tmp_path: Path) -> None:
-    with ready(load(write_mirror_conf(tmp_path))) as context:
+    with open_mirror(load(write_mirror_conf(tmp_path))) as context:
         context.store.repos.save([REPO])
         pages = context.root / "pypi/simple"
         make_live(UnsignedTree(REPO, (project("a", b"1"), project("b", b"1")), ("a", "b")), (), (), context)

@@ -17,7 +17,7 @@ from packrat_agent.state.facts import ScanRound
 from packrat_agent.sync import disk_look
 from packrat_agent.sync.context import MirrorContext
 from packrat_agent.sync.disk_look import find_untracked, look_beside, note_look
-from packrat_agent.sync.mirror import ready
+from packrat_agent.sync.mirror import open_mirror
 from support.mirror_conf import write_mirror_conf
 
 COUNT = 1200
@@ -33,7 +33,7 @@ class Stopped(Exception):
 def context(tmp_path: Path) -> Iterator[MirrorContext]:
     """A mirror that has published files, and read none of them since."""
     (tmp_path / "state").mkdir()
-    with ready(load(write_mirror_conf(tmp_path))) as made:
+    with open_mirror(load(write_mirror_conf(tmp_path))) as made:
         files = [put(made, f"pool/{number:05}") for number in range(COUNT)]
         made.store.live.adopt("repo", [(file, file.sha256) for file in files], time.time())
         newest = (made.root / files[-1].path).stat().st_ctime_ns

@@ -14,7 +14,7 @@ from packrat_agent.publish.pointers import are_pointers_ready, staged_name, stag
 from packrat_agent.publish.writer import intend
 from packrat_agent.sync.context import MirrorContext
 from packrat_agent.sync.full_sync import keep_repos
-from packrat_agent.sync.mirror import ready
+from packrat_agent.sync.mirror import open_mirror
 from packrat_agent.sync.roll_forward import roll_forward_all
 from support.mirror_conf import write_mirror_conf
 
@@ -25,7 +25,7 @@ NEW = replace(OLD, name="new")
 @pytest.fixture
 def context(tmp_path: Path) -> Iterator[MirrorContext]:
     (tmp_path / "state").mkdir()
-    with ready(load(write_mirror_conf(tmp_path, mirror="grace_period: 0\n"))) as made:
+    with open_mirror(load(write_mirror_conf(tmp_path, mirror="grace_period: 0\n"))) as made:
         made.store.repos.save([OLD])
         yield made
 

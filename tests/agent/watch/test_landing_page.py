@@ -8,7 +8,7 @@ import pytest
 from packrat_agent.config.load import load
 from packrat_agent.sync.context import MirrorContext
 from packrat_agent.sync.landing.site import publish_site
-from packrat_agent.sync.mirror import ready
+from packrat_agent.sync.mirror import open_mirror
 from packrat_agent.watch import landing_page
 from packrat_agent.watch.landing_page import PagePace, keep_page
 from support.mirror_conf import write_mirror_conf
@@ -36,7 +36,7 @@ def test_a_stop_while_the_page_waits_for_its_turn_does_not_lose_it(tmp_path: Pat
             await pass_rounds()
         await asyncio.gather(keeping, return_exceptions=True)
 
-    with ready(load(write_mirror_conf(tmp_path))) as context:
+    with open_mirror(load(write_mirror_conf(tmp_path))) as context:
         asyncio.run(stop(context))
         assert (context.root / "index.html").is_file()
 
@@ -63,6 +63,6 @@ def test_an_unexpected_error_is_tried_again(tmp_path: Path, monkeypatch: pytest.
         keeping.cancel()
         await asyncio.gather(keeping, return_exceptions=True)
 
-    with ready(load(write_mirror_conf(tmp_path))) as context:
+    with open_mirror(load(write_mirror_conf(tmp_path))) as context:
         asyncio.run(keep(context))
     assert failed

@@ -15,7 +15,7 @@ from packrat_agent.site_page.package_list import DIRECTORY
 from packrat_agent.sync.commit import make_live
 from packrat_agent.sync.context import MirrorContext
 from packrat_agent.sync.landing.site import publish_site
-from packrat_agent.sync.mirror import ready
+from packrat_agent.sync.mirror import open_mirror
 from support.mirror_conf import write_mirror_conf
 
 REPO = Repo("apt-prod", "", "apt-prod", "apt", (DistroVersion("bookworm", "debian", "bookworm", "deb"),))
@@ -66,7 +66,7 @@ class Mirror:
 @contextmanager
 def mirror(directory: Path) -> Iterator[Mirror]:
     (directory / "state").mkdir(exist_ok=True)
-    with ready(load(write_mirror_conf(directory))) as context:
+    with open_mirror(load(write_mirror_conf(directory))) as context:
         yield Mirror(context)
 
 

@@ -14,13 +14,13 @@ from packrat_agent.publish.pointers import staged_name, staging_pointers
 from packrat_agent.publish.writer import intend
 from packrat_agent.site_page.site_files import SITE
 from packrat_agent.sync.landing.site import publish_own_keys, publish_site
-from packrat_agent.sync.mirror import ready
+from packrat_agent.sync.mirror import open_mirror
 from support.mirror_conf import write_mirror_conf
 
 
 def test_the_list_of_images_goes_with_the_last_registry(tmp_path: Path) -> None:
     (tmp_path / "state").mkdir()
-    with ready(load(write_mirror_conf(tmp_path, mirror=f"keep_file: {tmp_path}/www/index.html\n"))) as context:
+    with open_mirror(load(write_mirror_conf(tmp_path, mirror=f"keep_file: {tmp_path}/www/index.html\n"))) as context:
         context.store.repos.save([Repo("images", "", "images", "docker", ())])
         publish_site(context)
         assert (context.root / HOST_CATALOG).is_file()
@@ -33,7 +33,7 @@ def test_a_site_publication_cut_off_is_completed_before_a_key_is_published(tmp_p
     (tmp_path / "state").mkdir()
     key = SigningKey("A" * 40, "A" * 40, "Own", "ed25519", 255, None, datetime.now(UTC), None, None)
     keys = SigningKeys(None, {"repo apt": PreparedKey(key, PublicKey(b"armored", b"binary"))})
-    with ready(load(write_mirror_conf(tmp_path))) as context:
+    with open_mirror(load(write_mirror_conf(tmp_path))) as context:
         context.store.repos.save([Repo("apt", "", "apt", "apt", ())])
         page = ReadyPublication("site", "id", (), (TreeFile("index.html", Content.of(b"page")),), {})
         context.store.intents.begin(intend(UnsignedTree(SITE, (page,), ("site",)), ()))

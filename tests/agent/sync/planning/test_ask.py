@@ -20,7 +20,7 @@ from packrat_agent.state.fact_table import FactsRead
 from packrat_agent.state.file_rows import about as about_files
 from packrat_agent.state.listing import Listing
 from packrat_agent.sync.context import MirrorContext, Order
-from packrat_agent.sync.mirror import ready
+from packrat_agent.sync.mirror import open_mirror
 from packrat_agent.sync.planning import ask
 from packrat_agent.sync.planning.ask import _Answer, _compare, _compare_received, _Notes
 from packrat_agent.upstream.client import Packrat
@@ -60,7 +60,7 @@ ANSWERS = st.builds(Answer, SOME, st.frozensets(st.integers(COUNT, COUNT + 5), m
 def context(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MirrorContext]:
     top: Path = tmp_path_factory.mktemp("mirror")
     (top / "state").mkdir()
-    with ready(load(write_mirror_conf(top))) as made:
+    with open_mirror(load(write_mirror_conf(top))) as made:
         made.store.repos.save([REPO])
         yield made
 

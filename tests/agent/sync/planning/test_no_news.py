@@ -13,7 +13,7 @@ from packrat_agent.model.records import PackageFile, Repo, Wanted
 from packrat_agent.state.fact_table import FactsRead
 from packrat_agent.sync.context import MirrorContext, Order, SyncResult
 from packrat_agent.sync.last_renders import LastRender
-from packrat_agent.sync.mirror import ready
+from packrat_agent.sync.mirror import open_mirror
 from packrat_agent.sync.noted_sync import _note
 from packrat_agent.sync.planning.index_entries import IndexEntries
 from packrat_agent.sync.planning.no_news import is_no_news
@@ -35,7 +35,7 @@ LIVE, YANKED, WAITING, UNKNOWN = (a_file(number) for number in range(4))
 @pytest.fixture
 def context(tmp_path: Path) -> Iterator[MirrorContext]:
     (tmp_path / "state").mkdir()
-    with ready(load(write_mirror_conf(tmp_path))) as made:
+    with open_mirror(load(write_mirror_conf(tmp_path))) as made:
         made.store.repos.save([REPO])
         live = [LIVE, replace(YANKED, yanked=True)]
         made.store.record_reads.note(REPO.name, [*live, WAITING], NOW)

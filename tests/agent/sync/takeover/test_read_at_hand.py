@@ -17,7 +17,7 @@ from packrat_agent.publish import scan
 from packrat_agent.sync.context import MirrorContext
 from packrat_agent.sync.disk_look import look_without_a_touch
 from packrat_agent.sync.fetch.local_copies import LocalCopies
-from packrat_agent.sync.mirror import ready
+from packrat_agent.sync.mirror import open_mirror
 from packrat_agent.sync.takeover.read_at_hand import read_as_hashed
 from packrat_agent.sync.takeover.rehearsed import Rehearsed
 from packrat_core.errors import ConfigError, Refused
@@ -39,7 +39,7 @@ def a_deb(name: str, files: tuple[tuple[str, bytes], ...] = ()) -> bytes:
 @pytest.fixture
 def context(tmp_path: Path) -> Iterator[MirrorContext]:
     (tmp_path / "state").mkdir()
-    with ready(load(write_mirror_conf(tmp_path))) as made:
+    with open_mirror(load(write_mirror_conf(tmp_path))) as made:
         yield made
 
 
