@@ -143,7 +143,7 @@ class ErrorTellingGroup(click.Group):
     """A group of commands whose errors are printed after the group's name, which is that of the program."""
 
     def main(self, *args: Any, **more: Any) -> Any:
-        """Run the program; what the system refuses, and nothing nearer has told, goes to stderr in a sentence."""
+        """Run the program; what the system refuses, and no other code has explained, goes to stderr in a sentence."""
         open_closed_streams()
         let_stderr_lose()
         if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
@@ -152,18 +152,18 @@ class ErrorTellingGroup(click.Group):
         try:
             return super().main(*args, **more)
         except ModuleNotFoundError as error:
-            told: PackratError = _tell_missing(error)
+            failure: PackratError = _tell_missing(error)
         except OSError as error:
             # Imported here, since monitoring calls the programs every minute.
-            from packrat_core.fs.system_errors import tell_system_error
+            from packrat_core.fs.system_errors import explain_system_error
 
-            told = tell_system_error(error)
+            failure = explain_system_error(error)
         except (MemoryError, RuntimeError, ExceptionGroup) as error:
-            from packrat_core.fs.system_errors import tell_want_of_memory
+            from packrat_core.fs.system_errors import explain_want_of_memory
 
-            told = tell_want_of_memory(error)
-        self._tell(told)
-        sys.exit(told.exit_code)
+            failure = explain_want_of_memory(error)
+        self._tell(failure)
+        sys.exit(failure.exit_code)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; a PackratError goes to stderr."""
@@ -205,7 +205,7 @@ def _tell_missing(error: ModuleNotFoundError) -> PackratError:
 
 
 class Between(click.IntRange):
-    """An integer within bounds, both of which a wrong value is told."""
+    """An integer within bounds, both of which the message about a wrong value names."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Read the value.

@@ -68,9 +68,9 @@ def test_both_commands_show_the_hint(tmp_path: Path, arguments: tuple[str, ...],
 
 _SOMETHING_ELSE = """
 import errno, sys
-from packrat_core.fs.system_errors import tell_system_error
+from packrat_core.fs.system_errors import explain_system_error
 print("an answer")
-sys.stderr.write(str(tell_system_error(OSError(errno.EIO, "Input/output error"))))
+sys.stderr.write(str(explain_system_error(OSError(errno.EIO, "Input/output error"))))
 """
 
 
@@ -89,11 +89,11 @@ def test_an_error_that_is_not_of_stdout_adds_nothing_to_it(tmp_path: Path) -> No
 def test_an_answer_of_any_length_that_stdout_does_not_take(size: int) -> None:
     code = f"""
 import sys
-from packrat_core.fs.system_errors import tell_system_error
+from packrat_core.fs.system_errors import explain_system_error
 try:
     print("x" * {size}, flush=True)
 except OSError as error:
-    sys.stderr.write(str(tell_system_error(error)))
+    sys.stderr.write(str(explain_system_error(error)))
 """
     with Path("/dev/full").open("wb") as full:
         done = subprocess.run([sys.executable, "-c", code], stdout=full, stderr=subprocess.PIPE, text=True, check=False)

@@ -61,13 +61,13 @@ def audit_tree(
         audit = verify_tree(top.absolute(), keys.general, count, keys.of_repos, expect)
     if config is not None:
         audit = replace(audit, warnings=(*audit.warnings, *_known_troubles(config)))
-    told = asdict(audit)
+    report = asdict(audit)
     if clients:
         visits = _visit(top.absolute(), keys, audit)
         audit = replace(audit, faults=(*audit.faults, *visits.faults))
-        told = {**asdict(audit), "clients": visits.driven}
+        report = {**asdict(audit), "clients": visits.driven}
     if as_json:
-        click.echo(json.dumps(told, indent=2))
+        click.echo(json.dumps(report, indent=2))
     else:
         _show(audit, unnamed=unnamed)
         if clients:

@@ -84,9 +84,9 @@ def check_command(ctx: click.Context, /, as_json: bool, **given: Any) -> None:
     except PackratError as error:
         verdict = tell_unknown(str(error))
     except OSError as error:
-        from packrat_core.fs.disk_errors import tell_os_error
+        from packrat_core.fs.disk_errors import explain_os_error
 
-        verdict = tell_unknown(str(tell_os_error(error) or error))
+        verdict = tell_unknown(str(explain_os_error(error) or error))
     except Exception as error:  # An error of ours says nothing about the mirror.
         verdict = tell_unknown(f"internal error: {type(error).__name__}: {error}")
     click.echo(verdict.as_json() if as_json else verdict.line, nl=not as_json)

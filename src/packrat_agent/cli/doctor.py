@@ -38,8 +38,13 @@ def doctor_command(ctx: click.Context, as_json: bool) -> None:
     counts = Counter(finding.level for finding in found)
     faults, warnings = counts[Level.FAULT], counts[Level.WARNING]
     if as_json:
-        told = {"schema": 1, "faults": faults, "warnings": warnings, "findings": [asdict(finding) for finding in found]}
-        click.echo(json.dumps(told, indent=2))
+        report = {
+            "schema": 1,
+            "faults": faults,
+            "warnings": warnings,
+            "findings": [asdict(finding) for finding in found],
+        }
+        click.echo(json.dumps(report, indent=2))
     else:
         click.echo(f"{count_of(faults, 'fault')}, {count_of(warnings, 'warning')}")
         if faults:

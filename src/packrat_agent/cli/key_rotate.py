@@ -1,7 +1,7 @@
 """Replaces a signing key, phase by phase, by changing which keys mirror.conf names: `packrat-agent key rotate`.
 
 The phase is what mirror.conf says, so each step is one change of that file: it has happened or it has not. A step that
-has happened already is told, and changes nothing.
+has happened already says so, and changes nothing.
 """
 
 import time
@@ -22,7 +22,7 @@ from packrat_agent.config.load import load
 from packrat_agent.config.rotation_phase import Phase
 from packrat_agent.config.settings import Config, KeyNames
 from packrat_agent.gpg.keyring import find_key, find_silent
-from packrat_agent.status.rotation import tell_phase, tell_rotation_trouble
+from packrat_agent.status.rotation import describe_phase, explain_rotation_trouble
 from packrat_agent.sync.keys.find_keys import find_keys
 from packrat_core.cli import tell_next
 from packrat_core.errors import ConfigError, DiskError, Held, SigningError
@@ -85,8 +85,8 @@ class _Rotation:
         is_noted = noted is not None and noted.phase == phase.value
         now = time.time()
         if noted is not None and is_noted:
-            click.echo(f"[{self._section}] phase {tell_phase(noted, now)}")
-            if (trouble := tell_rotation_trouble(noted, now)) is not None:
+            click.echo(f"[{self._section}] phase {describe_phase(noted, now)}")
+            if (trouble := explain_rotation_trouble(noted, now)) is not None:
                 click.echo(f"! {trouble}")
         else:
             click.echo(f"[{self._section}] phase {phase.value}: mirror.conf says so, and the agent has not read it yet")

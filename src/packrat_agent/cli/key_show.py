@@ -12,7 +12,7 @@ from packrat_agent.config.load import load
 from packrat_agent.config.settings import Config, KeyNames
 from packrat_agent.gpg.key_warnings import warn
 from packrat_agent.gpg.keyring import find_key
-from packrat_agent.status.rotation import tell_phase
+from packrat_agent.status.rotation import describe_phase
 from packrat_core.cli import tell_next
 from packrat_core.errors import PackratError
 
@@ -53,7 +53,7 @@ def _describe(config: Config, names: KeyNames) -> list[str]:
 
 def _describe_rotation(config: Config, section: str) -> list[str]:
     noted = read_noted(config, section)
-    phase = tell_phase(noted, datetime.now(UTC).timestamp()) if noted is not None else None
+    phase = describe_phase(noted, datetime.now(UTC).timestamp()) if noted is not None else None
     return [f"  rotation: {phase}"] if phase is not None else []
 
 

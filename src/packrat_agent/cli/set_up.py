@@ -63,7 +63,7 @@ def _take(steps: list[Step]) -> None:
     """Take the steps that are not done, and tell of each.
 
     Raises:
-        PackratError: One failed; what was made before is told.
+        PackratError: One failed; what was made before is named.
     """
     made: list[str] = []
     for step in steps:

@@ -30,7 +30,7 @@ def check_together(
     root, state_db, metrics = mirror.get("root_dir"), mirror.get("state_db"), mirror.get("metrics_file")
     faults = _find_wrong_kinds(mirror, given, path)
     if not isinstance(root, Path):
-        # It has a fault of its own, which is told already.
+        # It has a fault of its own, which is reported already.
         return faults
     if isinstance(metrics, Path) and _lies_in(metrics, root):
         faults.append(

@@ -340,7 +340,7 @@ class Format(Protocol):
 
         With a change, those of the publications that it touches are enough.
 
-        A change of a published value that clients rely on is left out until it is confirmed, and told in the fact HELD.
+        A change of a published value that clients rely on is left out until it is confirmed; the fact HELD names it.
         """
 
     def client_setup(

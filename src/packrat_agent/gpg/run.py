@@ -226,12 +226,12 @@ def _start(command: Sequence[str], stdin: IO[bytes] | int, passed: Sequence[int]
     try:
         return start(command, stdin, _environment(), passed)
     except FileNotFoundError:
-        told = f"{command[0]} can't be used (No such file or directory)"
-        raise SigningError(told, hint="install it (`apt-get install gnupg gpgv`)") from None
+        message = f"{command[0]} can't be used (No such file or directory)"
+        raise SigningError(message, hint="install it (`apt-get install gnupg gpgv`)") from None
     except OSError as error:
-        told = f"{command[0]} can't be started ({error.strerror})"
+        message = f"{command[0]} can't be started ({error.strerror})"
         hint = "give this user the right to run it, or this process higher limits (`LimitNOFILE=`, `ulimit -n`)"
-        raise SigningError(told, hint=hint) from None
+        raise SigningError(message, hint=hint) from None
 
 
 def _read(process: subprocess.Popen[bytes], limit: int, *more: BoundedPipe) -> tuple[BoundedPipe, BoundedPipe]:

@@ -34,7 +34,7 @@ def claim(root: Path, state_db: Path, command: str) -> Iterator[Path]:
     Args:
         root: root_dir; it is made if need be.
         state_db: The state database, which need not exist.
-        command: What others are told that is at work, `run` or `sync`.
+        command: The command that is at work here, `run` or `sync`, for the message to others.
 
     Yields:
         The staging directory.

@@ -19,7 +19,7 @@ from pathlib import Path, PurePath
 from typing import TypeVar
 
 from packrat_core.errors import ConfigError, PackratError
-from packrat_core.fs.disk_errors import tell_os_error
+from packrat_core.fs.disk_errors import explain_os_error
 
 T = TypeVar("T")
 
@@ -124,10 +124,10 @@ class Account:
 
 def _explain_or_raise(error: OSError) -> PackratError:
     """Say in a sentence what the system refused; one that is not of the disk is raised again."""
-    told = tell_os_error(error)
-    if told is None:
+    disk_error = explain_os_error(error)
+    if disk_error is None:
         raise error
-    return told
+    return disk_error
 
 
 def find_account(name: str) -> Account | None:

@@ -45,7 +45,7 @@ def list_client_lines(account: Account, config: Config) -> list[ClientLines]:
 
 
 def describe_outcome(mirror: NewMirror, clients: list[ClientLines]) -> Iterator[str]:
-    """Write what is told at the end, line by line."""
+    """Write the report at the end, line by line."""
     url = mirror.config.mirror.public_url
     yield f"The mirror is at {url}/" if url else "The mirror has no public_url."
     for client in clients[:_SHOWN]:

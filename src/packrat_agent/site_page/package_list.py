@@ -206,11 +206,11 @@ def publish_list(repo: Repo, now: Cut, before: Sequence[Shard] | None, index: st
         index: What identifies the index that it was made from.
     """
     directory = f"{repo.directory}/{DIRECTORY}"
-    told = Content.of(_write_index(now.shards))
+    list_of_shards = Content.of(_write_index(now.shards))
     known = {shard.sha256 for shard in before or ()}
     named = dict.fromkeys(shard.sha256 for shard in now.shards)
     content = tuple(_shard_file(directory, sha256, now) for sha256 in named if sha256 not in known)
-    pointer = TreeFile(f"{directory}/{INDEX}", told)
+    pointer = TreeFile(f"{directory}/{INDEX}", list_of_shards)
     since = None
     if before is not None:
         gone = tuple(f"{directory}/{sha256}.json" for sha256 in sorted(known.difference(named)))
@@ -226,5 +226,5 @@ def _shard_file(directory: str, sha256: str, now: Cut) -> TreeFile:
 
 def _write_index(shards: Sequence[Shard]) -> bytes:
     rows = [[shard.first, shard.sha256, shard.size, shard.packages] for shard in shards]
-    told = {"packages": sum(shard.packages for shard in shards), "shards": rows}
-    return json.dumps(told, separators=(",", ":")).encode() + b"\n"
+    index = {"packages": sum(shard.packages for shard in shards), "shards": rows}
+    return json.dumps(index, separators=(",", ":")).encode() + b"\n"

@@ -50,7 +50,7 @@ def keep(root: Path, source: FragmentSource, fragments: Fragments, read: Mapping
     Args:
         root: root_dir.
         source: the source of the fragments.
-        fragments: where the state database has them; it is told the SHA-256s of the backups.
+        fragments: where the state database has them, and notes the SHA-256s of the backups.
         read: SHA-256 of a package file → its fragment.
 
     Raises:
@@ -78,7 +78,7 @@ def _back_up(root: Path, source: FragmentSource, fragments: Fragments, items: It
 
 
 def _holds(path: Path, data: bytes) -> bool:
-    """Tell whether a backup is there; one that says something else is told."""
+    """Tell whether a backup is there; one that says something else is logged."""
     try:
         if read_regular(path, len(data)) == data:
             return True

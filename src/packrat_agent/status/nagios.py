@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
-from packrat_agent.status.rotation import tell_rotation_trouble
+from packrat_agent.status.rotation import explain_rotation_trouble
 from packrat_agent.status.values import AgentState, Disk, RepoStatus, Status
 from packrat_core.text import count_of, human_age, human_size, printable
 
@@ -96,7 +96,7 @@ class Verdict:
 
     def as_json(self) -> str:
         """Write it as one JSON object; docs/operations.md describes the fields."""
-        told = {
+        answer = {
             "schema": 1,
             "level": self.level.name,
             "code": int(self.level),
@@ -113,7 +113,7 @@ class Verdict:
                 for figure in self.figures
             ],
         }
-        return json.dumps(told, indent=2) + "\n"
+        return json.dumps(answer, indent=2) + "\n"
 
 
 def judge(status: Status, limits: Limits) -> Verdict:
@@ -153,8 +153,8 @@ def _tell(level: Level, text: str, findings: tuple[Finding, ...], figures: tuple
     """Put the line together."""
     # A `|` in the text would begin the figures.
     shown = printable(text, " ").replace("|", "/")[:_LONGEST_LINE]
-    told = " ".join(_write_figure(figure) for figure in figures)
-    return Verdict(level, f"PACKRAT {level.name} - {shown}{f' | {told}' if told else ''}", findings, figures)
+    perfdata = " ".join(_write_figure(figure) for figure in figures)
+    return Verdict(level, f"PACKRAT {level.name} - {shown}{f' | {perfdata}' if perfdata else ''}", findings, figures)
 
 
 def _agent(status: Status, limits: Limits) -> Iterator[Finding]:
@@ -240,14 +240,14 @@ def _behind(repo: RepoStatus) -> str:
 def _keys(status: Status, limits: Limits) -> Iterator[Finding]:
     for name, key in status.named_keys():
         yield from ((Level.WARNING, text) for text in (key.stale, key.unused) if text is not None)
-        if (trouble := tell_rotation_trouble(key, status.at)) is not None:
+        if (trouble := explain_rotation_trouble(key, status.at)) is not None:
             yield Level.WARNING, f"{name}: {trouble}"
         for which, expires in (("next", key.next_expires), ("former", key.former_expires)):
             # One that has expired is told above.
             if expires is not None and expires > status.at:
                 left_s = expires - status.at
-                told = f"{name}: the {which} key expires in {human_age(left_s)}; see `packrat-agent key rotate`"
-                yield limits.key_days.judge(left_s / _DAY_S, low=True), told
+                text = f"{name}: the {which} key expires in {human_age(left_s)}; see `packrat-agent key rotate`"
+                yield limits.key_days.judge(left_s / _DAY_S, low=True), text
         if key.expires is None:
             continue
         left_s = key.expires - status.at

@@ -86,15 +86,15 @@ def show_progress(totals: Totals) -> Iterator[OnProgress]:
             if now_s - asked_s > _ASK_TOTALS_S:
                 asked_s = now_s
                 known.update(totals())
-            told = f"{what:<24} {work.describe(now_s, known.get(what))}"
+            description = f"{what:<24} {work.describe(now_s, known.get(what))}"
             if what not in drawn:
                 # Without `total`: how much there is in all is asked again while the work goes on. With `miniters`, a
                 # line is also drawn in time when slow work follows fast work.
                 line = tqdm(
-                    desc=told, bar_format=_LINE, position=len(drawn), leave=False, dynamic_ncols=True, miniters=1
+                    desc=description, bar_format=_LINE, position=len(drawn), leave=False, dynamic_ncols=True, miniters=1
                 )
                 drawn[what] = lines.enter_context(line)
-            drawn[what].set_description_str(told, refresh=False)
+            drawn[what].set_description_str(description, refresh=False)
             drawn[what].update()
 
         yield on_progress

@@ -7,7 +7,7 @@ from packrat_agent.state.facts import KeyInUse
 from packrat_core.text import count_of
 
 
-def tell_phase(key: KeyInUse, now: float) -> str | None:
+def describe_phase(key: KeyInUse, now: float) -> str | None:
     """Describe the phase of a rotation in one line; None where none is under way.
 
     Args:
@@ -27,7 +27,7 @@ def tell_phase(key: KeyInUse, now: float) -> str | None:
             return None
 
 
-def tell_rotation_trouble(key: KeyInUse, now: float) -> str | None:
+def explain_rotation_trouble(key: KeyInUse, now: float) -> str | None:
     """Say what is wrong with the other keys of a rotation; None if nothing is.
 
     Args:

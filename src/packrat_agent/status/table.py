@@ -11,7 +11,7 @@ from typing import IO
 import click
 
 from packrat_agent.state.facts import KeyInUse, ScanRound
-from packrat_agent.status.rotation import tell_phase, tell_rotation_trouble
+from packrat_agent.status.rotation import describe_phase, explain_rotation_trouble
 from packrat_agent.status.values import AgentState, RepoStatus, Status
 from packrat_core.text import count_of, human_age, human_size, printable
 
@@ -87,12 +87,12 @@ def _keys(status: Status) -> Iterator[tuple[str, str, str]]:
         text, style = _key(key, status.at)
         own = key.fingerprint is None and status.section_keys
         yield "key", "none of [mirror]: only repositories with a key of their own are signed" if own else text, style
-        if (phase := tell_phase(key, status.at)) is not None:
+        if (phase := describe_phase(key, status.at)) is not None:
             yield "rotation", phase, "cyan"
     for section_key in status.section_keys:
         text, style = _key(section_key.key, status.at)
         yield "key", f"[{section_key.section}] {text}", style
-        if (phase := tell_phase(section_key.key, status.at)) is not None:
+        if (phase := describe_phase(section_key.key, status.at)) is not None:
             yield "rotation", f"[{section_key.section}] {phase}", "cyan"
 
 
@@ -122,13 +122,13 @@ def _full_pass(status: Status) -> str:
 
 
 def _content(content: ScanRound, now: float) -> str:
-    told = []
+    parts = []
     if content.ended is not None:
-        told.append(f"every file read until {human_age(now - content.ended)} ago")
+        parts.append(f"every file read until {human_age(now - content.ended)} ago")
     if content.began is not None:
         read = human_size(content.bytes or 0)
-        told.append(f"{read} read {'again ' if told else ''}since {human_age(now - content.began)} ago")
-    return ", ".join(told) or "not read yet"
+        parts.append(f"{read} read {'again ' if parts else ''}since {human_age(now - content.began)} ago")
+    return ", ".join(parts) or "not read yet"
 
 
 def _key(key: KeyInUse, now: float) -> tuple[str, str]:
@@ -209,7 +209,7 @@ def list_troubles(status: Status) -> Iterator[tuple[str, str]]:
         (text, style) for text, style in ((status.root_lost, "red"), (status.server.plain_http, "yellow")) if text
     )
     for _, key in status.named_keys():
-        found = (key.stale, key.unused, tell_rotation_trouble(key, status.at))
+        found = (key.stale, key.unused, explain_rotation_trouble(key, status.at))
         yield from ((text, "yellow") for text in found if text is not None)
     # Thousands of files may be left out for one reason; the terminal gets a sample of them.
     for rejected in status.rejected[:_LISTED]:

@@ -31,7 +31,7 @@ log = structlog.get_logger()
 _OF_ANOTHER_USER = "not everybody may read it, and it is another user's: make it the agent's, or remove it"
 
 TOLD_LIMIT = 1000
-"""Paths that are told by name in one full sync, of a kind: who may write to root_dir can make millions of them."""
+"""Paths that are logged by name in one full sync, of a kind: who may write to root_dir can make millions of them."""
 _UNTRACKED_LIMIT = 250_000
 """Untracked files that one full sync removes: each takes half a kilobyte of memory."""
 _NOTE_POSITION_S = 10.0

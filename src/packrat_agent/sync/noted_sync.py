@@ -53,7 +53,7 @@ async def sync_and_note(
         position = order.position or (None if context.dry_run else await server.reports.find_position(server.changes))
         result = await sync_repo(repo, order, server, confirmed, partial(on_progress, repo.name))
     except PackratError as error:
-        # First: what the log has told, `check` knows.
+        # First, so that `check` knows what the log says.
         facts.update_repo(repo.name, error=str(error))
         if _stops_all(error, context, repo):
             raise

@@ -27,7 +27,7 @@ _AT_ONCE = 100
 
 
 async def check_records(server: Packrat, repo: str, reads: RecordReads, read_since: float | None) -> None:
-    """Check records of one repository; what differs is told to `reads`.
+    """Check records of one repository; `reads` learns what differs.
 
     Args:
         server: The server to ask.
@@ -51,7 +51,7 @@ async def check_records(server: Packrat, repo: str, reads: RecordReads, read_sin
         try:
             read = await server.read_records(portion)
         except ServerRefused:
-            # It shows some of them no longer. Which ones the mirror has is told by its lists.
+            # It shows some of them no longer. Its lists say which ones the mirror has.
             return
         await in_thread(reads.confirm, repo, read.files, asked_at)
         if newest in read.missing:

@@ -64,6 +64,6 @@ class WorkNotes:
         self._writing = asyncio.get_running_loop().run_in_executor(None, self._write, work)
 
     def _write(self, work: RepoWork) -> None:
-        # A full disk stops the sync itself, and is told there.
+        # A full disk stops the sync itself, and is reported there.
         with suppress(DiskError):
             self._facts.write_work(self._repo, work)

@@ -57,7 +57,7 @@ class ChangedRecords:
         return {uri: both[uri] for uri in uris if uri in both}
 
     def and_then(self, later: "ChangedRecords") -> "ChangedRecords | None":
-        """Put together with what was said later, of files that were touched by then; None where that can't be told."""
+        """Merge with what was said later, of files that were touched by then; None where they can't be merged."""
         if later.touched is None:
             return later
         if self.touched is None or len(self.touched | later.touched) > _FILES_LIMIT:

@@ -6,7 +6,7 @@
    the whole repository on this connection left nothing out, and no sync has had a fault since. Faults are errors, files
    that failed or can't be in an index, records that can't be used, and changes that are held back.
 3. Syncs may end in another order than they began in: of each repository the newest position counts, and the digest of
-   the last report. What the server could not be told is told with the next heartbeat.
+   the last report. A report that could not be sent goes with the next heartbeat.
 4. A report is a heartbeat, too, so it costs the server no further request.
 5. A server that refuses a report gets none before the agent has logged in again.
 """
@@ -133,7 +133,7 @@ class Reports:
             self._pending[repo.name] = Published(repo.name, self._reached[repo.name], digest)
 
     async def tell(self, send: Callable[[Mapping[str, Any]], Awaitable[Any]]) -> bool:
-        """Tell the server; gives whether something was told.
+        """Send the reports that are pending; gives whether the server took any.
 
         Args:
             send: Sends the arguments of a call.
@@ -142,7 +142,7 @@ class Reports:
             ServerUnavailable: The server can't be reached.
             LoginRefused: It refuses the login.
         """
-        told = False
+        sent = False
         while self.is_taken and self._pending:
             some = tuple(self._pending.values())[:_AT_ONCE]
             try:
@@ -152,12 +152,12 @@ class Reports:
             except ServerRefused as error:
                 # Such as a mirror that is read without a login: it is alive, and reports nothing.
                 self._take_refusal(error)
-                return told
-            told, self._login.state.reports_refused = True, False
+                return sent
+            sent, self._login.state.reports_refused = True, False
             for published in some:
                 if self._pending.get(published.repo) is published:
                     del self._pending[published.repo]
-        return told
+        return sent
 
     def _take_refusal(self, error: ServerRefused) -> None:
         # The session may be another one than at the start of the request.

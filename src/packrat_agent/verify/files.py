@@ -39,7 +39,7 @@ def audit_files(subject: Subject, directory: str) -> Iterator[Finding]:
     if sums is not None:
         for end in (".gpg", ".asc"):
             found += check_detached(subject, sums_path, sums, f"{sums_path}{end}")
-        if _is_told_of(subject, f"{directory}/{SIGNED_SUMS}"):
+        if _is_announced(subject, f"{directory}/{SIGNED_SUMS}"):
             found += check_clear_signed(subject, sums_path, sums, f"{directory}/{SIGNED_SUMS}")
     manifest = read_pointer(subject, manifest_path, found)
     if manifest is not None:
@@ -62,7 +62,7 @@ def audit_files(subject: Subject, directory: str) -> Iterator[Finding]:
     yield from found
 
 
-def _is_told_of(subject: Subject, path: str) -> bool:
+def _is_announced(subject: Subject, path: str) -> bool:
     """Return whether a file is there, or the landing page leads to it; trees of older agents have it not."""
     if os.path.lexists(subject.top / path):
         return True

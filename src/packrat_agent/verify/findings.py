@@ -213,8 +213,8 @@ def check_name(subject: Subject, path: str, said: str | None, label: str = "") -
     if subject.name is None or said == subject.name:
         return
     if said is not None or label in subject.others:
-        told = said if said is not None else label
-        yield Fault(path, f"is that of the repository {told[:100]!r}, and stands in place of that of {subject.name}")
+        other = said if said is not None else label
+        yield Fault(path, f"is that of the repository {other[:100]!r}, and stands in place of that of {subject.name}")
 
 
 def pointer(path: str, content: bytes) -> Named:

@@ -26,8 +26,8 @@ def audit_key_age(keys: bytes, path: str, now: datetime) -> Iterator[Finding]:
     if not parts:
         yield Fault(path, "holds no key that can sign")
     elif not good:
-        told = ", ".join(f"{part.fingerprint} {part.wrong}" for part in parts)
-        yield Fault(path, f"verifies nothing any more: {told}")
+        reasons = ", ".join(f"{part.fingerprint} {part.wrong}" for part in parts)
+        yield Fault(path, f"verifies nothing any more: {reasons}")
     elif all(part.expires is not None and part.expires - now < _WARN_BEFORE for part in good):
         last = max(good, key=lambda part: part.expires or now)
         yield Warned(

@@ -15,8 +15,8 @@ from packrat_agent.verify.check_file import Paths, check_file
 from packrat_agent.verify.findings import Named
 from packrat_core.errors import PackratError
 
-_TOLD_BYTES = 1024 * 1024
-"""Bytes that are read before that is told."""
+_REPORT_BYTES = 1024 * 1024
+"""Bytes that are read between two reports of progress."""
 
 
 def main() -> None:
@@ -68,19 +68,19 @@ def _check_batch(tree: Paths, batch: Sequence[Named], answers: BinaryIO) -> dict
     Args:
         tree: Opens the files of the tree.
         batch: The files.
-        answers: Where that is told.
+        answers: Where progress is reported.
 
     Returns:
         The last answer.
     """
-    untold = {"files": 0, "bytes": 0}
+    unreported = {"files": 0, "bytes": 0}
 
     def count(files: int, size: int) -> None:
-        untold["files"] += files
-        untold["bytes"] += size
-        if untold["bytes"] >= _TOLD_BYTES:
-            _tell(answers, untold)
-            untold.update(files=0, bytes=0)
+        unreported["files"] += files
+        unreported["bytes"] += size
+        if unreported["bytes"] >= _REPORT_BYTES:
+            _tell(answers, unreported)
+            unreported.update(files=0, bytes=0)
 
     faults, read = [], 0
     for named in batch:
@@ -88,7 +88,7 @@ def _check_batch(tree: Paths, batch: Sequence[Named], answers: BinaryIO) -> dict
         read += size
         if fault is not None:
             faults.append((fault.path, fault.what))
-    _tell(answers, untold)
+    _tell(answers, unreported)
     return {"faults": faults, "read": read}
 
 

@@ -114,9 +114,9 @@ def _visit_apt(visit: Visit, directory: str) -> Iterator[Fault]:
         )
         # `update` checks signatures and hashes; only `dumpavail` parses every stanza.
         for command in (("apt-get", "update"), ("apt-cache", "dumpavail")):
-            told = visit.run(*command, more={"APT_CONFIG": f"{root}/apt.conf"})
-            if told is not None:
-                yield Fault(place, f"{command[0]} refuses it: {told}")
+            refusal = visit.run(*command, more={"APT_CONFIG": f"{root}/apt.conf"})
+            if refusal is not None:
+                yield Fault(place, f"{command[0]} refuses it: {refusal}")
                 break
         shutil.rmtree(root)
 
@@ -129,13 +129,13 @@ def _visit_dnf(visit: Visit, directory: str) -> Iterator[Fault]:
             (root / name).mkdir()
         (root / "dnf.conf").write_text("[main]\nplugins=0\n")
         (root / "repos/mirror.repo").write_text(_repo_file(visit, place))
-        told = visit.run(
+        refusal = visit.run(
             *("dnf", f"--config={root}/dnf.conf", f"--installroot={root}/target", "--releasever=1", "--assumeyes"),
             *(f"--setopt=reposdir={root}/repos", f"--setopt=cachedir={root}/cache", f"--setopt=logdir={root}/log"),
             *(f"--setopt=varsdir={root}", "--setopt=retries=1", "makecache"),
         )
-        if told is not None:
-            yield Fault(place, f"dnf refuses it: {told}")
+        if refusal is not None:
+            yield Fault(place, f"dnf refuses it: {refusal}")
         shutil.rmtree(root)
 
 
@@ -145,9 +145,9 @@ def _visit_zypper(visit: Visit, directory: str) -> Iterator[Fault]:
         root = Path(tempfile.mkdtemp(dir=visit.scratch))
         (root / "etc/zypp/repos.d").mkdir(parents=True)
         (root / "etc/zypp/repos.d/mirror.repo").write_text(_repo_file(visit, place))
-        told = visit.run("zypper", "--root", str(root), "--non-interactive", "--gpg-auto-import-keys", "refresh")
-        if told is not None:
-            yield Fault(place, f"zypper refuses it: {told}")
+        refusal = visit.run("zypper", "--root", str(root), "--non-interactive", "--gpg-auto-import-keys", "refresh")
+        if refusal is not None:
+            yield Fault(place, f"zypper refuses it: {refusal}")
         shutil.rmtree(root)
 
 
@@ -190,9 +190,9 @@ def _visit_pip(visit: Visit, directory: str) -> Iterator[Fault]:
         if visit.run(*download, *together, more={"PIP_CONFIG_FILE": os.devnull}) is not None:
             # pip stops at the first that it refuses.
             for name in together:
-                told = visit.run(*download, name, more={"PIP_CONFIG_FILE": os.devnull})
-                if told is not None:
-                    yield Fault(f"{directory}/simple/{name}", f"pip refuses it: {told}")
+                refusal = visit.run(*download, name, more={"PIP_CONFIG_FILE": os.devnull})
+                if refusal is not None:
+                    yield Fault(f"{directory}/simple/{name}", f"pip refuses it: {refusal}")
         shutil.rmtree(target, ignore_errors=True)
 
 
@@ -211,12 +211,12 @@ def _visit_skopeo(visit: Visit, directory: str) -> Iterator[Fault]:
         for tag in _strings(visit.top, f"{directory}/v2/{name}/tags/list", "tags", TAG):
             target = visit.scratch / "image"
             # A policy names the public address, so signatures are left to the audit.
-            told = visit.run(
+            refusal = visit.run(
                 *("skopeo", "--insecure-policy", "copy", "--all", "--src-tls-verify=false"),
                 *(f"docker://{host}/{directory}/{name}:{tag}", f"dir:{target}"),
             )
-            if told is not None:
-                yield Fault(f"{directory}/v2/{name}/manifests/{tag}", f"skopeo refuses it: {told}")
+            if refusal is not None:
+                yield Fault(f"{directory}/v2/{name}/manifests/{tag}", f"skopeo refuses it: {refusal}")
             shutil.rmtree(target, ignore_errors=True)
 
 

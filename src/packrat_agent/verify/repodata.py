@@ -92,13 +92,13 @@ def read_repomd(content: bytes) -> Mapping[str, Metadata]:
     return found
 
 
-def read_packages(kind: str, packed: bytes, told: Metadata) -> list[Package]:
+def read_packages(kind: str, packed: bytes, metadata: Metadata) -> list[Package]:
     """Read all packages of one metadata file, in its order.
 
     Args:
         kind: `primary`, `filelists` or `other`.
         packed: The compressed file.
-        told: What repomd.xml says about it.
+        metadata: What repomd.xml says about it.
 
     Raises:
         ValueError: The file is truncated, differs from what repomd.xml says, or declares a wrong number of packages.
@@ -112,7 +112,7 @@ def read_packages(kind: str, packed: bytes, told: Metadata) -> list[Package]:
     digest = hashlib.sha256()
 
     def chunks() -> Iterator[bytes]:
-        for chunk in unpack(packed, min(told.open_size, _OPEN_LIMIT)):
+        for chunk in unpack(packed, min(metadata.open_size, _OPEN_LIMIT)):
             digest.update(chunk)
             yield chunk
 
@@ -131,7 +131,7 @@ def read_packages(kind: str, packed: bytes, told: Metadata) -> list[Package]:
             parts.clear()
             if len(packages) > _PACKAGES_LIMIT:
                 raise ValueError(f"has more than {_PACKAGES_LIMIT} packages")
-    if digest.hexdigest() != told.open_sha256:
+    if digest.hexdigest() != metadata.open_sha256:
         raise ValueError("does not unpack to what repomd.xml says")
     if count != str(len(packages)):
         raise ValueError(f"has {count_of(len(packages), 'package')} and says {str(count)[:20]}")

@@ -20,7 +20,7 @@ def find_wrong_signature(keyring: Keyring, rpm: Path) -> str | None:
 
     Signatures of the header cover the payload too if the header contains its digest.
     """
-    told: dict[RpmSignature, str | None] = {}
+    verdicts: dict[RpmSignature, str | None] = {}
     try:
         with rpm.open("rb") as file:
             front = walk(file)
@@ -28,10 +28,10 @@ def find_wrong_signature(keyring: Keyring, rpm: Path) -> str | None:
                 if not signatures:
                     return "is not signed"
                 for signature in signatures:
-                    if signature not in told:
-                        told[signature] = _verify(keyring, front, rpm, signature)
-                    if told[signature] is not None:
-                        return f"is refused by {version}: {told[signature]} (tag {signature.tag} of the rpm)"
+                    if signature not in verdicts:
+                        verdicts[signature] = _verify(keyring, front, rpm, signature)
+                    if verdicts[signature] is not None:
+                        return f"is refused by {version}: {verdicts[signature]} (tag {signature.tag} of the rpm)"
                 if not is_header_enough(front) and not any(signature.covers_payload for signature in signatures):
                     return _UNCOVERED
     except (OSError, Refused) as error:

@@ -76,8 +76,8 @@ class Keyring:
         # gpgv reports a signature by an expired key as good, in its messages and by its exit code.
         lines = [line.removeprefix("gpgv: ") for line in verified.messages.splitlines() if line.strip()]
         reasons = [verdict.wrong, *(lines[-1:] if verified.returncode else ())]
-        told = "; ".join(reason for reason in reasons if reason is not None)
-        return verified.output, f"its signature does not verify: {told or 'gpgv gave no reason'}"
+        reason = "; ".join(part for part in reasons if part is not None)
+        return verified.output, f"its signature does not verify: {reason or 'gpgv gave no reason'}"
 
 
 def read_keys(text: bytes) -> bytes:

@@ -88,7 +88,7 @@ def verify_tree(
         key: File with a public key, binary or armored; None for the tree's own key, if it has one.
         on_progress: Called with (files, bytes) since the last call, from several threads.
         of_repos: Name of a repository → file with its public key; others have `key`.
-        on_total: Called once with the number of files, before any progress is told.
+        on_total: Called once with the number of files, before any progress is reported.
 
     Raises:
         ConfigError: `top` is not a directory, or signatures can't be verified on this host.
@@ -126,17 +126,17 @@ class _Looks:
         # A tree that changes may have another key, too.
         keys = read_repo_keys(top, self._given)
         subject = Subject(top, keys.main, offered=read_offered(top))
-        told = _Told(list(find_interrupted(top)))
+        collected = _Collected(list(find_interrupted(top)))
         with Processes(top) as processes, EarlyChecks(processes) as early:
-            repositories = tuple(_repositories(subject, "", 0, told.faults))
+            repositories = tuple(_repositories(subject, "", 0, collected.faults))
             for finding in _audit(subject, repositories, keys):
-                told.add(finding)
+                collected.add(finding)
                 # A file that was right is not read again, nor one that an index has named before.
-                if told.named.get(finding.path) is finding and self._right.get(finding.path) != finding.sha256:
+                if collected.named.get(finding.path) is finding and self._right.get(finding.path) != finding.sha256:
                     early.expect(finding)
-            named = told.named
-            if not (repositories or named or told.faults):
-                told.add(Fault(".", "holds no mirror: is it the right directory, and its filesystem mounted?"))
+            named = collected.named
+            if not (repositories or named or collected.faults):
+                collected.add(Fault(".", "holds no mirror: is it the right directory, and its filesystem mounted?"))
             on_total(len(named))
             batches = early.end(named, on_progress)
             done = {file.path for batch in batches for file in batch.files}
@@ -145,16 +145,16 @@ class _Looks:
                 unnamed, odd = _look_around(top, named)
                 checked = wait()
         found = [fault for batch in batches for fault in batch.faults]
-        faults = {*map(keys.explain, told.faults), *found, *checked.faults, *odd}
+        faults = {*map(keys.explain, collected.faults), *found, *checked.faults, *odd}
         ordered = tuple(sorted(faults, key=lambda fault: (fault.path, fault.what)))
         wrong = {fault.path for fault in ordered}
         self._right = {path: file.sha256 for path, file in named.items() if path not in wrong}
         size = checked.size + sum(batch.size for batch in batches)
-        return Audit(repositories, len(named), size, ordered, unnamed, tuple(told.warnings))
+        return Audit(repositories, len(named), size, ordered, unnamed, tuple(collected.warnings))
 
 
 @dataclass(slots=True)
-class _Told:
+class _Collected:
     """The findings of the audits: what is known of each file that is named, and what is wrong."""
 
     warnings: list[Warned]

@@ -141,18 +141,18 @@ def _read_metadata(subject: Subject, place: str, listed: Mapping[str, Metadata],
     """
     packages: dict[str, list[Package]] = {}
     for kind in _KINDS:
-        told = listed.get(kind)
+        metadata = listed.get(kind)
         try:
-            packed = read_index(subject.top, f"{place}/{told.href}") if told is not None else b""
+            packed = read_index(subject.top, f"{place}/{metadata.href}") if metadata is not None else b""
         except OSError:
             # Reported when the file's hash is checked, as is a wrong hash below.
             continue
-        if told is None or hashlib.sha256(packed).hexdigest() != told.sha256:
+        if metadata is None or hashlib.sha256(packed).hexdigest() != metadata.sha256:
             continue
         try:
-            packages[kind] = read_packages(kind, packed, told)
+            packages[kind] = read_packages(kind, packed, metadata)
         except ValueError as error:
-            found.append(Fault(f"{place}/{told.href}", str(error)))
+            found.append(Fault(f"{place}/{metadata.href}", str(error)))
     primary = packages.pop("primary", None)
     for kind, others in packages.items():
         if primary is not None and [package.sha256 for package in others] != [package.sha256 for package in primary]:

@@ -52,17 +52,17 @@ async def _hear_changes(
         changes = await server.changes(position, pace.changes_s)
         stuck, position = position == changes.position, changes.position
         known = {repo.name for repo in repos()}
-        told = {name: packages for name, packages in changes.repos.items() if name in known}
-        mirror = changes.mirror or len(told) < len(changes.repos)
+        changed = {name: packages for name, packages in changes.repos.items() if name in known}
+        mirror = changes.mirror or len(changed) < len(changes.repos)
         is_lost = None in changes.repos.values()
-        if told or mirror:
-            tell(News(told, mirror, history_lost=is_lost))
+        if changed or mirror:
+            tell(News(changed, mirror, history_lost=is_lost))
         if is_lost:
             # Everything is read again. Where it is lost time and again, as behind a proxy that asks two servers with
             # histories of their own, nothing else would ever be done.
             lost += 1
             await asyncio.sleep(pace.lost.delay_s(lost))
-        elif (told or mirror) and not stuck:
+        elif (changed or mirror) and not stuck:
             hasty = 0
             # A question gathers what changes until it is asked; lines would wait one behind the other.
             await asyncio.sleep(0 if server.feed.is_open else pace.pause_s)

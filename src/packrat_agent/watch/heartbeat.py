@@ -18,25 +18,25 @@ class Heartbeat:
         self._workers = workers
         self._outage = outage
         self._has_failed_look = has_failed_look
-        self._told_finished = 0
-        self._told_at = 0.0
+        self._reported_finished = 0
+        self._reported_at = 0.0
 
     @property
     def is_due(self) -> bool:
-        """Whether something was done since the last one, and the server may be told."""
+        """Whether something was done since the last one, and a heartbeat may be sent."""
         workers = self._workers
-        if workers.finished == self._told_finished or workers.busy(Lane.HEALTH):
+        if workers.finished == self._reported_finished or workers.busy(Lane.HEALTH):
             return False
         if self._outage.reason:
             # Nothing has recovered until all that waited for it is done.
             return workers.is_idle
-        return not workers.busy(Lane.CHANGE) or time.monotonic() - self._told_at > _LONGEST_S
+        return not workers.busy(Lane.CHANGE) or time.monotonic() - self._reported_at > _LONGEST_S
 
     async def beat(self, server: Packrat) -> None:
         """Send a heartbeat.
 
         Raises:
-            PackratError: The server can't be told, or it can't be written down.
+            PackratError: The server can't be reached, or the state database can't be written.
         """
         await server.heartbeat()
         if self._has_failed_look():
@@ -45,4 +45,4 @@ class Heartbeat:
         else:
             self._outage.note_health()
         # Telling it counts as work, too.
-        self._told_finished, self._told_at = self._workers.finished + 1, time.monotonic()
+        self._reported_finished, self._reported_at = self._workers.finished + 1, time.monotonic()

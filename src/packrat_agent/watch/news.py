@@ -32,17 +32,17 @@ class Pace:
 
     Attributes:
         changes_s: How long one question for changes may stay open.
-        pause_s: After a question told something.
+        pause_s: After a question that brought news.
         poll_s: How long one poll may stay open; the original server makes 10 of less.
         late_s: How much longer a poll may take before the server counts as strained.
         echo_s: After a poll's answer, until its repository is listed for what was lost in between.
-        rest_s: After a poll told something.
+        rest_s: After a poll that brought news.
         list_s: Between two listings of a repository.
         list_each_s: How much of that for each repository.
         mirror_s: Between two looks at the mirror.
         first_poll_s: Before the first poll, so that the work of the start is under way.
         back_off: After trouble.
-        lost: After a server did not know what changed, until it has nothing to tell for a whole question.
+        lost: After a server did not know what changed, until a whole question brings no news.
         strained_s: For how long only one poll is open after one was answered late.
     """
 

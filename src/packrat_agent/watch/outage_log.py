@@ -1,9 +1,9 @@
-"""Tells of what keeps the running agent from its work: a server that is away or refuses, a disk that is full.
+"""Logs what keeps the running agent from its work: a server that is away or refuses, a disk that is full.
 
-1. Each fault is told once, until the agent has recovered from all of them.
+1. Each fault is logged once, until the agent has recovered from all of them.
 2. A server that is away is a warning, since it may only restart; it becomes an error when `check` warns of it.
-3. A recovery is told only once it could be written down: while the disk still fails, nothing has recovered.
-4. A fault that can't be written down is told to `status` and `check` by a mark (`state/unwritten.py`).
+3. A recovery is logged only once the state database has it: while the disk still fails, nothing has recovered.
+4. A fault that the state database can't take is shown to `status` and `check` by a mark (`state/unwritten.py`).
 """
 
 import re
@@ -27,7 +27,7 @@ _NUMBERS = re.compile(r"\b(?:\d+(?:[.:]\d+)+|(?=[0-9a-fA-F-]*\d)[0-9a-fA-F-]{4,}
 
 
 class OutageLog:
-    """Remembers what was told since the agent last was well."""
+    """Remembers what was logged since the agent last was well."""
 
     def __init__(self, store: Store, server_url: str, unwritten: UnwrittenMark) -> None:
         self.reason = ""
@@ -37,19 +37,19 @@ class OutageLog:
         self._store = store
         self._server_url = server_url
         self._unwritten = unwritten
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
         self._away_since: float | None = None
 
     def note(self, error: PackratError) -> None:
-        """Tell of a failure, unless it was told before."""
+        """Log a failure, unless it was logged before."""
         self.reason = str(error)
         self.failures += 1
         is_away = isinstance(error, ServerUnavailable)
         overdue = is_away and self._is_overdue()
         fault = "overdue" if overdue else _name(error)
-        if fault in self._told:
+        if fault in self._reported:
             return
-        self._told.add(fault)
+        self._reported.add(fault)
         # What the log calls an error, `check` must not call good.
         if overdue or not is_away:
             log.error("waiting", reason=self.reason, text=_MEANWHILE)
@@ -81,7 +81,7 @@ class OutageLog:
         self._store.events.add(time.time(), "recovered", None, self._server_url)
         self._unwritten.clear()
         self.reason, self.failures = "", 0
-        self._told.clear()
+        self._reported.clear()
         log.info("recovered", server=self._server_url)
 
     def note_answer(self) -> None:

@@ -1,11 +1,11 @@
 """Hears what changes on a server that has only `poll`, which forgets what changes between two polls.
 
 1. A poll holds one of the server's few workers, so at most two are open, over the repositories in random order.
-2. What polls can't tell is found by listing each repository every few seconds: a list that differs from the one before
+2. What polls miss is found by listing each repository every few seconds: a list that differs from the one before
    is news. A listing costs the server little; where it takes long all the same, the next one comes later.
 3. While the agent gives the server bulk work, no poll is opened, so that the server has workers left for others: the
    listings tell what changes. At the start it is not known yet whether there is bulk work, so polls begin later.
-4. Trouble is told by waiting longer each time; several failures in a row end it.
+4. After a failure it waits longer each time; several in a row end it.
 """
 
 import asyncio
@@ -197,7 +197,7 @@ class _Polls:
         except PackratError as error:
             return self._count_failure(error)
         self._note_recovery()
-        # The first list is news too: what came before it, and after everything was told, is only in it.
+        # The first list is news too: what came before it, and after the last answer, is only in it.
         if self._listed.get(repo.name) != fingerprint.value:
             self._listed[repo.name] = fingerprint.value
             self.tell(News({repo.name: None}))

@@ -36,7 +36,7 @@ class Throttle:
         self._bytes_per_s = context.config.mirror.scan_bytes_per_s
         self._worked_since = time.monotonic()
         self._bytes_since = 0
-        self._told_at = 0.0
+        self._written_at = 0.0
 
     def __call__(self, files: int, size: int) -> None:
         """Count, tell now and then, sleep."""
@@ -44,8 +44,8 @@ class Throttle:
         self._bytes += size
         self._bytes_since += size
         now = time.monotonic()
-        if now - self._told_at > _TELL_S:
-            self._told_at = now
+        if now - self._written_at > _TELL_S:
+            self._written_at = now
             self._facts.write(ScanProgress(self._began, self._files, self._bytes, self._of_files))
         busy_s = now - self._worked_since
         whole_s = max(busy_s / _SHARE, self._bytes_since / self._bytes_per_s)

@@ -59,7 +59,7 @@ class WorkQueue:
         Args:
             repos: Repository → package names, None for all.
             mirror: The mirror's own record may have changed.
-            heard_at: When the server told it; None if it did not.
+            heard_at: When the server announced it; None if it did not.
         """
         for name, packages in repos.items():
             change = self._changed.setdefault(name, _Change())
@@ -78,7 +78,7 @@ class WorkQueue:
             most.packages, most.everything = frozenset(), True
 
     def hear(self, repos: Mapping[str, Collection[str] | None], *, mirror: bool = False) -> None:
-        """Add what the server told, and remember when it did, to measure how far the mirror lags behind."""
+        """Add what the server announced, and remember when it did, to measure how far the mirror lags behind."""
         self.add(repos, mirror=mirror, heard_at=time.time())
 
     def add_due(self, repos: Collection[str]) -> None:

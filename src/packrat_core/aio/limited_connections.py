@@ -11,7 +11,7 @@
 Usage:
 
     connections = ServedConnections(limit)
-    application.middlewares.append(telling_connections)
+    application.middlewares.append(follow_requests)
     await loop.create_server(connections.protocol(runner.server, logger), sock=listener)
 """
 
@@ -49,8 +49,8 @@ class ServedConnections(OpenConnections["LimitedConnection"]):
 
 
 @web.middleware
-async def telling_connections(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Tell a connection when a request of it is being answered."""
+async def follow_requests(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Note on its connection while a request is being answered."""
     connection = request.protocol
     assert isinstance(connection, LimitedConnection)
     connection.begin()

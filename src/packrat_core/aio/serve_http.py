@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from packrat_core.aio.limited_connections import ServedConnections, telling_connections
+from packrat_core.aio.limited_connections import ServedConnections, follow_requests
 from packrat_core.aio.malformed import log_malformed
 from packrat_core.listen import ACCEPTED_AT_ONCE, QUEUED_CONNECTIONS, open_listeners
 
@@ -38,7 +38,7 @@ async def serving_http(
     logger = logging.Logger(__name__)
     logger.addHandler(_ServerLog())
     connections = ServedConnections(connections_limit)
-    application.middlewares.append(telling_connections)
+    application.middlewares.append(follow_requests)
     runner = web.AppRunner(application, access_log=None, logger=logger, shutdown_timeout=_STOP_S)
     await runner.setup()
     assert runner.server is not None

@@ -180,7 +180,7 @@ class ZipArchive:
         found, expected = (crc, packed, unpacked), (member.crc, member.packed, member.unpacked)
         if found != expected and not (
             # A writer that can't seek back leaves them zero and writes them after the member.
-            flags & WITH_DESCRIPTOR and all(value in (0, told) for value, told in zip(found, expected, strict=True))
+            flags & WITH_DESCRIPTOR and all(value in (0, stated) for value, stated in zip(found, expected, strict=True))
         ):
             raise _disagreement(member)
         differs = (flags ^ member.flags) & (ENCRYPTED | (0 if member.raw_name.isascii() else UTF_8))

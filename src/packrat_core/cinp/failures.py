@@ -103,7 +103,7 @@ def explain(
 def explain_unresolved(
     host: str, origin: str, proxy: URL | None, names: SettingNames = MIRROR_CONF
 ) -> ServerUnavailable:
-    """Explain that no name server has told in time where a host is.
+    """Explain that no name server has answered in time where a host is.
 
     Args:
         host: The name of the server, or of the proxy.

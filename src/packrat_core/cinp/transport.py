@@ -119,13 +119,13 @@ class Transport:
                 answered = True
                 yield response
         except (aiohttp.ClientError, TimeoutError, OSError, asyncio.IncompleteReadError) as error:
-            told = self._explain(error, request)
+            failure = self._explain(error, request)
             sent = isinstance(error, _LOST) and not isinstance(error, _UNCONNECTED)
             if sent and not answered and not request.repeatable:
                 raise NoAnswer(
-                    str(told), hint="the server may have carried it out: check that before you repeat it"
+                    str(failure), hint="the server may have carried it out: check that before you repeat it"
                 ) from None
-            raise told from None
+            raise failure from None
 
     def _explain(self, error: BaseException, request: HttpRequest) -> ServerUnavailable:
         if isinstance(error, aiohttp.ConnectionTimeoutError) and self._resolver.waiting:

@@ -73,8 +73,8 @@ class _AsDiskError(AbstractContextManager[None]):
             raise _tell(self._doing, where, error) from error
 
 
-def tell_os_error(error: OSError) -> DiskError | None:
-    """Say what the system refused, of an error that nothing nearer has told; None where it is not of the disk."""
+def explain_os_error(error: OSError) -> DiskError | None:
+    """Say what the system refused, of an error that no other code has explained; None where it is not of the disk."""
     if isinstance(error.filename, str | bytes):
         return _tell("use", os.fsdecode(error.filename), error)
     if error.errno in (*FULL, errno.EROFS, errno.EFBIG, errno.EIO):

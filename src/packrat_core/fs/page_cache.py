@@ -116,7 +116,7 @@ def find_uncached(descriptor: int, size: int) -> list[tuple[int, int]]:
 
 
 def _count_cached(descriptor: int) -> int | None:
-    """Count the cached pages of a file by one call, which Linux has since 6.5; None if it can't be told."""
+    """Count the cached pages of a file by one call, which Linux has since 6.5; None if it can't be found out."""
     counts = ctypes.create_string_buffer(_CACHESTAT_BYTES)
     if _libc.syscall(_CACHESTAT, descriptor, _WHOLE_FILE, counts, 0) != 0:
         return None

@@ -1,4 +1,4 @@
-"""Tells what the system refused where nothing nearer has told it; stdout may be what refused."""
+"""Explains what the system refused where no other code has; stdout may be what refused."""
 
 import errno
 import os
@@ -6,13 +6,13 @@ import stat
 import sys
 
 from packrat_core.errors import DiskError, PackratError
-from packrat_core.fs.disk_errors import tell_os_error
+from packrat_core.fs.disk_errors import explain_os_error
 
 _NO_THREAD = "can't start new thread"
 """What Python says where the system refuses a thread, for want of memory or by a limit on tasks."""
 
 
-def tell_want_of_memory(error: Exception) -> PackratError:
+def explain_want_of_memory(error: Exception) -> PackratError:
     """Say in a sentence that this process gets no more memory, or no more threads.
 
     Args:
@@ -33,18 +33,18 @@ def tell_want_of_memory(error: Exception) -> PackratError:
     )
 
 
-def tell_system_error(error: OSError) -> PackratError:
-    """Say in a sentence what the system refused.
+def explain_system_error(error: OSError) -> PackratError:
+    """Explain in a sentence what the system refused.
 
     Raises:
         OSError: It is not one of the disk.
     """
-    told = tell_os_error(error)
-    if told is None:
+    disk_error = explain_os_error(error)
+    if disk_error is None:
         raise error
     if error.filename is None and _is_refused_by_stdout(error):
         return DiskError(f"can't write to stdout: {error.strerror}", hint="free space there, or send it elsewhere")
-    return told
+    return disk_error
 
 
 def _is_refused_by_stdout(error: OSError) -> bool:

@@ -51,7 +51,7 @@ class Caller:
 ANONYMOUS = Caller("AnonymousUser", Role.NOBODY)
 PUBLIC = Caller("AnonymousUser", Role.PUBLIC)
 READER = Caller("packrat-server", Role.READER)
-"""The server itself, where it reads what many callers are told."""
+"""The server itself, where it reads what many callers get."""
 
 
 class InvalidSession(Exception):

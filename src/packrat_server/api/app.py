@@ -16,7 +16,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from packrat_core.aio.addresses import name_network
 from packrat_core.errors import DiskError, PackratError, ServerUnavailable
-from packrat_core.fs.disk_errors import tell_os_error
+from packrat_core.fs.disk_errors import explain_os_error
 from packrat_server.accounts.sessions import ANONYMOUS, Caller
 from packrat_server.api.access_log import Access
 from packrat_server.api.addresses import Peer
@@ -41,21 +41,21 @@ _HEADER_NAMES = 256
 
 def _explain_failure(error: Exception, method: str, path: str) -> CinpResponse:
     """Log why a request can't be answered, and answer it with what strangers may know of that."""
-    told = tell_os_error(error) if isinstance(error, OSError) else error
-    if not isinstance(told, PackratError):
+    failure = explain_os_error(error) if isinstance(error, OSError) else error
+    if not isinstance(failure, PackratError):
         # In one quoted line: the path is what the client has chosen, line breaks and all.
         trace = "".join(traceback.format_exception(error))
         log.error("internal", method=method, path=path, traceback=trace)
         return CinpResponse({"message": "the server failed; its log says why"}, 500)
-    log.error("unanswered", method=method, path=path, reason=str(told))
-    if isinstance(told, ServerUnavailable) and told.wait_s:
+    log.error("unanswered", method=method, path=path, reason=str(failure))
+    if isinstance(failure, ServerUnavailable) and failure.wait_s:
         # It works, and others have it for the moment. What is broken stays 500, as on the original server.
         return CinpResponse(
-            {"message": f"the server is busy; try again in {told.wait_s:.0f} s"},
+            {"message": f"the server is busy; try again in {failure.wait_s:.0f} s"},
             503,
-            {"Retry-After": f"{told.wait_s:.0f}"},
+            {"Retry-After": f"{failure.wait_s:.0f}"},
         )
-    what = "disk" if isinstance(told, DiskError) else "database"
+    what = "disk" if isinstance(failure, DiskError) else "database"
     return CinpResponse({"message": f"the server's {what} can't be used just now; try again later"}, 500)
 
 

@@ -147,7 +147,7 @@ class Bundle(CinpResponse):
                 async with self._call.context.admission.bundling():
                     content = await run_to_end(_read, files)
             if content is None:
-                # The length that was told can't be kept, so the client must see the connection break off.
+                # The announced length can't be kept, so the client must see the connection break off.
                 return
             await send({"type": "http.response.body", "body": part + content, "more_body": True})
             part = b""

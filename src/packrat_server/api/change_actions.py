@@ -74,8 +74,8 @@ async def _wait_for_change(asked: Question, position: str, wait_s: int, until: f
     while True:
         if repos is None:
             found = await asked.look(position)
-            if found.told["changes"] or notifier.closed or _now() >= until:
-                return found.told
+            if found.answer["changes"] or notifier.closed or _now() >= until:
+                return found.answer
             repos, after = found.since.all_repos, found.since.newest.id
             notifier.remember_repos(asked.mirror, repos, after)
         waiter = Waiter(repos, asked.mirror, after, asked.call.token_hash, asked.with_records, asked.only_touched)

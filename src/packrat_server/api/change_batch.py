@@ -110,7 +110,7 @@ class ChangeBatch:
 
     def _write(self, repos: frozenset[str], records: Mapping[str, RepoRecords | None] | None) -> bytes:
         changes = {uri("Repo/Repo", repo): sorted(self.names(repo, 0)) for repo in sorted(repos)}
-        told: dict[str, Any] = {"position": str(self.newest), "changes": changes}
+        answer: dict[str, Any] = {"position": str(self.newest), "changes": changes}
         if records is not None:
-            told["records"] = within_limits({repo: records.get(repo) for repo in sorted(repos)})
-        return json.dumps(told).encode()
+            answer["records"] = within_limits({repo: records.get(repo) for repo in sorted(repos)})
+        return json.dumps(answer).encode()

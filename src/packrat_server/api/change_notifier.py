@@ -88,7 +88,7 @@ class ChangeNotifier:
                 self._reported, has_failed = "", False
             except Exception as error:
                 # The database may be away; the watch (serving/change_watch.py) says so. It is not if the journal can
-                # be read. Then those who wait look into the database: what can't be told must not hold them up.
+                # be read. Then those who wait look into the database: what can't be notified must not hold them up.
                 is_away = isinstance(error, PackratError) and not (has_failed and await self._is_readable())
                 if not is_away:
                     self._report(error)
@@ -185,10 +185,10 @@ class ChangeNotifier:
 
     def _report(self, error: Exception) -> None:
         """Log an error that nobody foresaw, once as long as it stays the same."""
-        told = f"{type(error).__name__}: {first_line(error)}"
-        if told != self._reported:
-            self._reported = told
-            log.error("notifying", reason=told, text="requests that wait for a change look into the database")
+        reason = f"{type(error).__name__}: {first_line(error)}"
+        if reason != self._reported:
+            self._reported = reason
+            log.error("notifying", reason=reason, text="requests that wait for a change look into the database")
 
     async def _is_readable(self) -> bool:
         try:

@@ -25,11 +25,11 @@ class Found:
     """The changes since a position, as they were found, and as the mirror gets them."""
 
     since: ChangesSince
-    told: dict[str, Any]
+    answer: dict[str, Any]
 
     def line(self) -> bytes:
         """Write it as a line of a stream, in the form in which it goes over the connection."""
-        return frame(json.dumps(self.told).encode() + b"\n")
+        return frame(json.dumps(self.answer).encode() + b"\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +66,11 @@ class Question:
 
     def _find(self, connection: Connection, position: str) -> Found:
         since = read_since(connection, self.mirror, position)
-        told: dict[str, Any] = {"position": str(since.newest), "changes": _name_changes(self.mirror, since)}
+        answer: dict[str, Any] = {"position": str(since.newest), "changes": _name_changes(self.mirror, since)}
         if self.with_records:
             # Where the mirror's own record changed, it must view that first.
-            told["records"] = {} if since.mirror else self._read_records(connection, since)
-        return Found(since, told)
+            answer["records"] = {} if since.mirror else self._read_records(connection, since)
+        return Found(since, answer)
 
     def _read_records(self, connection: Connection, since: ChangesSince) -> dict[str, Any]:
         caller, found = self.call.caller, dict[str, RepoRecords | None]()

@@ -48,7 +48,7 @@ class Listener(Waiter):
     is_over: bool = False
 
     def wake(self, batch: ChangeBatch | None) -> None:
-        """Tell of a change; where that can't be told from what was read, have the database asked."""
+        """Give word of a change; where what was read doesn't suffice, have the database asked."""
         if self.woken.done():
             return
         if batch is None:
@@ -123,7 +123,7 @@ class ChangeStream(CinpResponse):
             if is_told or asked.notifier.closed:
                 return
             found = await asked.look(listener.position)
-            line = found.line() if found.told["changes"] else b""
+            line = found.line() if found.answer["changes"] else b""
 
 
 def _listener(asked: Question, since: ChangesSince, write: Write) -> Listener:

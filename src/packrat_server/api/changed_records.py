@@ -93,8 +93,8 @@ def _list_touched(packages: Touched) -> Sequence[int] | None:
 
 def _name_touched(records: RepoRecords, packages: Touched, count: int) -> RepoRecords:
     uris = {name: [uri("Package/PackageFile", id_) for id_ in sorted(ids or ())] for name, ids in packages.items()}
-    told = {name: {**kinds, "touched": uris[name]} for name, kinds in records.packages.items()}
-    return replace(records, packages=told, files=count)
+    named = {name: {**kinds, "touched": uris[name]} for name, kinds in records.packages.items()}
+    return replace(records, packages=named, files=count)
 
 
 def _read_records(
@@ -105,11 +105,11 @@ def _read_records(
     text = sum(len(record["justification"]) + len(record["provenance"]) for record in records.values())
     if text > TEXT_LIMIT:
         return None
-    # A package that has no file any more is told, too.
-    told: dict[str, dict[str, dict[str, Record]]] = {name: {"wanted": {}, "deprocated": {}} for name in names}
-    by_uri = {uri("Package/Package", name): kinds for name, kinds in told.items()}
+    # A package that has no file any more is named, too.
+    packages: dict[str, dict[str, dict[str, Record]]] = {name: {"wanted": {}, "deprocated": {}} for name in names}
+    by_uri = {uri("Package/Package", name): kinds for name, kinds in packages.items()}
     for kind, numbers in (("wanted", files.wanted), ("deprocated", files.deprocated)):
         for number in numbers:
             record = records[str(number)]
             by_uri[record["package"]][kind][uri("Package/PackageFile", number)] = record
-    return RepoRecords(told, len(ids), text)
+    return RepoRecords(packages, len(ids), text)

@@ -55,7 +55,7 @@ async def upload(request: Request, caller: Caller, context: ServerContext) -> Re
         raise CinpError(403, "Not Authorized")
     name = _file_name(request.headers.get("content-disposition"))
     try:
-        # What is too large is told before it is sent.
+        # Refuse what is too large before it is sent.
         if (declared_length(request) or 0) > UPLOAD_LIMIT:
             raise ValueError(f"more than {UPLOAD_LIMIT} bytes")
         blob = await receive(context.data_dir, request.stream(), UPLOAD_LIMIT)

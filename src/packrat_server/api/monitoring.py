@@ -66,18 +66,18 @@ async def serve_metrics(request: Request, context: ServerContext, address: str, 
 
     def look() -> list[str]:
         with reading(context.engine) as connection:
-            told = list(_read(connection))
-        return [*told, *_describe_writing(context)]
+            lines = list(_read(connection))
+        return [*lines, *_describe_writing(context)]
 
     try:
         async with context.admission.identifying(name_network(address)):
-            told = await run_to_end(look)
+            lines = await run_to_end(look)
     except PackratError:
-        told = ["packrat_server_database_up 0"]
+        lines = ["packrat_server_database_up 0"]
     # In a thread of the files: a network filesystem that hangs does not even tell its size.
-    told += await run_in_threadpool(_describe_disk, context.data_dir)
-    told += _describe_process(context, statuses)
-    return Response("\n".join(told) + "\n", media_type=_TYPE)
+    lines += await run_in_threadpool(_describe_disk, context.data_dir)
+    lines += _describe_process(context, statuses)
+    return Response("\n".join(lines) + "\n", media_type=_TYPE)
 
 
 def _describe_writing(context: ServerContext) -> Iterator[str]:

@@ -275,7 +275,7 @@ def _update(request: CinpRequest, model: Model, call: Call) -> CinpResponse:
 def _delete(request: CinpRequest, model: Model, call: Call) -> CinpResponse:
     author = _author(request, call)
     with writing(call.context.engine) as connection:
-        # Read within the transaction: of two who delete the same file, the second is told that there is none.
+        # Read within the transaction: of two who delete the same file, the second gets the answer that there is none.
         found = _read_from(connection, request, model, call.caller)
         # It takes the file out of all repositories of its tags, as a mark does.
         if not all(may_tag(call.caller.rights, tag) for record in found.values() for tag in record["tags"]):

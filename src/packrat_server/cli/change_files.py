@@ -1,7 +1,7 @@
 """Changes package files by name, through the API: finds them, asks for what clients lose, and changes one by one.
 
 1. Files that are refused don't stop the others.
-2. What takes files away from clients is told before anything is changed: which file leaves which repositories.
+2. What takes files away from clients is shown before anything is changed: which file leaves which repositories.
 3. `--dry-run` checks the rules of promotion here, on the records as they are, and changes nothing.
 """
 
@@ -88,7 +88,7 @@ def state_of(record: Record) -> FileState:
 
 
 async def _find_each(uploader: "Uploader", names: Sequence[str]) -> "dict[str, Records]":
-    """Find the package files of each name; a name that has none is told when its turn comes."""
+    """Find the package files of each name; a name that has none is reported when its turn comes."""
     found: dict[str, Records] = {}
     async for name, records in uploader.catalog.each_with_files(names):
         try:

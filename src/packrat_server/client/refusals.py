@@ -58,12 +58,12 @@ def explain(error: ServerRefused) -> str:
     return _explain_words(error.api_message) or text
 
 
-def _explain_words(said: str) -> str:
+def _explain_words(message: str) -> str:
     """Say what words of the server mean that stand for no rule; others stay as they are."""
-    if (broken := _BROKEN.fullmatch(said)) is not None:
+    if (broken := _BROKEN.fullmatch(message)) is not None:
         return f"{broken[1]}; is the file whole? Build or download it again"
-    if _UNPARSED.search(said) is not None:
+    if _UNPARSED.search(message) is not None:
         return "that is not the URI of a package file; give one as `upload` prints it, or the name of the file"
-    if (invalid := _INVALID.fullmatch(said)) is not None:
+    if (invalid := _INVALID.fullmatch(message)) is not None:
         return f"{invalid[1]}: {invalid[2]}" if invalid[1] else invalid[2]
-    return said
+    return message

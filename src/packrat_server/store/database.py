@@ -215,11 +215,11 @@ def _as_unavailable(engine: Engine, *, writes: bool = False) -> Iterator[None]:
         cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
         reason = first_line(cause)
         if engine.dialect.name == "sqlite" and isinstance(error, DBAPIError):
-            told = explain_sqlite(Path(where(engine)), reason)
+            failure = explain_sqlite(Path(where(engine)), reason)
             # A write that waits for another writer was not refused.
-            if writes and not isinstance(told, ServerUnavailable):
+            if writes and not isinstance(failure, ServerUnavailable):
                 _refused.add(engine)
-            raise told from error
+            raise failure from error
         if not isinstance(error, _AWAY):
             raise
         passes = isinstance(error, NoConnection) or is_passing(cause)

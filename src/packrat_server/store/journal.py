@@ -202,7 +202,7 @@ def read_touched(connection: Connection, repo: str, after: int, limit: int) -> T
         connection: An open transaction.
         repo: The name of the repository.
         after: The id of the entry.
-        limit: The largest number of files that are told.
+        limit: The largest number of files to name.
 
     Returns:
         The files by package; None where there are more.
@@ -241,7 +241,7 @@ def read_names(connection: Connection, repo: str, after: int) -> list[str]:
 
 
 def prune(connection: Connection) -> None:
-    """Remove the oldest entries; a mirror that asks from before them is told that everything may have changed."""
+    """Remove the oldest entries; a mirror that asks from before them learns that everything may have changed."""
     connection.execute(delete(journal).where(journal.c.id <= newest(connection) - _KEPT_ROWS))
 
 

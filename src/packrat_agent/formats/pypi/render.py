@@ -57,8 +57,8 @@ class _Project:
         """Covers all that is published of it."""
         pages = project_identity(self.files)
         # Projects without such links keep the identity that they had before there were any.
-        told = "".join(f"\n{link.path} {link.target}" for link in self.links)
-        return hashlib.sha256((pages + told).encode()).hexdigest() if self.links else pages
+        links = "".join(f"\n{link.path} {link.target}" for link in self.links)
+        return hashlib.sha256((pages + links).encode()).hexdigest() if self.links else pages
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from packrat_agent.status.lock_holder import find_holder
 from packrat_agent.status.reading import read_status
 from packrat_agent.status.values import RepoStatus
 from packrat_core.errors import PackratError
-from packrat_core.fs.disk_errors import tell_os_error
+from packrat_core.fs.disk_errors import explain_os_error
 
 
 def examine(path: Path) -> Iterator[Finding]:
@@ -52,7 +52,7 @@ def examine(path: Path) -> Iterator[Finding]:
             yield fault_of("doctor", error)
         except OSError as error:
             yield fault_of(
-                "doctor", tell_os_error(error) or PackratError(str(error), hint="run `packrat-agent doctor` as root")
+                "doctor", explain_os_error(error) or PackratError(str(error), hint="run `packrat-agent doctor` as root")
             )
 
 

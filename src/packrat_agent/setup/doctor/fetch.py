@@ -40,8 +40,8 @@ def fetch(url: str, headers: Mapping[str, str] | None = None, method: str = "GET
     """
     # The variables of the environment are those of the user who asks, not of the clients.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    told = {"User-Agent": "packrat-agent doctor", **(headers or {})}
-    request = urllib.request.Request(url, headers=told, method=method)  # noqa: S310 http(s)
+    all_headers = {"User-Agent": "packrat-agent doctor", **(headers or {})}
+    request = urllib.request.Request(url, headers=all_headers, method=method)  # noqa: S310 http(s)
     try:
         with opener.open(request, timeout=_TIMEOUT_S) as response:
             return _read(response, response.status)

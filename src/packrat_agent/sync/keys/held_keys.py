@@ -19,7 +19,7 @@ from packrat_agent.upstream.records import REPO
 
 
 def hold_other_keys(view: MirrorView, known: KnownTags, keys: SigningKeys) -> MirrorView:
-    """Take the repositories whose key can't be told, or would change, out of what the server says.
+    """Take the repositories whose key can't be determined, or would change, out of what the server says.
 
     Args:
         view: What the server says of the mirror.

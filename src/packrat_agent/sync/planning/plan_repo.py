@@ -157,7 +157,7 @@ def _reconcile_in_portions(
 
 
 def plan_again(first: Planned, sync: Job) -> Planned:
-    """Plan again after changes that came between; what clients gained and lost by these is told already."""
+    """Plan again after changes that came between; what clients gained and lost by these is logged already."""
     if sync.form.keeps_index:
         again = _reconcile_in_portions(sync, basis_of(sync), first.leaving, first.marked)
         return replace(again, leaving=first.leaving)

@@ -1,7 +1,7 @@
 """Reads, for a dry run of a takeover, the package files that are on disk already, to learn which will be refused.
 
 1. Small ones are read while the look at the disk has them open, so that nearly all are opened and hashed once.
-2. The others, and those of which something was made, are read once the server has told which files are wanted.
+2. The others, and those of which something was made, are read once the server has named the files that are wanted.
 """
 
 import os

@@ -207,7 +207,7 @@ def _unpack(plain: _Hashing, packed: _Hashing) -> str:
         try:
             layer.feed(data)
         except Refused as error:
-            # Damaged bytes are told as such, once their digest is known.
+            # Damaged bytes are reported as such, once their digest is known.
             _drain(plain)
             return str(error)
         cpu_s += time.thread_time() - began_s

@@ -73,8 +73,8 @@ def check_files(header: Header) -> None:
     for tag in _OF_EACH_FILE:
         item = header.items.get(tag)
         if item is not None and item.number != files.number:
-            told = f"{count_of(files.number, 'file')}, and {count_of(item.number, 'value')} of tag {tag}"
-            raise Refused(f"its header is broken: it has {told}")
+            counts = f"{count_of(files.number, 'file')}, and {count_of(item.number, 'value')} of tag {tag}"
+            raise Refused(f"its header is broken: it has {counts}")
     _check_names(header)
 
 

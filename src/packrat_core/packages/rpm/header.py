@@ -133,9 +133,9 @@ def walk(file: BinaryIO) -> RpmFile:
     header = _read_header(file, "header", _IMMUTABLE)
     start = LEAD_BYTES + len(signature.blob) + len(padding)
     size = os.fstat(file.fileno()).st_size
-    told = signature.numbers(SIGNATURE_SIZE) or signature.numbers(SIGNATURE_LONG_SIZE)
-    if told and size < start + told[0]:
-        raise Refused(f"it is torn: {start + told[0]} bytes are announced, {size} are there")
+    announced = signature.numbers(SIGNATURE_SIZE) or signature.numbers(SIGNATURE_LONG_SIZE)
+    if announced and size < start + announced[0]:
+        raise Refused(f"it is torn: {start + announced[0]} bytes are announced, {size} are there")
     front = b"".join((lead, signature.blob, padding, header.blob))
     return RpmFile(front, signature, header, start, start + len(header.blob))
 
