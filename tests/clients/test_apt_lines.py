@@ -152,7 +152,7 @@ def test_a_client_of_two_architectures_gets_both_where_the_suite_has_them(
 
 @pytest.mark.parametrize("form", _FORMS)
 @pytest.mark.parametrize("system", ["VERSION_CODENAME=noble\n", "ID=debian\n", "VERSION_CODENAME=book\n"])
-def test_a_release_that_the_mirror_lacks_is_told_and_nothing_changed(
+def test_a_release_that_the_mirror_lacks_is_reported_and_nothing_changed(
     client: Client, served: tuple[Stage, str], form: str, system: str
 ) -> None:
     done = client.paste(_blocks(served[0])[form], system)

@@ -67,7 +67,7 @@ group.main(["start"])
 """
 
 
-def test_a_limit_on_memory_or_threads_is_told_in_a_sentence() -> None:
+def test_a_limit_on_memory_or_threads_is_reported_in_a_sentence() -> None:
     group = ErrorTellingGroup("program")
 
     @group.command("take")
@@ -83,7 +83,7 @@ def test_a_limit_on_memory_or_threads_is_told_in_a_sentence() -> None:
 
 
 @pytest.mark.parametrize("error", [RuntimeError("can't start new thread"), MemoryError(), ValueError("no")])
-def test_a_limit_is_told_also_where_one_of_several_tasks_meets_it(error: Exception) -> None:
+def test_a_limit_is_reported_also_where_one_of_several_tasks_meets_it(error: Exception) -> None:
     group = ErrorTellingGroup("program")
 
     @group.command("download")
@@ -115,7 +115,7 @@ def test_another_error_is_not_taken_for_want_of_memory() -> None:
     assert isinstance(done.exception, RuntimeError)
 
 
-def test_a_module_that_is_not_installed_is_told_unless_it_is_ours() -> None:
+def test_a_module_that_is_not_installed_is_reported_unless_it_is_ours() -> None:
     """As of packrat-server, where the wheel was installed without its extra."""
     group = ErrorTellingGroup("program")
     group.add_command(CommandInModule("theirs", "nobody_has_this:command", "Fail."))

@@ -33,7 +33,7 @@ def test_each_kind_of_error_has_its_own_exit_code() -> None:
 
 
 @pytest.mark.parametrize("module", ["packrat_agent.cli", "packrat_server.cli"])
-def test_an_output_that_cannot_be_written_is_told(module: str) -> None:
+def test_an_output_that_cannot_be_written_is_reported(module: str) -> None:
     with Path("/dev/full").open("wb") as full:
         ended = subprocess.run(
             [sys.executable, "-m", module, "--help"], stdout=full, stderr=subprocess.PIPE, text=True, check=False

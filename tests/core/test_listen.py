@@ -65,7 +65,7 @@ def test_a_port_that_is_free_on_one_address_only_is_not_taken(monkeypatch: pytes
         assert [port] != taken
 
 
-def test_a_port_that_is_taken_is_told_with_the_setting_to_change() -> None:
+def test_a_port_that_is_taken_is_reported_with_the_setting_to_change() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(ConfigError, match=rf":{port} can't be listened on: .*in use.*; change --listen"):

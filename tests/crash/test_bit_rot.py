@@ -269,7 +269,7 @@ def test_a_private_directory_that_is_kept_stays_private(lab: Stage) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make what belongs to somebody else")
-def test_files_of_another_user_are_told_and_stop_nothing(lab: Stage) -> None:
+def test_files_of_another_user_are_reported_and_stop_nothing(lab: Stage) -> None:
     lab.agent("sync")
     for name, mode in (("readable", 0o755), ("secret", 0o700), ("lost+found", 0o700)):
         (lab.www / name).mkdir()

@@ -54,7 +54,7 @@ def with_agent(lab: Stage, work: Callable[[Agent], Awaitable[None]]) -> None:
     asyncio.run(run())
 
 
-def test_files_that_were_not_touched_are_not_told_as_removed(lab: Stage) -> None:
+def test_files_that_were_not_touched_are_not_reported_as_removed(lab: Stage) -> None:
     for version in ("1", "2"):
         lab.server.put_deb(Deb("many", version, "amd64"))
 

@@ -41,7 +41,7 @@ def test_the_first_news_is_everything(original: OriginalServer) -> None:
     assert asyncio.run(following(original.url, None, test)) is None
 
 
-def test_a_poll_that_is_answered_is_told(original: OriginalServer) -> None:
+def test_a_poll_that_is_answered_is_reported(original: OriginalServer) -> None:
     number = original.put("first", "1", "first_1_all.deb", b"x", tags=())
 
     async def test(ear: Ear) -> None:
@@ -88,7 +88,7 @@ def test_changes_between_polls_are_listed(original: OriginalServer, repos: int) 
     assert original.polls_at_once <= 2
 
 
-def test_a_late_and_repeated_answer_is_told(original: OriginalServer) -> None:
+def test_a_late_and_repeated_answer_is_reported(original: OriginalServer) -> None:
     original.manners.late = original.manners.twice = True
     number = original.put("first", "1", "first_1_all.deb", b"x", tags=())
 
@@ -174,7 +174,7 @@ def test_errors_at_once_are_retried_a_few_times_and_end_it(original: OriginalSer
     assert isinstance(asyncio.run(following(original.url, None, test)), ServerUnavailable)
 
 
-def test_a_server_that_was_away_is_told_of_when_it_is_back(original: OriginalServer) -> None:
+def test_a_server_that_was_away_is_reported_when_it_is_back(original: OriginalServer) -> None:
     async def test(ear: Ear) -> None:
         await ear.until(lambda: original.count("LIST") > 1)
         assert not any(news.was_away for news in ear.news)

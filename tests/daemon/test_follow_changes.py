@@ -24,7 +24,7 @@ def ours(tmp_path: Path) -> Iterator[Stage]:
         yield set_up
 
 
-def test_changes_are_told_by_name_on_one_connection(ours: Stage) -> None:
+def test_changes_are_reported_by_name_on_one_connection(ours: Stage) -> None:
     async def test(ear: Ear) -> None:
         assert ear.packrat.has_changes
         await ear.until(lambda: bool(ear.news))
@@ -59,7 +59,7 @@ def test_changes_that_come_one_by_one_do_not_wait_for_each_other(ours: Stage) ->
     assert asyncio.run(following(ours.server.url, ours.psk, test, replace(QUICK, pause_s=3600.0))) is None
 
 
-def test_a_server_that_forgot_its_history_is_told_of(ours: Stage) -> None:
+def test_a_server_that_forgot_its_history_is_reported(ours: Stage) -> None:
     """As after a restore: the position that the agent has is of another history."""
 
     async def test(ear: Ear) -> None:

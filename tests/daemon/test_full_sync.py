@@ -55,7 +55,7 @@ def test_a_damaged_file_of_the_site_is_mended(lab: Stage) -> None:
         assert agent.stop() == 0
 
 
-def test_an_index_that_differs_from_the_state_database_is_told_and_made_again(lab: Stage) -> None:
+def test_an_index_that_differs_from_the_state_database_is_reported_and_made_again(lab: Stage) -> None:
     lab.server.put_deb(Deb("first", "1", "amd64"))
     with daemon(lab) as agent:
         agent.until_logged("checked")

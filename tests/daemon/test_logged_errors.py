@@ -313,7 +313,7 @@ def test_a_server_that_is_away_is_a_warning_first_and_an_error_when_check_warns(
             agent.stop()
 
 
-def test_a_kept_public_key_that_is_not_the_signing_keys_is_told_until_it_is(lab: Stage) -> None:
+def test_a_kept_public_key_that_is_not_the_signing_keys_is_reported_until_it_is(lab: Stage) -> None:
     """`repo-key` in keep_file_list, as the original agent's instructions have it, and a new key."""
     assert lab.key is not None
     kept = lab.www / "repo-key"
@@ -336,7 +336,7 @@ def test_a_kept_public_key_that_is_not_the_signing_keys_is_told_until_it_is(lab:
                 assert f"packrat_agent_kept_key_stale {float(is_former)}" in figures
 
 
-def test_a_kept_public_key_that_nobody_has_exported_is_told_until_it_is(lab: Stage) -> None:
+def test_a_kept_public_key_that_nobody_has_exported_is_reported_until_it_is(lab: Stage) -> None:
     """With the original agent's instructions, `repo-key` stands in keep_file_list before it is exported."""
     assert lab.key is not None
     kept = lab.www / "repo-key"

@@ -93,7 +93,7 @@ def test_the_warning_goes_when_the_login_succeeds_or_the_psk_is_removed(
     assert told_by(mirror) == ("", "PACKRAT OK", None)
 
 
-def test_a_server_that_shows_nothing_without_a_login_is_told_with_both_causes(
+def test_a_server_that_shows_nothing_without_a_login_is_reported_with_both_causes(
     original: OriginalServer, mirror: Stage
 ) -> None:
     original.manners.closed = True
@@ -104,7 +104,7 @@ def test_a_server_that_shows_nothing_without_a_login_is_told_with_both_causes(
     assert original.count("(login)") == 1
 
 
-def test_a_mirror_that_the_server_does_not_have_is_told_with_both_causes(
+def test_a_mirror_that_the_server_does_not_have_is_reported_with_both_causes(
     original: OriginalServer, mirror: Stage
 ) -> None:
     original.mirror = "another"
@@ -113,7 +113,7 @@ def test_a_mirror_that_the_server_does_not_have_is_told_with_both_causes(
     assert "404" in told
 
 
-def test_our_own_server_with_a_wrong_psk_is_told_with_both_causes(lab: Stage) -> None:
+def test_our_own_server_with_a_wrong_psk_is_reported_with_both_causes(lab: Stage) -> None:
     lab.psk = "wrong"
     lab.write_config()
     told = lab.agent("sync", expect=4).stderr.splitlines()[-1]

@@ -198,7 +198,7 @@ def side_by_side(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[s
 
 
 @pytest.mark.parametrize("mood", MOODS)
-def test_a_mood_is_told_once_and_passes(side_by_side: Mapping[str, Future[None]], mood: str) -> None:
+def test_a_mood_is_reported_once_and_passes(side_by_side: Mapping[str, Future[None]], mood: str) -> None:
     side_by_side[mood].result()
 
 

@@ -90,7 +90,7 @@ def test_a_reload_takes_a_good_configuration_and_leaves_a_bad_one(lab: Stage) ->
         assert agent.stop() in (0, -signal.SIGTERM)
 
 
-def test_a_configuration_that_was_changed_and_not_reloaded_is_told(lab: Stage) -> None:
+def test_a_configuration_that_was_changed_and_not_reloaded_is_reported(lab: Stage) -> None:
     options = ("check", "--disk-free", "0", "--allow-plain-http")
     with daemon(lab) as agent:
         agent.until_logged("checked ")
@@ -185,7 +185,7 @@ def test_damage_that_a_scan_finds_is_mended_while_the_agent_runs(lab: Stage) -> 
         assert not (lab.www / "foreign").exists()
 
 
-def test_removals_are_accepted_by_the_running_agent_when_it_is_told(lab: Stage) -> None:
+def test_removals_are_accepted_by_the_running_agent_when_it_is_reported(lab: Stage) -> None:
     [uri] = lab.server.put_deb(FIRST)
     lab.agent("sync")
     lab.server.untag(uri, "dev")

@@ -55,7 +55,7 @@ def test_every_client_takes_a_sound_tree_and_each_is_named(built: Stage) -> None
     assert "clients" not in json.loads(built.agent("verify", "--json").stdout)
 
 
-def test_a_client_that_the_machine_lacks_is_told_and_the_others_are_asked(
+def test_a_client_that_the_machine_lacks_is_reported_and_the_others_are_asked(
     built: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for program in Path("/usr/bin").iterdir():

@@ -291,7 +291,7 @@ MALFORMED = {
 
 @pytest.mark.parametrize("busy", [False, True], ids=["to one who waits", "to one who is busy"])
 @pytest.mark.parametrize("malformed", MALFORMED)
-def test_an_answer_that_becomes_malformed_ends_at_once_and_is_told(malformed: str, *, busy: bool) -> None:
+def test_an_answer_that_becomes_malformed_ends_at_once_and_is_reported(malformed: str, *, busy: bool) -> None:
     """aiohttp leaves it open: who waits for more waits for ever, and who asks for more gets an internal error."""
 
     async def lie(send: Send) -> None:

@@ -139,7 +139,7 @@ def test_a_look_alike_of_server_data_hides_no_damaged_file(tmp_path: Path) -> No
 
 
 @only_root
-def test_the_immutable_attribute_is_told_instead_of_the_owner(tmp_path: Path) -> None:
+def test_the_immutable_attribute_is_reported_instead_of_the_owner(tmp_path: Path) -> None:
     with victim(tmp_path) as mirror:
         assert mirror.sync().code == 0
         page, untracked = mirror.www / "index.html", mirror.www / "untracked"
@@ -159,7 +159,7 @@ def test_the_immutable_attribute_is_told_instead_of_the_owner(tmp_path: Path) ->
         assert not untracked.exists()
 
 
-def test_a_few_of_very_many_directories_left_alone_are_told_by_name(tmp_path: Path) -> None:
+def test_a_few_of_very_many_directories_left_alone_are_reported_by_name(tmp_path: Path) -> None:
     with victim(tmp_path) as mirror:
         assert mirror.sync().code == 0
         for number in range(1100):

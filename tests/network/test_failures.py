@@ -106,7 +106,7 @@ def failure(
     return said
 
 
-def test_a_port_where_nothing_listens_is_told() -> None:
+def test_a_port_where_nothing_listens_is_reported() -> None:
     said = failure(NOBODY, ServerUnavailable)
     assert said.startswith(f"{NOBODY} can't be reached: nothing listens on port 1 (connection refused)")
     assert "check host in [packrat]" in said
@@ -207,7 +207,7 @@ def test_an_answer_that_something_compresses_though_nobody_asked_for_it() -> Non
     assert b"\r\nAccept-Encoding: identity\r\n" in requests[0]
 
 
-def test_a_port_without_tls_is_told() -> None:
+def test_a_port_without_tls_is_reported() -> None:
     with served(say(b"HTTP/1.1 400 No\r\n\r\n")) as port:
         said = failure(f"https://127.0.0.1:{port}", ServerUnavailable)
     assert said.startswith(f"https://127.0.0.1:{port} can't be reached: that port does not speak TLS")

@@ -42,7 +42,7 @@ def _run(place: Path, *command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*entered, *command], capture_output=True, text=True, timeout=200, check=False)
 
 
-def test_name_servers_that_do_not_answer_are_told_and_keep_no_process_from_its_end(tmp_path: Path) -> None:
+def test_name_servers_that_do_not_answer_are_reported_and_keep_no_process_from_its_end(tmp_path: Path) -> None:
     (tmp_path / "state").mkdir()
     config = write_mirror_conf(tmp_path, "http://packrat.example.com:8888", packrat="connect_timeout: 2\n")
     began = time.monotonic()

@@ -118,7 +118,9 @@ def test_a_proxy_with_and_without_a_password(
 
 
 @pytest.mark.parametrize("tls", [False, True])
-def test_a_wrong_password_for_the_proxy_is_told_as_such(tmp_path: Path, certificates: Certificates, tls: bool) -> None:
+def test_a_wrong_password_for_the_proxy_is_reported_as_such(
+    tmp_path: Path, certificates: Certificates, tls: bool
+) -> None:
     with original_server(tls=certificates.context() if tls else None) as server, running_proxy("a:b") as proxy:
         with pytest.raises(ServerUnavailable, match=r"proxy.*407") as told:
             reach(tmp_path, server.url, f"proxy: http://a:secret@127.0.0.1:{proxy.port}\nca_file: {certificates.ca}")
@@ -126,7 +128,7 @@ def test_a_wrong_password_for_the_proxy_is_told_as_such(tmp_path: Path, certific
         assert server.count() == 0
 
 
-def test_a_proxy_that_is_dead_is_told_as_such(tmp_path: Path, original: OriginalServer) -> None:
+def test_a_proxy_that_is_dead_is_reported_as_such(tmp_path: Path, original: OriginalServer) -> None:
     with running_proxy() as proxy:
         proxy.die()
         with pytest.raises(ServerUnavailable, match=r"the proxy http\S+ can't be reached: .*check proxy"):

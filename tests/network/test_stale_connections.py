@@ -88,7 +88,7 @@ def test_changes_are_asked_again_on_a_new_connection(lab: Stage) -> None:
 
 
 @pytest.mark.parametrize("what", ["list", "mirror"])
-def test_a_new_connection_that_dies_is_told_and_not_tried_for_ever(original: OriginalServer, what: str) -> None:
+def test_a_new_connection_that_dies_is_reported_and_not_tried_for_ever(original: OriginalServer, what: str) -> None:
     verb, ask = ASKED[what]
 
     async def work(proxy: ForgetfulProxy) -> None:

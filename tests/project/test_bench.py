@@ -79,7 +79,7 @@ def test_every_other_type_is_measured_beside_its_peer(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("option", ["--sizes", "--only"])
-def test_a_wrong_value_is_told(option: str) -> None:
+def test_a_wrong_value_is_reported(option: str) -> None:
     done = bench(option, "many")
     assert done.returncode == 2
     assert option in done.stderr

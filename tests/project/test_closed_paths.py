@@ -186,7 +186,7 @@ def wrong_with(case: Case, code: int, said: str) -> str:
 
 
 @pytest.mark.parametrize(("program", "table"), [("agent", _AGENT), ("server", _SERVER)])
-def test_a_path_that_can_t_be_used_is_told_in_a_sentence(
+def test_a_path_that_can_t_be_used_is_reported_in_a_sentence(
     program: str, table: Sequence[tuple[Sequence[str], str]], template: Path, tmp_path: Path
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:

@@ -156,7 +156,7 @@ def test_a_file_that_can_not_be_made_stops_no_answer_and_is_made_later(server: W
     log.lines(3, moved)
 
 
-def test_a_file_that_can_not_be_written_is_told_at_the_start(server: World, tmp_path: Path) -> None:
+def test_a_file_that_can_not_be_written_is_reported_at_the_start(server: World, tmp_path: Path) -> None:
     wrong = str(tmp_path / "missing" / "access.log")
     done = CliRunner().invoke(cli.main, ["serve", "--access-log", wrong, "--data", str(server.data)])
     assert (done.exit_code, f"--access-log {wrong} can't be written" in done.output) == (2, True)

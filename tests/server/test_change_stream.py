@@ -112,7 +112,7 @@ def test_the_first_line_tells_what_changed_before(server: World) -> None:
     assert Stream(server, "1-nonsense").next()["changes"][MIRROR] is None
 
 
-def test_a_change_of_the_mirror_is_told_and_its_new_repositories_count(server: World) -> None:
+def test_a_change_of_the_mirror_is_reported_and_its_new_repositories_count(server: World) -> None:
     stream = Stream(server, ask(server, None)["position"])
     stream.next()
     change(server, lambda engine: admin.set_mirror(engine, "lab", ["yum-dev"]))

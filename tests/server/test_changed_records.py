@@ -224,7 +224,7 @@ def test_a_file_that_was_deleted_was_touched_and_has_no_record(server: World) ->
         assert told == {REPO: {name: {"wanted": {}, "deprocated": {}, "touched": [uri_of(number)]}}}
 
 
-def test_a_change_of_one_file_is_told_however_many_the_package_has(server: World) -> None:
+def test_a_change_of_one_file_is_reported_however_many_the_package_has(server: World) -> None:
     with more_files(server, 12, 2 * FILES_LIMIT + 1) as numbers:
         name, position = package_of(server, 12), ask(server, None)["position"]
         for number in numbers[:FILES_LIMIT]:
@@ -239,7 +239,7 @@ def test_a_change_of_one_file_is_told_however_many_the_package_has(server: World
         assert ask(server, position, records=True, touched=True)["records"] == {}
 
 
-def test_all_files_are_told_where_the_touched_ones_are_not_known(server: World) -> None:
+def test_all_files_are_reported_where_the_touched_ones_are_not_known(server: World) -> None:
     position, name = ask(server, None)["position"], package_of(server, 11)
     change(server, 11)
     whole = ask(server, position, records=True)
@@ -255,7 +255,7 @@ def test_all_files_are_told_where_the_touched_ones_are_not_known(server: World) 
     assert list(whole["records"][REPO][name]["wanted"]) == [uri_of(11)]
 
 
-def test_all_files_are_told_where_one_makes_way_for_another(server: World) -> None:
+def test_all_files_are_reported_where_one_makes_way_for_another(server: World) -> None:
     engine = open_database(server.data)
     newest_only = admin.NewRepo("newest", "pypi", "dev", ("pypi",), show_only_latest=True)
     admin.save_repo(engine, newest_only)

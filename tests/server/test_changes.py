@@ -37,13 +37,13 @@ def ask(server: World, position: str | None, timeout_s: int = 0, who: str = "lab
     return answer.value
 
 
-def test_nothing_changed_is_told_as_nothing(server: World) -> None:
+def test_nothing_changed_is_reported_as_nothing(server: World) -> None:
     start = ask(server, None)
     assert start["changes"] == {}
     assert ask(server, start["position"]) == start
 
 
-def test_every_change_since_a_position_is_told_once_each(server: World) -> None:
+def test_every_change_since_a_position_is_reported_once_each(server: World) -> None:
     position = ask(server, None)["position"]
     tag(server, 7)
     act(server, 2, "fail")
@@ -80,7 +80,7 @@ def test_a_question_from_an_earlier_position_is_answered_at_once(server: World) 
     assert time.monotonic() - began < 30
 
 
-def test_changes_of_other_mirrors_are_not_told(server: World) -> None:
+def test_changes_of_other_mirrors_are_not_reported(server: World) -> None:
     position = ask(server, None, who="prod")["position"]
     tag(server, 7)
     assert ask(server, position, who="prod")["changes"] == {}
@@ -110,7 +110,7 @@ def test_a_database_put_back_from_a_backup_makes_everything_unknown(server: Worl
     assert ask(server, position)["changes"][APT] is None
 
 
-def test_a_change_of_the_mirror_itself_is_told_also_when_another_process_makes_it(server: World) -> None:
+def test_a_change_of_the_mirror_itself_is_reported_also_when_another_process_makes_it(server: World) -> None:
     position = ask(server, None)["position"]
     got: list[Any] = []
     waiting = threading.Thread(target=lambda: got.append(ask(server, position, 200)))

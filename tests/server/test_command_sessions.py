@@ -76,7 +76,7 @@ def test_ctrl_c_ends_the_question_and_the_session(server: Server) -> None:
     assert open_sessions(server) == 0
 
 
-def test_a_session_that_an_administrator_ended_meanwhile_is_told(server: Server) -> None:
+def test_a_session_that_an_administrator_ended_meanwhile_is_reported(server: Server) -> None:
     def change_user_and_agree(_: object, terminal: int) -> None:
         engine = open_database(server.data)
         admin.set_user(engine, "ci", rights=["delete_file"])

@@ -157,7 +157,7 @@ DATABASE: dict[str, tuple[Callable[[Path], None], int, str]] = {
 
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize("damage", DATABASE)
-def test_a_damaged_database_is_told_by_every_command(data: Path, damage: str, command: str) -> None:
+def test_a_damaged_database_is_reported_by_every_command(data: Path, damage: str, command: str) -> None:
     change, code, told = DATABASE[damage]
     change(data)
     refused(run(data, *COMMANDS[command]), code, told)
@@ -237,7 +237,7 @@ def test_missing_directories_that_lost_nothing_are_made_again(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("place", ["nowhere", "file", "file/below"])
-def test_no_data_directory_is_told(tmp_path: Path, place: str) -> None:
+def test_no_data_directory_is_reported(tmp_path: Path, place: str) -> None:
     (tmp_path / "file").write_text("")
     for command in COMMANDS.values():
         refused(run(tmp_path / place, *command), 2, "packrat-server init")
@@ -307,7 +307,7 @@ exec {python} -m packrat_server.cli {words} --data {mounted}
         pytest.param("dd if=/dev/zero of={mounted}/fill bs=4k 2>/dev/null || true", 7, "free space", id="full"),
     ],
 )
-def test_a_filesystem_that_takes_nothing_is_told(
+def test_a_filesystem_that_takes_nothing_is_reported(
     data: Path, tmp_path: Path, command: str, then: str, code: int, told: str
 ) -> None:
     mounted = tmp_path / "mounted"

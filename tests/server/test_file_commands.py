@@ -111,7 +111,7 @@ def test_a_refused_change_does_not_stop_the_list(server: Server, tmp_path: Path,
     assert (again.code, again.out, again.err) == (0, noted, [])
 
 
-def test_one_file_that_is_refused_is_told_in_one_line(server: Server) -> None:
+def test_one_file_that_is_refused_is_reported_in_one_line(server: Server) -> None:
     told = run(server, "tag", "dev", "nothere_1_all.deb")
     assert (told.code, told.out) == (4, [])
     assert told.err == [
@@ -122,7 +122,7 @@ def test_one_file_that_is_refused_is_told_in_one_line(server: Server) -> None:
     assert (told.code, told.out, len(told.err)) == (4, [], 1)
 
 
-def test_a_refusal_is_told_without_the_protocol_around_it(server: Server, tmp_path: Path) -> None:
+def test_a_refusal_is_reported_without_the_protocol_around_it(server: Server, tmp_path: Path) -> None:
     deb = write_deb(Deb("promoted", "1.0", "amd64"), tmp_path)
     first = run(server, "upload", "--distro", "bookworm", "--tag", "prod", deb)
     [uri] = [line.partition(" ")[0] for line in first.out]
@@ -163,7 +163,7 @@ def test_a_user_without_the_right_is_refused_and_a_wrong_password_stops_at_once(
     assert (told.code, told.out, len(told.err)) == (4, [], 1)
 
 
-def test_files_read_ahead_are_told_as_each_by_itself(server: Server, tmp_path: Path) -> None:
+def test_files_read_ahead_are_reported_as_each_by_itself(server: Server, tmp_path: Path) -> None:
     debs = [write_deb(Deb("ahead", f"1.{number}", "all"), tmp_path) for number in range(3)]
     added = run(server, "upload", "--distro", "trixie", "--distro", "bookworm", *debs)
     uris = [line.split(" ")[0] for line in added.out]

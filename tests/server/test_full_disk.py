@@ -74,7 +74,7 @@ def test_those_who_watch_hear_that_the_database_can_not_be_written(server: World
     assert 0 < told["packrat_server_disk_free_bytes"] < told["packrat_server_disk_size_bytes"] == 4 * 1024**2
 
 
-def test_a_standby_that_only_answers_is_told(postgresql: Cluster, tmp_path: Path) -> None:
+def test_a_standby_that_only_answers_is_reported(postgresql: Cluster, tmp_path: Path) -> None:
     url = postgresql.new_database()
     name = url.partition("?")[0].rpartition("/")[2]
     with world(tmp_path, url) as server:

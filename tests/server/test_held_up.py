@@ -205,7 +205,7 @@ def uploaded_on_a_disk_that_hangs(server: World) -> tuple[str, Path]:
     return handle, path
 
 
-def test_a_postgresql_without_connections_is_told_with_what_to_do(
+def test_a_postgresql_without_connections_is_reported_with_what_to_do(
     tmp_path: Path, postgresql: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with world(tmp_path, postgresql.new_database()) as server, ExitStack() as taken, ThreadPoolExecutor(CALLS) as pool:

@@ -133,7 +133,7 @@ def log_in(server: World, name: str, secret: str, headers: dict[str, str] | None
     return server.call("CALL", LOGIN, {"username": name, "password": secret}, None, **(headers or {}))
 
 
-def test_a_guesser_of_passwords_is_told_when_to_come_again(server: World) -> None:
+def test_a_guesser_of_passwords_is_reported_when_to_come_again(server: World) -> None:
     with ThreadPoolExecutor(20) as pool:
         answers = list(pool.map(lambda number: log_in(server, "root", f"guess {number}"), range(20)))
     # On a slow machine, the first delays are over before the last login comes.
@@ -219,6 +219,6 @@ def test_nothing_that_a_client_sends_changes_what_the_proxy_saw(forged: list[str
 
 
 @pytest.mark.parametrize("text", ["nonsense", "10.0.0.0/33", "1.2.3.4;5.6.7.8"])
-def test_proxies_that_are_none_are_told(text: str) -> None:
+def test_proxies_that_are_none_are_reported(text: str) -> None:
     with pytest.raises(ConfigError, match="--trusted-proxies"):
         TrustedProxies(text)

@@ -74,7 +74,7 @@ def test_the_metrics_are_answered_over_ipv6_to_the_exact_address(server: World) 
     assert list(asked.values()) == [200, 403, 200, 403, 403]
 
 
-def test_a_database_that_is_away_is_told(postgresql: Cluster, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_a_database_that_is_away_is_reported(postgresql: Cluster, tmp_path_factory: pytest.TempPathFactory) -> None:
     with world(tmp_path_factory.mktemp("world"), postgresql.new_database()) as server:
         postgresql.stop()
         try:

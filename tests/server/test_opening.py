@@ -187,12 +187,12 @@ def test_a_database_that_lost_everything_is_not_taken_for_a_server(postgresql: C
 
 
 @pytest.mark.parametrize("host", ["a" * 64, "a..b"])
-def test_a_host_name_that_can_t_be_is_told(data: Path, host: str) -> None:
+def test_a_host_name_that_can_t_be_is_reported(data: Path, host: str) -> None:
     init(data)
     refused(run(data, "serve", "--listen", f"{host}:0"), 2, host, "not a valid host name", "--listen")
 
 
-def test_a_damaged_file_is_told(data: Path) -> None:
+def test_a_damaged_file_is_reported(data: Path) -> None:
     init(data)
     (data / "packrat.db").write_bytes(b"nonsense" * 1000)
     refused(run(data, "serve"), 2, "packrat.db", "not a database")

@@ -283,7 +283,7 @@ def test_a_name_is_looked_up_by_an_index(server: Server, query: FileQuery) -> No
 @pytest.mark.parametrize(
     "words", [("find",), ("file", "show"), ("package", "show"), ("package", "list"), ("history",), ("diff", "dev")]
 )
-def test_bytes_that_are_no_text_are_told(server: Server, words: tuple[str, ...]) -> None:
+def test_bytes_that_are_no_text_are_reported(server: Server, words: tuple[str, ...]) -> None:
     for remote in (False, True):
         done = called(server, *words, os.fsdecode(b"p\xff"), remote=remote)
         assert done.exit_code == 2, done.output
@@ -336,7 +336,7 @@ def test_letters_of_others_do_not_steer_the_terminal(server: Server) -> None:
     assert json.loads(run(server, "repo", "show", "apt-dev", "--json"))["description"] == "evil \x1b[2J"
 
 
-def test_a_server_that_can_not_be_asked_is_told_with_the_options_of_the_command(server: Server) -> None:
+def test_a_server_that_can_not_be_asked_is_reported_with_the_options_of_the_command(server: Server) -> None:
     def refused(*words: str) -> str:
         done = CliRunner().invoke(cli.main, ["find", "hello", *words], env={"PACKRAT_PASSWORD": "x"})
         assert done.exit_code in (2, 3), done.output

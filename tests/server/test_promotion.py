@@ -358,7 +358,7 @@ def test_mirrors_and_strangers_neither_upload_nor_promote(server: World, who: st
         assert server.call("CALL", f"{PACKAGE_FILE}:1:({action})", {}, who).status == 403
 
 
-def test_file_names_in_use_are_told(server: World) -> None:
+def test_file_names_in_use_are_reported(server: World) -> None:
     new_file(server, Deb("used", "1", "all"))
 
     def in_use(name: str) -> Any:
@@ -374,7 +374,7 @@ def test_file_names_in_use_are_told(server: World) -> None:
 @pytest.mark.parametrize(
     "arguments", [{"tag": "/api/v2/Attrib/Tag:dev:"}, {"tag": "/api/v2/Attrib/Tag:none:"}, {"tag": 7}, {}]
 )
-def test_that_a_file_does_not_exist_is_told_before_anything_else(
+def test_that_a_file_does_not_exist_is_reported_before_anything_else(
     server: World, action: str, arguments: dict[str, Any]
 ) -> None:
     answer = server.call("CALL", f"{PACKAGE_FILE}:999999:({action})", arguments, "manager")

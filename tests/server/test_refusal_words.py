@@ -20,6 +20,6 @@ from packrat_server.client.refusals import explain
         ("what nobody knows yet", "NEW_RULE", "what nobody knows yet"),
     ],
 )
-def test_a_refusal_is_told_without_the_protocol(said: str, code: str | None, told: str) -> None:
+def test_a_refusal_is_reported_without_the_protocol(said: str, code: str | None, told: str) -> None:
     error = ServerRefused(f"CALL /api/v2/X at http://127.0.0.1:1: 400, {said}", code, by_api=True, api_message=said)
     assert explain(error) == told

@@ -312,7 +312,7 @@ def test_a_repository_takes_distribution_versions_of_its_type_only(data: Path) -
     run(data, "repo", "set", "all", "--type", "json", "--tag", "dev", "--distro", "rhel9", "--distro", "bookworm")
 
 
-def test_directories_that_contain_each_other_on_one_mirror_are_told(data: Path) -> None:
+def test_directories_that_contain_each_other_on_one_mirror_are_reported(data: Path) -> None:
     def held(*words: str) -> str:
         result = CliRunner().invoke(cli.main, [*words, "--data", str(data)])
         assert result.exit_code == 10, result.output

@@ -28,7 +28,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         ("noversion.txt", "<package>_<version>.<ending>"),
     ],
 )
-def test_a_name_that_will_not_do_is_told_with_what_would(
+def test_a_name_that_will_not_do_is_reported_with_what_would(
     server: Server, tmp_path: Path, name: str, reason: str
 ) -> None:
     path = tmp_path / name
@@ -37,7 +37,7 @@ def test_a_name_that_will_not_do_is_told_with_what_would(
         server.put(path, ("resource",))
 
 
-def test_a_file_that_is_there_already_or_fits_many_places_is_told_by_name(server: Server, tmp_path: Path) -> None:
+def test_a_file_that_is_there_already_or_fits_many_places_is_reported_by_name(server: Server, tmp_path: Path) -> None:
     path = write_deb(Deb("hello", "1.0", "amd64"), tmp_path)
     with pytest.raises(ServerRefused, match=r"^it is not taken: it can go to .*bookworm.* --distro"):
         server.put(path, ())

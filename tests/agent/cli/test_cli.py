@@ -199,13 +199,13 @@ def test_a_dry_run_needs_no_root_dir_and_makes_none(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("listen", ["x:y", "127.0.0.1:70000", "[::1", "127.0.0.1", "http://127.0.0.1:80"])
-def test_an_address_that_is_none_is_told(tmp_path: Path, listen: str) -> None:
+def test_an_address_that_is_none_is_reported(tmp_path: Path, listen: str) -> None:
     said = told(called("serve", "--root", str(tmp_path), "--listen", listen), 2)
     assert "--listen: " in said
     assert "is not HOST:PORT; give an address such as 127.0.0.1:8080" in said
 
 
-def test_a_port_in_use_is_told(tmp_path: Path) -> None:
+def test_a_port_in_use_is_reported(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         said = told(called("serve", "--root", str(tmp_path), "--listen", f"127.0.0.1:{port}"), 2)
@@ -214,7 +214,7 @@ def test_a_port_in_use_is_told(tmp_path: Path) -> None:
         assert f"127.0.0.1:{port} can't be listened on: the port is in use" in said
 
 
-def test_a_demo_without_gpg_or_in_a_place_that_is_none_is_told(tmp_path: Path) -> None:
+def test_a_demo_without_gpg_or_in_a_place_that_is_none_is_reported(tmp_path: Path) -> None:
     said = told(called("demo", "--directory", str(tmp_path / "demo"), PATH="/nonexistent"), 2)
     assert "gpg is not installed" in said
     (tmp_path / "file").touch()
@@ -267,7 +267,7 @@ def test_commands_say_what_comes_next(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("program", ["packrat_agent.cli", "packrat_server.cli"])
-def test_an_answer_that_the_disk_does_not_take_is_told(program: str) -> None:
+def test_an_answer_that_the_disk_does_not_take_is_reported(program: str) -> None:
     words = ("-c", "/etc/hostname", "site", "--help") if program == "packrat_agent.cli" else ("--help",)
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(

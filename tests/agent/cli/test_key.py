@@ -183,7 +183,7 @@ def test_a_backup_that_lacks_the_part_that_signs_is_refused(place: Place, tmp_pa
             assert not (tmp_path / f"{name}.bad").exists()
 
 
-def test_without_a_key_the_next_step_is_told(tmp_path: Path) -> None:
+def test_without_a_key_the_next_step_is_reported(tmp_path: Path) -> None:
     with gnupg_home() as home:
         place = Place(tmp_path, home)
         place.configure()

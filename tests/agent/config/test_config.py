@@ -250,12 +250,12 @@ def test_a_file_that_is_something_else_has_no_fault_for_each_of_its_lines(tmp_pa
         ("[packrat]\nname: a\f\u2028b\nhots: c\n", "line 3: [packrat] has no key 'hots'; did you mean host?"),
     ],
 )
-def test_a_wrong_line_is_told_with_its_number_and_the_nearest_right_name(conf: Path, text: str, fault: str) -> None:
+def test_a_wrong_line_is_reported_with_its_number_and_the_nearest_right_name(conf: Path, text: str, fault: str) -> None:
     conf.write_text(text)
     assert any(told.startswith(fault) for told in faults(conf))
 
 
-def test_all_faults_are_told_at_once(conf: Path) -> None:
+def test_all_faults_are_reported_at_once(conf: Path) -> None:
     conf.write_text("[packrat]\nhots: a\nname\n[mirrror]\n[mirror]\nx=1\n")
     assert [told.partition(":")[0] for told in faults(conf)] == ["line 2", "line 3", "line 4", "line 6"]
     written(conf, {"nmae": "prod", "name": "a/b"}, {"root_dir": "www", "keepfile": "x"})
@@ -304,7 +304,7 @@ def test_all_faults_are_told_at_once(conf: Path) -> None:
         ("mirror", "docker_signature_api", "true"),
     ],
 )
-def test_a_wrong_value_is_told_with_its_line_and_no_secret(conf: Path, section: str, key: str, value: str) -> None:
+def test_a_wrong_value_is_reported_with_its_line_and_no_secret(conf: Path, section: str, key: str, value: str) -> None:
     written(conf, **{section: {key: value}})
     line = next(n for n, text in enumerate(conf.read_text().split("\n"), 1) if text.startswith(f"{key}:"))
     (fault,) = faults(conf)

@@ -40,7 +40,7 @@ def test_each_section_has_its_key(conf: Path) -> None:
         ("[tag p]\ngpg_sign_key: A\x07\n", "gpg_sign_key: must be one line of printable characters"),
     ],
 )
-def test_a_wrong_section_is_told_with_its_line(conf: Path, text: str, told: str) -> None:
+def test_a_wrong_section_is_reported_with_its_line(conf: Path, text: str, told: str) -> None:
     with_sections(conf, text)
     [fault] = faults(conf)
     assert told in fault

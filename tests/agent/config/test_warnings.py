@@ -137,7 +137,7 @@ def test_a_missing_directory_of_the_figures_is_warned_of(conf: Path, tmp_path: P
         ("packrat", "psk", "a#b;c'", ""),
     ],
 )
-def test_a_value_that_is_meant_otherwise_in_another_syntax_is_told(
+def test_a_value_that_is_meant_otherwise_in_another_syntax_is_reported(
     conf: Path, section: str, key: str, value: str, told: str
 ) -> None:
     given = {section: {key: value}}
@@ -146,7 +146,7 @@ def test_a_value_that_is_meant_otherwise_in_another_syntax_is_told(
     assert SECRET not in "".join(found)
 
 
-def test_keys_that_are_meant_otherwise_in_another_syntax_are_told_of_each_section(conf: Path) -> None:
+def test_keys_that_are_meant_otherwise_in_another_syntax_are_reported_for_each_section(conf: Path) -> None:
     keys = {"gpg_sign_key": "B2CAFB61", "gpg_next_key": "'C2CAFB61'", "gpg_retired_keys": "00000001, 00000002 # stolen"}
     written(conf, mirror=keys)
     conf.write_text(f'{conf.read_text()}[repo apt-prod]\ngpg_sign_key: "D2CAFB61"\ngpg_former_key: B2CAFB61 # old\n')

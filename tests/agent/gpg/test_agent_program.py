@@ -14,7 +14,7 @@ from support.keys import end_gpg_agent, make_key
 from support.small_disk import small_disk
 
 
-def test_a_gpg_agent_that_can_not_be_started_is_told_with_its_disk(tmp_path: Path) -> None:
+def test_a_gpg_agent_that_can_not_be_started_is_reported_with_its_disk(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", "1m") as disk:
         home = disk / "gnupg"
         home.mkdir(mode=0o700)

@@ -99,7 +99,7 @@ def test_a_primary_key_that_is_kept_offline_signs_through_its_subkey(ring: Keyri
             assert signer(other, other.find(name)) == signing
 
 
-def test_a_key_that_is_missing_is_told_with_where_it_was_looked_for(ring: Keyring) -> None:
+def test_a_key_that_is_missing_is_reported_with_where_it_was_looked_for(ring: Keyring) -> None:
     ring.make()
     said = ring.refuses("0123456789ABCDEF")
     assert f"0123456789ABCDEF is not in the keyring in {ring.home}" in said
@@ -180,7 +180,7 @@ def test_a_revoked_key_is_refused(ring: Keyring) -> None:
 
 
 @pytest.mark.parametrize("change", ["expired", "subkey expired", "revoked", "secret gone", "key gone"])
-def test_a_key_that_goes_bad_while_the_agent_runs_is_told_as_at_a_start(ring: Keyring, change: str) -> None:
+def test_a_key_that_goes_bad_while_the_agent_runs_is_reported_as_at_a_start(ring: Keyring, change: str) -> None:
     primary = ring.make()
     subkey = ring.add(primary)
     key = ring.find(subkey)
@@ -265,13 +265,13 @@ def test_a_passphrase_file_is_no_hindrance_to_a_key_without_a_passphrase(ring: K
     assert signer(ring, ring.find(fingerprint, tmp_path / "any")) == fingerprint
 
 
-def test_a_home_that_is_none_is_told(tmp_path: Path) -> None:
+def test_a_home_that_is_none_is_reported(tmp_path: Path) -> None:
     with pytest.raises(SigningError, match="correct gnupg_home"):
         find_key("01234567", tmp_path / "missing", None, now())
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
-def test_a_home_behind_a_closed_directory_is_told_with_that_directory() -> None:
+def test_a_home_behind_a_closed_directory_is_reported_with_that_directory() -> None:
     with TemporaryDirectory() as directory:
         Path(directory).chmod(0o755)
         closed = Path(directory) / "closed"

@@ -80,7 +80,7 @@ def test_a_key_that_expired_signs_nothing(hello: Path, tmp_path: Path, signer: S
         sign_package(hello, sha256_of(hello), tmp_path, PackageSigner(expired))
 
 
-def test_a_locked_key_is_told_at_once(hello: Path, tmp_path: Path, locked: tuple[SigningKey, Path]) -> None:
+def test_a_locked_key_is_reported_at_once(hello: Path, tmp_path: Path, locked: tuple[SigningKey, Path]) -> None:
     signer, _ = locked
     with pytest.raises(SigningError, match="locked"):
         sign_package(hello, sha256_of(hello), tmp_path, PackageSigner(replace(signer, passphrase_file=None)))

@@ -178,7 +178,7 @@ def test_long_messages_of_gpg_are_cut(programs: Path) -> None:
         ("gpgconf", lambda: read_home(None)),
     ],
 )
-def test_a_program_that_is_missing_is_told(
+def test_a_program_that_is_missing_is_reported(
     programs: Path, monkeypatch: pytest.MonkeyPatch, name: str, call: Callable[[], object]
 ) -> None:
     monkeypatch.setenv("PATH", str(programs))
@@ -186,7 +186,7 @@ def test_a_program_that_is_missing_is_told(
         call()
 
 
-def test_a_gpgconf_that_hangs_is_told(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gpgconf_that_hangs_is_reported(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run, "_TIMEOUT_S", 0.1)
     _write_program(programs, "gpgconf", "exec sleep 1000")
     with pytest.raises(SigningError, match="gpgconf did not end within 0 seconds"):

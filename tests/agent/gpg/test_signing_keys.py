@@ -35,7 +35,7 @@ def test_the_nearest_section_counts(repo: Repo, sections: set[tuple[str, str]], 
     assert keys.place_of(repo).armored == (f"repo-keys/{repo.name}.asc" if is_own else "repo-key")
 
 
-def test_a_section_of_nothing_is_told_once_it_can_be_known() -> None:
+def test_a_section_of_nothing_is_reported_once_it_can_be_known() -> None:
     keys = SigningKeys(
         None, {name: prepared(name) for name in ("repo apt-prod", "repo apt-prdo", "tag prod", "tag prd")}
     )

@@ -23,7 +23,7 @@ from support.remembered import damaged_paths, put_file, remembering, scan_all
 only_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
 
 
-def test_each_fault_is_told_as_what_it_is(tmp_path: Path) -> None:
+def test_each_fault_is_reported_as_what_it_is(tmp_path: Path) -> None:
     root = tmp_path / "root"
     root.mkdir()
     outside = put_file(tmp_path, "outside/secret", b"secret")
@@ -300,7 +300,7 @@ def test_a_scan_does_not_enter_the_root_dir_of_another_mirror(tmp_path: Path) ->
 
 
 @only_root
-def test_a_root_dir_that_this_user_may_not_list_is_told_and_not_unlocked(public: Path) -> None:
+def test_a_root_dir_that_this_user_may_not_list_is_reported_and_not_unlocked(public: Path) -> None:
     put_file(public, "inner/.packrat-agent/mark", b"{}")
     for path in ("inner/.packrat-agent/mark", "inner/.packrat-agent", "inner"):
         os.chown(public / path, 65534, 65534)

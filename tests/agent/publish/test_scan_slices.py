@@ -146,7 +146,7 @@ def test_bytes_that_changed_without_a_time_are_found_when_their_turn_comes(tmp_p
         assert damaged_paths(scan_store(tmp_path, store, NOTHING)) == ["pool/c"]
 
 
-def test_a_file_that_looks_as_before_is_told_as_closed_by_each_scan(tmp_path: Path) -> None:
+def test_a_file_that_looks_as_before_is_reported_as_closed_by_each_scan(tmp_path: Path) -> None:
     files = [put_file(tmp_path, f"pool/{name}", b"x") for name in "abc"]
     (tmp_path / "pool/b").chmod(0o604)
     settle(tmp_path)

@@ -52,7 +52,7 @@ def test_a_directory_that_is_gone_meanwhile_is_empty(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("depth", [1, 100, 101, 600])
-def test_directories_nested_too_deeply_are_told_and_not_entered(tmp_path: Path, depth: int) -> None:
+def test_directories_nested_too_deeply_are_reported_and_not_entered(tmp_path: Path, depth: int) -> None:
     """Anybody may plant such a directory: neither the interpreter nor the limit of open files may end the walk."""
     plant(tmp_path / "d", depth - 1)
     tmp_path.joinpath(*"d" * min(depth, 100), "file").touch()

@@ -76,7 +76,7 @@ def test_a_transaction_inside_another_is_part_of_it(database: Database) -> None:
     assert words(database) == []
 
 
-def test_a_full_disk_is_told_and_nothing_is_kept(database: Database) -> None:
+def test_a_full_disk_is_reported_and_nothing_is_kept(database: Database) -> None:
     ((pages,),) = database.rows("PRAGMA page_count")
     database.rows(f"PRAGMA max_page_count = {pages}")
     with (
@@ -92,7 +92,7 @@ def test_a_full_disk_is_told_and_nothing_is_kept(database: Database) -> None:
     assert words(database) == ["later"]
 
 
-def test_an_error_is_told_though_sqlite_has_rolled_back_already(database: Database) -> None:
+def test_an_error_is_reported_though_sqlite_has_rolled_back_already(database: Database) -> None:
     with pytest.raises(ZeroDivisionError), database.transaction() as db:
         db.execute("ROLLBACK")
         _ = 1 // 0
@@ -100,7 +100,7 @@ def test_an_error_is_told_though_sqlite_has_rolled_back_already(database: Databa
         db.execute(_ADD, ("later",))
 
 
-def test_an_unreadable_or_damaged_database_is_told(database: Database, path: Path) -> None:
+def test_an_unreadable_or_damaged_database_is_reported(database: Database, path: Path) -> None:
     with pytest.raises(DiskError, match="can't read the state database: no such table"):
         database.rows("SELECT * FROM missing")
     with database.transaction() as db:

@@ -218,7 +218,7 @@ def test_nothing_is_removed_behind_a_link(tree: Tree, tmp_path: Path, swapped: s
     assert tree.recalled() == SIGNED
 
 
-def test_a_directory_that_cannot_be_read_is_told(tree: Tree) -> None:
+def test_a_directory_that_cannot_be_read_is_reported(tree: Tree) -> None:
     tree.keep(SIGNED)
     made = tree.root / MADE_DIR
     if os.geteuid() == 0:

@@ -125,7 +125,7 @@ def test_a_transaction_that_was_cut_off_is_undone(state_db: Path) -> None:
     assert len(read_original(aside).files) == 1
 
 
-def test_an_agent_that_is_at_work_is_told_of(state_db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_agent_that_is_at_work_is_reported(state_db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("packrat_agent.state.original._BUSY_S", 0.01)
     with closing(sqlite3.connect(state_db, isolation_level=None)) as db:
         db.execute("BEGIN IMMEDIATE")

@@ -56,7 +56,7 @@ def test_large_items_are_not_held_in_memory_once_more() -> None:
     assert region.read(extents) == b"".join(items)
 
 
-def test_a_file_that_became_shorter_is_told(tmp_path: Path) -> None:
+def test_a_file_that_became_shorter_is_reported(tmp_path: Path) -> None:
     scratch = Scratch(tmp_path)
     region = scratch.region()
     extents = region.add_all([b"x" * 1000] * 3)
@@ -98,6 +98,6 @@ def test_nobody_else_finds_the_file(tmp_path: Path) -> None:
     assert open_below(tmp_path) == []
 
 
-def test_a_directory_that_takes_no_file_is_told(tmp_path: Path) -> None:
+def test_a_directory_that_takes_no_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(DiskError, match="can't use a scratch file in"):
         Scratch(tmp_path / "missing")

@@ -69,7 +69,7 @@ def test_a_file_that_is_no_database_is_left_alone(tmp_path: Path) -> None:
         connect(tmp_path / "state.db")
 
 
-def test_a_path_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+def test_a_path_that_cannot_be_made_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(DiskError, match="state database"):
         connect(tmp_path / "file" / "state.db")

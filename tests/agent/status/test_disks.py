@@ -28,7 +28,7 @@ def test_a_disk_without_inodes_is_told_from_one_without_room(tmp_path: Path) -> 
         assert "`df -i`" in finding.hint
 
 
-def test_a_disk_without_room_is_told_as_before(tmp_path: Path) -> None:
+def test_a_disk_without_room_is_reported_as_before(tmp_path: Path) -> None:
     with small_disk(tmp_path / "www", "1m") as top:
         (top / "file").write_bytes(b"x" * 1000_000)
         disk = root_disk(tmp_path)

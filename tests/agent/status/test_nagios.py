@@ -78,7 +78,7 @@ def test_each_fault_has_its_level(bench: Bench, name: str, value: dict[str, obje
     assert text in told[1]
 
 
-def test_a_root_dir_without_the_files_of_the_mirror_is_told_also_where_a_timer_syncs(bench: Bench) -> None:
+def test_a_root_dir_without_the_files_of_the_mirror_is_reported_also_where_a_timer_syncs(bench: Bench) -> None:
     bench.say_good()
     root = bench.config.mirror.root_dir
     assert bench.verdict()[0] is Level.OK
@@ -134,7 +134,7 @@ def test_a_mirror_without_any_full_sync_is_a_warning(bench: Bench) -> None:
     assert bench.verdict()[0] is Level.OK
 
 
-def test_a_server_that_is_away_is_told_beside_whatever_else_is_wrong(bench: Bench) -> None:
+def test_a_server_that_is_away_is_reported_beside_whatever_else_is_wrong(bench: Bench) -> None:
     bench.say_good()
     assert "away" not in bench.verdict(refused=Limit(1))[1]
     bench.say(server={"up": False, "since": _NOW - 30, "reason": "r" * 9000}, repo={"error": "e" * 9000})
@@ -147,7 +147,7 @@ def test_a_server_that_is_away_is_told_beside_whatever_else_is_wrong(bench: Benc
     assert "the packrat server has been away for 30 s: rrr" in told
 
 
-def test_one_reason_of_two_faults_is_told_once(bench: Bench) -> None:
+def test_one_reason_of_two_faults_is_reported_once(bench: Bench) -> None:
     bench.say_good()
     bench.be_held_elsewhere()
     reason = "the server refuses the login"
@@ -195,7 +195,7 @@ def test_the_size_of_old_indexes_is_shown_and_has_a_limit(bench: Bench) -> None:
     assert bench.verdict(old_index_percent=Limit())[0] is Level.OK
 
 
-def test_records_that_can_not_be_used_are_told_until_they_can(bench: Bench) -> None:
+def test_records_that_can_not_be_used_are_reported_until_they_can(bench: Bench) -> None:
     bench.say_good()
     bench.be_held_elsewhere()
     bench.store.rejections.note(MIRROR, [Rejection("/r/other", "no directory")])

@@ -155,7 +155,7 @@ def test_without_a_port_none_is_opened(config: Config) -> None:
     assert asyncio.run(serve()) is None
 
 
-def test_a_port_in_use_is_told(config: Config) -> None:
+def test_a_port_in_use_is_reported(config: Config) -> None:
     async def serve(port: int) -> None:
         async with serving_metrics(_at(config, f"127.0.0.1:{port}")):
             pass
@@ -164,7 +164,7 @@ def test_a_port_in_use_is_told(config: Config) -> None:
         asyncio.run(serve(taken.getsockname()[1]))
 
 
-def test_a_port_in_use_is_told_once_and_had_as_soon_as_it_is_free(config: Config) -> None:
+def test_a_port_in_use_is_reported_once_and_had_as_soon_as_it_is_free(config: Config) -> None:
     async def serve(port: int, taken: socket.socket) -> int:
         serving = asyncio.ensure_future(keep_metrics_served(_at(config, f"127.0.0.1:{port}"), again_s=0.01))
         try:
@@ -190,7 +190,7 @@ def test_a_port_in_use_is_told_once_and_had_as_soon_as_it_is_free(config: Config
     assert "the port is in use" in told[0]["reason"]
 
 
-def test_what_nobody_foresaw_is_told_and_tried_again(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_nobody_foresaw_is_reported_and_tried_again(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing but these figures would stand still, so nobody would notice that they do."""
     real, failed = prometheus.render_metrics, threading.Event()
 

@@ -30,7 +30,7 @@ _FIELDS = (
 )
 
 
-def test_all_that_is_known_is_told(bench: Bench) -> None:
+def test_all_that_is_known_is_reported(bench: Bench) -> None:
     bench.say_good()
     status = bench.read()
     [repo] = status.repos
@@ -49,13 +49,13 @@ def test_all_that_is_known_is_told(bench: Bench) -> None:
     assert not any(line.endswith(" ") for line in shown.splitlines())
 
 
-def test_the_last_events_are_told_in_their_order(bench: Bench) -> None:
+def test_the_last_events_are_reported_in_their_order(bench: Bench) -> None:
     for number in range(5):
         bench.store.events.add(_NOW + number, "published", None, str(number))
     assert [event.text for event in read_status(bench.config, 2).events] == ["3", "4"]
 
 
-def test_a_new_state_database_is_told(bench: Bench) -> None:
+def test_a_new_state_database_is_reported(bench: Bench) -> None:
     status = bench.read()
     assert (status.full_pass, status.scan, status.key, status.server.up) == (None, None, None, None)
     assert "none has ended yet" in show(status)
@@ -168,7 +168,7 @@ def test_no_name_or_reason_in_the_summary_of_a_sync_steers_the_terminal(capsys: 
     )
 )
 @settings(max_examples=150, deadline=None)
-def test_whatever_stands_in_the_settings_is_told_or_left_out(values: dict[str, object]) -> None:
+def test_whatever_stands_in_the_settings_is_reported_or_left_out(values: dict[str, object]) -> None:
     with _SHARED.store._db.transaction() as db:
         db.execute("DELETE FROM settings")
         for name, value in values.items():
@@ -203,7 +203,7 @@ def test_the_time_is_read_where_none_is_given(bench: Bench) -> None:
         ({"began": _NOW - 9, "done": 812, "of": 4263}, "syncing apt-dev, 812 of 4,263", 1),
     ],
 )
-def test_work_under_way_is_told(bench: Bench, work: dict[str, object], text: str, pending: int) -> None:
+def test_work_under_way_is_reported(bench: Bench, work: dict[str, object], text: str, pending: int) -> None:
     bench.say_good()
     bench.be_held_elsewhere()
     bench.say(work=work)

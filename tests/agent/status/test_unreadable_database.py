@@ -15,7 +15,7 @@ from packrat_agent.state.store import Store
 from packrat_core.errors import ConfigError, DiskError
 
 
-def test_a_missing_state_database_is_told_in_a_sentence(bench: Bench) -> None:
+def test_a_missing_state_database_is_reported_in_a_sentence(bench: Bench) -> None:
     bench.store.close()
     bench.config.mirror.state_db.unlink()
     with pytest.raises(ConfigError, match="no packrat-agent has worked with this configuration yet"):
@@ -32,7 +32,7 @@ def test_an_empty_state_database_is_no_reason_for_a_takeover(bench: Bench) -> No
     bench.read()
 
 
-def test_a_file_that_is_no_state_database_is_told_in_a_sentence(bench: Bench) -> None:
+def test_a_file_that_is_no_state_database_is_reported_in_a_sentence(bench: Bench) -> None:
     bench.store.close()
     bench.config.mirror.state_db.write_bytes(b"not a database" * 500)
     with pytest.raises(ConfigError, match=r"is not a state database of packrat-agent .*takes over what is there"):
@@ -67,7 +67,7 @@ def _asked(bench: Bench, command: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(line, capture_output=True, text=True, check=False)
 
 
-def test_a_state_database_of_an_older_version_is_told_until_the_agent_has_migrated_it(old_schema: Bench) -> None:
+def test_a_state_database_of_an_older_version_is_reported_until_the_agent_has_migrated_it(old_schema: Bench) -> None:
     state_db = old_schema.config.mirror.state_db
     before = state_db.read_bytes()
     status, check = _asked(old_schema, "status"), _asked(old_schema, "check")
@@ -81,7 +81,7 @@ def test_a_state_database_of_an_older_version_is_told_until_the_agent_has_migrat
     assert _asked(old_schema, "status").returncode == 0
 
 
-def test_a_state_database_of_a_newer_version_is_told(bench: Bench) -> None:
+def test_a_state_database_of_a_newer_version_is_reported(bench: Bench) -> None:
     with bench.store._db.transaction() as db:
         db.execute("PRAGMA user_version = 999")
     with pytest.raises(ConfigError, match=r"newer packrat-agent \(schema 999, .*upgrade packrat-agent"):
@@ -97,7 +97,7 @@ def test_a_database_of_another_program_is_not_called_an_old_one(bench: Bench) ->
         bench.read()
 
 
-def test_a_state_database_that_may_not_be_read_is_told_in_a_sentence(bench: Bench) -> None:
+def test_a_state_database_that_may_not_be_read_is_reported_in_a_sentence(bench: Bench) -> None:
     bench.store.close()
     for path in bench.config.mirror.state_db.parent.iterdir():
         path.chmod(0)

@@ -30,7 +30,7 @@ def bench(tmp_path: Path) -> Bench:
     return Bench(tmp_path)
 
 
-def test_large_work_is_told_at_once_and_taken_back(bench: Bench) -> None:
+def test_large_work_is_reported_at_once_and_taken_back(bench: Bench) -> None:
     async def test() -> None:
         bench.notes.read(4000, 3900)
         assert await bench.told() == (4000, 3900, None, None)
@@ -42,7 +42,7 @@ def test_large_work_is_told_at_once_and_taken_back(bench: Bench) -> None:
     asyncio.run(test())
 
 
-def test_small_work_is_not_told(bench: Bench) -> None:
+def test_small_work_is_not_reported(bench: Bench) -> None:
     async def test() -> None:
         bench.notes.read(100, 100)
         bench.notes.fetch(100)
@@ -52,7 +52,7 @@ def test_small_work_is_not_told(bench: Bench) -> None:
     asyncio.run(test())
 
 
-def test_long_work_is_told_however_few_the_files(bench: Bench) -> None:
+def test_long_work_is_reported_however_few_the_files(bench: Bench) -> None:
     async def test() -> None:
         bench.notes.fetch(3)
         bench.now += 0.9

@@ -258,7 +258,7 @@ def test_nonsense_is_refused_within_bounds(said: bytes) -> None:
     Wire(saying(begin(), said, end=False)).run(work)
 
 
-def test_a_refusal_is_told_as_one() -> None:
+def test_a_refusal_is_reported_as_one() -> None:
     async def work(wire: Wire) -> None:
         with pytest.raises(ServerRefused, match="no such mirror"):
             await wire.hear("1-a")

@@ -107,7 +107,7 @@ def test_an_action_without_a_result_answers_with_nothing(line: Line) -> None:
 
 
 @pytest.mark.parametrize("raw", [b"<html>Bad</html>", b"\x00\xff", b'{"a": ', b"[" * 10_000, b'"\xff"', b"1" * 10_000])
-def test_an_answer_that_is_not_json_is_told(line: Line, raw: bytes) -> None:
+def test_an_answer_that_is_not_json_is_reported(line: Line, raw: bytes) -> None:
     with pytest.raises(ServerBroken, match=r"not JSON; is http://127\.0\.0\.1:\d+ a packrat server\?"):
         line.ask(WAYS["get"], lambda request: answer_of(raw=raw))
 
@@ -127,7 +127,7 @@ def test_an_answer_that_is_not_json_is_told(line: Line, raw: bytes) -> None:
         (503, b"x" * 100_000, ServerUnavailable, "503, xxx"),
     ],
 )
-def test_an_error_in_any_form_is_told_as_what_it_is(
+def test_an_error_in_any_form_is_reported_as_what_it_is(
     line: Line, status: int, raw: bytes, kind: type[PackratError], told: str
 ) -> None:
     found = line.outcome(WAYS["get"], lambda request: answer_of(status=status, raw=raw, Location="/elsewhere"))

@@ -59,7 +59,7 @@ def test_a_recorded_answer_is_understood(line: Line, answer: Recorded) -> None:
 
 
 @_named([answer for answer in ANSWERS if answer.status >= 300 and natural(answer)])
-def test_a_recorded_error_is_told_in_the_servers_words_as_what_it_is(line: Line, answer: Recorded) -> None:
+def test_a_recorded_error_is_reported_in_the_servers_words_as_what_it_is(line: Line, answer: Recorded) -> None:
     way = natural(answer)
     assert way is not None
     found = line.outcome(way, lambda request: answer.raw)

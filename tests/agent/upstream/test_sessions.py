@@ -55,7 +55,7 @@ def test_a_session_that_ended_is_opened_again_once_however_many_notice(line: Lin
     assert (server.logins, server.heartbeats) == (2, 11)
 
 
-def test_a_wrong_psk_is_told_and_not_shown(line: Line) -> None:
+def test_a_wrong_psk_is_reported_and_not_shown(line: Line) -> None:
     server = Sessions(psk="another")
     with pytest.raises(ServerRefused, match="check name and psk") as caught:
         line.ask(WAYS["heartbeat"], server.answer)

@@ -170,7 +170,7 @@ def test_an_error_on_the_way_out_leaves_no_thread_waiting(
     until(lambda: all(task.done() for task in early._tasks))
 
 
-def test_a_process_that_is_killed_is_told_while_indexes_are_still_read(tmp_path: Path, named: list[Named]) -> None:
+def test_a_process_that_is_killed_is_reported_while_indexes_are_still_read(tmp_path: Path, named: list[Named]) -> None:
     with (
         pytest.raises(PackratError, match=r"was killed by SIGKILL, and its files are not checked"),
         Processes(tmp_path) as started,

@@ -40,7 +40,7 @@ def test_ctrl_c_comes_between_two_steps_or_at_the_end(asks: bool, said: list[str
         press_ctrl_c()
 
 
-def test_an_error_of_the_step_is_told_all_the_same() -> None:
+def test_an_error_of_the_step_is_reported_all_the_same() -> None:
     with pytest.raises(ZeroDivisionError), uninterrupted():
         press_ctrl_c()
         raise ZeroDivisionError

@@ -166,7 +166,7 @@ def test_a_process_looks_into_files_as_well(tmp_path: Path) -> None:
     ]
 
 
-def test_a_large_file_is_told_of_while_it_is_read(tmp_path: Path) -> None:
+def test_a_large_file_is_reported_while_it_is_read(tmp_path: Path) -> None:
     content = bytes(5 * 1024 * 1024 + 1)
     (tmp_path / "large").write_bytes(content)
     item = Named("large", hashlib.sha256(content).hexdigest(), len(content), "SHA256SUMS")
@@ -217,7 +217,7 @@ def test_a_killed_process_is_an_error(tmp_path: Path, named: list[Named]) -> Non
     assert children() == []
 
 
-def test_an_error_is_told_before_all_is_checked(tmp_path: Path, named: list[Named]) -> None:
+def test_an_error_is_reported_before_all_is_checked(tmp_path: Path, named: list[Named]) -> None:
     whole = [item for number, item in enumerate(named[:FILES]) if number % 10]
     seen: list[int] = []
     with pytest.raises(PackratError, match="was killed"), Processes(tmp_path) as helped:
@@ -245,7 +245,7 @@ def test_an_error_that_a_process_meets_with_is_the_same_error_here(tmp_path: Pat
     assert caught.value.hint == "export it with `gpg --export`"
 
 
-def test_an_internal_error_of_a_process_is_told_by_it(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_an_internal_error_of_a_process_is_reported_by_it(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     named = waiting_for(tmp_path, partial(int, "no number"))  # type: ignore[arg-type]
     with Processes(tmp_path) as helped:
         helped.expect(named[0])

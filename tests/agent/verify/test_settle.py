@@ -36,7 +36,7 @@ def test_a_fault_that_is_gone_is_none(tmp_path: Path) -> None:
     assert settle(tmp_path, found("a"), looks(tmp_path, lambda _: found())) == found()
 
 
-def test_a_fault_that_stands_is_told_after_the_second_look(tmp_path: Path) -> None:
+def test_a_fault_that_stands_is_reported_after_the_second_look(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("a")
     wrong = found("a", "missing", "no\0name", ".")
     assert settle(tmp_path, wrong, looks(tmp_path, lambda _: wrong)) == wrong

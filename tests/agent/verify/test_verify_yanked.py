@@ -55,7 +55,7 @@ def test_a_yank_that_is_neither_mark_nor_reason_is_a_fault(tmp_path: Path, mark:
     ],
     ids=["none", "reason", "another", "both"],
 )
-def test_a_page_that_yanks_other_files_is_told(tmp_path: Path, lie: Callable[[str], str]) -> None:
+def test_a_page_that_yanks_other_files_is_reported(tmp_path: Path, lie: Callable[[str], str]) -> None:
     page = write(tmp_path, (False, True)) / "index.html"
     page.write_text(lie(page.read_text()))
     assert faults(tmp_path) == ["yanks other files than index.v1_json, or for other reasons"]

@@ -328,7 +328,7 @@ def test_a_query_is_ignored(site: Site) -> None:
     assert site.ask(f"{FILE}?x=/../y").body == DATA
 
 
-def test_a_port_in_use_and_a_missing_root_are_told(site: Site, tmp_path: Path) -> None:
+def test_a_port_in_use_and_a_missing_root_are_reported(site: Site, tmp_path: Path) -> None:
     async def serve(root: Path, port: int) -> None:
         async with serving(root, "127.0.0.1", port):
             pass

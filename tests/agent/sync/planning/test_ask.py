@@ -183,7 +183,7 @@ def test_the_error_that_ended_the_reading_is_raised_even_if_the_disk_fails(
         asyncio.run(read())
 
 
-def test_a_disk_that_fails_at_the_end_is_told(context: MirrorContext) -> None:
+def test_a_disk_that_fails_at_the_end_is_reported(context: MirrorContext) -> None:
     async def read() -> None:
         async with _Notes(REPO, NOW, context, nullcontext) as notes:
             await notes.add(FILES[:1])

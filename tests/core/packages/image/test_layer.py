@@ -129,7 +129,7 @@ def test_layers_that_go_does_not_read_are_refused(layer: bytes) -> None:
         check(layer)
 
 
-def test_a_layer_damaged_on_the_way_is_told_as_such() -> None:
+def test_a_layer_damaged_on_the_way_is_reported_as_such() -> None:
     """Its packager has nothing to mend."""
     archive = oci()
     at = archive.index(LAYER)
