@@ -150,12 +150,12 @@ def refuse_contradiction(config: Config, given: Mapping[str, Any]) -> None:
         (_NAME, config.packrat.name),
         (_URL, config.mirror.public_url),
     ):
-        said = given[_parameter(question.option)]
-        if said:
-            _check(question.option, question.check, said)
-            if question.check(said) != value:
+        answer = given[_parameter(question.option)]
+        if answer:
+            _check(question.option, question.check, answer)
+            if question.check(answer) != value:
                 raise ConfigError(
-                    f"{question.option} {said} is not what {config.source} says ({value})",
+                    f"{question.option} {answer} is not what {config.source} says ({value})",
                     hint=f"edit {config.source}, or leave out {question.option}",
                 )
     for option, path, place in (

@@ -32,8 +32,8 @@ def find_holder(state_db: Path) -> Holder | None:
     # Taking the lock to try it would make an agent that starts in this moment give up.
     lock = lock_file(state_db)
     try:
-        said = json.loads(read_regular(holder_file(lock), _LONGEST_BYTES))
-        pid, host, processes = int(said["pid"]), str(said["host"])[:100], str(said.get("processes", ""))
+        holder = json.loads(read_regular(holder_file(lock), _LONGEST_BYTES))
+        pid, host, processes = int(holder["pid"]), str(holder["host"])[:100], str(holder.get("processes", ""))
     except PermissionError:
         raise
     except (OSError, ValueError, KeyError, TypeError, RecursionError):

@@ -128,8 +128,8 @@ class Login:
         """Return an error that names both causes if the server had refused the psk before it refused a request."""
         if self._refused is None and not self.is_refused:
             return error
-        said = self._refused or self.state.refused
-        return LoginRefused(f"{said}; without a login it refuses too ({error}): {_HINT}")
+        why = self._refused or self.state.refused
+        return LoginRefused(f"{why}; without a login it refuses too ({error}): {_HINT}")
 
     async def _log_in(self, psk: str) -> None:
         self.state.tried = True
@@ -143,12 +143,12 @@ class Login:
         self.state.become(None)
 
     async def _go_on_without(self, refusal: ServerRefused) -> None:
-        self._refused = said = f"the server refuses to log in mirror {self._name} ({refusal})"
+        self._refused = why = f"the server refuses to log in mirror {self._name} ({refusal})"
         # Rule 2: a proxy or web server in front of the API knows nothing about the psk.
         if not refusal.by_api:
             self.state.become(None)
             raise LoginRefused(
-                f"{said}: {_HINT}; it was not the packrat API that said so, so look at what stands in front of it, too"
+                f"{why}: {_HINT}; it was not the packrat API that said so, so look at what stands in front of it, too"
             ) from None
         # Rule 3.
         try:
@@ -157,4 +157,4 @@ class Login:
             self.state.become(None)
             raise self.explain(error) from None
         self.generation += 1
-        self.state.become(said)
+        self.state.become(why)

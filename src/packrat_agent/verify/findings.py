@@ -201,19 +201,19 @@ def check_bytes(path: str, content: bytes, wanted: bytes) -> Iterator[Fault]:
     yield Fault(path, f"is not written as it should be: {content[at : at + 20]!r} in place of {wanted[at : at + 20]!r}")
 
 
-def check_name(subject: Subject, path: str, said: str | None, label: str = "") -> Iterator[Fault]:
+def check_name(subject: Subject, path: str, stated: str | None, label: str = "") -> Iterator[Fault]:
     """Check that signed metadata is that of its repository, not of another one that is served in its place.
 
     Args:
         subject: The tree under audit.
         path: Path of the metadata.
-        said: The name of the repository in it; None if it says none, as in trees of older agents.
+        stated: The name of the repository in it; None if it says none, as in trees of older agents.
         label: What it calls the repository besides; a fault if that is the name of another one.
     """
-    if subject.name is None or said == subject.name:
+    if subject.name is None or stated == subject.name:
         return
-    if said is not None or label in subject.others:
-        other = said if said is not None else label
+    if stated is not None or label in subject.others:
+        other = stated if stated is not None else label
         yield Fault(path, f"is that of the repository {other[:100]!r}, and stands in place of that of {subject.name}")
 
 
