@@ -1,7 +1,6 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-ARGS ?= tests
 # Most tests wait for programs and for the disk half of their time.
 WORKERS ?= $(shell echo $$(( ($$(nproc) * 3 + 1) / 2 )))
 
@@ -20,7 +19,7 @@ help:
 	@echo "make release           build what a release consists of, from a clean clone at its tag, into dist/"
 	@echo "make test-sid          the tests with clients of other releases, on Debian sid"
 	@echo "make test-trixie       follow the README and the pages of docs/ in Debian 13"
-	@echo "make kill              kill the agent 200 times at random moments, and look after each; KILL=--counted: at system calls"
+	@echo "make kill              kill the agent 200 times at random moments, and look after each; ARGS=--counted: at system calls"
 	@echo "make window            have real clients meet every tree of a publication that makes a difference to them"
 	@echo "make fuzz              feed all readers with inputs made wrong for 10 minutes; ARGS='--minutes 60', ARGS='--replay FILE'"
 	@echo "make mutants           change the program in 300 places, one at a time, and count which changes the tests notice"
@@ -52,7 +51,7 @@ demo-once: demo-needs $(VENV)/run
 
 test: $(VENV)/test
 	@tests/provision.sh
-	@$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --max-worker-restart 3 --durations 20 $(ARGS)
+	@$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --max-worker-restart 3 --durations 20 $(or $(ARGS),tests)
 
 check: $(VENV)/test
 	@$(BIN)/ruff check .
@@ -105,28 +104,26 @@ test-trixie: $(VENV)/test
 
 kill: $(VENV)/test
 	@tests/provision.sh gpg gpgv
-	@PYTHONPATH=tests $(BIN)/python -m bench.kill $(KILL)
+	@PYTHONPATH=tests $(BIN)/python -m bench.kill $(ARGS)
 
 window: $(VENV)/test
 	@tests/provision.sh
 	@PACKRAT_WINDOW=all $(BIN)/pytest tests/crash/test_window.py
 
-# ARGS has the tests of `make test` where nobody sets it.
 fuzz: $(VENV)/test
-	@PYTHONPATH=tests $(BIN)/python -m bench.fuzz $(filter-out tests,$(ARGS))
+	@PYTHONPATH=tests $(BIN)/python -m bench.fuzz $(ARGS)
 
 mutants: $(VENV)/test
 	@tests/provision.sh gpg gpgv
-	@$(BIN)/python -m bench.mutants $(MUTANTS)
+	@$(BIN)/python -m bench.mutants $(ARGS)
 
 bench-server: $(VENV)/test
 	@tests/provision.sh initdb
-	@PYTHONPATH=tests $(BIN)/python -m bench.wake $(WAKE)
+	@PYTHONPATH=tests $(BIN)/python -m bench.wake $(ARGS)
 
-# ARGS has the tests of `make test` where nobody sets it; BENCH is what it was called before.
 bench: $(VENV)/test
 	@tests/provision.sh aptly reprepro apt-ftparchive createrepo_c aria2c nginx dumb-pypi
-	@$(BIN)/python -m bench $(filter-out tests,$(ARGS)) $(BENCH)
+	@$(BIN)/python -m bench $(ARGS)
 
 clean:
 	rm -rf $(VENV) packrat-demo .cache
