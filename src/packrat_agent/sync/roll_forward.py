@@ -31,7 +31,7 @@ _MENDED = "the next full sync repairs it"
 
 
 def roll_forward_all(store: Store, root: Path, kept: Collection[str]) -> None:
-    """Complete what a crash or a failing disk cut off; if the disk still fails, log that and wait.
+    """Complete what a crash or a failing disk cut off; if the disk still fails, leave it to the next full sync.
 
     It is called at the start, and before the mirror's repositories change. Nobody may publish while it runs.
 
