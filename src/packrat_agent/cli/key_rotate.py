@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 
 from packrat_agent.cli.as_root import as_owner
-from packrat_agent.cli.key_status import read_noted
+from packrat_agent.cli.key_status import read_key_status
 from packrat_agent.cli.next_step import command_line
 from packrat_agent.cli.rotation_advice import RELOAD, Advice
 from packrat_agent.config.edit import change, save
@@ -71,7 +71,7 @@ class _Rotation:
         self._config = config
         self._section = section
         self._names = names
-        self._noted = read_noted(config, section)
+        self._noted = read_key_status(config, section)
         self._advice = Advice(section, config.source)
 
     def tell(self) -> None:

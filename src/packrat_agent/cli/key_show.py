@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from packrat_agent.cli.as_root import as_owner
-from packrat_agent.cli.key_status import read_noted
+from packrat_agent.cli.key_status import read_key_status
 from packrat_agent.cli.next_step import command_line
 from packrat_agent.config.load import load
 from packrat_agent.config.settings import Config, KeyNames
@@ -52,7 +52,7 @@ def _describe(config: Config, names: KeyNames) -> list[str]:
 
 
 def _describe_rotation(config: Config, section: str) -> list[str]:
-    noted = read_noted(config, section)
+    noted = read_key_status(config, section)
     phase = describe_phase(noted, datetime.now(UTC).timestamp()) if noted is not None else None
     return [f"  rotation: {phase}"] if phase is not None else []
 

@@ -8,8 +8,8 @@ from packrat_agent.status.reading import read_status
 from packrat_core.errors import ConfigError
 
 
-def read_noted(config: Config, section: str) -> KeyInUse | None:
-    """Read it; None where no agent has worked yet, or not with that section.
+def read_key_status(config: Config, section: str) -> KeyInUse | None:
+    """Read what is noted of the key of a section; None where no agent has worked yet, or not with that section.
 
     Raises:
         DiskError: The state database can't be read.

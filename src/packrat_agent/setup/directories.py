@@ -69,7 +69,7 @@ class OwnDirectory:
             )
 
     def make(self, account: Account) -> None:
-        """Make it, or give an empty one to the agent's user.
+        """Make the directory, or give an empty one to the agent's user.
 
         Raises:
             DiskError: It can't be made.

@@ -37,7 +37,7 @@ class UnwrittenMark:
             fcntl.flock(self._descriptor, fcntl.LOCK_SH)
 
     def clear(self) -> None:
-        """Say that it can be written again."""
+        """Say that the state database can be written again."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None

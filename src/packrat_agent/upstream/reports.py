@@ -45,7 +45,7 @@ class Published:
     digest: str
 
     def write(self) -> dict[str, str]:
-        """Write it as the server takes it."""
+        """Write the report as the server takes it."""
         return {"repo": f"{REPO}:{self.repo}:", "position": self.position.text, "digest": self.digest}
 
 

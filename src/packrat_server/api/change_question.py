@@ -28,7 +28,7 @@ class Found:
     answer: dict[str, Any]
 
     def line(self) -> bytes:
-        """Write it as a line of a stream, in the form in which it goes over the connection."""
+        """Write the answer as a line of a stream, in the form in which it goes over the connection."""
         return frame(json.dumps(self.answer).encode() + b"\n")
 
 

@@ -79,7 +79,7 @@ class Position:
     mark: str
 
     def __str__(self) -> str:
-        """Write it as mirrors get it."""
+        """Write the position as mirrors get it."""
         return f"{self.id}-{self.mark}"
 
 

@@ -127,7 +127,7 @@ class Tags:
     repository: str = ""
 
     def lines(self) -> list[str]:
-        """Write them out."""
+        """Write the tags as lines of repomd.xml."""
         named = [("content", text) for text in self.contents]
         named += [("repo", self.repository)] if self.repository else []
         written = [f"    <{name}>{escape(text)}</{name}>" for name, text in named]
