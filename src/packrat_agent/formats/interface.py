@@ -196,7 +196,7 @@ _TOLERATED_S = 10
 """Seconds that the date may be ahead of the client's clock. Source: apt.conf(5), Acquire::Max-FutureTime."""
 
 
-def tell_ahead(facts: Iterable[Mapping[str, str]], now: datetime) -> str | None:
+def explain_ahead(facts: Iterable[Mapping[str, str]], now: datetime) -> str | None:
     """Explain, for the operator, that clients reject a publication because it is dated in the future; else None."""
     latest_s = max((int(fact[MOMENT]) for fact in facts if fact.get(MOMENT, "").isdigit()), default=0)
     if latest_s <= now.timestamp() + _TOLERATED_S:
@@ -208,7 +208,7 @@ def tell_ahead(facts: Iterable[Mapping[str, str]], now: datetime) -> str | None:
     )
 
 
-def tell_held(facts: Mapping[str, Mapping[str, str]]) -> str | None:
+def explain_held(facts: Mapping[str, Mapping[str, str]]) -> str | None:
     """Explain, for the operator, which changes the publications leave out; None where none does.
 
     facts: name of a publication → its facts.

@@ -92,10 +92,10 @@ def _lock(path: Path, what: str, command: str) -> Iterator[None]:
             raise Busy(f"{what} is in use by {at_work}", runner, hint="stop that agent first")
         try:
             with as_disk_error("write", holder):
-                told = {"pid": os.getpid(), "host": socket.gethostname(), "command": command}
-                told["processes"] = process_table()
+                entry = {"pid": os.getpid(), "host": socket.gethostname(), "command": command}
+                entry["processes"] = process_table()
                 with open_new(holder) as file:
-                    file.write(json.dumps(told).encode())
+                    file.write(json.dumps(entry).encode())
             yield
         finally:
             # Without a lock beside it, this file is ignored.

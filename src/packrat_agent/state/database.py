@@ -173,14 +173,14 @@ def copy_database(source: Path, target: Path) -> Path:
             read.backup(copy)
     except sqlite3.DatabaseError as error:
         if not isinstance(error, sqlite3.OperationalError):
-            raise tell_damaged(error, source) from error
+            raise explain_damage(error, source) from error
         hint = "run this as root or as the agent's user"
         raise DiskError(f"can't read the state database {source}: {error}", hint=hint) from error
     return target
 
 
-def tell_damaged(error: sqlite3.DatabaseError, path: Path | None = None) -> DiskError:
-    """Say that the state database is damaged, and how a new one comes about."""
+def explain_damage(error: sqlite3.DatabaseError, path: Path | None = None) -> DiskError:
+    """Explain that the state database is damaged, and how a new one comes about."""
     return DiskError(
         f"the state database {f'{path} ' if path else ''}is damaged ({error})",
         hint="stop the agent and move it away: a new one is made, and the files on disk are adopted without "
@@ -200,7 +200,7 @@ def _disk_errors(doing: str) -> Iterator[None]:
     except sqlite3.DatabaseError as error:
         if type(error) is not sqlite3.DatabaseError:
             raise
-        raise tell_damaged(error) from error
+        raise explain_damage(error) from error
 
 
 def _close_to_others(path: Path) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from packrat_agent.config.plain_http import warn_of_plain_http
 from packrat_agent.config.settings import AGENT_DIR, Config
 from packrat_agent.config.version import is_changed
-from packrat_agent.state.database import is_there, newest_schema, tell_damaged
+from packrat_agent.state.database import explain_damage, is_there, newest_schema
 from packrat_agent.state.fact_table import FactsRead
 from packrat_agent.state.facts import (
     Failure,
@@ -170,7 +170,7 @@ def _reading(path: Path) -> Iterator[sqlite3.Connection]:
         if "no such" in str(error) or "not a database" in str(error):
             raise _not_ours(path, str(error)) from None
         if not isinstance(error, sqlite3.OperationalError):
-            raise tell_damaged(error, path) from error
+            raise explain_damage(error, path) from error
         raise DiskError(
             f"can't read the state database {path}: {error}",
             hint=f"run this as root or as the agent's user, and see that {path.name}-wal and -shm beside it are files",

@@ -18,8 +18,8 @@ from packrat_agent.formats.interface import (
     Format,
     RenderRequest,
     Treatment,
-    tell_ahead,
-    tell_held,
+    explain_ahead,
+    explain_held,
 )
 from packrat_agent.model.entries import Entry, Fragment, Placement, Plan
 from packrat_agent.model.tree import ReadyTree, Rendered, Touched, find_ended, publications_of
@@ -132,7 +132,7 @@ def _by_uri(entries: Sequence[Entry]) -> Mapping[str, tuple[Entry, bool]]:
 
 def _settle_unchanged(build: Build, made: Made) -> None:
     facts = build.store.publications.facts_with(build.scope.repo.name, MOMENT)
-    build.result.ahead = tell_ahead(facts.values(), datetime.now(UTC))
+    build.result.ahead = explain_ahead(facts.values(), datetime.now(UTC))
     _reinstate(build)
     _settle(build, made, build.scope.last.held)
 
@@ -226,7 +226,7 @@ def _sign_and_publish(build: Build, made: Made, rendered: Rendered, now: datetim
     """
     repo, store, result = build.scope.repo, build.store, build.result
     publications = publications_of(rendered)
-    held = tell_held({publication.name: publication.facts for publication in publications})
+    held = explain_held({publication.name: publication.facts for publication in publications})
     # 7. Sign what changed.
     names = [publication.name for publication in publications] if isinstance(rendered, Touched) else None
     identities = store.publications.identities(repo.name, names)
@@ -255,7 +255,7 @@ def _sign_and_publish(build: Build, made: Made, rendered: Rendered, now: datetim
         _tell_gains(build, made)
     facts |= {publication.name: publication.facts for publication in ready.publications}
     ended = frozenset(find_ended(ready, facts))
-    result.ahead = tell_ahead((fact for name, fact in facts.items() if name not in ended), now)
+    result.ahead = explain_ahead((fact for name, fact in facts.items() if name not in ended), now)
     _settle(build, made, held)
     store.chunks.save()
     # 9. Collect garbage.

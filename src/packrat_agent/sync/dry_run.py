@@ -9,7 +9,7 @@ from packrat_agent.sync.planning.reconcile import reconcile_dry
 from packrat_core.aio.threads import in_thread
 
 
-async def tell_plan(sync: Job, asked: Asked) -> None:
+async def note_plan(sync: Job, asked: Asked) -> None:
     """Put into the result of a sync what it would do."""
     repo, order, context, result = sync.repo, sync.order, sync.context, sync.result
     result.rejected = list(asked.wanted.rejected)

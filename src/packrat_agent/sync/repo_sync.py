@@ -16,7 +16,7 @@ from packrat_agent.model.entries import Placement, Plan
 from packrat_agent.model.records import Repo, Wanted
 from packrat_agent.sync.build_repo import Build, build_repo
 from packrat_agent.sync.context import MirrorContext, Order, SyncResult
-from packrat_agent.sync.dry_run import tell_plan
+from packrat_agent.sync.dry_run import note_plan
 from packrat_agent.sync.fetch.download import Fetched
 from packrat_agent.sync.fetch.shared_downloads import Share
 from packrat_agent.sync.job import Job
@@ -73,7 +73,7 @@ async def sync_repo(
     sync = Job(repo, form, order, server, context, context.turns.of(repo.name), result, work, count)
     try:
         if context.dry_run:
-            await tell_plan(sync, await _ask(sync, is_alone=False))
+            await note_plan(sync, await _ask(sync, is_alone=False))
         elif order.reread:
             await _sync_in_full(sync)
         else:

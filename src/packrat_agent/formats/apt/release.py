@@ -135,9 +135,9 @@ def _hold_names(request: RenderRequest, suite: str) -> tuple[Mapping[str, str], 
     changed = [name for name, value in wanted.items() if remembered.get(name, value) != value]
     if not changed or repo.name in settings.confirmed_repos:
         return wanted, None
-    told = ", ".join(f"{name} from {remembered[name]!r} to {wanted[name]!r}" for name in changed)
+    names = ", ".join(f"{name} from {remembered[name]!r} to {wanted[name]!r}" for name in changed)
     return {**wanted, **{name: remembered[name] for name in changed}}, (
-        f"would change {told}; `apt-get update` would fail on every client that uses it until its user accepts that. "
+        f"would change {names}; `apt-get update` would fail on every client that uses it until its user accepts that. "
         "Packages are published under the old one. Change it back, or confirm with "
         f"`confirm_release_change: {repo.name}` in [mirror]"
     )

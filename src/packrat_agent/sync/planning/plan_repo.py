@@ -17,7 +17,7 @@ from packrat_agent.sync.last_renders import Basis
 from packrat_agent.sync.planning.gains import Before, of_entries
 from packrat_agent.sync.planning.reconcile import reconcile
 from packrat_agent.sync.planning.reconcile_portions import reconcile_in_portions
-from packrat_agent.sync.planning.removals import Missing, hold_back_removals, tell_held_back
+from packrat_agent.sync.planning.removals import Missing, explain_held_back, hold_back_removals
 from packrat_agent.sync.planning.scope import Scope, narrow, whole_repo
 from packrat_core.failpoints import done
 
@@ -59,7 +59,7 @@ def hold_back(sync: Job, asked: Asked) -> Wanted:
     """Add to what is wanted what is not to go yet, and tell of it."""
     repo, context, accepted = sync.repo, sync.context, sync.order.confirmed.removals
     wanted = hold_back_removals(repo, asked.wanted, asked.missing, context.store, context.removals, accepted=accepted)
-    sync.result.held = tell_held_back(repo, context.store)
+    sync.result.held = explain_held_back(repo, context.store)
     return wanted
 
 

@@ -133,7 +133,7 @@ def hold_back_removals(
     return replace(wanted, yanked=Joined(wanted.yanked, yanked))
 
 
-def tell_held_back(repo: Repo, store: Store) -> str | None:
+def explain_held_back(repo: Repo, store: Store) -> str | None:
     """Say what is held back of a repository; None if nothing is."""
     held = len(store.removals.held(repo.name))
     if not held:

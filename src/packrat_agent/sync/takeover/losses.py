@@ -136,9 +136,9 @@ def find_changed_names(context: MirrorContext, view: MirrorView, untracked: Coll
         now = client_names(repo, context.settings, suite, named=REPOSITORY in before)
         changed = [name for name in now if name in before and before[name] != now[name]]
         if changed and repo.name not in context.settings.confirmed_repos:
-            told = ", ".join(f"{name} from {before[name]!r} to {now[name]!r}" for name in changed)
+            changes = ", ".join(f"{name} from {before[name]!r} to {now[name]!r}" for name in changed)
             lines.append(
-                f"{repo.name}: suite {suite} would change {told}, and `apt-get update` would fail on every client "
+                f"{repo.name}: suite {suite} would change {changes}, and `apt-get update` would fail on every client "
                 "until its user accepts that: set apt_origin or apt_label in [mirror] to what it was, or confirm with "
                 f"confirm_release_change: {repo.name}"
             )

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from agent.formats.apt.readable import EXPECTED, readable, wanted_files
-from packrat_agent.formats.interface import RenderSettings, tell_ahead, tell_held
+from packrat_agent.formats.interface import RenderSettings, explain_ahead, explain_held
 from packrat_agent.model.entries import Entry
 from packrat_agent.model.tree import PendingFile, Publication, TreeFile
 from packrat_core.errors import Refused
@@ -206,7 +206,7 @@ def test_one_more_package_compresses_one_shard_again_and_nothing_changed_none(tm
 def test_a_change_of_what_clients_hold_us_to_is_held_until_it_is_confirmed(name: str) -> None:
     facts = {"bookworm": {**FACTS["bookworm"], name: "Published"}}
     held = APT.render(request(facts=facts))[0]
-    said = tell_held({held.name: held.facts})
+    said = explain_held({held.name: held.facts})
     assert said is not None
     for told in (name, "'Published'", "bookworm would change", "`confirm_release_change: apt-dev`"):
         assert told in said
@@ -219,7 +219,7 @@ def test_a_change_of_what_clients_hold_us_to_is_held_until_it_is_confirmed(name:
     confirmed = dataclasses.replace(SETTINGS, confirmed_repos=frozenset({"apt-dev"}))
     publication = APT.render(request(facts=facts, settings=confirmed))[0]
     assert publication.facts[name] == FACTS["bookworm"][name]
-    assert tell_held({publication.name: publication.facts}) is None
+    assert explain_held({publication.name: publication.facts}) is None
     other = dataclasses.replace(SETTINGS, confirmed_repos=frozenset({"apt-prod"}))
     assert APT.render(request(facts=facts, settings=other))[0] == held
 
@@ -318,7 +318,7 @@ def test_a_date_ahead_is_set_back_only_where_the_clock_is_vouched_for() -> None:
 @pytest.mark.parametrize(("ahead_s", "told"), [(-5, False), (10, False), (11, True)])
 def test_changes_that_apt_would_refuse_are_reported(ahead_s: int, told: bool) -> None:
     facts = [{}, {"Date": "x"}, {"Date": str(int(NOW.timestamp()) + ahead_s)}]
-    assert (tell_ahead(facts, NOW) is not None) is told
+    assert (explain_ahead(facts, NOW) is not None) is told
 
 
 def test_the_date_is_in_utc_wherever_the_agent_runs(monkeypatch: pytest.MonkeyPatch) -> None:

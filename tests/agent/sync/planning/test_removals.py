@@ -17,9 +17,9 @@ from packrat_agent.state.store import Store
 from packrat_agent.sync.planning.removals import (
     Missing,
     RemovalLimits,
+    explain_held_back,
     hold_back_leaving,
     hold_back_removals,
-    tell_held_back,
 )
 
 AT_ONCE = RemovalLimits(50, 0.0)
@@ -81,7 +81,7 @@ def listed(
 def is_held(store: Store, repo: Repo, left: Collection[int], limits: RemovalLimits, *, accepted: bool = False) -> bool:
     before = store.wanted.live_count(repo.name)
     stays = listed(store, repo, left, limits, accepted=accepted)
-    reason = tell_held_back(repo, store)
+    reason = explain_held_back(repo, store)
     assert (reason is not None) == (stays != set(left))
     if reason is not None:
         assert len(stays) == before, "all or nothing"
@@ -237,10 +237,10 @@ def test_files_that_come_back_do_not_count_as_removed(store: Store) -> None:
 def test_removals_that_the_server_accounts_for_go_at_once_and_count_nowhere(store: Store) -> None:
     [repo] = live(store, {"one": 100})
     assert listed(store, repo, range(90, 100), LATER, accounted=range(90)) == set(range(90, 100))
-    assert tell_held_back(repo, store) is None
+    assert explain_held_back(repo, store) is None
     assert not is_held(store, repo, range(95, 100), LATER), "five are few"
     assert listed(store, repo, (), LATER, accounted=range(95, 99)) == {99}, "the last one is not accounted for"
-    assert "offers nothing" in (tell_held_back(repo, store) or "")
+    assert "offers nothing" in (explain_held_back(repo, store) or "")
 
 
 def test_while_some_is_held_the_rest_goes_and_comes(store: Store) -> None:
