@@ -120,7 +120,7 @@ class Adopting(Sync):
     def build(self, corpus: Corpus) -> Measured:
         """From the files alone."""
         for package in corpus.packages:
-            target = self._mirror.top / "pool" / package.name[:6] / package.path.name
+            target = self._mirror.top / self._tree.former(package) / package.path.name
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(package.path, target)
         return self._mirror.measure("sync", "--adopt")

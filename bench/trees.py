@@ -23,7 +23,8 @@ class Tree:
     """How one type lies on disk below its top directory.
 
     distro_version: the one that its packages go to. pointer: what changes last with a publication. count: of the
-    packages in the index. pulled: bytes that a client downloads to learn of a new package, without the package.
+    packages in the index. pulled: bytes that a client downloads to learn of a new package, without the package. former:
+    the directory in which the original agent kept a package file, which a takeover finds there.
     """
 
     distro_version: str
@@ -31,6 +32,7 @@ class Tree:
     pointer: Callable[[Path, Package], Path]
     count: Callable[[Path], int]
     pulled: Callable[[Path, Package], int]
+    former: Callable[[Package], str]
 
 
 def _apt_index(top: Path) -> Path:
@@ -90,17 +92,44 @@ def _pull_docker(top: Path, package: Package) -> int:
 
 
 TREES: Mapping[str, Tree] = {
-    "apt": Tree(SUITE, "deb", lambda top, _: top / f"dists/{SUITE}/InRelease", _count_apt, _pull_apt),
-    "yum": Tree("rhel9", "rpm", lambda top, _: _repodata(top) / "repomd.xml", _count_yum, _pull_yum),
-    "pypi": Tree("pypi", "python", _page, _count_pypi, lambda top, package: _page(top, package).stat().st_size),
+    "apt": Tree(
+        distro_version=SUITE,
+        file_type="deb",
+        pointer=lambda top, _: top / f"dists/{SUITE}/InRelease",
+        count=_count_apt,
+        pulled=_pull_apt,
+        former=lambda package: f"pool/{package.name[:6]}",
+    ),
+    "yum": Tree(
+        distro_version="rhel9",
+        file_type="rpm",
+        pointer=lambda top, _: _repodata(top) / "repomd.xml",
+        count=_count_yum,
+        pulled=_pull_yum,
+        former=lambda package: f"rhel/main/9/{package.architecture}",
+    ),
+    "pypi": Tree(
+        distro_version="pypi",
+        file_type="python",
+        pointer=_page,
+        count=_count_pypi,
+        pulled=lambda top, package: _page(top, package).stat().st_size,
+        former=lambda package: f"packages/{package.path.name.partition('-')[0][:6]}",
+    ),
     "docker": Tree(
-        "docker", "docker", lambda top, _: top / "v2/bench/tags/list", lambda top: len(_tags(top)), _pull_docker
+        distro_version="docker",
+        file_type="docker",
+        pointer=lambda top, _: top / "v2/bench/tags/list",
+        count=lambda top: len(_tags(top)),
+        pulled=_pull_docker,
+        former=lambda package: f"cache/{package.name[:6]}",
     ),
     "json": Tree(
-        "resource",
-        "resource",
-        lambda top, _: top / "SHA256SUMS.signed",
-        lambda top: len((top / "SHA256SUMS").read_text().splitlines()),
-        lambda top, _: (top / "SHA256SUMS.signed").stat().st_size,
+        distro_version="resource",
+        file_type="resource",
+        pointer=lambda top, _: top / "SHA256SUMS.signed",
+        count=lambda top: len((top / "SHA256SUMS").read_text().splitlines()),
+        pulled=lambda top, _: (top / "SHA256SUMS.signed").stat().st_size,
+        former=lambda package: package.name,
     ),
 }

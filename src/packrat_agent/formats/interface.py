@@ -220,6 +220,10 @@ def explain_held(facts: Mapping[str, Mapping[str, str]]) -> str | None:
     return "; ".join(f"{', '.join(of)} {text}" for text, of in names.items()) or None
 
 
+Stands = Callable[[str, str], bool]
+"""Tells whether a product with this name and SHA-256 stands in its place already."""
+
+
 class Treatment(Enum):
     """What is published of a package file.
 
@@ -306,7 +310,13 @@ class Format(Protocol):
             Refused: the file can't be in a repository of this type.
         """
 
-    def read(self, path: Path, into: Path | dict[str, bytes], content: bytes | None = None) -> Fragment:
+    def read(
+        self,
+        path: Path,
+        into: Path | dict[str, bytes] | None,
+        content: bytes | None = None,
+        stands: Stands | None = None,
+    ) -> Fragment:
         """Read what the index needs from a verified file; no other method opens it.
 
         If the treatment is UNPACKED or ACCOMPANIED, write each product of the fragment to `into`, named by its
@@ -315,8 +325,10 @@ class Format(Protocol):
         Args:
             path: The file.
             into: The directory where its products go; if the treatment is ACCOMPANIED, it may be a mapping that takes
-                them: SHA-256 → bytes.
+                them: SHA-256 → bytes. None where only the judgement counts: nothing is written, and the fragment may
+                lack its products.
             content: All of its bytes, where they are in memory anyway, so that the file need not be opened.
+            stands: Tells which products need not be written; None if all must be.
 
         Raises:
             Refused: the file is torn, of another type, or hostile; with the reason.

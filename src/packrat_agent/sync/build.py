@@ -1,13 +1,14 @@
 """Builds what is published from package files: reads each once, and signs or unpacks it if its type asks for that."""
 
 from collections import ChainMap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TypeVar, cast
 
-from packrat_agent.formats.interface import Format, Treatment
+from packrat_agent.formats.interface import Format, Stands, Treatment
 from packrat_agent.formats.record_names import published_name
 from packrat_agent.gpg.rpmsign import PackageSigner, sign_package
 from packrat_agent.model.entries import (
@@ -188,7 +189,10 @@ def _is_known(placement: Placement, plan: Plan, material: Material) -> bool:
 def _read_all(
     placements: list[Placement], form: Format, signer: PackageSigner | None, material: Material, made: Made
 ) -> dict[str, Fragment]:
-    once = list({placement.file.sha256: placement for placement in placements}.values())
+    sharing: dict[str, list[Placement]] = {}
+    for placement in placements:
+        sharing.setdefault(placement.file.sha256, []).append(placement)
+    once = [several[-1] for several in sharing.values()]
 
     def source(placement: Placement) -> tuple[Path, str]:
         sha256 = placement.file.sha256
@@ -204,7 +208,8 @@ def _read_all(
         known = material.known.get(placement.file.sha256)
         if known is not None and _write_products(known, material):
             return known
-        return _caught(lambda: _read(*source(placement), signed, form, material.staging))
+        stands = partial(_stands, sharing[placement.file.sha256], made.claims)
+        return _caught(lambda: _read(*source(placement), signed, form, material.staging, stands))
 
     if signer is not None and len(once) > 1:
         # gpg is a process of its own, so that several threads use two processors. All are signed before the first one
@@ -232,6 +237,11 @@ def _read_all(
     return fresh
 
 
+def _stands(placements: Sequence[Placement], claims: Mapping[str, str], name: str, sha256: str) -> bool:
+    """Tell whether a product of a file stands in each of the places where it is to stand."""
+    return all(claims.get(f"{placement.path}/{name}") == sha256 for placement in placements)
+
+
 def _write_products(fragment: Fragment, material: Material) -> bool:
     """Write to staging what is made of a file that was read before; tells whether all of that is known."""
     needed = [product.sha256 for product in fragment.products if product.sha256]
@@ -253,14 +263,14 @@ def _caught(step: Callable[[], T]) -> T | str | OtherBytes:
         return str(error)
 
 
-def _read(path: Path, sha256: str, signed: Product | None, form: Format, staging: Path) -> Fragment:
+def _read(path: Path, sha256: str, signed: Product | None, form: Format, staging: Path, stands: Stands) -> Fragment:
     """Read a package file, or its signed copy.
 
     What is read stands in signed indexes, so nothing is taken from bytes that were not hashed here.
     """
 
     def read(opened: Opened) -> Fragment:
-        return form.read(opened.path, staging, opened.content)
+        return form.read(opened.path, staging, opened.content, stands)
 
     if signed is None:
         return read_verified(path, sha256, read)

@@ -23,6 +23,7 @@ from packrat_agent.sync.commit import make_live
 from packrat_agent.sync.fetch.download import Fetched
 from packrat_agent.sync.job import Job
 from packrat_agent.sync.planning.gains import find_gains, new_refusals, of_entries, standing
+from packrat_agent.sync.planning.plan_repo import basis_of
 from packrat_agent.sync.planning.reconcile import reconcile
 from packrat_agent.sync.planning.scope import whole_repo
 from packrat_agent.sync.roll_forward import roll_forward
@@ -65,6 +66,8 @@ async def place_ahead(job: Job, wanted: Wanted, changes: int) -> None:
         while packages := await in_thread(next, portions, None):
             if not await _place_some(job, packages):
                 return
+        # Each was placed just now, so that the sync that follows has to look only at what is not settled.
+        job.context.last_renders.end_placing(basis_of(job))
 
 
 def _is_due(job: Job) -> bool:

@@ -10,6 +10,7 @@ from packrat_agent.formats.table import FORMATS
 from packrat_agent.model.entries import Placement, Plan
 from packrat_agent.model.records import PackageFile, Repo
 from packrat_agent.sync.build import Made, Material, make
+from packrat_demo.build_image import Image, build_oci
 from support.kinds import KINDS, Kind
 
 REPO = Repo("dev", "", "dev", "", ())
@@ -95,3 +96,42 @@ def test_a_file_read_with_its_products_is_not_read_again(tmp_path: Path, is_held
         assert [refusal.file for refusal in made.failed] == [record]
         # An index that names it would lead to a metadata file that is nowhere.
         assert (made.entries, made.packages) == ([], [])
+
+
+def test_a_layer_that_stands_in_all_of_its_places_is_not_written_again(tmp_path: Path) -> None:
+    base = (("base", b"base\n" * 1000),)
+    staging = tmp_path / "staging"
+    staging.mkdir()
+
+    def make_images(*names: str, claims: dict[str, str]) -> Made:
+        data = build_oci(Image("web", "1.0", (base, (("web", b"one\n"),))))
+        sha256 = hashlib.sha256(data).hexdigest()
+        (staging / sha256).write_bytes(data)
+        records = [
+            PackageFile(f"/f/{name}", name, "x", "1", "docker", "all", "/files/1", f"{name}_1.0.tar", sha256)
+            for name in names
+        ]
+        fetch = tuple(Placement(record, f"dev/v2/{record.package}") for record in records)
+        plan = Plan(REPO, (), fetch, (), (), (), {}, {}, {})
+        return make(
+            plan, FORMATS["docker"], None, Material(tmp_path, staging, {sha256: staging / sha256}, {}, {}, {}, claims)
+        )
+
+    first = make_images("web", claims={})
+    layers = {live.path: live.sha256 for live in first.packages}
+    written = {path.name for path in staging.iterdir()}
+    assert set(layers.values()) <= written
+    for sha256 in layers.values():
+        (staging / sha256).unlink(missing_ok=True)
+    # Another name of the image stands nowhere yet, so that all is needed.
+    both = make_images("web", "shop", claims=layers)
+    assert {live.path.split("/")[2] for live in both.packages} == {"shop"}
+    assert {live.sha256 for live in both.packages} <= {path.name for path in staging.iterdir()}
+    for sha256 in layers.values():
+        (staging / sha256).unlink(missing_ok=True)
+    again = make_images("web", claims=layers)
+    assert again.packages == []
+    assert [entry.fragment for entry in again.entries] == [entry.fragment for entry in first.entries]
+    blobs = {sha256 for path, sha256 in layers.items() if "/blobs/" in path}
+    assert len(blobs) == 3
+    assert blobs.isdisjoint(path.name for path in staging.iterdir())

@@ -9,7 +9,15 @@ from pathlib import Path
 from packrat_agent.formats.apt.layout import place_package, suite_of
 from packrat_agent.formats.apt.render import render_repository
 from packrat_agent.formats.apt.serving import client_setup
-from packrat_agent.formats.interface import ClientSetup, RenderRequest, RenderSettings, Treatment, WebRules, WebServer
+from packrat_agent.formats.interface import (
+    ClientSetup,
+    RenderRequest,
+    RenderSettings,
+    Stands,
+    Treatment,
+    WebRules,
+    WebServer,
+)
 from packrat_agent.formats.record_names import check_record
 from packrat_agent.model.entries import Fragment
 from packrat_agent.model.key_places import KeyPlace
@@ -34,7 +42,13 @@ class AptFormat:
         """Place the file in the pool."""
         return place_package(repo, file)
 
-    def read(self, path: Path, into: Path | dict[str, bytes], content: bytes | None = None) -> Fragment:
+    def read(
+        self,
+        path: Path,
+        into: Path | dict[str, bytes] | None,
+        content: bytes | None = None,
+        stands: Stands | None = None,
+    ) -> Fragment:
         """Read the control paragraph and clean it."""
         stanza = read_stanza(read_control(path) if content is None else read_control_of(content))
         facts = stanza.facts

@@ -11,8 +11,16 @@ from packrat_agent.formats.docker.client_lines import client_setup
 from packrat_agent.formats.docker.layout import KIND, owner_of, place_image, public_host, public_prefix
 from packrat_agent.formats.docker.render import render_images
 from packrat_agent.formats.docker.serving import write_rules
-from packrat_agent.formats.docker.unpack import unpack_image
-from packrat_agent.formats.interface import ClientSetup, RenderRequest, RenderSettings, Treatment, WebRules, WebServer
+from packrat_agent.formats.docker.unpack import judge_image, unpack_image
+from packrat_agent.formats.interface import (
+    ClientSetup,
+    RenderRequest,
+    RenderSettings,
+    Stands,
+    Treatment,
+    WebRules,
+    WebServer,
+)
 from packrat_agent.model.entries import Fragment
 from packrat_agent.model.key_places import KeyPlace
 from packrat_agent.model.records import DistroVersion, PackageFile, Repo
@@ -32,11 +40,17 @@ class DockerFormat:
         """Place the image in v2/<image>; its version becomes a tag."""
         return place_image(repo, file)
 
-    def read(self, path: Path, into: Path | dict[str, bytes], content: bytes | None = None) -> Fragment:
+    def read(
+        self,
+        path: Path,
+        into: Path | dict[str, bytes] | None,
+        content: bytes | None = None,
+        stands: Stands | None = None,
+    ) -> Fragment:
         """Take the manifests and the blobs out of the archive as products."""
-        if not isinstance(into, Path):
+        if isinstance(into, dict):
             raise TypeError("blobs are too large for memory")
-        return unpack_image(path, into)
+        return judge_image(path) if into is None else unpack_image(path, into, stands)
 
     def agree(self, file: PackageFile, fragment: Fragment) -> None:
         """Accept every archive: users save images under all sorts of names, and only the record's name counts."""

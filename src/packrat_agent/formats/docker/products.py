@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from packrat_agent.formats.compress import GZIP_HEADER
+from packrat_agent.formats.interface import Stands
 from packrat_core.archives.plain_stream import READ_BYTES, Readable
 from packrat_core.fs.atomic import replace
 from packrat_core.fs.open import open_new
@@ -25,11 +26,16 @@ class Written:
 
 
 class ProductWriter:
-    """Writes into one directory, and can take back what it wrote."""
+    """Writes into one directory, and can take back what it wrote; `stands` tells what need not be written."""
 
-    def __init__(self, into: Path) -> None:
+    def __init__(self, into: Path, stands: Stands | None = None) -> None:
         self._into = into
+        self._stands = stands
         self._new: set[str] = set()
+
+    def has(self, name: str, sha256: str) -> bool:
+        """Tell whether a product was written before, or stands in its place."""
+        return (self._stands is not None and self._stands(name, sha256)) or self._path(sha256).exists()
 
     def copy(self, source: Readable) -> Written:
         """Write a file as it is."""
@@ -46,7 +52,7 @@ class ProductWriter:
     def discard(self) -> None:
         """Remove the files that were written, except those that existed before."""
         for sha256 in self._new:
-            (self._into / sha256).unlink(missing_ok=True)
+            self._path(sha256).unlink(missing_ok=True)
         self._new.clear()
 
     def _write(self, chunks: Iterable[bytes]) -> Written:
@@ -60,14 +66,17 @@ class ProductWriter:
                     size += len(chunk)
                     output.write(chunk)
                 os.fchmod(output.fileno(), 0o644)
-            target = self._into / digest.hexdigest()
+            target = self._path(digest.hexdigest())
             # `discard` must not remove a file that was here before, such as the same layer of another image.
             if not target.exists():
                 self._new.add(target.name)
-            replace(spare, target)
+                replace(spare, target)
         finally:
             spare.unlink(missing_ok=True)
         return Written(digest.hexdigest(), size)
+
+    def _path(self, sha256: str) -> Path:
+        return self._into / sha256
 
 
 def _chunks(source: Readable) -> Iterator[bytes]:

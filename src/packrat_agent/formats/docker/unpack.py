@@ -10,6 +10,7 @@ from pathlib import Path
 
 from packrat_agent.formats.docker.body import Body, write_body
 from packrat_agent.formats.docker.products import ProductWriter, Written
+from packrat_agent.formats.interface import Stands
 from packrat_agent.model.entries import Fragment, Product
 from packrat_core.errors import Refused
 from packrat_core.fs.disk_errors import as_disk_error
@@ -17,17 +18,18 @@ from packrat_core.packages.image.archive import ImageArchive
 from packrat_core.packages.image.classic import ClassicImage
 from packrat_core.packages.image.layout import LayoutImage, blob_name, digest_of
 from packrat_core.packages.image.manifest import write_schema_2
-from packrat_core.packages.image.payload import find_compression, read_image
+from packrat_core.packages.image.payload import check_payload, find_compression, read_image
 
 _SCHEMA_2_END = "dkrm"
 
 
-def unpack_image(path: Path, into: Path) -> Fragment:
+def unpack_image(path: Path, into: Path, stands: Stands | None = None) -> Fragment:
     """Take the image out of an archive.
 
     Args:
         path: the archive.
         into: the directory for the products, each named by its SHA-256; it is left as it was if anything is raised.
+        stands: tells which of them need not be written.
 
     Returns:
         A fragment whose body is that of `body`. Its products are the blobs and manifests.
@@ -39,7 +41,7 @@ def unpack_image(path: Path, into: Path) -> Fragment:
     with as_disk_error("unpack", path), path.open("rb") as file:
         archive = ImageArchive(file)
         image = read_image(archive)
-        writer = ProductWriter(into)
+        writer = ProductWriter(into, stands)
         size = path.stat().st_size
         try:
             match image:
@@ -52,13 +54,31 @@ def unpack_image(path: Path, into: Path) -> Fragment:
             raise
 
 
+def judge_image(path: Path) -> Fragment:
+    """Read an archive to its end, as `unpack_image` does, and write nothing; the fragment names no products.
+
+    Raises:
+        Refused: As `unpack_image`.
+        DiskError: The file can't be read.
+    """
+    with as_disk_error("read", path), path.open("rb") as file:
+        check_payload(file)
+        return Fragment(b"", "", "", "", (), size=path.stat().st_size)
+
+
 def _unpack_layout(archive: ImageArchive, image: LayoutImage, writer: ProductWriter, size: int) -> Fragment:
     products = []
-    for digest in image.blobs:
+    for digest, descriptor in image.blobs.items():
+        name = f"blobs/{digest}"
+        # Most images share their largest layers with earlier ones. Reading has shown that the bytes are these.
+        sha256 = digest.removeprefix("sha256:")
+        if writer.has(name, sha256):
+            products.append(Product(name, sha256, descriptor.size))
+            continue
         written = writer.copy(archive.open(archive.find(blob_name(digest))))
         if f"sha256:{written.sha256}" != digest:
             raise Refused(f"the bytes of its blob {digest} are not those that its manifest names")
-        products.append(Product(f"blobs/{digest}", written.sha256, written.size))
+        products.append(Product(name, written.sha256, written.size))
     products += _write_manifests(writer, {**image.manifests, **image.artifacts})
     ordered = [image.top, *sorted(digest for digest in image.manifests if digest != image.top)]
     body = Body.of(ordered, image.manifests, image.artifacts)

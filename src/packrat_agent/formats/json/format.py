@@ -2,7 +2,15 @@
 
 from pathlib import Path
 
-from packrat_agent.formats.interface import ClientSetup, RenderRequest, RenderSettings, Treatment, WebRules, WebServer
+from packrat_agent.formats.interface import (
+    ClientSetup,
+    RenderRequest,
+    RenderSettings,
+    Stands,
+    Treatment,
+    WebRules,
+    WebServer,
+)
 from packrat_agent.formats.json.layout import MANIFEST, SUMS, place_file
 from packrat_agent.formats.json.render import render_repository
 from packrat_agent.formats.json.serving import client_setup, write_rules
@@ -25,7 +33,13 @@ class FilesFormat:
         """Place the file in the directory of its package."""
         return place_file(repo, file)
 
-    def read(self, path: Path, into: Path | dict[str, bytes], content: bytes | None = None) -> Fragment:
+    def read(
+        self,
+        path: Path,
+        into: Path | dict[str, bytes] | None,
+        content: bytes | None = None,
+        stands: Stands | None = None,
+    ) -> Fragment:
         """Return a fragment with nothing but the size: the rest of what the manifest says is in the server's record."""
         return Fragment(b"", "", "", "", size=path.stat().st_size if content is None else len(content))
 

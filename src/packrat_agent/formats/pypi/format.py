@@ -7,7 +7,15 @@ from pathlib import Path
 
 from packaging.utils import canonicalize_name
 
-from packrat_agent.formats.interface import ClientSetup, RenderRequest, RenderSettings, Treatment, WebRules, WebServer
+from packrat_agent.formats.interface import (
+    ClientSetup,
+    RenderRequest,
+    RenderSettings,
+    Stands,
+    Treatment,
+    WebRules,
+    WebServer,
+)
 from packrat_agent.formats.pypi.layout import owner_of, place_package
 from packrat_agent.formats.pypi.render import render_repository
 from packrat_agent.formats.pypi.serving import client_setup, write_rules
@@ -35,7 +43,13 @@ class PypiFormat:
         """Place the file below packages/."""
         return place_package(repo, file)
 
-    def read(self, path: Path, into: Path | dict[str, bytes], content: bytes | None = None) -> Fragment:
+    def read(
+        self,
+        path: Path,
+        into: Path | dict[str, bytes] | None,
+        content: bytes | None = None,
+        stands: Stands | None = None,
+    ) -> Fragment:
         """Read kind and Requires-Python; a wheel's METADATA becomes the product `.metadata`."""
         return unpack_distribution(path, into, content)
 

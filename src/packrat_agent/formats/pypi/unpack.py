@@ -15,12 +15,12 @@ from packrat_core.packages.python.inspect import Kind, read_distribution
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
 
 
-def unpack_distribution(path: Path, into: Path | dict[str, bytes], content: bytes | None) -> Fragment:
+def unpack_distribution(path: Path, into: Path | dict[str, bytes] | None, content: bytes | None) -> Fragment:
     """Read a distribution, and write a wheel's METADATA to a directory, named by its SHA-256, or keep it in a mapping.
 
     Args:
         path: The file.
-        into: The directory, or the mapping: SHA-256 → bytes.
+        into: The directory, or the mapping: SHA-256 → bytes; None to write nothing.
         content: All bytes of the file, where they are in memory anyway.
 
     Returns:
@@ -36,7 +36,7 @@ def unpack_distribution(path: Path, into: Path | dict[str, bytes], content: byte
         digest = hashlib.sha256(found.content).hexdigest()
         if isinstance(into, Path):
             _write(f"{into}/{digest}", found.content)
-        else:
+        elif into is not None:
             into[digest] = found.content
         products = (Product(METADATA, digest, len(found.content), beside=True),)
     size = os.stat(path).st_size if content is None else len(content)

@@ -5,7 +5,15 @@
 
 from pathlib import Path
 
-from packrat_agent.formats.interface import ClientSetup, RenderRequest, RenderSettings, Treatment, WebRules, WebServer
+from packrat_agent.formats.interface import (
+    ClientSetup,
+    RenderRequest,
+    RenderSettings,
+    Stands,
+    Treatment,
+    WebRules,
+    WebServer,
+)
 from packrat_agent.formats.record_names import check_record
 from packrat_agent.formats.yum.layout import place_package
 from packrat_agent.formats.yum.read_rpm import read_rpm
@@ -32,7 +40,13 @@ class YumFormat:
         """Place the file in the directory of its distribution version and architecture."""
         return place_package(repo, file)
 
-    def read(self, path: Path, into: Path | dict[str, bytes], content: bytes | None = None) -> Fragment:
+    def read(
+        self,
+        path: Path,
+        into: Path | dict[str, bytes] | None,
+        content: bytes | None = None,
+        stands: Stands | None = None,
+    ) -> Fragment:
         """Read the package's three XML fragments."""
         return read_rpm(path)
 

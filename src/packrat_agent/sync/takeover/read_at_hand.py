@@ -5,7 +5,6 @@
 """
 
 import os
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,13 +24,9 @@ from packrat_agent.sync.context import MirrorContext, Order
 from packrat_agent.sync.takeover.original_places import is_package
 from packrat_agent.sync.takeover.rehearsed import Rehearsed
 from packrat_core.errors import DiskError, PackratError, Refused
-from packrat_core.fs.links import remove_tree
 from packrat_core.fs.verified import Opened, OtherBytes, read_verified
 
 log = structlog.get_logger()
-
-_NOWHERE = Path(os.devnull)
-"""Where files are unpacked to if their type unpacks none."""
 
 
 def read_at_hand(
@@ -56,10 +51,8 @@ def read_at_hand(
         The placements that are not refused, URI → what is published of the file (where only its content tells), and the
         refusals.
     """
-    # One directory for all: on some disks, making and removing one takes longer than reading a small package.
     unread = [placement for placement in placements if placement.file.sha256 not in known]
-    with tempfile.TemporaryDirectory(prefix="packrat-agent-") as scratch:
-        read = _read_all(unread, _Reader(form, context.source_of(form, repo), context.root, order, Path(scratch)))
+    read = _read_all(unread, _Reader(form, context.source_of(form, repo), context.root, order))
     usable: list[Placement] = []
     parts: dict[str, Parts] = {}
     refused: list[Refusal] = []
@@ -104,7 +97,7 @@ def read_as_hashed(repos: Iterable[Repo], context: MirrorContext, rehearsed: Reh
         for directory, (form, source) in below.items():
             if path.startswith(directory) and is_package(form.kind, path.removeprefix(directory)):
                 products: dict[str, bytes] = {}
-                into = products if form.treatment is Treatment.ACCOMPANIED else _NOWHERE
+                into = products if form.treatment is Treatment.ACCOMPANIED else None
                 with suppress(PackratError, OSError):
                     fragment = form.read(opened.path, into, opened.content)
                     rehearsed.note(source, sha256, path, opened.status, fragment, products)
@@ -115,13 +108,12 @@ def read_as_hashed(repos: Iterable[Repo], context: MirrorContext, rehearsed: Reh
 
 @dataclass(frozen=True, slots=True)
 class _Reader:
-    """What is read for, and a directory for what is unpacked, which is empty between two files."""
+    """What is read for."""
 
     form: Format
     source: FragmentSource
     root: Path
     order: Order
-    scratch: Path
 
 
 def _read_all(placements: Sequence[Placement], reader: _Reader) -> dict[str, Fragment | str | None]:
@@ -132,8 +124,6 @@ def _read_all(placements: Sequence[Placement], reader: _Reader) -> dict[str, Fra
         sha256 = placement.file.sha256
         if sha256 in paths and sha256 not in read:
             read[sha256] = _read(paths[sha256], sha256, reader)
-            if reader.form.treatment is Treatment.UNPACKED:
-                _empty(reader.scratch)
     return read
 
 
@@ -142,9 +132,9 @@ def _read(path: str, sha256: str, reader: _Reader) -> Fragment | str | None:
     # As text, since pathlib takes as long as the kernel.
     whole = f"{reader.root}/{path}"
 
-    # Nothing is left on disk of what stands beside a file; of an image there may be too much for memory.
+    # What stands beside a file is small. An image is only judged: its layers need as much room as all of it.
     products: dict[str, bytes] = {}
-    into = products if reader.form.treatment is Treatment.ACCOMPANIED else reader.scratch
+    into = products if reader.form.treatment is Treatment.ACCOMPANIED else None
 
     def read(opened: Opened) -> tuple[os.stat_result, Fragment]:
         return opened.status, reader.form.read(opened.path, into, opened.content)
@@ -156,18 +146,9 @@ def _read(path: str, sha256: str, reader: _Reader) -> Fragment | str | None:
     except (DiskError, OSError, OtherBytes) as error:
         log.warning("unread", path=whole, reason=str(error), text="the dry run can't tell whether it is refused")
         return None
-    reader.order.rehearsed.note(reader.source, sha256, path, status, fragment, products)
+    if reader.form.treatment is not Treatment.UNPACKED:
+        reader.order.rehearsed.note(reader.source, sha256, path, status, fragment, products)
     return fragment
-
-
-def _empty(directory: Path) -> None:
-    """Remove what a format has unpacked: of images, all together might not fit on the disk."""
-    with os.scandir(directory) as entries:
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                remove_tree(Path(entry.path))
-            else:
-                os.unlink(entry.path)
 
 
 def _disagreement(placement: Placement, form: Format, fragment: Fragment | None) -> str | None:

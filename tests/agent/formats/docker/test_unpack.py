@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from packrat_agent.formats.docker.unpack import unpack_image
+from packrat_agent.formats.docker.unpack import judge_image, unpack_image
 from packrat_agent.model.entries import Fragment
 from packrat_core.errors import Refused
 from packrat_demo.build_image import Image, build_classic, build_oci, tar
@@ -81,6 +81,20 @@ def test_an_oci_layout_keeps_its_manifests_and_digests(tmp_path: Path) -> None:
     fragment = read(archive, tmp_path)
     assert_products_are_there(fragment, tmp_path)
     assert top(fragment)[0] == f"{index['manifests'][0]['digest']}.ocim"
+
+
+def test_an_image_is_judged_as_it_is_unpacked_and_nothing_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "web_1.0.tar"
+    path.write_bytes(build_oci(WEB))
+    assert judge_image(path).products == ()
+    data = build_oci(WEB)
+    path.write_bytes(data[: len(data) // 2])
+    with pytest.raises(Refused) as judged:
+        judge_image(path)
+    with pytest.raises(Refused) as unpacked:
+        unpack_image(path, tmp_path)
+    assert str(judged.value) == str(unpacked.value)
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_an_index_comes_with_its_images(tmp_path: Path) -> None:
