@@ -135,6 +135,18 @@ def test_a_missing_object_gives_the_registrys_own_error(registry: Registry, path
     assert "immutable" not in headers.get("Cache-Control", "")
 
 
+def test_a_push_is_refused_with_what_to_do_instead(registry: Registry) -> None:
+    options, web = ("--src-tls-verify=false", "--dest-tls-verify=false"), f"docker://{registry.address}/docker-dev/web"
+    for target in ("docker-dev/web:mine", "docker-dev/new:1"):
+        told = registry.run("skopeo", "copy", *options, f"{web}:1.2", f"docker://{registry.address}/{target}", expect=1)
+        assert "unsupported: nothing can be pushed here; upload to the packrat server" in told
+    status, headers, body = registry.answer("/v2/docker-dev/web/manifests/1.2", "DELETE")
+    assert (status, headers["Content-Type"]) == (405, "application/json")
+    assert json.loads(body)["errors"][0]["code"] == "UNSUPPORTED"
+    # Of other files the web server says it in its own words.
+    assert registry.answer("/docker-dev/v2/index.html", "PUT")[1]["Content-Type"] != "application/json"
+
+
 @pytest.mark.parametrize("top", ["/v2/docker-dev", "/docker-dev/v2"])
 @pytest.mark.parametrize("name", [".htaccess", "%2ehtaccess"])
 def test_files_for_the_web_server_are_not_shown(registry: Registry, top: str, name: str) -> None:

@@ -1,6 +1,7 @@
 """The web server configurations that we hand out, in a real nginx and a real Apache."""
 
 import hashlib
+import re
 import shutil
 import subprocess
 import tempfile
@@ -224,6 +225,16 @@ def test_files_are_sent_and_never_interpreted(site: _Site) -> None:
 @pytest.mark.parametrize("path", ["/repo-key", f"/{_SUITE}/InRelease", f"/{_SUITE}/Release"])
 def test_browsers_show_the_texts(site: _Site, path: str) -> None:
     assert site.get(path).headers["Content-Type"] == "text/plain"
+
+
+@pytest.mark.parametrize("path", ["/apt-prod", "//apt-prod", "/apt-prod/pool"])
+def test_a_directory_without_its_slash_leads_to_no_other_address(site: _Site, path: str) -> None:
+    """Behind a proxy with TLS, clients would be led to an address without it, or to a port that they can't reach."""
+    answer = site.get(path)
+    assert answer.status == 301
+    # Apache can't: it goes by ServerName, or by the host that was asked.
+    top = "" if answer.headers["Server"].startswith("nginx") else r"https?://repo\.example\.com/?"
+    assert re.fullmatch(f"{top}/{path.lstrip('/')}/", answer.headers["Location"])
 
 
 def test_the_top_is_the_landing_page(site: _Site) -> None:

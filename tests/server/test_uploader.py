@@ -1,6 +1,7 @@
 """What a person is told whose file the server does not take."""
 
 import asyncio
+import gzip
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 from packrat_core.errors import ServerRefused
 from packrat_demo.build_deb import Deb, write_deb
+from packrat_demo.build_image import Image, build_oci, tar
 from packrat_server.client.uploader import signed_in
 from support.stage import Server, packrat_server
 
@@ -25,6 +27,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         ("odd name_1.0.txt", "its name may have"),
         (".hidden_1.0.txt", "its name may have"),
         ("a%20b_1.0.txt", "its name may have"),
+        ("a\nb_1.0.txt", "its name may have"),
         ("noversion.txt", "<package>_<version>.<ending>"),
     ],
 )
@@ -48,6 +51,16 @@ def test_a_file_that_is_there_already_or_fits_many_places_is_reported_by_name(se
         server.put(other)
     with pytest.raises(ServerRefused, match=r"^it is not taken: it can't go to rhel8; --distro may"):
         server.put(other, ("rhel8",))
+
+
+@pytest.mark.parametrize("name", ["web_1.0.tar.gz", "web_1.0.tar"])
+def test_an_image_that_is_none_is_told_what_one_is(server: Server, tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    # Compressed, or the files alone, as `docker export` writes them.
+    archive = tar([("etc/passwd", b"root")]) if name.endswith(".tar") else gzip.compress(build_oci(Image("web", "1.0")))
+    path.write_bytes(archive)
+    with pytest.raises(ServerRefused, match=r"can't go to docker; --distro may be tar; an image must be what `docker"):
+        server.put(path, ("docker",))
 
 
 def test_the_same_file_from_several_uploaders_at_once_is_made_once_and_refused_to_none(

@@ -20,6 +20,7 @@ from urllib.parse import unquote_to_bytes
 import structlog
 from aiohttp import web
 
+from packrat_agent.formats.docker.serving import READ_ONLY
 from packrat_agent.formats.interface import IMMUTABLE
 from packrat_agent.formats.json.serving import uploaded_headers
 from packrat_agent.formats.uploaded import UPLOADED_HEADERS
@@ -139,6 +140,8 @@ class _Files:
             HTTPException: The client may not have what it asks for, or it is not there.
         """
         if request.method not in ("GET", "HEAD"):
+            if is_registry_path(request.raw_path):
+                return web.Response(status=405, body=READ_ONLY, content_type="application/json")
             raise web.HTTPMethodNotAllowed(request.method, ("GET", "HEAD"))
         try:
             return await self._answer(request)

@@ -19,6 +19,7 @@ from packrat_server.client.find_file import PACKAGE_FILE, ROOT, without_epoch
 from packrat_server.client.refusals import explain
 
 _LOGOUT_S = 5.0
+_ARCHIVE = re.compile(r"\.tar(?:\.[a-zA-Z0-9]+)?$|\.tgz$")
 _OPTIONS = SettingNames("--url", "--ca-file")
 """The names that a command has for the settings of the client."""
 _MARKS = {
@@ -69,11 +70,11 @@ class Uploader:
             there = await self._find_same(path, name)
             if distro_versions and all(name in there for name in distro_versions):
                 return dict.fromkeys((there[version] for version in distro_versions), False)
-            handle = await self._send(path, name)
+            handle = await self._send(path, _sendable(name))
             options = await self._client.call(
                 f"{PACKAGE_FILE}(distroversionOptions)", {"file": handle}, repeatable=True
             )
-            chosen = _choose(distro_versions, options)
+            chosen = _choose(distro_versions, options, name)
             described = {"justification": justification, "provenance": provenance, **_why(reason)}
             made = {}
             for version in chosen:
@@ -356,11 +357,18 @@ def _as_other(name: str, path: Path) -> str:
     return "" if name == path.name else f" as {name}"
 
 
+def _sendable(name: str) -> str:
+    if not name.isprintable():
+        # No request can have it in its head.
+        raise ServerRefused("Invalid Content-Disposition")
+    return name
+
+
 def _id_of(uri: str) -> str:
     return uri.rsplit(":", 2)[1]
 
 
-def _choose(wanted: Sequence[str], options: Any) -> list[str]:
+def _choose(wanted: Sequence[str], options: Any, file_name: str) -> list[str]:
     if not isinstance(options, list) or not all(isinstance(option, str) for option in options):
         raise ServerBroken("the answer to distroversionOptions is not a list of names")
     if not options:
@@ -373,7 +381,10 @@ def _choose(wanted: Sequence[str], options: Any) -> list[str]:
         raise ServerRefused(f"it can go to {', '.join(options)}: say which, with --distro")
     for name in wanted:
         if name not in options:
-            raise ServerRefused(f"it can't go to {name}", hint=f"--distro may be {', '.join(options)}")
+            # A compressed image, or one that `docker export` wrote, is a plain archive to the server.
+            image = "; an image must be what `docker save` or `podman save` writes, not compressed"
+            hint = f"--distro may be {', '.join(options)}{image if _ARCHIVE.search(file_name) else ''}"
+            raise ServerRefused(f"it can't go to {name}", hint=hint)
     return list(dict.fromkeys(wanted)) or options
 
 

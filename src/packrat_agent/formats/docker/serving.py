@@ -1,6 +1,6 @@
 """Writes the configuration with which nginx or Apache serves a docker repository as a registry.
 
-It also holds the bodies of the registry's 404 answers.
+It also holds the bodies of the registry's answers to what it doesn't have, or doesn't do.
 
 Source: OCI Distribution Specification 1.1; the manuals of nginx 1.22 and Apache HTTP Server 2.4.
 """
@@ -20,11 +20,17 @@ _CODES = {
     "blob_unknown": "blob unknown to registry",
     "name_unknown": "repository name not known to registry",
 }
-ERRORS = {
-    name: json.dumps({"errors": [{"code": name.upper(), "message": text}]}).encode() + b"\n"
-    for name, text in _CODES.items()
-}
+
+
+def _write_error(name: str, text: str) -> bytes:
+    return json.dumps({"errors": [{"code": name.upper(), "message": text}]}).encode() + b"\n"
+
+
+ERRORS = {name: _write_error(name, text) for name, text in _CODES.items()}
 """Name of an error → the body of its 404 answer."""
+
+READ_ONLY = _write_error("unsupported", "nothing can be pushed here; upload to the packrat server")
+"""What a client is told that pushes or deletes."""
 
 EMPTY_REFERRERS = write_referrers(())
 """What a registry answers for a manifest to which nothing refers."""
@@ -61,7 +67,7 @@ def _fill(template: str, directory: str, root: Path) -> str:
     for word, value in (*own, ("UPLOADED", uploaded_lines(WebServer.APACHE))):
         text = text.replace(word, value)
     host = (("HOST_CATALOG", HOST_CATALOG), ("SIGNATURE_API", SIGNATURE_API), ("NO_REFERRERS", NO_REFERRERS))
-    for word, value in host:
+    for word, value in (*host, ("READ_ONLY", READ_ONLY.decode().strip())):
         text = text.replace(word, value)
     return text.replace("IMAGE", _IMAGE).replace("REFERENCE", _REFERENCE).replace("DIGEST", _DIGEST)
 
@@ -77,6 +83,12 @@ map $realpath_root $packrat_digest {{
 map $packrat_ref $packrat_caching {{
     default "no-cache";
     "~^{_DIGEST}$" "{IMMUTABLE}";
+}}
+
+# A request to the registry that is to change something.
+map "$request_method $uri" $packrat_push {{
+    default "";
+    "~^(?!(?:GET|HEAD) )[A-Z]+ /v2/" 1;
 }}
 """
 
@@ -104,7 +116,16 @@ _NGINX_SHARED = """\
         error_page 404 = @name_unknown;
         return 404;
     }
+    if ($packrat_push) {
+        rewrite ^ /v2/_read_only last;
+    }
     # Clients read these answers.
+    location = /v2/_read_only {
+        internal;
+        error_page 404 = @name_unknown;
+        default_type application/json;
+        return 405 'READ_ONLY';
+    }
 """
 
 _NGINX_UNKNOWN = """\
@@ -175,6 +196,11 @@ _APACHE_SHARED = """\
     # What a registry says of names that it does not know, unless a rule further down says more.
     <LocationMatch "^/v2/">
         ErrorDocument 404 /v2/DIRECTORY/_errors/name_unknown.json
+        <If "%{REQUEST_METHOD} !~ m#^(GET|HEAD)$#">
+            ErrorDocument 404 'READ_ONLY'
+            ErrorDocument 405 'READ_ONLY'
+            Header always set Content-Type application/json
+        </If>
     </LocationMatch>
 """
 
