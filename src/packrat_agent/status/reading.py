@@ -357,7 +357,7 @@ def _find_lost(root: Path) -> str | None:
         os.stat(root / AGENT_DIR / "mark")  # fails for a user who may not look inside
     except (FileNotFoundError, NotADirectoryError):
         what = "does not hold the files of this mirror" if root.is_dir() else "is not there"
-        return f"root_dir {root} {what}, which clients ask for; is its filesystem mounted?"
+        return f"root_dir {root} {what}, which clients ask for: mount its filesystem"
     except OSError:
         return None
     return None
