@@ -67,21 +67,21 @@ class Agent:
         with full_syncs:
             renewed = asyncio.ensure_future(full_syncs.keep_due(self._bell))
             following = asyncio.ensure_future(self._stay_connected())
+            signs = asyncio.ensure_future(self._give_signs_of_life())
             side_tasks = [
-                asyncio.ensure_future(self._give_signs_of_life()),
                 asyncio.ensure_future(keep_page(self._context)),
                 asyncio.ensure_future(keep_metrics_served(self._context.config, tell_of_port)),
             ]
             notify.ready()
             try:
-                done, _ = await asyncio.wait((renewed, following), return_when=asyncio.FIRST_COMPLETED)
+                done, _ = await asyncio.wait((renewed, following, signs), return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
                     task.result()
             finally:
                 notify.stopping()
-                for task in (renewed, following, *side_tasks):
+                for task in (renewed, following, signs, *side_tasks):
                     task.cancel()
-                await asyncio.gather(renewed, following, *side_tasks, return_exceptions=True)
+                await asyncio.gather(renewed, following, signs, *side_tasks, return_exceptions=True)
 
     def _note_start(self) -> None:
         config, facts = self._context.config, self._context.store.facts
