@@ -266,7 +266,7 @@ def test_a_copied_state_database_wipes_no_other_directory(lab: Stage) -> None:
     assert "precious" in lab.agent("sync", expect=9).stderr
     assert (other / "precious").read_text() == "mine"
     (other / "precious").unlink()
-    assert "is its filesystem mounted" in lab.agent("sync", expect=7).stderr
+    assert "mount its filesystem" in lab.agent("sync", expect=7).stderr
     lab.agent("sync", "--adopt")
     assert verify_tree(other, None, lambda files, size: None).faults == ()
     assert lab.tree() == before

@@ -32,6 +32,9 @@ LOGGED = Counter(
         "config": 3,
         "failed": 1,
         "held": 1,
+        "metrics": 1,
+        # Shown by tests/agent/watch/test_landing_page.py.
+        "page": 1,
         "refused": 1,
         "rejected": 1,
         # Of a server, shown below; and at the start, of a key that is not valid yet: tests/crash/test_clock_and_key.py.
@@ -46,6 +49,8 @@ METRICS = {
     "config": "configuration_refused 1",
     "failed": r'(left_out_files|repo_failed\{repo="apt-dev"\}) 1',
     "held": r'repo_held\{repo="apt-dev"\} 1',
+    "metrics": "side_faults 1",
+    "page": "side_faults 1",
     "refused": "left_out_files 1",
     "rejected": "(left_out_files|rejected_records) 1",
     "waiting": "(failing 1|server_up 0)",
@@ -79,7 +84,8 @@ def test_the_states_below_are_all_that_the_source_logs() -> None:
                     pytest.fail(f"{path.name}:{node.lineno} logs a word that is put together")
     assert found == LOGGED
     assert set(METRICS) == set(LOGGED)
-    assert {state.partition(" ")[0] for state in BY_SYNC} | {word for word, *_ in WHILE_RUNNING.values()} == set(LOGGED)
+    running = {word for word, *_ in WHILE_RUNNING.values()}
+    assert {state.partition(" ")[0] for state in BY_SYNC} | running | {"page"} == set(LOGGED)
 
 
 def sql(lab: Stage, *statements: str) -> None:
@@ -198,6 +204,18 @@ def a_configuration_without_its_key(lab: Stage, agent: Daemon) -> Iterator[None]
 
 
 @contextmanager
+def figures_that_can_not_be_written(lab: Stage, agent: Daemon) -> Iterator[None]:
+    good = lab.config.read_text()
+    lab.config.write_text(f"{good}metrics_file: {lab.directory}/nowhere/packrat.prom\n")
+    agent.process.send_signal(signal.SIGHUP)
+    agent.until_logged("metrics ")
+    yield
+    lab.config.write_text(good)
+    agent.process.send_signal(signal.SIGHUP)
+    agent.until_logged("started", 3)
+
+
+@contextmanager
 def a_lost_root_dir(lab: Stage, agent: Daemon) -> Iterator[None]:
     away = lab.directory / "away"
     lab.www.rename(away)
@@ -229,6 +247,7 @@ def a_key_that_is_gone(lab: Stage, agent: Daemon) -> Iterator[None]:
 WHILE_RUNNING: dict[Callable[..., AbstractContextManager[None]], tuple[str, str, int]] = {
     a_bad_configuration: ("config", "nonsense", 1),
     a_configuration_without_its_key: ("config", "is not in", 1),
+    figures_that_can_not_be_written: ("metrics", "nowhere/packrat.prom can't be written", 1),
     a_lost_root_dir: ("waiting", "the agent can't work", 2),
     a_key_that_is_gone: ("failed", "can't be built", 2),
 }

@@ -127,7 +127,7 @@ def test_a_root_dir_that_vanishes_is_waited_for_and_nothing_is_written_in_its_pl
         lab.www.rename(away)
         lab.www.mkdir()
         lab.server.put_deb(SECOND)
-        assert "is its filesystem mounted" in agent.until_logged("waiting")
+        assert "mount its filesystem" in agent.until_logged("waiting")
         assert list(lab.www.iterdir()) == []
         lab.www.rmdir()
         away.rename(lab.www)

@@ -54,6 +54,8 @@ def follow(config_path: Path) -> None:
             try:
                 following = _run_until_reload(config, refused, caught)
             except PackratError as error:
+                if caught.has_stopped:
+                    raise
                 # While one is in force, a new configuration doesn't wait for its key.
                 if _is_of_the_clock(error) and (config is in_force or waits_for):
                     if str(error) != waits_for:

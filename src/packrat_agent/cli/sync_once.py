@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+import structlog
 
 from packrat_agent.cli.as_root import refuse_as_root
 from packrat_agent.cli.load_config import load_and_warn
@@ -43,6 +44,8 @@ from packrat_core.errors import (
 from packrat_core.text import count_of
 
 T = TypeVar("T")
+
+log = structlog.get_logger()
 
 
 def sync_once(config_path: Path, confirmed: Confirmed, *, dry_run: bool, adopt: bool) -> None:
@@ -123,7 +126,8 @@ def _figures_at_end(config: Config) -> Iterator[None]:
             # It takes a while to import, and few mirrors have such a file.
             from packrat_agent.status.prometheus import collect
 
-            collect(config)
+            if (reason := collect(config)) is not None:
+                log.warning("metrics", reason=reason)
 
 
 def _rehearse(config: Config, confirmed: Confirmed) -> Rehearsal:

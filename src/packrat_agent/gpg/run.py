@@ -9,6 +9,7 @@ What gpg did is on its status lines; its exit code and its messages are for expl
 Source: gpg(1); doc/DETAILS of GnuPG, "Format of the --status-fd output".
 """
 
+import errno
 import os
 import subprocess
 import tempfile
@@ -28,6 +29,11 @@ from packrat_core.fs.ownership import first_unusable
 _TIMEOUT_S = 300.0
 _OUTPUT_LIMIT = 256 * 1024 * 1024
 _MESSAGES_LIMIT = 64 * 1024
+_WHAT_TO_DO = {
+    errno.EAGAIN: "let this process start more others (`TasksMax=` of a unit, `ulimit -u`)",
+    errno.ENOMEM: "free memory, or raise what this process may have (`MemoryMax=` of a unit, `ulimit -v`)",
+    errno.EMFILE: "let this process open more files at once (`LimitNOFILE=` of a unit, `ulimit -n`)",
+}
 _QUIET = ("--batch", "--no-tty", "--no-verbose", "--fixed-list-mode")
 
 
@@ -230,8 +236,7 @@ def _start(command: Sequence[str], stdin: IO[bytes] | int, passed: Sequence[int]
         raise SigningError(message, hint="install it (`apt-get install gnupg gpgv`)") from None
     except OSError as error:
         message = f"{command[0]} can't be started ({error.strerror})"
-        hint = "give this user the right to run it, or this process higher limits (`LimitNOFILE=`, `ulimit -n`)"
-        raise SigningError(message, hint=hint) from None
+        raise SigningError(message, hint=_WHAT_TO_DO.get(error.errno or 0, "let this user run it")) from None
 
 
 def _read(process: subprocess.Popen[bytes], limit: int, *more: BoundedPipe) -> tuple[BoundedPipe, BoundedPipe]:

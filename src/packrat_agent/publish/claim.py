@@ -158,7 +158,7 @@ def check_mounted(root: Path) -> None:
     if not marked:
         raise DiskError(
             f"root_dir {root} no longer has this agent's mark",
-            hint="is its filesystem mounted? Nothing is removed or written until it is back; if it was emptied on "
+            hint="mount its filesystem: nothing is removed or written until it is back. If it was emptied on "
             "purpose, run `packrat-agent sync --adopt`",
         )
 
@@ -285,7 +285,7 @@ def check_ownership(root: Path, mirror: str, keep: Sequence[Path], *, adopt: boo
         if had_files and not found:
             raise DiskError(
                 f"root_dir {root} is empty, but its files are remembered",
-                hint="is its filesystem mounted? If it was emptied on purpose, run `packrat-agent sync --adopt`",
+                hint="mount its filesystem. If it was emptied on purpose, run `packrat-agent sync --adopt`",
             )
         if found:
             raise _not_ours(root, found)

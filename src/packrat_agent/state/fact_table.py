@@ -14,13 +14,14 @@ from dataclasses import asdict, fields, replace
 from typing import Any, TypeVar, Unpack
 
 from packrat_agent.state.database import Database
-from packrat_agent.state.facts import Fact, KeyInUse, RepoChanges, RepoHealth, RepoWork, ServerHealth
+from packrat_agent.state.facts import Fact, KeyInUse, RepoChanges, RepoHealth, RepoWork, ServerHealth, SideFault
 
 F = TypeVar("F", bound=Fact)
-_AnyFact = TypeVar("_AnyFact", bound=Fact | RepoHealth | RepoWork)
+_AnyFact = TypeVar("_AnyFact", bound=Fact | RepoHealth | RepoWork | SideFault)
 _REPO = "repo:"
 _WORK = "work:"
 _KEY = "key:"
+_SIDE = "side:"
 _NUMBER_LIMIT = 1e18
 
 
@@ -92,6 +93,26 @@ class Facts:
             else:
                 db.execute("DELETE FROM settings WHERE name = ?", (_WORK + repo,))
 
+    def note_side_fault(self, what: str, reason: str | None, now: float) -> None:
+        """Remember that something beside the repositories fails, or that it does not.
+
+        Args:
+            what: What fails, such as `the landing page`.
+            reason: Why; None: it does not fail.
+            now: The moment.
+        """
+        with self._db.transaction() as db:
+            known = self._read(SideFault, _SIDE + what)
+            if reason is None and known is not None:
+                db.execute("DELETE FROM settings WHERE name = ?", (_SIDE + what,))
+            elif reason is not None and (known is None or known.reason != reason):
+                self._write(_SIDE + what, SideFault(now, reason))
+
+    def drop_side_faults(self) -> None:
+        """Forget what failed beside the repositories in an earlier process; what still does is noted again."""
+        with self._db.transaction() as db:
+            db.execute("DELETE FROM settings WHERE name GLOB ?", (f"{_SIDE}*",))
+
     def note_server(self, url: str, now: float, reason: str = "") -> None:
         """Remember that the server answers, or the reason why not.
 
@@ -108,7 +129,7 @@ class Facts:
         rows = self._db.rows("SELECT value FROM settings WHERE name = ?", (name,))
         return _parse(kind, rows[0][0]) if rows else None
 
-    def _write(self, name: str, fact: Fact | RepoHealth | RepoWork) -> None:
+    def _write(self, name: str, fact: Fact | RepoHealth | RepoWork | SideFault) -> None:
         with self._db.transaction() as db:
             values = (name, json.dumps(asdict(fact)))
             db.execute("INSERT OR REPLACE INTO settings (name, value) VALUES (?, ?)", values)
@@ -133,6 +154,12 @@ class FactsRead:
         names = sorted(name for name in self._texts if name.startswith(_KEY))
         read = {name.removeprefix(_KEY): _parse(KeyInUse, self._texts[name]) for name in names}
         return {section: key for section, key in read.items() if key is not None}
+
+    def side_faults(self) -> dict[str, SideFault]:
+        """Map what fails beside the repositories → why."""
+        names = sorted(name for name in self._texts if name.startswith(_SIDE))
+        read = {name.removeprefix(_SIDE): _parse(SideFault, self._texts[name]) for name in names}
+        return {what: fault for what, fault in read.items() if fault is not None and fault.reason}
 
     def work(self, name: str) -> RepoWork | None:
         """Return the progress of a repository's sync; None where none is under way."""

@@ -208,6 +208,14 @@ class TakeoverUnderWay(Fact):
 
 
 @dataclass(frozen=True, slots=True)
+class SideFault:
+    """Why something beside the repositories fails, such as the landing page; stored under `side:` and what that is."""
+
+    at: float | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class RepoWork:
     """The progress of a repository's sync that is under way; stored under `work:` and the repository's name.
 

@@ -176,6 +176,7 @@ def _failures(status: Status) -> Iterator[Finding]:
         yield Level.WARNING, f"the configuration that it was told to read can't be used: {status.config_error}"
     elif status.config_changed is not None:
         yield Level.WARNING, status.config_changed
+    yield from ((Level.WARNING, fault.reason) for fault in status.side_faults)
     if rejected := [f"{record.record} ({record.reason})" for record in status.rejected]:
         yield Level.CRITICAL, f"{count_of(len(rejected), 'record')} of the mirror can't be used: {_some(rejected)}"
 

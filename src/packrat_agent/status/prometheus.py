@@ -5,11 +5,10 @@ Source: Prometheus exposition formats, text format 0.0.4.
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import structlog
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, CollectorRegistry, Metric, generate_latest
 from prometheus_client.core import GaugeMetricFamily
@@ -24,49 +23,48 @@ from packrat_core.aio.serve_http import serving_http
 from packrat_core.errors import PackratError
 from packrat_core.listen import parse_listen
 
-log = structlog.get_logger()
-
 _CONNECTIONS_LIMIT = 32
 """The agent needs its descriptors for other things."""
 _LISTEN_AGAIN_S = 10.0
 
-_complaints: dict[Path, str] = {}
+Tell = Callable[[str | None], None]
+"""Hears why the figures can't be had, or that they can (None)."""
 
 
-def collect(config: Config) -> None:
-    """Write the current figures to metrics_file, if it is set; what prevents that is logged once.
+def collect(config: Config) -> str | None:
+    """Write the current figures to metrics_file, if it is set; return what prevents that.
 
     This reads every row of the wanted files (0.1 s for 200,000 of them), so call it in a thread.
     """
     path = config.mirror.metrics_file
     if path is None:
-        return
+        return None
     try:
         _replace(path, render_metrics(read_status(config)))
     except Exception as error:
         told = _explain(error)
-        reason = told if isinstance(error, PackratError) else f"metrics_file {path} can't be written: {told}"
-        if _complaints.get(path) != reason:
-            log.warning("metrics", reason=reason)
-        _complaints[path] = reason
-    else:
-        _complaints.pop(path, None)
+        return told if isinstance(error, PackratError) else f"metrics_file {path} can't be written: {told}"
+    return None
 
 
-async def keep_metrics_served(config: Config, again_s: float = _LISTEN_AGAIN_S) -> None:
-    """Serve /metrics until it is cancelled; a port that can't be had is told once, and tried again.
+async def keep_metrics_served(config: Config, tell: Tell, again_s: float = _LISTEN_AGAIN_S) -> None:
+    """Serve /metrics until it is cancelled; a port that can't be had is told, and tried again.
 
     A mirror must not stand still because something else took the port first, such as after the machine started.
+
+    Args:
+        config: The configuration.
+        tell: Hears whether the port can be had.
+        again_s: Seconds before a port that can't be had is tried again.
     """
-    told = ""
     while config.mirror.metrics_listen is not None:
         try:
             async with serving_metrics(config):
+                tell(None)
                 await asyncio.Event().wait()
         except Exception as error:
-            if (reason := _explain(error)) != told:
-                told = reason
-                log.warning("metrics", reason=told, text="the mirror goes on without it; it is tried again")
+            told = _explain(error)
+            tell(told if isinstance(error, PackratError) else f"metrics_listen can't be served: {told}")
         await asyncio.sleep(again_s)
 
 
@@ -152,6 +150,8 @@ def _of_agent(status: Status) -> Iterator[Metric]:
         "1 while the configuration on disk can't be used.",
         float(status.config_error is not None),
     )
+    beside = "Number of things that fail beside the repositories, such as the landing page."
+    yield _gauge("side_faults", beside, len(status.side_faults))
     yield _gauge("status_timestamp_seconds", "When these figures were read.", status.at)
     yield from _known("server_up", "1 while the packrat server answers.", status.server.up)
     yield from _known("server_since_timestamp_seconds", "When server_up last changed.", status.server.since)

@@ -43,6 +43,7 @@ from packrat_agent.status.values import (
     RepoStatus,
     SectionKey,
     ServerStatus,
+    SideFaultStatus,
     Status,
     Trouble,
 )
@@ -108,7 +109,13 @@ def read_status(config: Config, events: int = 0, now: float | None = None) -> St
         section_keys=tuple(SectionKey(section, key) for section, key in facts.section_keys().items()),
         root_lost=_find_lost(config.mirror.root_dir) if any(repo.live for repo in repos) else None,
         config_changed=_tell_changed(config, started) if agent.state is AgentState.RUNNING else None,
+        side_faults=tuple(_side_faults(facts)),
     )
+
+
+def _side_faults(facts: FactsRead) -> Iterator[SideFaultStatus]:
+    for what, fault in facts.side_faults().items():
+        yield SideFaultStatus(what, fault.at, fault.reason or "")
 
 
 def _unread(path: Path, error: OSError) -> DiskError:
@@ -350,7 +357,7 @@ def _find_lost(root: Path) -> str | None:
         os.stat(root / AGENT_DIR / "mark")  # fails for a user who may not look inside
     except (FileNotFoundError, NotADirectoryError):
         what = "does not hold the files of this mirror" if root.is_dir() else "is not there"
-        return f"root_dir {root} {what}, which clients ask for; is its filesystem mounted?"
+        return f"root_dir {root} {what}, which clients ask for: mount its filesystem"
     except OSError:
         return None
     return None

@@ -208,6 +208,7 @@ def list_troubles(status: Status) -> Iterator[tuple[str, str]]:
     yield from (
         (text, style) for text, style in ((status.root_lost, "red"), (status.server.plain_http, "yellow")) if text
     )
+    yield from ((fault.reason, "yellow") for fault in status.side_faults)
     for _, key in status.named_keys():
         found = (key.stale, key.unused, explain_rotation_trouble(key, status.at))
         yield from ((text, "yellow") for text in found if text is not None)

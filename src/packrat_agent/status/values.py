@@ -117,6 +117,15 @@ class SectionKey:
 
 
 @dataclass(frozen=True, slots=True)
+class SideFaultStatus:
+    """What fails beside the repositories, such as the landing page, since when (epoch seconds), and why."""
+
+    what: str
+    at: float | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class RejectedRecord:
     """A record of the mirror itself that can't be used, such as one of its repositories."""
 
@@ -157,6 +166,7 @@ class Status:
     section_keys: tuple[SectionKey, ...] = ()
     root_lost: str | None = None
     config_changed: str | None = None
+    side_faults: tuple[SideFaultStatus, ...] = ()
 
     def named_keys(self) -> Iterator[tuple[str, KeyInUse]]:
         """Give each key with its name in a sentence: "the signing key", "the signing key of [tag prod]"."""

@@ -34,6 +34,7 @@ log = structlog.get_logger()
 _FindLeft = Callable[[], Callable[[str], bool]]
 
 _PORTION = 1000
+_SEALED_LIST = "the sealed list"
 
 
 class _Told:
@@ -145,8 +146,10 @@ def _seal(context: MirrorContext, summary: Summary) -> None:
         context.seals.seal(_sources(context), summary.is_whole)
     except SigningError as error:
         # The former list stays. What has a key of its own, or needs none, must go on without the main key.
-        summary.errors["the sealed list"] = str(error)
-        context.fault_log.error("", f"the sealed list can't be rebuilt: {error}")
+        summary.errors[_SEALED_LIST] = str(error)
+        context.fault_log.beside("failed", _SEALED_LIST, f"the sealed list can't be rebuilt: {error}")
+    else:
+        context.fault_log.beside("failed", _SEALED_LIST, None)
 
 
 def _removable(context: MirrorContext, seen: Look, summary: Summary) -> list[str]:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Protocol
 
 import structlog
@@ -11,6 +12,7 @@ from packrat_agent.model.records import Rejection
 from packrat_agent.state.events import Events
 from packrat_agent.state.fact_table import Facts
 from packrat_agent.state.facts import LoginRefusal
+from packrat_core.errors import DiskError
 from packrat_core.text import name_some
 
 log = structlog.get_logger()
@@ -19,6 +21,7 @@ _ANONYMOUS = (
     "the mirror is read without a login, which the server allows; correct psk in [packrat], or remove it if the server "
     "has no users for mirrors"
 )
+_BESIDE = "the repositories go on; it is tried again"
 _LOGIN_AGAIN = "the login is not refused any more"
 
 _Fault = tuple[str, str, str]
@@ -29,6 +32,8 @@ _LOGGED: Mapping[str, Callable[[str | None, Mapping[str, str], str], None]] = {
     "clock": lambda repo, what, reason: log.error("clock", repo=repo, **what, reason=reason),
     "failed": lambda repo, what, reason: log.error("failed", repo=repo, **what, reason=reason),
     "held": lambda repo, what, reason: log.error("held", repo=repo, **what, reason=reason),
+    "metrics": lambda _repo, _what, reason: log.error("metrics", reason=reason, text=_BESIDE),
+    "page": lambda _repo, _what, reason: log.error("page", reason=reason, text=_BESIDE),
     "refused": lambda repo, what, reason: log.error("refused", repo=repo, **what, reason=reason),
     "rejected": lambda repo, what, reason: log.error("rejected", repo=repo, **what, reason=reason),
 }
@@ -56,6 +61,7 @@ class FaultLog:
         self._events = events
         self._faults: dict[str, set[_Fault]] = {}
         self._login_refused: str | None = None
+        self._beside: dict[str, str | None] = {}
 
     def result(self, result: _Result, *, whole: bool) -> None:
         """Tell what is new in the result of a sync; `whole`: faults that are not in it are gone."""
@@ -81,6 +87,28 @@ class FaultLog:
     def error(self, repo: str, reason: str) -> None:
         """Tell why a repository's sync stopped."""
         self._tell(repo, [("failed", "", reason)], whole=False)
+
+    def beside(self, word: str, what: str, reason: str | None) -> None:
+        """Tell why something beside the repositories fails, or that it does not (None); `check` shows it meanwhile.
+
+        Args:
+            word: The log word.
+            what: What fails, such as `the landing page`.
+            reason: A sentence that says what fails and why.
+        """
+        if reason is None and what not in self._beside:
+            return
+        now, is_new = time.time(), self._beside.get(what) != reason
+        self._beside[what] = reason
+        if reason is not None and is_new:
+            _LOGGED[word](None, {}, reason)
+        # The disk is told of elsewhere; nothing beside the repositories may stop for it.
+        with suppress(DiskError):
+            self._facts.note_side_fault(what, reason, now)
+            if reason is None:
+                del self._beside[what]
+            elif is_new:
+                self._events.add(now, word, None, reason)
 
     def rejected(self, repo: str, rejections: Iterable[Rejection]) -> None:
         """Tell which records can't be used; `repo` '' for those of the mirror itself."""

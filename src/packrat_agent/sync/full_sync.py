@@ -152,6 +152,7 @@ class FullSync:
         # Somebody who starts a sync wants to be sure: nothing that was read earlier counts.
         await in_thread(self._context.store.record_reads.distrust, time.time())
         await in_thread(self._context.store.facts.drop_work)
+        await in_thread(self._context.store.facts.drop_side_faults)
         if rehearsal is not None:
             self.rehearsed = rehearsal.rehearsed
             self.rehearsed.keep_records(await _find_position(server))

@@ -4,7 +4,7 @@
    the last position that was heard of.
 2. The first value comes at once. If it does not, a proxy holds back what the server says, and each change takes a
    question of its own for REST_S. The same holds if an answer falls silent, since the server writes an empty line
-   every ten seconds.
+   every ten seconds. Where a further question is not answered at once either, the server or the way to it stood still.
 3. If a connection breaks off, a question of the other kind shows whether the server is still there. If so, a proxy may
    cut questions that wait for long; for REST_S they wait for less.
 """
@@ -32,6 +32,8 @@ _OPEN_S = 240
 REST_S = 900.0
 _LATE_S = 0.5
 """A line was read from the server's database no longer than this before it came, on a way where nothing waits."""
+_AT_ONCE_S = 2.0
+"""Within this time a server that is well answers a question that waits for nothing."""
 _MARGIN_S = 15.0
 """The longest delay of an answer: the server answers on time, so a dead connection is noticed soon."""
 _CUT_S = 4.0
@@ -111,10 +113,17 @@ class ChangeFeed:
             if heard is not None:
                 return heard
         asked_at = time.time()
+        if self._is_held_back:
+            self._is_held_back = await self._answers_at_once(position)
         value = await self._ask_patiently({"position": position, **self._further}, timeout_s)
-        # That it answers tells a proxy that holds lines back from a server that is away.
+        # That it answers at once tells a proxy that holds lines back from a server that is away.
         self._note_way()
         return Heard(value, asked_at)
+
+    async def _answers_at_once(self, position: str | None) -> bool:
+        began = self._clock()
+        await self._ask({"position": position, "timeout": 0}, _MARGIN_S)
+        return self._clock() - began < _AT_ONCE_S
 
     async def _ask_patiently(self, asked: Mapping[str, Any], timeout_s: float) -> Any:
         """Ask, and wait no longer than the way to the server lets a question wait.

@@ -32,6 +32,10 @@ def audit_policy(subject: Subject, directory: str, found: list[Finding]) -> str 
     if not os.path.lexists(subject.top / sigstore):
         return None
     path = f"{sigstore}/policy.json"
+    files = (path, f"{sigstore}/registries.yaml")
+    if subject.keyring is None and not any(os.path.lexists(subject.top / file) for file in files):
+        # The mirror has no key any more, and signatures of earlier images are still in their grace period.
+        return None
     content, policy = read_json(subject, path, found)
     registries = read_pointer(subject, f"{sigstore}/registries.yaml", found)
     scope, key = _read_policy(policy)

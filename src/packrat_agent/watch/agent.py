@@ -11,6 +11,7 @@ import asyncio
 import os
 import socket
 import time
+from functools import partial
 
 import structlog
 
@@ -55,6 +56,7 @@ class Agent:
         It ends by itself where the keyring has renewed signing keys, to be started again with these.
         """
         self._note_start()
+        tell_of_port = partial(self._context.fault_log.beside, "metrics", "metrics_listen")
         loop, repos, full_syncs = asyncio.get_running_loop(), self._dispatcher.repos, self._dispatcher.full_syncs
 
         def read_all_again() -> None:
@@ -65,21 +67,21 @@ class Agent:
         with full_syncs:
             renewed = asyncio.ensure_future(full_syncs.keep_due(self._bell))
             following = asyncio.ensure_future(self._stay_connected())
-            beside = [
-                asyncio.ensure_future(self._give_signs_of_life()),
+            signs = asyncio.ensure_future(self._give_signs_of_life())
+            side_tasks = [
                 asyncio.ensure_future(keep_page(self._context)),
-                asyncio.ensure_future(keep_metrics_served(self._context.config)),
+                asyncio.ensure_future(keep_metrics_served(self._context.config, tell_of_port)),
             ]
             notify.ready()
             try:
-                done, _ = await asyncio.wait((renewed, following), return_when=asyncio.FIRST_COMPLETED)
+                done, _ = await asyncio.wait((renewed, following, signs), return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
                     task.result()
             finally:
                 notify.stopping()
-                for task in (renewed, following, *beside):
+                for task in (renewed, following, signs, *side_tasks):
                     task.cancel()
-                await asyncio.gather(renewed, following, *beside, return_exceptions=True)
+                await asyncio.gather(renewed, following, signs, *side_tasks, return_exceptions=True)
 
     def _note_start(self) -> None:
         config, facts = self._context.config, self._context.store.facts
@@ -88,6 +90,7 @@ class Agent:
         for stale in (ScanProgress, Failure):
             facts.drop(stale)
         facts.drop_work()
+        facts.drop_side_faults()
         self._dispatcher.repos.note_start()
 
     async def _give_signs_of_life(self) -> None:
@@ -96,7 +99,7 @@ class Agent:
         while True:
             notify.watchdog()
             notify.status(self._outage.reason or f"following {self._context.config.packrat.url}")
-            await in_thread(collect, self._context.config)
+            self._context.fault_log.beside("metrics", "metrics_file", await in_thread(collect, self._context.config))
             await asyncio.sleep(every_s)
 
     async def _stay_connected(self) -> None:

@@ -3,15 +3,13 @@
 import asyncio
 from dataclasses import dataclass
 
-import structlog
-
 from packrat_agent.publish.claim import check_mounted
 from packrat_agent.sync.context import MirrorContext
 from packrat_agent.sync.landing.site import publish_site
 from packrat_core.aio.threads import in_thread
 from packrat_core.errors import PackratError
 
-log = structlog.get_logger()
+_PAGE = "the landing page"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +54,11 @@ async def _publish(context: MirrorContext) -> bool:
             await in_thread(_publish_now, context)
     except Exception as error:
         # Whatever it is, the page must not stay as it is for good.
-        reason = str(error) if isinstance(error, PackratError) else f"internal error: {error!r}"
-        log.warning("page", reason=reason, text="the landing page is behind; it is tried again")
+        reason = str(error) if isinstance(error, PackratError) else f"internal error, please report it: {error!r}"
+        context.fault_log.beside("page", _PAGE, f"the landing page is behind: {reason}")
         context.page.arrived.set()
         return False
+    context.fault_log.beside("page", _PAGE, None)
     return True
 
 

@@ -72,11 +72,9 @@ async def read_answer(response: aiohttp.ClientResponse, what: str, bounds: Bound
     try:
         return Answer(parse_json(data, bounds), headers, size)
     except TooMuch as error:
-        raise ServerBroken(
-            f"{what} answered with {error}", hint=f"is {response.url.origin()} a packrat server?"
-        ) from None
+        raise ServerBroken(f"{what} answered with {error}", hint=_hint_at_origin(response)) from None
     except (ValueError, RecursionError):
-        hint, coding = f"is {response.url.origin()} a packrat server?", headers.get("content-encoding", "identity")
+        hint, coding = _hint_at_origin(response), headers.get("content-encoding", "identity")
         if coding != "identity":
             hint = f"something in front of the server compresses its answers ({coding[:20]!r}) unasked: switch that off"
         raise ServerBroken(f"{what} answered with something that is not JSON", hint=hint) from None
@@ -115,7 +113,7 @@ async def read_texts(
     except (TooMuch, NotAList) as error:
         # It may have no end.
         response.close()
-        hint = f"is {response.url.origin()} a packrat server?"
+        hint = _hint_at_origin(response)
         found_instead = str(error) or "something that is not a list of URIs"
         raise ServerBroken(f"{what} answered with {found_instead}", hint=hint) from None
     return texts.count
@@ -184,6 +182,10 @@ def _explain_unavailable(response: aiohttp.ClientResponse, text: str, message: s
     if status >= 500 or status == 408:
         return ServerUnavailable(text, hint="this is a fault there: look at the log of the server")
     return None
+
+
+def _hint_at_origin(response: aiohttp.ClientResponse) -> str:
+    return f"see that {response.url.origin()} is the packrat server, and that nothing answers in its place"
 
 
 def _hint_at(message: str, names: SettingNames) -> str:

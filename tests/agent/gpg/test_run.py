@@ -223,3 +223,19 @@ def test_only_a_gpg_that_is_missing_is_to_be_installed(programs: Path, monkeypat
     with pytest.raises(SigningError, match=r"gpg can't be started \(Exec format error\)") as refused:
         run_gpg(None, "--version")
     assert "install" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("number", "hint"),
+    [(errno.EAGAIN, "TasksMax="), (errno.ENOMEM, "MemoryMax="), (errno.EMFILE, "LimitNOFILE="), (errno.EACCES, "user")],
+)
+def test_the_limit_that_keeps_gpg_from_starting_is_named(
+    monkeypatch: pytest.MonkeyPatch, number: int, hint: str
+) -> None:
+    def refuse(*_given: object, **_named: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("packrat_core.bounded_run.subprocess.Popen", refuse)
+    with pytest.raises(SigningError, match=r"gpg can't be started") as refused:
+        run_gpg(None, "--version")
+    assert hint in refused.value.hint

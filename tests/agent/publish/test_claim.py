@@ -94,7 +94,7 @@ def test_keep_files_do_not_make_a_directory_somebody_elses(tmp_path: Path) -> No
 
 
 def test_a_directory_that_is_suddenly_empty_is_taken_for_unmounted(tmp_path: Path) -> None:
-    with pytest.raises(DiskError, match="is its filesystem mounted"):
+    with pytest.raises(DiskError, match="mount its filesystem"):
         own(tmp_path / "root", had_files=True)
     own(tmp_path / "root", had_files=True, adopt=True)
 
@@ -133,7 +133,7 @@ def test_a_directory_without_its_mark_is_taken_for_unmounted(tmp_path: Path) -> 
     own(tmp_path / "root")
     check_mounted(tmp_path / "root")
     (tmp_path / "root/.packrat-agent/mark").unlink()
-    with pytest.raises(DiskError, match="no longer has this agent's mark; is its filesystem mounted"):
+    with pytest.raises(DiskError, match="no longer has this agent's mark; mount its filesystem"):
         check_mounted(tmp_path / "root")
 
 

@@ -35,6 +35,8 @@ STATES: Mapping[str, tuple[Callable[[Store, str], None], str]] = {
         "left_out_files 1",
     ),
     "held": (lambda store, why: store.facts.update_repo("apt-dev", held=why), r"repo_held\{.*\} 1"),
+    "metrics": (lambda store, why: store.facts.note_side_fault("metrics_file", why, NOW), "side_faults [12]"),
+    "page": (lambda store, why: store.facts.note_side_fault("the landing page", why, NOW), "side_faults [12]"),
     "refused": (lambda store, why: store.wanted.refuse("apt-dev", [Refusal(FILE, why)]), "left_out_files 1"),
     "rejected": (lambda store, why: store.rejections.note("", [Rejection("/r/1", why)]), "rejected_records 1"),
     "waiting": (lambda store, why: store.facts.write(Failure(NOW, why)), "failing 1"),

@@ -91,7 +91,7 @@ def test_a_root_dir_without_the_files_of_the_mirror_is_reported_also_where_a_tim
     ):
         undo()
         level, line = bench.verdict()
-        assert (level, told in line, "is its filesystem mounted?" in line) == (Level.CRITICAL, True, True), line
+        assert (level, told in line, "mount its filesystem" in line) == (Level.CRITICAL, True, True), line
         assert f"\n! {told}" in show(bench.read())
         assert json.loads(bench.read().as_json())["root_lost"].startswith(told)
         assert b"\npackrat_agent_failing 1.0\n" in render_metrics(bench.read())

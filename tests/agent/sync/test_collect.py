@@ -20,6 +20,7 @@ from packrat_agent.model.changes import Retention
 from packrat_agent.model.entries import StoredFile
 from packrat_agent.model.records import Repo
 from packrat_agent.model.tree import UnsignedTree
+from packrat_agent.status.reading import read_status
 from packrat_agent.sync import collect as collecting
 from packrat_agent.sync import disk_look
 from packrat_agent.sync.collect import collect, remove_old_indexes
@@ -161,6 +162,10 @@ def test_a_key_that_can_not_seal_spoils_the_full_sync_and_stops_nothing(context:
     assert not summary.complete
     [(where, reason)] = summary.errors.items()
     assert (where, "A" * 40 in reason) == ("the sealed list", True)
+    [fault] = read_status(context.config).side_faults
+    assert (fault.what, fault.reason) == (where, f"the sealed list can't be rebuilt: {reason}")
+    asyncio.run(collect(context, seen, Summary()))
+    assert read_status(context.config).side_faults == ()
 
 
 def test_a_few_of_very_many_untracked_files_are_logged_and_the_others_counted(

@@ -145,6 +145,9 @@ def test_a_wait_that_is_given_up_in_the_middle_of_a_line_loses_nothing() -> None
     wire.run(work)
 
 
+ENDING = saying(begin("application/json"), json.dumps(told("1-a")).encode())
+
+
 @pytest.mark.parametrize(
     "held_back",
     [
@@ -152,12 +155,14 @@ def test_a_wait_that_is_given_up_in_the_middle_of_a_line_loses_nothing() -> None
         saying(begin(), end=False),
         saying(begin(), b'{"position"', end=False),
         saying(begin(), lines(told("1-a")), end=False),
-        saying(begin("application/json"), json.dumps(told("1-a")).encode()),
+        ENDING,
     ],
     ids=["no head", "no body", "half a line", "silent after the first line", "an answer that ends"],
 )
 def test_each_change_is_asked_for_where_a_proxy_holds_lines_back(held_back: Act) -> None:
     plain = saying(begin("application/json"), json.dumps(told("2-b", "x")).encode())
+    # Whether it answers at once is asked only where it fell silent.
+    acts = [held_back, plain, plain] if held_back is ENDING else [held_back, plain, plain, plain]
 
     async def work(wire: Wire) -> None:
         with capture_logs() as logged:
@@ -175,7 +180,27 @@ def test_each_change_is_asked_for_where_a_proxy_holds_lines_back(held_back: Act)
             assert wire.asked[-1]["stream"] is True
         assert [entry["event"] for entry in logged] == ["buffered"]
 
-    Wire(held_back, plain, plain, saying(begin(), lines(told("3-c", "y")))).run(work)
+    Wire(*acts, saying(begin(), lines(told("3-c", "y")))).run(work)
+
+
+def test_a_server_that_stood_still_is_not_taken_for_a_proxy_that_holds_back() -> None:
+    """As after SIGSTOP, or behind a link that was dead: it answers, but not at once."""
+
+    async def late(writer: asyncio.StreamWriter) -> None:
+        wire.now += 10
+        await plain(writer)
+
+    async def work(wire: Wire) -> None:
+        wire.silent_s = SILENT_S
+        with capture_logs() as logged:
+            assert await wire.hear("1-a") == told("2-b", "x")
+            wire.silent_s = PATIENT_S
+            assert await wire.hear("2-b") == told("3-c", "y")
+        assert (logged, wire.asked[-1]["stream"]) == ([], True)
+
+    plain = saying(begin("application/json"), json.dumps(told("2-b", "x")).encode())
+    wire = Wire(saying(begin(), end=False), late, plain, saying(begin(), lines(told("3-c", "y"))))
+    wire.run(work)
 
 
 def test_a_server_that_is_away_is_not_taken_for_a_proxy_that_holds_back() -> None:

@@ -86,6 +86,17 @@ def faults(
     return found
 
 
+def test_signatures_that_a_mirror_without_a_key_has_left_are_no_fault(tmp_path: Path, keyring: Keyring) -> None:
+    (tmp_path / "docker-dev/sigstore/docker-dev").mkdir(parents=True)
+    found: list[Finding] = []
+    assert audit_policy(Subject(tmp_path, None), "docker-dev", found) is None
+    assert found == []
+    # Where there is a key, the policy is missing.
+    audit_policy(Subject(tmp_path, keyring), "docker-dev", found)
+    names = [finding.path.rpartition("/")[2] for finding in found if isinstance(finding, Fault)]
+    assert names == ["policy.json", "registries.yaml"]
+
+
 def test_signatures_of_earlier_names_are_no_fault(tmp_path: Path, keyring: Keyring, sign: Sign) -> None:
     earlier, current = sign(":latest"), sign(":1.0")
     assert faults(tmp_path / "files", keyring, [earlier, current]) == []

@@ -4,8 +4,10 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from packrat_agent.config.load import load
+from packrat_agent.status.reading import read_status
 from packrat_agent.sync.context import MirrorContext
 from packrat_agent.sync.landing.site import publish_site
 from packrat_agent.sync.mirror import open_mirror
@@ -41,13 +43,13 @@ def test_a_stop_while_the_page_waits_for_its_turn_does_not_lose_it(tmp_path: Pat
         assert (context.root / "index.html").is_file()
 
 
-def test_an_unexpected_error_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unexpected_error_is_shown_and_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "state").mkdir()
-    failed: list[bool] = []
+    shown: list[list[str]] = []
 
     def fail_once(context: MirrorContext) -> None:
-        if not failed:
-            failed.append(True)
+        shown.append([fault.reason for fault in read_status(context.config).side_faults])
+        if len(shown) < 3:
             raise OSError("nobody foresaw this")
         publish_site(context)
 
@@ -57,12 +59,15 @@ def test_an_unexpected_error_is_tried_again(tmp_path: Path, monkeypatch: pytest.
         keeping = asyncio.create_task(keep_page(context, AT_ONCE))
         context.page.arrived.set()
         async with asyncio.timeout(60):
-            while not (context.root / "index.html").is_file():
+            while not shown or read_status(context.config).side_faults or not (context.root / "index.html").is_file():
                 assert not keeping.done()
                 await asyncio.sleep(0)
         keeping.cancel()
         await asyncio.gather(keeping, return_exceptions=True)
 
-    with open_mirror(load(write_mirror_conf(tmp_path))) as context:
+    with open_mirror(load(write_mirror_conf(tmp_path))) as context, capture_logs() as logged:
         asyncio.run(keep(context))
-    assert failed
+        assert read_status(context.config).side_faults == ()
+    reason = "the landing page is behind: internal error, please report it: OSError('nobody foresaw this')"
+    assert shown == [[], [reason], [reason]]
+    assert [(line["log_level"], line["reason"]) for line in logged if line["event"] == "page"] == [("error", reason)]
