@@ -6,7 +6,7 @@ import os
 import re
 import secrets
 import stat
-from collections.abc import AsyncIterator, Collection, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -254,13 +254,13 @@ def explained(data_dir: Path) -> Iterator[None]:
         raise ConfigError(f"{path} can't be used: {why or error.strerror}", hint=hint) from None
 
 
-def list_unnamed(data_dir: Path, named: Collection[str]) -> Iterator[str]:
-    """List the stored files that no record names, by their SHA-256; what the server has not made itself is left out."""
+def list_stored(data_dir: Path) -> Iterator[str]:
+    """List what is stored, by its SHA-256, without a look at each; what the server has not made itself is left out."""
     for directory in (data_dir / "files").iterdir():
         if directory.is_symlink() or not directory.is_dir():
             continue
         for path in directory.iterdir():
-            if path.name not in named and _SHA256.fullmatch(path.name) and path.is_file():
+            if _SHA256.fullmatch(path.name):
                 yield path.name
 
 
