@@ -19,7 +19,7 @@ from packrat_server.store.tables import package_files
 
 log = structlog.get_logger()
 
-_NAMES_TOLD = 3
+_NAMES_TOLD = 20
 
 
 def compare_files(engine: Engine, data_dir: Path, named: AbstractSet[str]) -> None:
