@@ -18,6 +18,8 @@ QUEUED_CONNECTIONS = 1024
 ACCEPTED_AT_ONCE = 16
 """Connections that are accepted before those accepted earlier are counted; few, so that they fit into the limit."""
 _TRIES = 20
+_IPV6_OF_EVERY_MACHINE = ("::", "::1")
+_WITHOUT_IPV6 = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
 
 def parse_listen(text: str, setting: str = "--listen") -> tuple[str, int]:
@@ -32,11 +34,12 @@ def parse_listen(text: str, setting: str = "--listen") -> tuple[str, int]:
             f"{setting}: {text[:100]!r} is not HOST:PORT", hint="give an address such as 127.0.0.1:8080 or [::1]:8080"
         )
     host = (match["host"] or "").strip("[]")
-    return host or "0.0.0.0", int(match["port"])  # noqa: S104 asked for
+    return host, int(match["port"])
 
 
 def show_url(host: str, port: int) -> str:
     """Write the URL of a listener, without a slash at its end."""
+    host = host or "0.0.0.0"  # noqa: S104 only shown
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
@@ -44,7 +47,7 @@ def open_listeners(host: str, port: int, setting: str) -> list[socket.socket]:
     """Listen on each address of a host.
 
     Args:
-        host: A name or an address.
+        host: A name or an address; '' for every address of this machine.
         port: The port; 0 for any free one, the same on all addresses.
         setting: The option or key that chooses the address, for the message.
 
@@ -52,7 +55,7 @@ def open_listeners(host: str, port: int, setting: str) -> list[socket.socket]:
         ConfigError: The host is unknown, or the port can't be had.
     """
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         addresses = list(dict.fromkeys((family, address) for family, _, _, _, address in found))
         for _ in range(0 if port else _TRIES - 1):
             # A port that is free on the first address may be taken on another one.
@@ -67,17 +70,33 @@ def _listen_at(addresses: Sequence[tuple[int, tuple[Any, ...]]], port: int) -> l
     listeners: list[socket.socket] = []
     with ExitStack() as opened:
         for family, address in addresses:
-            # asyncio sets TCP_NODELAY only if the protocol is named; else each answer waits 40 ms for an ACK.
-            listener = opened.enter_context(socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP))
-            listeners.append(listener)
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if family == socket.AF_INET6 and len(addresses) > 1:
-                # Its IPv4 addresses get sockets of their own.
-                listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            listener.bind((address[0], port or listeners[0].getsockname()[1], *address[2:]))
+            same = port or (listeners[0].getsockname()[1] if listeners else 0)
+            try:
+                # Of several addresses, the IPv4 ones have sockets of their own.
+                listener = _bind(family, (address[0], same, *address[2:]), v6only=len(addresses) > 1)
+            except OSError as error:
+                # /etc/hosts gives `localhost` both, as in most containers, also where this machine has no IPv6.
+                if len(addresses) > 1 and address[0] in _IPV6_OF_EVERY_MACHINE and error.errno in _WITHOUT_IPV6:
+                    continue
+                raise
+            listeners.append(opened.enter_context(listener))
             listener.listen(QUEUED_CONNECTIONS)
         opened.pop_all()
     return listeners
+
+
+def _bind(family: int, address: tuple[Any, ...], *, v6only: bool) -> socket.socket:
+    # asyncio sets TCP_NODELAY only if the protocol is named; else each answer waits 40 ms for an ACK.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6 and v6only:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listener.bind(address)
+    except BaseException:
+        listener.close()
+        raise
+    return listener
 
 
 def _explain(error: OSError | UnicodeError, host: str, port: int, setting: str) -> ConfigError:

@@ -299,12 +299,16 @@ _SAID_BY_NGINX = "<html>\r\n<head><title>400 {0}</title></head>\r\n<body>\r\n<ce
         ),
         ("<html><title>400 Caf&eacute; \x1b[31m</title>", ": 400, Café"),
         ("<html>no title", ": 400"),
+        (
+            "<html><head><title>413 Request Entity Too Large</title>",
+            ": 413, Request Entity Too Large; raise what the web server in front takes (nginx: client_max_body_size, ",
+        ),
     ],
-    ids=["nginx, client certificate", "nginx, plain", "apache, plain", "another", "no title"],
+    ids=["nginx, client certificate", "nginx, plain", "apache, plain", "another", "no title", "nginx, too large"],
 )
 def test_a_web_server_that_refuses_in_html(page: str, told: str) -> None:
     body = page.encode()
-    head = f"HTTP/1.1 400 Bad Request\r\nContent-Type: text/html\r\nContent-Length: {len(body)}\r\n\r\n"
+    head = f"HTTP/1.1 {told[2:5]} Refused\r\nContent-Type: text/html\r\nContent-Length: {len(body)}\r\n\r\n"
     with served(say(head.encode() + body)) as port:
         said = failure(f"http://127.0.0.1:{port}", ServerRefused)
     assert f"at http://127.0.0.1:{port}{told}" in said

@@ -108,6 +108,9 @@ def test_the_documented_site_works_within_its_limits(
         assert proxy.ask("LIST", "/api/v2/Package/PackageFile", filtered, body).status == 200
         assert proxy.ask("LIST", "/api/v2/Package/PackageFile", filtered, body + b" ").status == 413
         assert proxy.upload("x_1.0.json", b" " * (LARGE_BYTES + 1)).status == 202
+        # Who may not upload is told so, although the body is still coming when the server answers.
+        for _ in range(5):
+            assert proxy.ask("POST", "/api/upload", proxy.auth(name), bytes(LARGE_BYTES)).status == 403
         # Addresses are those of the clients, whatever they claim.
         stranger = replace(proxy, source="127.0.0.2")
         for number in range(FREE_FAILURES + 4):

@@ -13,6 +13,7 @@ from psycopg import Connection
 from sqlalchemy import select
 from structlog.testing import capture_logs
 
+from packrat_core.errors import ServerUnavailable
 from packrat_server.api import admission
 from packrat_server.serving.running import running
 from packrat_server.store import postgresql as store_postgresql
@@ -225,6 +226,13 @@ def test_a_postgresql_without_connections_is_reported_with_what_to_do(
         assert (refused.status, refused.headers["Retry-After"]) == (503, "5")
         reasons = {line["reason"] for line in logged if line["event"] == "unanswered"}
         assert all("too many clients" in reason and "max_connections" in reason for reason in reasons)
+        # In another language, it is known by what it says to everybody.
+        take_all(postgresql, taken)
+        with monkeypatch.context() as patched:
+            patched.setattr(store_postgresql, "hint_of", lambda _: "")
+            told = store_postgresql.refusal(postgresql.url(), psycopg.OperationalError(""))
+        assert isinstance(told, ServerUnavailable)
+        assert "max_connections" in told.hint
         taken.close()
         assert server.call("GET", f"{FILES}:1:", who="root").status == 200
 

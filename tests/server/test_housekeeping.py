@@ -121,6 +121,28 @@ def test_a_file_goes_a_day_after_its_record_and_not_before(engine: Engine, data:
         assert connection.execute(select(orphans)).all() == []
 
 
+def test_a_start_after_a_restore_tells_which_files_are_missing_and_which_will_go(engine: Engine, data: Path) -> None:
+    store(data, add(engine, 1))
+    for number in (2, 3):
+        add(engine, number)
+    uploaded_since = store(data, "d" * 64)
+    (data / "files" / "mine").mkdir()
+    (data / "files" / "mine" / "notes").touch()
+    with capture_logs() as told, running(data):
+        pass
+    by_word = {line["event"]: line for line in told}
+    assert (by_word["files-missing"]["files"], by_word["files-missing"]["names"]) == (2, "hello_2, hello_3")
+    assert by_word["files-unnamed"]["files"] == 1
+    # What is told goes at the next cleaning but one, and no other file does.
+    clean(engine, data, time.time() + DAY_S + 1)
+    assert not uploaded_since.exists()
+    for sha256 in (f"{2:064x}", f"{3:064x}"):
+        store(data, sha256)
+    with capture_logs() as told, running(data):
+        pass
+    assert [line["event"] for line in told] == ["serving" for line in told]
+
+
 def test_a_file_that_is_named_again_or_arrives_again_stays(engine: Engine, data: Path) -> None:
     named, arrived = store(data, add(engine, 1, "failed")), store(data, add(engine, 2, "failed"))
     add(engine, 3, "failed")

@@ -2,6 +2,8 @@
 
 import asyncio
 import gzip
+import hashlib
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +13,8 @@ import pytest
 from packrat_core.errors import ServerRefused
 from packrat_demo.build_deb import Deb, write_deb
 from packrat_demo.build_image import Image, build_oci, tar
-from packrat_server.client.uploader import signed_in
+from packrat_server.client.uploader import Uploader, signed_in
+from packrat_server.store.blobs import blob_path
 from support.stage import Server, packrat_server
 
 
@@ -61,6 +64,21 @@ def test_an_image_that_is_none_is_told_what_one_is(server: Server, tmp_path: Pat
     path.write_bytes(archive)
     with pytest.raises(ServerRefused, match=r"can't go to docker; --distro may be tar; an image must be what `docker"):
         server.put(path, ("docker",))
+
+
+def test_an_upload_brings_back_a_content_that_the_server_has_lost(server: Server, tmp_path: Path) -> None:
+    paths = [write_deb(Deb(name, "1.0", "all"), tmp_path) for name in ("missing", "cut", "whole")]
+    stored = [blob_path(server.data, hashlib.sha256(path.read_bytes()).hexdigest()) for path in paths]
+
+    async def upload(uploader: Uploader) -> list[bool]:
+        return [is_new for path in paths for is_new in (await uploader.upload(path, ("bookworm",))).values()]
+
+    assert server.ask(upload) == [True, True, True]
+    stored[0].unlink()
+    os.truncate(stored[1], stored[1].stat().st_size - 1)
+    assert server.ask(upload) == [True, True, False]
+    assert [path.read_bytes() for path in stored] == [path.read_bytes() for path in paths]
+    assert server.ask(upload) == [False, False, False]
 
 
 def test_the_same_file_from_several_uploaders_at_once_is_made_once_and_refused_to_none(

@@ -34,6 +34,7 @@ _ENTRY_BYTES = 300
 _PAGE_LIMIT = 4096
 _TITLE = re.compile(r"<title>([^<]{1,200})</title>", re.IGNORECASE)
 _REFUSALS = (400, 401, 403, 404)
+_SMALLER_BODIES = "raise what the web server in front takes (nginx: client_max_body_size, Apache: LimitRequestBody)"
 _PLAIN_TO_TLS = ("plain HTTP request was sent to HTTPS port", "speaking plain HTTP to an SSL-enabled server port")
 """What nginx and Apache say of a request without TLS to a port that wants it."""
 _LOST_DATABASE = ("connection already closed", "server closed the connection", "terminating connection")
@@ -152,9 +153,8 @@ async def raise_for(response: aiohttp.ClientResponse, what: str, proxy: URL | No
     unavailable = _explain_unavailable(response, text, message)
     if unavailable is not None:
         raise unavailable
-    error = fields.get("error")
-    code = error if isinstance(error, str) else None
-    hint = "" if by_api else _hint_at(message, names)
+    code = fields.get("error")
+    hint = "" if by_api else _SMALLER_BODIES if status == 413 and not fields else _hint_at(message, names)
     raise ServerRefused(
         text, code if isinstance(code, str) else None, by_api=by_api, api_message=api_message, hint=hint
     )

@@ -69,6 +69,30 @@ class Catalog:
         """Read the records of the package files of a name; nothing where there is none."""
         return await self._finder.find(without_epoch(file_name))
 
+    async def has_content(self, record: Mapping[str, Any], size: int) -> bool:
+        """Tell whether the server can send a package file up to its last byte; a lost disk may have taken the content.
+
+        Args:
+            record: The record of the file.
+            size: Its size.
+
+        Returns:
+            True also where the server does not say.
+        """
+        place = record.get("file")
+        if not isinstance(place, str) or size < 1:
+            return True
+        try:
+            async with self._client.open_file(place, size - 1) as download:
+                # A file that ends before gives nothing.
+                return download.response is not None
+        except NotFound:
+            return False
+        except SessionEnded:
+            raise
+        except ServerRefused:
+            return True
+
     async def tag_map(self) -> Mapping[str, Mapping[str, Any]]:
         """Read the tags: name → `required` tags, and whether it needs a `change_control` id.
 

@@ -58,7 +58,7 @@ class Uploader:
             reason: Why, for the record; '' for no reason.
 
         Returns:
-            The URI of a package file for each distribution version → True where it is new.
+            The URI of a package file for each distribution version → True where the server has got it by this.
 
         Raises:
             SessionEnded: The session is over.
@@ -67,8 +67,8 @@ class Uploader:
         """
         name = name or without_epoch(path.name)
         try:
-            there = await self._find_same(path, name)
-            if distro_versions and all(name in there for name in distro_versions):
+            there, is_stored = await self._find_same(path, name)
+            if is_stored and distro_versions and all(name in there for name in distro_versions):
                 return dict.fromkeys((there[version] for version in distro_versions), False)
             handle = await self._send(path, _sendable(name))
             options = await self._client.call(
@@ -79,7 +79,7 @@ class Uploader:
             made = {}
             for version in chosen:
                 if version in there:
-                    made[there[version]] = False
+                    made[there[version]] = not is_stored
                 else:
                     made |= await self._make(handle, path, name, version, described)
         except SessionEnded:
@@ -181,17 +181,21 @@ class Uploader:
         """Find the URIs of the package files with that file name, in the order they were made."""
         return list(await self.catalog.find(file_name))
 
-    async def _find_same(self, path: Path, name: str) -> dict[str, str]:
-        """Find what the server has with this name and these bytes: distribution version → URI."""
+    async def _find_same(self, path: Path, name: str) -> tuple[dict[str, str], bool]:
+        """Find what the server has with this name and these bytes.
+
+        Returns:
+            Distribution version → URI, and whether the server has the content; a lost disk may have taken that.
+        """
         records = await self.catalog.find(name)
         if not records:
-            return {}
+            return {}, True
         sha256 = await asyncio.to_thread(_hash, path)
-        return {
-            str(record.get("distroversion")).rpartition(":")[0].rpartition(":")[2]: uri
-            for uri, record in records.items()
-            if record.get("sha256") == sha256
-        }
+        same = {uri: record for uri, record in records.items() if record.get("sha256") == sha256}
+        # They have one content.
+        is_stored = not same or await self.catalog.has_content(next(iter(same.values())), path.stat().st_size)
+        versions = (str(record.get("distroversion")).removesuffix(":").rpartition(":")[2] for record in same.values())
+        return dict(zip(versions, same, strict=True)), is_stored
 
     async def _send(self, path: Path, name: str) -> str:
         """Upload the bytes; gives the handle that `create` takes."""
@@ -229,7 +233,7 @@ class Uploader:
             raise
         except ServerRefused:
             # Another uploader may have made it of the same bytes a moment ago.
-            there = await self._find_same(path, name)
+            there, _ = await self._find_same(path, name)
             if distro_version not in there:
                 raise
             return {there[distro_version]: False}

@@ -4,6 +4,8 @@
    on average. Time in which the server itself does not read does not count.
 2. Between two requests a connection may stay open for STRANGER_IDLE_S, or KNOWN_IDLE_S once a request had a session.
 3. What follows an answer that did not wait for the body is dropped, for DROP_S at most, and of strangers DROP_BYTES.
+   This holds also where the connection is to be closed after the answer, as nginx asks for: a close at once would
+   destroy the answer before the client has read it, since the client still sends.
 4. An answer of which the client reads nothing for STALLED_S is given up.
 5. As many connections are open as there are descriptors for. The next one takes the place of another one that waits for
    its client: of strangers if there are any, of the address that has the most, the oldest. A request that is being
@@ -94,8 +96,10 @@ class LimitedConnection(H11Protocol):
         self._counted_s = 0.0
         self._received = 0
         self._unread = Unread()
+        self._drops_all = False
 
     async def _run(self, scope: Any, receive: Any, send: Any) -> None:
+        self.cycle.transport = _ClosedAfterRequest(self)  # type: ignore[assignment] # has what is called of it
         scope["state"]["peer"] = self.peer
         scope["state"]["write_part"] = self.write_part
         await self._loaded_app(scope, receive, send)
@@ -114,9 +118,18 @@ class LimitedConnection(H11Protocol):
     def data_received(self, data: bytes) -> None:
         """Read."""
         self._received += len(data)
-        super().data_received(data)
+        if not self._drops_all:
+            super().data_received(data)
         if self.phase() is Phase.DROP and self._received > DROP_BYTES and not self.peer.is_known:
             self.end()
+
+    def close_after_request(self) -> None:
+        """Close the connection; where the client still sends its request, it can read the answer until it is done."""
+        if self.conn.their_state is h11.SEND_BODY and not self.transport.is_closing():
+            self._drops_all = True
+            self.transport.write_eof()
+        else:
+            self.transport.close()
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what is not HTTP."""
@@ -182,3 +195,14 @@ class LimitedConnection(H11Protocol):
                 return self._counted_s >= (KNOWN_IDLE_S if self.peer.is_known else STRANGER_IDLE_S)
             case _:
                 return False
+
+
+class _ClosedAfterRequest:
+    """The transport of one answer, which uvicorn closes at the end of the answer."""
+
+    def __init__(self, connection: LimitedConnection) -> None:
+        self._transport = connection.transport
+        self.close = connection.close_after_request
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)

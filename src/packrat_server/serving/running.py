@@ -33,12 +33,12 @@ from packrat_server.promotion.epochs import read_epochs
 from packrat_server.serving.change_watch import watching
 from packrat_server.serving.connections import CONNECTIONS_LIMIT, KNOWN_IDLE_S, ServerConnections
 from packrat_server.serving.housekeeping import forget_old, keeping_clean
-from packrat_server.store.blobs import check_directories, explained, list_unnamed, remove_parts
+from packrat_server.serving.stored_files import compare_files
+from packrat_server.store.blobs import check_directories, explained, remove_parts
 from packrat_server.store.data_directory_lock import DataDirectoryLock
 from packrat_server.store.database import check_database, open_database, where, writing
 from packrat_server.store.login_key import read_login_key
 from packrat_server.store.network_disk import is_on_network
-from packrat_server.store.orphans import note_unnamed
 from packrat_server.store.postgresql import THREADS
 from packrat_server.store.tables import package_files, uploads
 
@@ -188,7 +188,7 @@ def _take_data_directory(engine: Engine, data_dir: Path, undo: ExitStack) -> Dat
         read_epochs(engine, data_dir)
         if lock.is_alone:
             remove_parts(data_dir)
-            _note_unnamed(engine, data_dir, named)
+            compare_files(engine, data_dir, named)
             lock.share()
     return lock
 
@@ -212,12 +212,6 @@ def _forget_old_records(engine: Engine) -> set[str]:
         forget_old(connection, time.time())
         named = set(connection.execute(select(package_files.c.sha256)).scalars())
         return named | set(connection.execute(select(uploads.c.sha256)).scalars())
-
-
-def _note_unnamed(engine: Engine, data_dir: Path, named: set[str]) -> None:
-    """Note the files that no record names; they go a day later (housekeeping.py)."""
-    with writing(engine) as connection:
-        note_unnamed(connection, set(list_unnamed(data_dir, named)), time.time())
 
 
 class _Lifespan:

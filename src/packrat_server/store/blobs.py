@@ -1,12 +1,16 @@
-"""Stores package files under their SHA-256, in `files/` below the data directory; they arrive in `incoming/`."""
+"""Stores package files under their SHA-256, in `files/` below the data directory.
 
+They arrive in `incoming/`, or in `files/incoming/` where `files` is on a disk of its own: what has arrived is renamed.
+"""
+
+import errno
 import hashlib
 import math
 import os
 import re
 import secrets
 import stat
-from collections.abc import AsyncIterator, Collection, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +23,8 @@ from packrat_core.fs.disk_errors import FULL, as_disk_error
 from packrat_core.fs.ownership import explain_denied, explain_unwritable
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_DIRECTORY = re.compile(r"[0-9a-f]{2}")
+"""The directories of stored files; beside them a disk has `lost+found`, which only root can look into."""
 _READS_FROM_MEMORY = hasattr(os, "RWF_NOWAIT")
 
 
@@ -56,16 +62,16 @@ async def receive(data_dir: Path, chunks: AsyncIterator[bytes], limit: int) -> B
         ValueError: The stream has more than `limit` bytes.
         DiskError: The disk is full, or refuses the file.
     """
-    part = data_dir / "incoming" / secrets.token_hex(16)
     with as_disk_error("write", data_dir):
-        return await _receive(data_dir, part, chunks, limit)
+        return await _receive(data_dir, chunks, limit)
 
 
-async def _receive(data_dir: Path, part: Path, chunks: AsyncIterator[bytes], limit: int) -> Blob:
+async def _receive(data_dir: Path, chunks: AsyncIterator[bytes], limit: int) -> Blob:
     digest = hashlib.sha256()
     size = 0
     # All of it in threads: where the disk hangs, the event loop must not.
-    file = await anyio.to_thread.run_sync(_begin, part)
+    file = await anyio.to_thread.run_sync(_begin, data_dir)
+    part = Path(file.name)
     try:
         async for chunk in chunks:
             size += len(chunk)
@@ -81,9 +87,33 @@ async def _receive(data_dir: Path, part: Path, chunks: AsyncIterator[bytes], lim
     return Blob(sha256, size, path)
 
 
-def _begin(part: Path) -> BinaryIO:
+def _begin(data_dir: Path) -> BinaryIO:
+    part = _arrivals(data_dir) / secrets.token_hex(16)
     part.parent.mkdir(exist_ok=True)
     return part.open("xb")
+
+
+def _arrivals(data_dir: Path) -> Path:
+    """The directory in which files arrive: one from which they can be renamed to where they stay."""
+    files = data_dir / "files"
+    beside_files = files / "incoming"
+    if beside_files.is_dir():
+        return beside_files
+    if _are_apart(data_dir / "incoming", files):
+        beside_files.mkdir(exist_ok=True)
+        return beside_files
+    return data_dir / "incoming"
+
+
+def _are_apart(first: Path, second: Path) -> bool:
+    """Tell whether nothing can be renamed from one directory into another; two mounts of one disk are apart, too."""
+    name = secrets.token_hex(16)
+    try:
+        # Before it looks for the file, which is not there, the system looks at where it would go.
+        (first / name).rename(second / name)
+    except OSError as error:
+        return error.errno == errno.EXDEV
+    return False
 
 
 def _end(file: BinaryIO, part: Path) -> None:
@@ -115,7 +145,7 @@ def holds_files(data_dir: Path) -> bool:
     try:
         with os.scandir(data_dir / "files") as directories:
             for directory in directories:
-                if directory.is_dir(follow_symlinks=False):
+                if _DIRECTORY.fullmatch(directory.name) and directory.is_dir(follow_symlinks=False):
                     with os.scandir(directory) as files:
                         if any(files):
                             return True
@@ -254,13 +284,13 @@ def explained(data_dir: Path) -> Iterator[None]:
         raise ConfigError(f"{path} can't be used: {why or error.strerror}", hint=hint) from None
 
 
-def list_unnamed(data_dir: Path, named: Collection[str]) -> Iterator[str]:
-    """List the stored files that no record names, by their SHA-256; what the server has not made itself is left out."""
+def list_stored(data_dir: Path) -> Iterator[str]:
+    """List what is stored, by its SHA-256, without a look at each; what the server has not made itself is left out."""
     for directory in (data_dir / "files").iterdir():
-        if directory.is_symlink() or not directory.is_dir():
+        if not _DIRECTORY.fullmatch(directory.name) or directory.is_symlink() or not directory.is_dir():
             continue
         for path in directory.iterdir():
-            if path.name not in named and _SHA256.fullmatch(path.name) and path.is_file():
+            if _SHA256.fullmatch(path.name):
                 yield path.name
 
 
@@ -271,7 +301,7 @@ def remove_parts(data_dir: Path) -> None:
 
 def remove_old_parts(data_dir: Path, until: float) -> None:
     """Remove unfinished uploads that received nothing since a time, in seconds since the epoch."""
-    for part in (data_dir / "incoming").iterdir():
+    for part in [*(data_dir / "incoming").iterdir(), *(data_dir / "files").glob("incoming/*")]:
         with suppress(FileNotFoundError):
             if part.is_file() and not part.is_symlink() and part.stat().st_mtime < until:
                 part.unlink()
@@ -286,7 +316,7 @@ def remove_blob(data_dir: Path, sha256: str, until: float) -> bool:
         until: The time, in seconds since the epoch.
     """
     path = blob_path(data_dir, sha256)
-    aside = data_dir / "incoming" / f"removed-{secrets.token_hex(8)}"
+    aside = _arrivals(data_dir) / f"removed-{secrets.token_hex(8)}"
     try:
         # Aside first: an upload of the same bytes may put its file there at any moment.
         path.rename(aside)

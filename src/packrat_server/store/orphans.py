@@ -24,8 +24,8 @@ def add_orphans(connection: Connection, hashes: Iterable[str], now: float) -> No
             connection.execute(insert(orphans).values(sha256=sha256, since=now))
 
 
-def note_unnamed(connection: Connection, hashes: Collection[str], now: float) -> None:
-    """Note files of which nothing is known, such as those of a server that was killed.
+def note_unnamed(connection: Connection, hashes: Collection[str], now: float) -> int:
+    """Note files of which nothing is known, such as those of a server that was killed; gives how many are new.
 
     Args:
         connection: A writing transaction.
@@ -36,6 +36,7 @@ def note_unnamed(connection: Connection, hashes: Collection[str], now: float) ->
     rows = [{"sha256": sha256, "since": now} for sha256 in sorted(set(hashes) - known)]
     if rows:
         connection.execute(insert(orphans), rows)
+    return len(rows)
 
 
 def due_orphans(connection: Connection, until: float) -> list[str]:

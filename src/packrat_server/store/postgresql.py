@@ -29,6 +29,8 @@ _LOOK_FOR_CONNECTION_S = 0.25
 _RECYCLE_S = 3600
 _LOCK_NOT_AVAILABLE = "55P03"
 """The SQLSTATE of a lock that was waited for too long."""
+_NO_CONNECTION_HINT = "raise its max_connections, or see in pg_stat_activity who has the connections"
+_NOBODY = "no-such-role-of-packrat"
 _SCHEMES = ("postgresql://", "postgres://")
 
 # A peer that vanishes is noticed within half a minute. A standby server is skipped, since it takes no changes.
@@ -185,7 +187,7 @@ def refusal(url: str, error: Exception) -> PackratError:
         return ServerUnavailable(
             f"{place(url)} can't be reached: {reason}", hint="see that PostgreSQL runs there and lets this machine in"
         )
-    hint = hint_of(reason)
+    hint = hint_of(reason) or (_NO_CONNECTION_HINT if _refuses_everybody(url, reason) else "")
     if hint:
         return ServerUnavailable(f"{place(url)} has no connection left: {reason}", hint=hint)
     return ConfigError(
@@ -197,10 +199,26 @@ def refusal(url: str, error: Exception) -> PackratError:
     )
 
 
+def _refuses_everybody(url: str, reason: str) -> bool:
+    """Tell whether PostgreSQL refuses another role in the same words, as it does where it has no connection left.
+
+    It says so in the language of its operator, and the driver gives no SQLSTATE of what it says before the login. The
+    other reasons that it may have name the role, or come up only for one that exists.
+    """
+    import psycopg
+    from psycopg.conninfo import make_conninfo
+
+    try:
+        psycopg.connect(make_conninfo(conninfo(url), user=_NOBODY)).close()
+    except psycopg.Error as other:
+        return first_line(other) == reason
+    return False
+
+
 def hint_of(reason: str) -> str:
     """Say what to do where PostgreSQL has no connection left, or others lock it; nothing about other reasons."""
     if "too many" in reason or "connection slots" in reason:
-        return "raise its max_connections, or see in pg_stat_activity who has the connections"
+        return _NO_CONNECTION_HINT
     return "see in pg_locks who holds the lock, and end that" if "lock timeout" in reason else ""
 
 

@@ -226,8 +226,8 @@ def test_a_demo_without_gpg_or_in_a_place_that_is_none_is_reported(tmp_path: Pat
 @pytest.mark.parametrize(
     ("text", "address"),
     [
-        ("8080", ("0.0.0.0", 8080)),
-        (":8080", ("0.0.0.0", 8080)),
+        ("8080", ("", 8080)),
+        ("0.0.0.0:8080", ("0.0.0.0", 8080)),
         ("127.0.0.1:0", ("127.0.0.1", 0)),
         ("localhost:80", ("localhost", 80)),
         ("[::1]:8080", ("::1", 8080)),
