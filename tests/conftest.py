@@ -1,6 +1,8 @@
 """Fixtures that tests of several folders share."""
 
+import os
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +15,10 @@ from support.run_order import put_long_first
 from support.secrets_once import remember_secrets
 from support.slow_tests import SlowTests
 from support.stage import Stage, stage
+
+# Each of the hundreds of processes that tests start would compile the whole source anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # Hypothesis gives an example 200 ms, which a busy machine may take for any. pytest-timeout ends what hangs.
 _ANY_LOAD = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
