@@ -221,7 +221,7 @@ def explain_held(facts: Mapping[str, Mapping[str, str]]) -> str | None:
 
 
 Stands = Callable[[str, str], bool]
-"""Tells whether a product with this name and SHA-256 stands in its place already."""
+"""Tells whether a product with this name and SHA-256 need not be written: it stands in its place or in staging."""
 
 
 class Treatment(Enum):

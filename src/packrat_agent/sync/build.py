@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar, cast
 
-from packrat_agent.formats.interface import Format, Stands, Treatment
+from packrat_agent.formats.interface import Format, Treatment
 from packrat_agent.formats.record_names import published_name
 from packrat_agent.gpg.rpmsign import PackageSigner, sign_package
 from packrat_agent.model.entries import (
@@ -189,10 +189,8 @@ def _is_known(placement: Placement, plan: Plan, material: Material) -> bool:
 def _read_all(
     placements: list[Placement], form: Format, signer: PackageSigner | None, material: Material, made: Made
 ) -> dict[str, Fragment]:
-    sharing: dict[str, list[Placement]] = {}
-    for placement in placements:
-        sharing.setdefault(placement.file.sha256, []).append(placement)
-    once = [several[-1] for several in sharing.values()]
+    once = list({placement.file.sha256: placement for placement in placements}.values())
+    unneeded = _UnneededProducts(placements, made.claims)
 
     def source(placement: Placement) -> tuple[Path, str]:
         sha256 = placement.file.sha256
@@ -208,8 +206,7 @@ def _read_all(
         known = material.known.get(placement.file.sha256)
         if known is not None and _write_products(known, material):
             return known
-        stands = partial(_stands, sharing[placement.file.sha256], made.claims)
-        return _caught(lambda: _read(*source(placement), signed, form, material.staging, stands))
+        return _caught(lambda: _read(*source(placement), signed, form, material.staging, unneeded))
 
     if signer is not None and len(once) > 1:
         # gpg is a process of its own, so that several threads use two processors. All are signed before the first one
@@ -237,9 +234,35 @@ def _read_all(
     return fresh
 
 
-def _stands(placements: Sequence[Placement], claims: Mapping[str, str], name: str, sha256: str) -> bool:
-    """Tell whether a product of a file stands in each of the places where it is to stand."""
-    return all(claims.get(f"{placement.path}/{name}") == sha256 for placement in placements)
+class _UnneededProducts:
+    """Knows which products need not be written to staging: they stand in their places, or were written just now.
+
+    What else is in staging may be what a crash has left of a file.
+    """
+
+    def __init__(self, placements: Sequence[Placement], claims: Mapping[str, str]) -> None:
+        self._claims = claims
+        self._places: dict[str, list[str]] = {}
+        for placement in placements:
+            self._places.setdefault(placement.file.sha256, []).append(placement.path)
+        self._written: set[str] = set()
+
+    def has(self, package: str, name: str, sha256: str) -> bool:
+        """Tell whether a product need not be written.
+
+        Args:
+            package: The SHA-256 of its package file.
+            name: Its name.
+            sha256: Its own SHA-256.
+        """
+        if sha256 in self._written:
+            return True
+        return all(self._claims.get(f"{place}/{name}") == sha256 for place in self._places[package])
+
+    def note_read(self, package: str, fragment: Fragment) -> None:
+        """Note that all that was needed of a package file has been written."""
+        written = [item.sha256 for item in fragment.products if not self.has(package, item.name, item.sha256)]
+        self._written.update(written)
 
 
 def _write_products(fragment: Fragment, material: Material) -> bool:
@@ -263,17 +286,21 @@ def _caught(step: Callable[[], T]) -> T | str | OtherBytes:
         return str(error)
 
 
-def _read(path: Path, sha256: str, signed: Product | None, form: Format, staging: Path, stands: Stands) -> Fragment:
+def _read(
+    path: Path, sha256: str, signed: Product | None, form: Format, staging: Path, unneeded: _UnneededProducts
+) -> Fragment:
     """Read a package file, or its signed copy.
 
     What is read stands in signed indexes, so nothing is taken from bytes that were not hashed here.
     """
 
     def read(opened: Opened) -> Fragment:
-        return form.read(opened.path, staging, opened.content, stands)
+        return form.read(opened.path, staging, opened.content, partial(unneeded.has, sha256))
 
     if signed is None:
-        return read_verified(path, sha256, read)
+        fragment = read_verified(path, sha256, read)
+        unneeded.note_read(sha256, fragment)
+        return fragment
     fragment = read_verified(staging / signed.sha256, signed.sha256, read)
     return replace(fragment, products=(signed,), size=path.lstat().st_size)
 

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from packrat_agent.formats.docker.products import ProductWriter, Written
 from packrat_agent.formats.table import FORMATS
 from packrat_agent.model.entries import Placement, Plan
 from packrat_agent.model.records import PackageFile, Repo
 from packrat_agent.sync.build import Made, Material, make
-from packrat_demo.build_image import Image, build_oci
+from packrat_core.archives.plain_stream import Readable
+from packrat_demo.build_image import Image, build_oci, tar
 from support.kinds import KINDS, Kind
 
 REPO = Repo("dev", "", "dev", "", ())
@@ -135,3 +137,39 @@ def test_a_layer_that_stands_in_all_of_its_places_is_not_written_again(tmp_path:
     blobs = {sha256 for path, sha256 in layers.items() if "/blobs/" in path}
     assert len(blobs) == 3
     assert blobs.isdisjoint(path.name for path in staging.iterdir())
+
+
+def test_a_layer_that_new_images_share_is_written_once_where_it_stands_for_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = (("base", b"base\n" * 1000),)
+    shared = hashlib.sha256(tar(base)).hexdigest()
+    staging = tmp_path / "staging"
+    staging.mkdir()
+    # An earlier process had not flushed it when the power went.
+    (staging / shared).write_bytes(b"")
+    copied: list[str] = []
+    copy = ProductWriter.copy
+
+    def note(writer: ProductWriter, source: Readable) -> Written:
+        written = copy(writer, source)
+        copied.append(written.sha256)
+        return written
+
+    monkeypatch.setattr(ProductWriter, "copy", note)
+    staged, fetch = {}, []
+    for name in ("web", "shop/2", "shop/3"):
+        data = build_oci(Image("web", "1.0", (base, (("own", name.encode()),))))
+        sha256 = hashlib.sha256(data).hexdigest()
+        staged[sha256] = staging / sha256
+        staged[sha256].write_bytes(data)
+        image, _, version = name.partition("/")
+        record = PackageFile(f"/f/{name}", image, "x", version, "docker", "all", "/files/1", f"{image}.tar", sha256)
+        fetch.append(Placement(record, f"dev/v2/{image}"))
+    plan = Plan(REPO, (), tuple(fetch), (), (), (), {}, {}, {})
+    standing = {f"dev/v2/web/blobs/sha256:{shared}": shared}
+    made = make(plan, FORMATS["docker"], None, Material(tmp_path, staging, staged, {}, {}, {}, standing))
+    assert [live.path for live in made.packages if live.sha256 == shared] == [f"dev/v2/shop/blobs/sha256:{shared}"]
+    assert copied.count(shared) == 1
+    for live in made.packages:
+        assert hashlib.sha256((staging / live.sha256).read_bytes()).hexdigest() == live.sha256

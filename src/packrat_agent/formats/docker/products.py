@@ -34,8 +34,8 @@ class ProductWriter:
         self._new: set[str] = set()
 
     def has(self, name: str, sha256: str) -> bool:
-        """Tell whether a product was written before, or stands in its place."""
-        return (self._stands is not None and self._stands(name, sha256)) or self._path(sha256).exists()
+        """Tell whether a product need not be written."""
+        return self._stands is not None and self._stands(name, sha256)
 
     def copy(self, source: Readable) -> Written:
         """Write a file as it is."""
@@ -70,7 +70,8 @@ class ProductWriter:
             # `discard` must not remove a file that was here before, such as the same layer of another image.
             if not target.exists():
                 self._new.add(target.name)
-                replace(spare, target)
+            # What an earlier process left may lack its bytes, since it was not flushed.
+            replace(spare, target)
         finally:
             spare.unlink(missing_ok=True)
         return Written(digest.hexdigest(), size)

@@ -7,6 +7,7 @@ import json
 import os
 import tarfile
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,16 @@ def test_an_image_is_judged_as_it_is_unpacked_and_nothing_is_written(tmp_path: P
         unpack_image(path, tmp_path)
     assert str(judged.value) == str(unpacked.value)
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("build", [build_classic, build_oci])
+def test_what_a_crash_left_under_the_name_of_a_product_is_written_again(
+    tmp_path: Path, build: Callable[[Image], bytes]
+) -> None:
+    """A loss of power may leave a name without the bytes."""
+    for product in read(build(WEB), tmp_path).products:
+        (tmp_path / product.sha256).write_bytes(b"")
+    assert_products_are_there(read(build(WEB), tmp_path), tmp_path)
 
 
 def test_an_index_comes_with_its_images(tmp_path: Path) -> None:
