@@ -140,9 +140,10 @@ class _Files:
             HTTPException: The client may not have what it asks for, or it is not there.
         """
         if request.method not in ("GET", "HEAD"):
+            refusal = web.HTTPMethodNotAllowed(request.method, ("GET", "HEAD"))
             if is_registry_path(request.raw_path):
-                return web.Response(status=405, body=READ_ONLY, content_type="application/json")
-            raise web.HTTPMethodNotAllowed(request.method, ("GET", "HEAD"))
+                refusal.body, refusal.content_type = READ_ONLY, "application/json"
+            raise refusal
         try:
             return await self._answer(request)
         except PermissionError:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from packrat_agent.formats.docker.serving import READ_ONLY
 from packrat_agent.web import static
 from packrat_agent.web.static import serving
 from packrat_core.errors import ConfigError
@@ -322,6 +323,8 @@ def test_nothing_but_reading_is_allowed(site: Site, verb: str) -> None:
     assert answer.status == 405
     assert answer.headers["allow"] == "GET,HEAD"
     assert (site.root / FILE.strip("/")).read_bytes() == DATA
+    pushed = site.ask("/v2/docker-dev/web/blobs/uploads/?mount=x", verb, Content_Length="0")
+    assert (pushed.status, pushed.headers["allow"], pushed.body) == (405, "GET,HEAD", READ_ONLY)
 
 
 def test_a_query_is_ignored(site: Site) -> None:
