@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,7 +24,10 @@ from packrat_agent.sync.fetch.download import Retries
 from packrat_agent.sync.full_sync import sync
 from packrat_agent.sync.job import Job
 from packrat_agent.sync.mirror import open_mirror
+from packrat_agent.sync.planning import reconcile_portions
 from packrat_agent.sync.planning.plan_repo import Asked
+from packrat_agent.sync.planning.reconcile import reconcile
+from packrat_agent.sync.planning.scope import Scope
 from packrat_agent.sync.repo_sync import sync_repo
 from packrat_agent.upstream.connection import connected
 from packrat_demo.build_deb import Deb, build_deb
@@ -99,6 +103,23 @@ def test_the_index_is_the_same_as_that_of_one_go(key: Key, tmp_path: Path, monke
             made.agent("verify")
         assert found[0] == found[1]
         assert found[0].count("Package: ") == len(PACKAGES)
+
+
+def test_what_is_placed_ahead_is_not_planned_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    planned: list[Scope] = []
+
+    def note(scope: Scope, *arguments: Any, **options: Any) -> Any:
+        planned.append(scope)
+        return reconcile(scope, *arguments, **options)
+
+    monkeypatch.setattr(reconcile_portions, "reconcile", note)
+    with original_server() as original:
+        for name, version in PACKAGES:
+            put_deb(original, name, version)
+        put_deb(original, "torn", "1.0", b"!<arch>\n")
+        with few_at_once(monkeypatch):
+            sync_now(mirror_of(original, tmp_path / "mirror").config)
+    assert [scope.packages for scope in planned] == [frozenset({"torn"})]
 
 
 def put_deb(server: OriginalServer, name: str, version: str, content: bytes | None = None) -> int:
