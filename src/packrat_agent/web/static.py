@@ -140,10 +140,10 @@ class _Files:
             HTTPException: The client may not have what it asks for, or it is not there.
         """
         if request.method not in ("GET", "HEAD"):
-            refusal = web.HTTPMethodNotAllowed(request.method, ("GET", "HEAD"))
             if is_registry_path(request.raw_path):
-                refusal.body, refusal.content_type = READ_ONLY, "application/json"
-            raise refusal
+                headers = {"Allow": "GET,HEAD", "Content-Type": "application/json"}
+                return web.Response(status=405, body=READ_ONLY, headers=headers)
+            raise web.HTTPMethodNotAllowed(request.method, ("GET", "HEAD"))
         try:
             return await self._answer(request)
         except PermissionError:

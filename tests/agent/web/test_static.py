@@ -325,6 +325,7 @@ def test_nothing_but_reading_is_allowed(site: Site, verb: str) -> None:
     assert (site.root / FILE.strip("/")).read_bytes() == DATA
     pushed = site.ask("/v2/docker-dev/web/blobs/uploads/?mount=x", verb, Content_Length="0")
     assert (pushed.status, pushed.headers["allow"], pushed.body) == (405, "GET,HEAD", READ_ONLY)
+    assert pushed.headers["content-type"] == "application/json"
 
 
 def test_a_query_is_ignored(site: Site) -> None:
