@@ -185,7 +185,7 @@ def test_damage_that_a_scan_finds_is_mended_while_the_agent_runs(lab: Stage) -> 
         assert not (lab.www / "foreign").exists()
 
 
-def test_removals_are_accepted_by_the_running_agent_when_it_is_reported(lab: Stage) -> None:
+def test_removals_are_accepted_by_the_running_agent_when_sync_asks_for_it(lab: Stage) -> None:
     [uri] = lab.server.put_deb(FIRST)
     lab.agent("sync")
     lab.server.untag(uri, "dev")

@@ -282,7 +282,7 @@ def test_a_change_that_somebody_else_made_meanwhile_is_not_undone(server: Server
     engine.dispose()
 
 
-def test_one_of_two_writers_wins_and_both_are_reported(server: Server) -> None:
+def test_one_of_several_writers_makes_a_tag_and_the_others_report_no_change(server: Server) -> None:
     engine = open_database(server.data)
     told: list[RecordChange] = []
 

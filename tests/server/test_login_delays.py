@@ -133,7 +133,7 @@ def log_in(server: World, name: str, secret: str, headers: dict[str, str] | None
     return server.call("CALL", LOGIN, {"username": name, "password": secret}, None, **(headers or {}))
 
 
-def test_a_guesser_of_passwords_is_reported_when_to_come_again(server: World) -> None:
+def test_a_guesser_of_passwords_has_to_wait_as_long_as_the_answer_says(server: World) -> None:
     with ThreadPoolExecutor(20) as pool:
         answers = list(pool.map(lambda number: log_in(server, "root", f"guess {number}"), range(20)))
     # On a slow machine, the first delays are over before the last login comes.

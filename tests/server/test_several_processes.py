@@ -207,9 +207,7 @@ def test_the_journal_becomes_visible_in_the_order_of_its_ids(postgresql: Cluster
         engine.dispose()
 
 
-def test_every_session_that_listens_is_reported_a_change_after_it_can_be_seen(
-    postgresql: Cluster, tmp_path: Path
-) -> None:
+def test_every_session_that_listens_is_notified_once_a_change_can_be_seen(postgresql: Cluster, tmp_path: Path) -> None:
     url = postgresql.new_database()
     with world(tmp_path, url) as server, psycopg.connect(url, autocommit=True) as listening:
         listening.execute(f"LISTEN {CHANNEL}")

@@ -5,6 +5,7 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import suppress
 from importlib import resources
 from itertools import pairwise
@@ -26,7 +27,7 @@ BY_INIT = "PACKRAT_AGENT_BY_INIT"
 _INSTALLED_IN = "/opt/packrat-agent/bin/packrat-agent"
 _OWN_UNITS = Path("/etc/systemd/system")
 _UNIT_DIRECTORIES = (_OWN_UNITS, *map(Path, ("/usr/local/lib/systemd/system", "/usr/lib/systemd/system")))
-_EXEC_START = re.compile(r"^\s*ExecStart\s*=\s*(\S.*)$", re.MULTILINE)
+_EXEC_START = re.compile(r"^[ \t]*ExecStart[ \t]*=[ \t]*(\S.*)$", re.MULTILINE)
 _OPTIONS = "PACKRAT_AGENT_OPTIONS"
 _OPTIONS_FILE = Path("/etc/default/packrat-agent")
 _SET_OPTIONS = re.compile(rf"^\s*{_OPTIONS}=(.*)$", re.MULTILINE)
@@ -61,7 +62,35 @@ def check_program(account: Account) -> None:
 
 def find_unit() -> Path | None:
     """Find the agent's unit, as it was installed by a package or by hand."""
-    return next((path for directory in _UNIT_DIRECTORIES if (path := directory / UNIT).is_file()), None)
+    return next(_list_units(), None)
+
+
+def describe_hidden_unit() -> str | None:
+    """Describe a unit by hand that hides the package's and starts another program; None where there is none.
+
+    Raises:
+        DiskError: A unit or a drop-in can't be read.
+    """
+    programs = [(unit, _read_program(unit)) for unit in _list_units()]
+    for unit, program in programs[1:]:
+        own, in_force = programs[0]
+        if program != in_force:
+            return f"{own} starts {in_force}, and hides {unit}, which starts {program}"
+    return None
+
+
+def _read_program(unit: Path) -> str:
+    """Read which program a unit starts, drop-ins included; '' where it says none.
+
+    Raises:
+        DiskError: The unit or a drop-in can't be read.
+    """
+    return next((command.split()[0].lstrip("@-:+!") for command in reversed(_list_commands(unit))), "")
+
+
+def _list_units() -> Iterator[Path]:
+    """List the agent's units; systemd takes the first."""
+    return (path for directory in _UNIT_DIRECTORIES if (path := directory / UNIT).is_file())
 
 
 def has_own_unit(config_path: Path) -> bool:
@@ -85,12 +114,19 @@ def find_other_mirror(config_path: Path) -> Path | None:
     unit = find_unit()
     if unit is None:
         return None
-    named = DEFAULT_CONFIG
-    for path in (unit, *sorted(DROP_IN.parent.glob("*.conf"))):
-        commands = _EXEC_START.findall(_read_text(path).replace("\\\n", " "))
-        named = next((_read_config_option(command) for command in reversed(commands)), named)
+    named = next((_read_config_option(command) for command in reversed(_list_commands(unit))), DEFAULT_CONFIG)
     is_this = os.path.realpath(named) == os.path.realpath(config_path)
     return named if not is_this and named.is_file() else None
+
+
+def _list_commands(unit: Path) -> list[str]:
+    """List the lines ExecStart of a unit and its drop-ins, in systemd's order: the last one counts.
+
+    Raises:
+        DiskError: The unit or a drop-in can't be read.
+    """
+    files = (unit, *sorted(DROP_IN.parent.glob("*.conf")))
+    return [command for path in files for command in _EXEC_START.findall(_read_text(path).replace("\\\n", " "))]
 
 
 def _read_config_option(command: str) -> Path:

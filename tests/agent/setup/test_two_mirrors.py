@@ -21,6 +21,7 @@ _UNIT = Path(service.__file__).with_name(service.UNIT)
 _AS_BY_SYSTEMD = """
 mount -t tmpfs run /run && mkdir -p /run/systemd/system
 mount --bind "$1/units" /etc/systemd/system && mount --bind "$1/default" /etc/default
+mount --bind "$1/package" /usr/lib/systemd/system
 shift && exec "$@"
 """
 
@@ -31,6 +32,7 @@ def lab(tmp_path: Path) -> Iterator[Stage]:
         (tmp_path / "psk").write_text(f"{made.psk}\n")
         (tmp_path / "units").mkdir()
         (tmp_path / "default").mkdir()
+        (tmp_path / "package").mkdir()
         yield made
 
 
@@ -88,6 +90,18 @@ def test_the_unit_of_this_mirror_or_of_one_that_is_gone_is_taken(lab: Stage) -> 
             said = init(lab, Path(name), "--dry-run")
             assert said.returncode == 0, said.stderr
             assert "to make  service packrat-agent" in said.stdout
+
+
+def test_a_unit_that_hides_the_packages_and_starts_another_program_is_reported(lab: Stage) -> None:
+    own, package = (lab.directory / name / service.UNIT for name in ("units", "package"))
+    command = f"/packrat-agent --config {lab.config} run\n"
+    package.write_text(f"[Service]\nExecStart=/usr/bin{command}")
+    own.write_text(f"[Service]\nExecStart=\nExecStart=/opt/packrat-agent/bin{command}")
+    told = run(lab, "--config", str(lab.config), "doctor").stdout
+    hides = f"starts /opt/packrat-agent/bin/packrat-agent, and hides /usr/lib/systemd/system/{service.UNIT}"
+    assert f"service: /etc/systemd/system/{service.UNIT} {hides}, which starts /usr/bin/packrat-agent" in told
+    own.write_text(f"[Service]\nCPUWeight=50\nExecStart=/usr/bin{command}")
+    assert "hides /usr" not in run(lab, "--config", str(lab.config), "doctor").stdout
 
 
 def test_the_options_of_the_package_may_name_the_mirror(lab: Stage) -> None:

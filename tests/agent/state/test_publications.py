@@ -53,7 +53,7 @@ def as_noted(repo: str, name: str) -> tuple[str, int, str, int]:
 EXPECTED = {place: as_noted(*place) for place in _PLACES}
 
 
-def test_each_is_reported_as_it_was_noted(store: Store) -> None:
+def test_each_publication_is_read_back_as_it_was_noted(store: Store) -> None:
     assert look(store.publications) == EXPECTED
     assert [store.publications.published_at(repo) for repo in ("apt", "yum", "none")] == [2.0, 4.0, None]
     assert store.publications.generation("apt", "z") is None

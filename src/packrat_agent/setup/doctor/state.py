@@ -93,6 +93,9 @@ def _look_at_unit(config: Config) -> Iterator[Finding]:
     if not service.is_active():
         hint = f"`journalctl -u {service.UNIT} -e` says why; start it: `systemctl start {service.UNIT}`"
         yield fault("service", f"{service.UNIT} does not run", hint)
+    if (hidden := service.describe_hidden_unit()) is not None:
+        hint = f"if it is left from before, remove it, and `systemctl daemon-reload; systemctl restart {service.UNIT}`"
+        yield warning("service", hidden, hint)
     if not service.is_enabled():
         yield warning("service", "it does not start with the machine", f"`systemctl enable {service.UNIT}`")
     writable = read_unit_setting(service.UNIT, "ReadWritePaths")
