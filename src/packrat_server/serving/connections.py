@@ -136,6 +136,9 @@ class LimitedConnection(H11Protocol):
         log_malformed(self.peer.host or None)
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             super().send_400_response(msg)
+            if self.cycle is not None:
+                # The request that is under way has its answer, and gets no other one.
+                self.cycle.disconnected = True
         else:
             # An answer has begun or ended already, and h11 takes no second one.
             self.end()
