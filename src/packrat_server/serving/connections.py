@@ -124,8 +124,9 @@ class LimitedConnection(H11Protocol):
             self.end()
 
     def close_after_request(self) -> None:
-        """Close the connection; where the client still sends its request, it can read the answer until it is done."""
-        if self.conn.their_state is h11.SEND_BODY and not self.transport.is_closing():
+        """Close the connection; a client that still sends its request can read a whole answer until it is done."""
+        is_answered = self.cycle.response_complete and self.conn.our_state is not h11.ERROR
+        if is_answered and self.conn.their_state is h11.SEND_BODY and not self.transport.is_closing():
             self._drops_all = True
             self.transport.write_eof()
         else:
