@@ -36,8 +36,10 @@ def _send(server: World, sent: bytes) -> bytes:
         b"GET / HTTP/1.1\r\nHost: a\r\nno header SECRET\r\n\r\n",
         b"GET /" + b"S" * 100_000,
         b"POST /api/v2/x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nSECRET\r\n",
+        # Its answer waits for no body.
+        b"POST /api/upload HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nSECRET\r\n",
     ],
-    ids=["tls", "header", "long", "chunk"],
+    ids=["tls", "header", "long", "chunk", "chunk of an upload"],
 )
 def test_malformed_http_is_refused(server: World, sent: bytes, caplog: pytest.LogCaptureFixture) -> None:
     with capture_logs() as logged:

@@ -17,6 +17,8 @@ import psycopg
 WITH_PASSWORD = "careful"
 """The role that is asked for a password; it is not there at first."""
 
+_STRANGER = "no-such-role-of-packrat"
+"""The role as which the server looks whether everybody is refused; it is asked for a password, too."""
 _DEADLINE_S = 60
 # Sorted as people do: a server that left the order to the database would be found out. Nobody's data need last.
 _INITDB = (
@@ -83,7 +85,7 @@ def cluster() -> Iterator[Cluster]:
             shutil.chown(name, "postgres", "postgres")
         subprocess.run(_unprivileged("initdb", "-D", f"{name}/data", *_INITDB), check=True, capture_output=True)
         rules = made.directory / "data" / "pg_hba.conf"
-        rules.write_text(f"local all {WITH_PASSWORD} scram-sha-256\n{rules.read_text()}")
+        rules.write_text(f"local all {WITH_PASSWORD},{_STRANGER} scram-sha-256\n{rules.read_text()}")
         made.start()
         try:
             yield made

@@ -124,8 +124,9 @@ class LimitedConnection(H11Protocol):
             self.end()
 
     def close_after_request(self) -> None:
-        """Close the connection; where the client still sends its request, it can read the answer until it is done."""
-        if self.conn.their_state is h11.SEND_BODY and not self.transport.is_closing():
+        """Close the connection; a client that still sends its request can read a whole answer until it is done."""
+        is_answered = self.cycle.response_complete and self.conn.our_state is not h11.ERROR
+        if is_answered and self.conn.their_state is h11.SEND_BODY and not self.transport.is_closing():
             self._drops_all = True
             self.transport.write_eof()
         else:
@@ -136,6 +137,9 @@ class LimitedConnection(H11Protocol):
         log_malformed(self.peer.host or None)
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             super().send_400_response(msg)
+            if self.cycle is not None:
+                # The request that is under way has its answer, and gets no other one.
+                self.cycle.disconnected = True
         else:
             # An answer has begun or ended already, and h11 takes no second one.
             self.end()

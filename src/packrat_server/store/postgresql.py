@@ -31,6 +31,8 @@ _LOCK_NOT_AVAILABLE = "55P03"
 """The SQLSTATE of a lock that was waited for too long."""
 _NO_CONNECTION_HINT = "raise its max_connections, or see in pg_stat_activity who has the connections"
 _NOBODY = "no-such-role-of-packrat"
+_BEHIND_SEVERITY = ":  "
+"""What the driver writes, in every language, between the two parts of a message that comes from PostgreSQL."""
 _SCHEMES = ("postgresql://", "postgres://")
 
 # A peer that vanishes is noticed within half a minute. A standby server is skipped, since it takes no changes.
@@ -203,7 +205,8 @@ def _refuses_everybody(url: str, reason: str) -> bool:
     """Tell whether PostgreSQL refuses another role in the same words, as it does where it has no connection left.
 
     It says so in the language of its operator, and the driver gives no SQLSTATE of what it says before the login. The
-    other reasons that it may have name the role, or come up only for one that exists.
+    other reasons that it may have name the role, or come up only for one that exists. What the driver itself complains
+    of, such as a password that nobody gave, is the same for everybody, too.
     """
     import psycopg
     from psycopg.conninfo import make_conninfo
@@ -211,7 +214,7 @@ def _refuses_everybody(url: str, reason: str) -> bool:
     try:
         psycopg.connect(make_conninfo(conninfo(url), user=_NOBODY)).close()
     except psycopg.Error as other:
-        return first_line(other) == reason
+        return _BEHIND_SEVERITY in str(other) and first_line(other) == reason
     return False
 
 
