@@ -55,7 +55,7 @@ class Job:
         Raises:
             DiskError: Staging can't be written. Any other error fails only its own file.
         """
-        if share.has_outlived_others:
+        if share.has_missed([placement.file.sha256 for placement in plan.fetch]):
             plan = await in_thread(self._find_copies_again, plan)
         bulk = len(plan.fetch) > _FEW_DOWNLOADS
         open_file, open_bundle = partial(self.server.open_file, bulk=bulk), self.server.bundles.opener(bulk=bulk)

@@ -108,7 +108,7 @@ def test_an_action_without_a_result_answers_with_nothing(line: Line) -> None:
 
 @pytest.mark.parametrize("raw", [b"<html>Bad</html>", b"\x00\xff", b'{"a": ', b"[" * 10_000, b'"\xff"', b"1" * 10_000])
 def test_an_answer_that_is_not_json_is_reported(line: Line, raw: bytes) -> None:
-    with pytest.raises(ServerBroken, match=r"not JSON; is http://127\.0\.0\.1:\d+ a packrat server\?"):
+    with pytest.raises(ServerBroken, match=r"not JSON; see that http://127\.0\.0\.1:\d+ is the packrat server"):
         line.ask(WAYS["get"], lambda request: answer_of(raw=raw))
 
 

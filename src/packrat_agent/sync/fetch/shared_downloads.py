@@ -63,10 +63,16 @@ class Share:
         self._staged: dict[str, Path] = {}
         self._ended_before = downloads.ended
 
-    @property
-    def has_outlived_others(self) -> bool:
-        """Whether another sync has ended since this one began: what it had in staging is published by now."""
-        return self._downloads.ended > self._ended_before
+    def has_missed(self, sha256s: Collection[str]) -> bool:
+        """Tell whether other syncs may have published some of these files since this one began: the tree has them."""
+        if self._downloads.ended > self._ended_before:
+            return True
+        # A sync that has published a file removes it from staging, and has not ended yet.
+        staged = (other._first_staged(sha256s) for other in self._downloads.shares if other is not self)
+        return any(path is not None and not os.path.lexists(path) for path in staged)
+
+    def _first_staged(self, sha256s: Collection[str]) -> Path | None:
+        return next((self._staged[sha256] for sha256 in sha256s if sha256 in self._staged), None)
 
     def want(self, sha256s: Collection[str]) -> None:
         """Get what an earlier process left, what other syncs have in staging now, and what they download later."""

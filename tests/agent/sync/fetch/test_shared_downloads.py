@@ -102,10 +102,24 @@ def test_a_sync_knows_that_another_one_has_ended_beside_it(two: tuple[Path, Path
     with downloads.share(two[0], urgent=False):
         pass
     with downloads.share(two[0], urgent=False) as one:
-        assert not one.has_outlived_others
+        assert not one.has_missed([A])
         with downloads.share(two[1], urgent=True) as other:
-            assert not other.has_outlived_others
-        assert one.has_outlived_others
+            assert not other.has_missed([A])
+        assert one.has_missed([A])
+
+
+def test_a_sync_knows_that_another_one_has_published_and_not_ended(two: tuple[Path, Path]) -> None:
+    async def test() -> None:
+        server, downloads = Server(), SharedDownloads(4)
+        server.may.set()
+        with downloads.share(two[0], urgent=False) as one, downloads.share(two[1], urgent=False) as late:
+            staged = await one.get(A, server.of(one))
+            assert not late.has_missed([B, A])
+            staged.unlink()
+            assert late.has_missed([B, A])
+            assert not late.has_missed([B])
+
+    asyncio.run(asyncio.wait_for(test(), DEADLINE_S))
 
 
 @pytest.mark.parametrize(("total", "full_syncs"), [(1, 1), (2, 1), (4, 3)])
