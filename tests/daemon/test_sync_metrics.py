@@ -37,6 +37,11 @@ def test_run_mirrors_while_another_program_has_the_port_of_the_figures(lab: Stag
             assert "metrics" in agent.until_logged("the port is in use by another program; change metrics_listen")
             assert agent.stop() == 0
         assert "Package: first" in lab.packages()
+        check = ("check", "--allow-stopped", "--disk-free", "0")
+        assert "metrics_listen" in lab.agent(*check, expect=1).stdout
+        # It forgets what an agent noted that runs no more.
+        lab.agent("sync")
+        lab.agent(*check)
         with daemon(lab) as agent:
             agent.until_logged("checked")
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
