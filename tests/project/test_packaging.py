@@ -281,14 +281,19 @@ def test_each_exit_code_has_its_section() -> None:
 
 
 def _fields(of: object, above: str = "") -> Iterator[str]:
-    """The dotted names of all fields of a dataclass, `[]` where there are several."""
+    """The dotted names of all fields of a dataclass or a named tuple, `[]` where there are several."""
     hints = get_type_hints(of)
-    for field in fields(of):  # type: ignore[arg-type]
-        inner = [part for part in _parts(hints[field.name]) if is_dataclass(part)]
-        many = "[]" if getattr(hints[field.name], "__origin__", None) is tuple else ""
-        yield f"{above}{field.name}{many}"
+    for name in _field_names(of):
+        inner = [part for part in _parts(hints[name]) if _field_names(part)]
+        many = "[]" if getattr(hints[name], "__origin__", None) is tuple else ""
+        yield f"{above}{name}{many}"
         for part in inner:
-            yield from _fields(part, f"{above}{field.name}{many}.")
+            yield from _fields(part, f"{above}{name}{many}.")
+
+
+def _field_names(of: object) -> tuple[str, ...]:
+    named: tuple[str, ...] = getattr(of, "_fields", ())
+    return tuple(field.name for field in fields(of)) if is_dataclass(of) else named
 
 
 def _parts(hint: object) -> tuple[object, ...]:

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import socket
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,7 +40,7 @@ def find_holder(state_db: Path) -> Holder | None:
     if pid <= 0:
         return None
     # The host may have got another name since the agent started.
-    if host != socket.gethostname() and processes != (process_table() or None):
+    if host != os.uname().nodename and processes != (process_table() or None):
         return Holder(pid, host, here=False)
     return Holder(pid, host, here=True) if _holds(pid, lock) else None
 

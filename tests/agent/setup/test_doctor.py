@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -210,7 +210,7 @@ def test_each_trouble_of_a_disk_has_its_own_remedy() -> None:
     full, closed = [finding.hint for finding in judge_disk(disk)]
     assert full.startswith("free space below /srv/a b")
     assert "remount it writable: `findmnt -T '/srv/a b'`" in closed
-    (good,) = judge_disk(replace(disk, free_percent=50.0, writable=True))
+    (good,) = judge_disk(disk._replace(free_percent=50.0, writable=True))
     assert not good.hint
 
 

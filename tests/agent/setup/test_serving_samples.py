@@ -34,17 +34,17 @@ def test_a_list_of_tags_that_is_none_ends_nothing(tmp_path: Path, text: bytes) -
     listed = tmp_path / "docker/v2/image/tags/list"
     listed.parent.mkdir(parents=True)
     listed.write_bytes(text)
-    repo = RepoStatus.__new__(RepoStatus)
-    object.__setattr__(repo, "directory", "docker")
-    assert list(serving._look_at_registry("http://127.0.0.1:9", tmp_path, repo)) == []
+    assert list(serving._look_at_registry("http://127.0.0.1:9", tmp_path, _repo("docker"))) == []
 
 
 def test_a_name_in_no_encoding_ends_nothing(tmp_path: Path) -> None:
     suite = tmp_path / os.fsdecode(b"apt/dists/\xff/InRelease")
     suite.parent.mkdir(parents=True)
     suite.write_bytes(b"")
-    repo = RepoStatus.__new__(RepoStatus)
-    for field, value in (("directory", "apt"), ("kind", "apt"), ("name", "apt")):
-        object.__setattr__(repo, field, value)
-    [told] = serving._look_at_repo("http://127.0.0.1:9", tmp_path, repo)
+    [told] = serving._look_at_repo("http://127.0.0.1:9", tmp_path, _repo("apt"))
     assert "apt/dists/%FF/InRelease can't be fetched" in told.text
+
+
+def _repo(kind: str) -> RepoStatus:
+    """A repository that stands in a directory of the name of its kind."""
+    return RepoStatus(kind, kind, kind, 0, 0, 0, 0, None, None, None, None, None, None, 0, 0)

@@ -1,7 +1,6 @@
 """table: columns stand below each other whatever is in them, and only a terminal gets colours."""
 
 import io
-from dataclasses import replace
 
 import pytest
 
@@ -25,7 +24,7 @@ def test_the_columns_stand_below_each_other(bench: Bench) -> None:
     status = bench.read()
     [repo] = status.repos
     names = ("apt", "a-long-name", "日本", "e\u0301-combined")
-    shown = show(replace(status, repos=tuple(replace(repo, name=name, live=12345) for name in names)))
+    shown = show(status._replace(repos=tuple(repo._replace(name=name, live=12345) for name in names)))
     # Wide characters take two columns of a terminal, combining ones none.
     rows = [line.split("  apt ")[0] for line in shown.splitlines() if " 12345 " in line]
     assert rows == ["apt        ", "a-long-name", "日本       ", "e\u0301-combined "], shown
