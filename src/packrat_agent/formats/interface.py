@@ -331,7 +331,7 @@ class Format(Protocol):
             stands: Tells which products need not be written; None if all must be.
 
         Raises:
-            Refused: the file is torn, of another type, or hostile; with the reason.
+            Refused: the file is damaged, of another type, or hostile; with the reason.
         """
 
     def agree(self, file: PackageFile, fragment: Fragment) -> None:

@@ -35,7 +35,7 @@ def unpack_image(path: Path, into: Path, stands: Stands | None = None) -> Fragme
         A fragment whose body is that of `body`. Its products are the blobs and manifests.
 
     Raises:
-        Refused: the file is not an image archive, is torn or hostile, or holds several images.
+        Refused: the file is not an image archive, is damaged or hostile, or holds several images.
         DiskError: a file can't be read or written.
     """
     with as_disk_error("unpack", path), path.open("rb") as file:
