@@ -13,7 +13,7 @@ from packrat_agent.model.paths import path_in_root
 from packrat_agent.model.records import Repo
 from packrat_agent.state.file_state import FileState, Unreadable
 from packrat_agent.state.packages import IndexedFile, WantedFile
-from packrat_agent.sync.build import parts_of
+from packrat_agent.sync.planning.published_parts import parts_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,10 +16,10 @@ from packrat_agent.state.file_state import FileState, Unreadable
 from packrat_agent.state.fragment_backup import recall
 from packrat_agent.state.packages import WantedFile
 from packrat_agent.state.store import Store
-from packrat_agent.sync.build import parts_of, read_parts
 from packrat_agent.sync.context import MirrorContext, Order
 from packrat_agent.sync.planning.places import place_of
 from packrat_agent.sync.planning.plan import decide, missing_parts
+from packrat_agent.sync.planning.published_parts import parts_of, read_parts
 from packrat_agent.sync.planning.scope import Scope, whole_repo
 from packrat_agent.sync.takeover.adopt_signed import recall_signed
 from packrat_agent.sync.takeover.read_at_hand import read_at_hand

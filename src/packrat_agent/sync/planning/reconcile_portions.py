@@ -20,8 +20,8 @@ from packrat_agent.model.entries import Fragment, Placement, Plan
 from packrat_agent.state.file_state import FileState
 from packrat_agent.state.packages import IndexedFile, WantedFile
 from packrat_agent.state.store import Store
-from packrat_agent.sync.build import parts_of
 from packrat_agent.sync.context import MirrorContext, Order
+from packrat_agent.sync.planning.published_parts import parts_of
 from packrat_agent.sync.planning.reconcile import reconcile
 from packrat_agent.sync.planning.scope import Scope, whole_repo
 
