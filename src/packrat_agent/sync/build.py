@@ -177,21 +177,23 @@ def _read_all(
             results = list(threads.map(read, once, signed))
     else:
         results = [read(placement, sign(placement)) for placement in once]
-    fresh = {}
-    reasons = {}
-    changed = {}
-    for placement, result in zip(once, results, strict=True):
-        if isinstance(result, str):
-            reasons[placement.file.sha256] = result
-        elif isinstance(result, OtherBytes):
-            changed[placement.file.sha256] = str(result)
-        else:
-            fresh[placement.file.sha256] = result
-    # The package file is not at fault.
-    made.changed = [placement for placement in placements if placement.file.sha256 in changed]
-    made.failed += [Refusal(p.file, changed[p.file.sha256]) for p in made.changed]
-    made.unreadable = [Refusal(p.file, reasons[p.file.sha256]) for p in placements if p.file.sha256 in reasons]
-    return fresh
+    outcomes = {placement.file.sha256: result for placement, result in zip(once, results, strict=True)}
+    _note_unread(placements, outcomes, made)
+    return {sha256: result for sha256, result in outcomes.items() if isinstance(result, Fragment)}
+
+
+def _note_unread(
+    placements: Sequence[Placement], outcomes: Mapping[str, Fragment | str | OtherBytes], made: Made
+) -> None:
+    """Note the package files that could not be read, and those that have other bytes than their record says."""
+    for placement in placements:
+        outcome = outcomes[placement.file.sha256]
+        if isinstance(outcome, str):
+            made.unreadable.append(Refusal(placement.file, outcome))
+        elif isinstance(outcome, OtherBytes):
+            # The package file is not at fault.
+            made.changed.append(placement)
+            made.failed.append(Refusal(placement.file, str(outcome)))
 
 
 class _UnneededProducts:
