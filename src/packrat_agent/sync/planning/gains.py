@@ -81,7 +81,7 @@ def of_plan(plan: Plan) -> dict[IndexedFile, Parts]:
 
 
 def standing(files: Mapping[IndexedFile, Parts], untracked: Mapping[str, StoredFile]) -> frozenset[IndexedFile]:
-    """Choose those whose published files all stood in their places, unknown to the agent."""
+    """Choose the files of which everything stood in its place already, untracked: clients had them before."""
     if not untracked:
         return frozenset()
     return frozenset(file for file, parts in files.items() if _all_stood(parts, untracked))
