@@ -196,7 +196,7 @@ def _find_published(build: Build) -> Callable[[str, str], bool]:
 
 
 def _find_kept(build: Build) -> Mapping[str, Any]:
-    """Give a full sync what earlier changes left in `memo`; where the format keeps its index, only if all is settled."""
+    """Give a full sync what earlier changes left in `memo`; where a format keeps its index, only if all is settled."""
     if build.scope.packages is not None:
         return {}
     if build.form.keeps_index and (build.scope.looked_at != frozenset() or build.plan.withdraw):
