@@ -112,7 +112,7 @@ class _Portion:
 
 def _plan(job: Job, packages: Collection[str]) -> _Portion:
     scope = replace(whole_repo(job.repo), packages=frozenset(packages))
-    wanted_files, fragments, plan = reconcile(scope, job.form, job.order, job.context.store, job.context)
+    wanted_files, fragments, plan = reconcile(scope, job.form, job.order, job.context)
     # It is remembered with the reason from now on, and would not be new to the sync that follows.
     job.result.newly_refused += new_refusals(plan.refused, wanted_files)
     return _Portion(wanted_files, fragments, plan)

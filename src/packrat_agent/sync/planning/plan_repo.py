@@ -92,7 +92,7 @@ def _remember_and_plan(sync: Job, asked: Asked) -> Planned:
         scope = scope.without_standing(marks)
         indexed = of_entries(repo, scope.before)
         leaving = frozenset(file for file in indexed if marks.get(file.uri) is None)
-    wanted_files, fragments, plan = reconcile(scope, sync.form, order, store, context)
+    wanted_files, fragments, plan = reconcile(scope, sync.form, order, context)
     before = Before(indexed, wanted_files)
     return Planned(basis, scope, before, leaving, wanted_files, fragments, plan, sync.turn.changes)
 
@@ -126,9 +126,7 @@ def _reconcile_in_portions(
     is_placed = renders.is_placed(basis)
     if not is_placed:
         renders.begin_placing(basis)
-    unsettled, plan = reconcile_in_portions(
-        scope, sync.form, sync.order, sync.context.store, sync.context, marked, is_placed=is_placed
-    )
+    unsettled, plan = reconcile_in_portions(scope, sync.form, sync.order, sync.context, marked, is_placed=is_placed)
     renders.end_placing(basis)
     scope = replace(scope, looked_at=frozenset(item.file.uri for item in unsettled.wanted_files))
     before = Before(gone.union(unsettled.indexed), unsettled.wanted_files)
@@ -144,7 +142,7 @@ def plan_again(first: Planned, sync: Job) -> Planned:
         return replace(again, leaving=first.leaving)
     basis, scope, store = basis_of(sync), whole_repo(sync.repo), sync.context.store
     before = Before(first.leaving.union(store.wanted.indexed(sync.repo.name, None)), first.before.wanted_files)
-    wanted_files, fragments, plan = reconcile(scope, sync.form, sync.order, store, sync.context)
+    wanted_files, fragments, plan = reconcile(scope, sync.form, sync.order, sync.context)
     return Planned(basis, scope, before, first.leaving, wanted_files, fragments, plan, sync.turn.changes)
 
 
