@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import click
 
-from packrat_core.cli import CommandInModule
+from packrat_core.cli.command_group import CommandInModule
 
 _ESCAPES = {"\\": "\\e", "-": "\\-", "'": "\\(aq", "`": "\\(ga"}
 

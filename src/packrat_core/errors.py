@@ -134,6 +134,10 @@ class Refused(PackratError):
     exit_code = 11
 
 
+class Damaged(Refused):
+    """A package file ends early, or its parts contradict each other: the packager must build or upload it again."""
+
+
 class Incomplete(PackratError):
     """The sync finished, but something in it failed or was refused; the log and the summary say what."""
 

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from packrat_agent.cli import main as agent_cli
-from packrat_core.cli import CommandInModule
+from packrat_core.cli.command_group import CommandInModule
 from packrat_server.cli import main as server_cli
 
 _TOP = Path(__file__).parents[2]

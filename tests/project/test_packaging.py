@@ -22,7 +22,7 @@ from packrat_agent.config.load import load
 from packrat_agent.status.values import Status
 from packrat_core import errors
 from packrat_core.aio.connection_bounds import OTHER_DESCRIPTORS
-from packrat_core.cli import CommandInModule
+from packrat_core.cli.command_group import CommandInModule
 from packrat_core.errors import ConfigError, PackratError
 from packrat_server.cli import main as server_cli
 from packrat_server.serving.connections import CONNECTIONS_LIMIT

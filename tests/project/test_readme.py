@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from packrat_agent.cli import main as cli
 from packrat_agent.config.load import load
-from packrat_core.cli import CommandInModule
+from packrat_core.cli.command_group import CommandInModule
 from packrat_server.cli import main as server_cli
 
 _TOP = Path(__file__).parents[2]

@@ -256,7 +256,8 @@ def test_a_dry_run_of_a_new_thing_makes_none(server: Server) -> None:
         assert called(server, words[0], "show", "new").exit_code == 2
 
 
-def test_a_change_that_somebody_else_made_meanwhile_is_not_undone(server: Server) -> None:
+def test_a_change_that_somebody_else_made_meanwhile_is_not_undone(server: Server, tmp_path: Path) -> None:
+    upload(server, tmp_path, "kept", "--tag", "dev")
     engine = open_database(server.data)
     admin.save_mirror(engine, "race", ["apt-dev", "pypi-dev"])
     others = ["of another writer"]

@@ -9,7 +9,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from packrat_core.cli import CommandInModule
+from packrat_core.cli.command_group import CommandInModule
 from packrat_demo.build_deb import Deb, write_deb
 from packrat_server import admin
 from packrat_server.accounts.rights import Role

@@ -170,14 +170,14 @@ def test_a_torn_image_is_no_file_either(tmp_path: Path) -> None:
     for whole in (build_classic(Image("web", "1.0")), build_oci(Image("web", "1.0"))):
         for cut in range(600, len(whole.rstrip(b"\0")), 700):
             path.write_bytes(whole[:cut])
-            with pytest.raises(Unrecognized, match="torn"):
+            with pytest.raises(Unrecognized, match="damaged"):
                 inspect_file(path, "web_1.0.tar")
 
 
 def test_a_compressed_image_is_a_file_that_is_whole(tmp_path: Path) -> None:
     path = tmp_path / "upload"
     path.write_bytes(gzip.compress(classic())[:-4])
-    with pytest.raises(Unrecognized, match="torn"):
+    with pytest.raises(Unrecognized, match="damaged"):
         inspect_file(path, "web_1.0.tar.gz")
     with pytest.raises(Unrecognized, match="unpack"):
         inspect_file(path, "web_1.0.tar.gz", "docker")

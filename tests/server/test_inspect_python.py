@@ -161,5 +161,5 @@ def test_a_tar_gz_that_ends_early_is_refused(tmp_path: Path) -> None:
     path.write_bytes(gzip.compress(b"hello" * 1000))
     assert inspect_file(path, "tool_1.0.tar.gz").type == "tar"
     path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(Unrecognized, match=r"unusable \.tar\.gz: it is torn: the gzip stream has no end"):
+    with pytest.raises(Unrecognized, match=r"unusable \.tar\.gz: it is damaged: the gzip stream has no end"):
         inspect_file(path, "tool_1.0.tar.gz")

@@ -1,4 +1,4 @@
-"""The filter `kept` lists deprocated files, too, for mirrors whose clients know such a mark; `repo` stays as it is."""
+"""The filter `kept` lists deprecated files, too, for mirrors whose clients know such a mark; `repo` stays as it is."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any

@@ -193,7 +193,7 @@ def test_a_file_is_shown_with_the_repositories_that_offer_it(server: Server) -> 
 def test_a_difference_is_shown_by_version(server: Server) -> None:
     head, line = run(server, "diff", "dev", "prod", "--package", "p7").splitlines()
     assert "only in dev" in head
-    # Neither the failed nor the deprocated file counts.
+    # Neither the failed nor the deprecated file counts.
     assert line.split() == ["p7", "bookworm", "x86_64", *(f"1.{n}," for n in (1, 2, 5, 6, 7, 8)), "1.9", "-"]
     (group,) = json.loads(run(server, "diff", "apt-dev", "apt-prod", "--package", "p8", "--json"))
     assert [[file["version"] for file in files] for files in group["only"].values()] == [["1.9"], ["1.0"]]

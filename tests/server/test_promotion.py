@@ -88,7 +88,7 @@ def test_a_torn_deb_is_not_taken_and_does_not_block_its_version(server: World) -
     for content in (whole[:-1000], whole[: whole.index(b"data.tar")], whole + b"more"):
         answer = create(server, server.upload(deb.file_name, content).value["uri"])
         assert answer.status == 400
-        assert "unusable deb: it is torn" in answer.value["message"]
+        assert "unusable deb: it is damaged" in answer.value["message"]
     assert new_file(server, deb)
 
 
@@ -339,7 +339,7 @@ def test_a_torn_deb_is_refused_with_the_reason(server: World) -> None:
     handle = server.upload("torn_1_all.deb", build_deb(Deb("torn", "1", "all"))[:150]).value["uri"]
     answer = create(server, handle)
     assert answer.status == 400
-    assert "torn" in answer.value["message"]
+    assert "damaged" in answer.value["message"]
 
 
 def test_an_upload_without_a_name_and_an_unknown_handle_are_refused(server: World) -> None:

@@ -9,7 +9,7 @@ from packrat_server.client.refusals import explain
 @pytest.mark.parametrize(
     ("said", "code", "told"),
     [
-        ('Invalid Result Value: "unusable deb: it is torn"', None, "unusable deb: it is torn"),
+        ('Invalid Result Value: "unusable deb: it is damaged"', None, "unusable deb: it is damaged"),
         ('limit: Invalid Value "0": give 1 to 10', None, 'limit: Invalid Value "0": give 1 to 10'),
         ("tag: Invalid Value \"there is no tag 'x', there are dev\"", None, "tag: there is no tag 'x', there are dev"),
         (

@@ -47,7 +47,7 @@ def _forged(kind: Kind, name: str, given: bytes, reason: str) -> Misfit:
 
 def _torn(kind: Kind) -> Misfit:
     _, data = kind.build("torn", "1.0", kind.arches[0], b"x" * 5000)
-    return _forged(kind, "torn", data[: len(data) * 2 // 3], "torn|cut off|neither a zip")
+    return _forged(kind, "torn", data[: len(data) * 2 // 3], "damaged|cut off|neither a zip")
 
 
 def _other_bytes(kind: Kind, other: Kind, reason: str) -> Misfit:

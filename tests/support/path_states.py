@@ -20,7 +20,7 @@ from typing import Any, NoReturn
 
 import click
 
-from packrat_core.cli import CommandInModule
+from packrat_core.cli.command_group import CommandInModule
 
 _LIMIT_S = 120
 """A command that takes longer hangs."""

@@ -136,7 +136,7 @@ def _exit_codes() -> list[tuple[str, str]]:
     first: dict[int, str] = {0: "All is well."}
     for kind in kinds:
         # A command never ends with one that is told and left out.
-        if kind is not errors.Refused:
+        if not issubclass(kind, errors.Refused):
             told = (inspect.getdoc(kind) or "").partition("\n\n")[0].replace("\n", " ")
             first.setdefault(kind.exit_code, "An internal error." if kind is PackratError else told)
     return [(str(code), told) for code, told in sorted(first.items())]

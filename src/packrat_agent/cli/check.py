@@ -54,7 +54,9 @@ def _limit(name: str, field: str, default: Limit | None, text: str) -> Callable[
 @click.command("check", cls=_Plugin)
 @_limit("--max-lag", "lag_s", Limits().lag_s, "Seconds by which a repository may be behind the server.")
 @_limit("--max-away", "away_s", Limits().away_s, "Seconds for which the server may be away.")
-@_limit("--max-pass-age", "pass_age_s", None, "Seconds since the last full sync; by default 3:10 full_sync_intervals.")
+@_limit(
+    "--max-pass-age", "pass_age_s", None, "Seconds since the last full sync; default: 3 and 10 full_sync_intervals."
+)
 @_limit("--max-refused", "refused", Limits().refused, "How many files may be left out: refused, or failed so far.")
 @_limit("--key-days", "key_days", Limits().key_days, "Days for which the signing key must still be valid.")
 @_limit("--disk-free", "disk_percent", Limits().disk_percent, "Percent that must be free below root_dir and state_db.")

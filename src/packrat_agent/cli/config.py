@@ -7,7 +7,7 @@ import click
 
 from packrat_agent.cli.config_option import config_option
 from packrat_agent.cli.next_step import command_line
-from packrat_core.cli import tell_next
+from packrat_core.cli.tell_next import tell_next
 
 
 @click.command("config")

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from packrat_agent.cli.config_option import config_option
-from packrat_core.cli import quick_import, tell_next
+from packrat_core.cli.quick_import import quick_import
+from packrat_core.cli.tell_next import tell_next
 from packrat_core.text import count_of, printable
 
 if TYPE_CHECKING:

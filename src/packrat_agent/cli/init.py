@@ -7,7 +7,7 @@ import click
 
 from packrat_agent.cli.config_option import config_option
 from packrat_agent.setup.answers import ROOT_DIR, STATE_DIR, USER
-from packrat_core.cli import quick_import
+from packrat_core.cli.quick_import import quick_import
 
 _PATH = click.Path(path_type=Path, readable=False)
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import click
 
 from packrat_agent.cli.config_option import config_option
-from packrat_core.cli import GivenFile, InnerGroup
+from packrat_core.cli.command_group import InnerGroup
+from packrat_core.cli.parameters import GivenFile
 
 _KINDS = ("rsa3072", "rsa4096", "ed25519")
 
@@ -23,7 +24,7 @@ def key_command() -> None:
 @config_option
 @click.pass_obj
 def show_command(config_path: Path) -> None:
-    """Show the keys that sign, and what clients refuse.
+    """Show the keys that sign, and which clients refuse them.
 
     It also shows how far a rotation has come.
     """

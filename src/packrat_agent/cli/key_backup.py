@@ -12,7 +12,7 @@ from packrat_agent.config.settings import Config
 from packrat_agent.gpg.back_up import encrypt, export_secret
 from packrat_agent.gpg.hints import GpgHints
 from packrat_agent.gpg.keyring import find_parts
-from packrat_core.cli import tell_next
+from packrat_core.cli.tell_next import tell_next
 from packrat_core.errors import ConfigError, SigningError
 from packrat_core.fs.atomic import write_whole
 

@@ -9,7 +9,7 @@ from packrat_agent.cli.as_root import as_owner
 from packrat_agent.cli.next_step import command_line
 from packrat_agent.config.load import load
 from packrat_agent.gpg.new_key import NewKey, make_key, make_single_key
-from packrat_core.cli import tell_next
+from packrat_core.cli.tell_next import tell_next
 
 
 def make_new(config_path: Path, name: str | None, kind: str, expires: str, *, without_subkey: bool) -> None:

@@ -24,7 +24,7 @@ from packrat_agent.config.settings import Config, KeyNames
 from packrat_agent.gpg.keyring import find_key, find_silent
 from packrat_agent.status.rotation import describe_phase, explain_rotation_trouble
 from packrat_agent.sync.keys.find_keys import find_keys
-from packrat_core.cli import tell_next
+from packrat_core.cli.tell_next import tell_next
 from packrat_core.errors import ConfigError, DiskError, Held, SigningError
 from packrat_core.text import count_of
 

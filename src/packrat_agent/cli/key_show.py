@@ -13,7 +13,7 @@ from packrat_agent.config.settings import Config, KeyNames
 from packrat_agent.gpg.key_warnings import warn
 from packrat_agent.gpg.keyring import find_key
 from packrat_agent.status.rotation import describe_phase
-from packrat_core.cli import tell_next
+from packrat_core.cli.tell_next import tell_next
 from packrat_core.errors import PackratError
 
 

@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 import structlog
 
-from packrat_core.standard_streams import open_lossy
+from packrat_core.cli.standard_streams import open_lossy
 
 log = structlog.get_logger()
 

@@ -7,7 +7,7 @@ import click
 
 from packrat_agent import DEFAULT_CONFIG
 from packrat_core import __version__
-from packrat_core.cli import CommandInModule, ErrorTellingGroup
+from packrat_core.cli.command_group import CommandInModule, ErrorTellingGroup
 from packrat_core.log import set_up_log
 
 _READING_PACKAGES = ("sync", "run")

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from packrat_agent.cli.config_option import config_option
-from packrat_core.cli import quick_import
+from packrat_core.cli.quick_import import quick_import
 
 
 @click.command("run")

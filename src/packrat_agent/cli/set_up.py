@@ -16,7 +16,7 @@ from packrat_agent.setup.outcome import describe_outcome, list_client_lines, lis
 from packrat_agent.setup.owner import find_owner
 from packrat_agent.setup.steps import Step, has_synced, list_steps
 from packrat_agent.setup.web_server import find_web_server
-from packrat_core.cli import tell_next
+from packrat_core.cli.tell_next import tell_next
 from packrat_core.errors import ConfigError, PackratError
 from packrat_core.fs.open import open_given
 from packrat_core.fs.ownership import explain_unread

@@ -6,7 +6,8 @@ import click
 
 from packrat_agent.cli.config_option import config_option
 from packrat_agent.formats.interface import WebServer
-from packrat_core.cli import quick_import, tell_next
+from packrat_core.cli.quick_import import quick_import
+from packrat_core.cli.tell_next import tell_next
 
 _ENABLE = {
     WebServer.NGINX: "write it to /etc/nginx/sites-available/repo, link that into sites-enabled, then `nginx -t` and "

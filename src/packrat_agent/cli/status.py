@@ -8,7 +8,7 @@ import click
 from packrat_agent.cli.config_option import config_option
 from packrat_agent.config.load import load
 from packrat_agent.status.reading import read_status
-from packrat_core.cli import Between
+from packrat_core.cli.parameters import Between
 
 
 @click.command("status")

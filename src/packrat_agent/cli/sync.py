@@ -6,7 +6,7 @@ import click
 
 from packrat_agent.cli.config_option import config_option
 from packrat_agent.model.changes import Confirmed
-from packrat_core.cli import quick_import
+from packrat_core.cli.quick_import import quick_import
 
 
 @click.command("sync")

@@ -30,7 +30,7 @@ from packrat_agent.upstream.connection import connected
 from packrat_agent.upstream.login import LoginState
 from packrat_agent.watch import memory
 from packrat_agent.watch.signals import until_signalled
-from packrat_core.cli import tell_next
+from packrat_core.cli.tell_next import tell_next
 from packrat_core.errors import (
     Busy,
     DiskError,

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from packrat_agent.cli.config_option import config_option
-from packrat_core.cli import GivenFile, quick_import
+from packrat_core.cli.parameters import GivenFile
+from packrat_core.cli.quick_import import quick_import
 
 if TYPE_CHECKING:
     from packrat_agent.verify.repo_keys import GivenKeys

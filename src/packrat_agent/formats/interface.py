@@ -220,8 +220,8 @@ def explain_held(facts: Mapping[str, Mapping[str, str]]) -> str | None:
     return "; ".join(f"{', '.join(of)} {text}" for text, of in names.items()) or None
 
 
-Stands = Callable[[str, str], bool]
-"""Tells whether a product with this name and SHA-256 need not be written: it stands in its place or in staging."""
+IsWritten = Callable[[str, str], bool]
+"""Tells whether a product with this name and SHA-256 is written already, to its place or to staging."""
 
 
 class Treatment(Enum):
@@ -315,7 +315,7 @@ class Format(Protocol):
         path: Path,
         into: Path | dict[str, bytes] | None,
         content: bytes | None = None,
-        stands: Stands | None = None,
+        is_written: IsWritten | None = None,
     ) -> Fragment:
         """Read what the index needs from a verified file; no other method opens it.
 
@@ -328,10 +328,10 @@ class Format(Protocol):
                 them: SHA-256 → bytes. None where only the judgement counts: nothing is written, and the fragment may
                 lack its products.
             content: All of its bytes, where they are in memory anyway, so that the file need not be opened.
-            stands: Tells which products need not be written; None if all must be.
+            is_written: Tells which products are written already; None if none is.
 
         Raises:
-            Refused: the file is torn, of another type, or hostile; with the reason.
+            Refused: the file is damaged, of another type, or hostile; with the reason.
         """
 
     def agree(self, file: PackageFile, fragment: Fragment) -> None:

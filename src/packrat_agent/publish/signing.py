@@ -170,7 +170,7 @@ def _ready(
 
 
 def _since(publication: Publication, made: Mapping[str, TreeFile]) -> Since | None:
-    """Tell of what differs only what the files of the publication do not tell, without those that are left out."""
+    """Reduce `since` to what the files of the publication don't say, and to the places of the files that stay in it."""
     if publication.since is None:
         return None
     placed = zip(publication.pointers, publication.since.places, strict=True)

@@ -318,7 +318,7 @@ def _is_link(path: Path, target: str) -> bool:
 
 
 def _find_content(work: _Work, file: TreeFile) -> os.stat_result | None:
-    """Look whether a file stands in its place already; gives what it is told by."""
+    """Look whether a file stands in its place already; gives its status there, None where it does not."""
     parent, _, name = path_in_root(work.repo, file.path).rpartition("/")
     directory, content = work.enter(parent), file.content
     with suppress(OSError):

@@ -228,7 +228,7 @@ def _write(sha256: str, fragment: Fragment) -> bytes:
 
 
 def _read(path: Path, sha256: str, sealed: str | None) -> Fragment | None:
-    """Read a backup; None if it is not sealed, torn or invalid."""
+    """Read a backup; None if it is not sealed, incomplete or invalid."""
     try:
         data = read_regular(path, _SIZE_LIMIT)
         if sealed is None or hashlib.sha256(data).hexdigest() != sealed:

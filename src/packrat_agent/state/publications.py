@@ -80,7 +80,7 @@ class Publications:
         rows = read_among(self._db, sql, (repo,), "name", names)
         return {name: generation + 1 if identity else 0 for name, identity, generation in rows}
 
-    def remember_foreign(self, repo: str, name: str, facts: Mapping[str, str]) -> None:
+    def remember_others(self, repo: str, name: str, facts: Mapping[str, str]) -> None:
         """Remember facts of a publication that another agent made; what is known of one of ours stays.
 
         Args:

@@ -9,12 +9,10 @@ from pathlib import Path
 from typing import TypeVar, cast
 
 from packrat_agent.formats.interface import Format, Treatment
-from packrat_agent.formats.record_names import published_name
 from packrat_agent.gpg.rpmsign import PackageSigner, sign_package
 from packrat_agent.model.entries import (
     Entry,
     Fragment,
-    Parts,
     Placement,
     Plan,
     Product,
@@ -22,6 +20,7 @@ from packrat_agent.model.entries import (
 )
 from packrat_agent.model.tree import LiveFile
 from packrat_agent.sync.planning.plan import published_before
+from packrat_agent.sync.planning.published_parts import parts_of
 from packrat_core.errors import PackratError, Refused
 from packrat_core.fs.atomic import write_new
 from packrat_core.fs.verified import Opened, OtherBytes, read_verified
@@ -75,46 +74,7 @@ class Made:
     claims: ChainMap[str, str] = field(default_factory=ChainMap)
 
 
-def parts_of(path: str, sha256: str, fragment: Fragment) -> Parts:
-    """Tell what is published of a package file with that place and SHA-256.
-
-    Args:
-        path: The place of the package file, below root_dir.
-        sha256: Its SHA-256.
-        fragment: What was read of it.
-    """
-    if not fragment.products:
-        return {path: sha256}
-    directory, slash, file_name = path.rpartition("/")
-    # What a renamed file lacks in its place stands where clients find it.
-    found = f"{directory}{slash}{published_name(file_name, fragment)}"
-    parts: dict[str, str] = {}
-    if all(product.beside for product in fragment.products):
-        parts |= {path: sha256, found: sha256}
-    return parts | {_path_of(found, product): product.sha256 for product in fragment.products if product.sha256}
-
-
-def read_parts(path: Path, placement: Placement, form: Format) -> Parts | None:
-    """Read what is published of and beside the package file at `path`, and keep nothing; None if it can't be read.
-
-    Args:
-        path: Where it can be read.
-        placement: Where it goes.
-        form: The repository type.
-    """
-    try:
-        return parts_of(placement.path, placement.file.sha256, form.read(path, {}))
-    except (Refused, OSError):
-        return None
-
-
-def _path_of(path: str, product: Product) -> str:
-    if product.beside:
-        return path + product.name
-    return f"{path}/{product.name}" if product.name else path
-
-
-def make(plan: Plan, form: Format, signer: PackageSigner | None, material: Material) -> Made:
+def build_packages(plan: Plan, form: Format, signer: PackageSigner | None, material: Material) -> Made:
     """Build everything that the plan names; files that can't be fetched or read are left out, with the reason.
 
     Args:
@@ -217,21 +177,23 @@ def _read_all(
             results = list(threads.map(read, once, signed))
     else:
         results = [read(placement, sign(placement)) for placement in once]
-    fresh = {}
-    reasons = {}
-    changed = {}
-    for placement, result in zip(once, results, strict=True):
-        if isinstance(result, str):
-            reasons[placement.file.sha256] = result
-        elif isinstance(result, OtherBytes):
-            changed[placement.file.sha256] = str(result)
-        else:
-            fresh[placement.file.sha256] = result
-    # The package file is not at fault.
-    made.changed = [placement for placement in placements if placement.file.sha256 in changed]
-    made.failed += [Refusal(p.file, changed[p.file.sha256]) for p in made.changed]
-    made.unreadable = [Refusal(p.file, reasons[p.file.sha256]) for p in placements if p.file.sha256 in reasons]
-    return fresh
+    outcomes = {placement.file.sha256: result for placement, result in zip(once, results, strict=True)}
+    _note_unread(placements, outcomes, made)
+    return {sha256: result for sha256, result in outcomes.items() if isinstance(result, Fragment)}
+
+
+def _note_unread(
+    placements: Sequence[Placement], outcomes: Mapping[str, Fragment | str | OtherBytes], made: Made
+) -> None:
+    """Note the package files that could not be read, and those that have other bytes than their record says."""
+    for placement in placements:
+        outcome = outcomes[placement.file.sha256]
+        if isinstance(outcome, str):
+            made.unreadable.append(Refusal(placement.file, outcome))
+        elif isinstance(outcome, OtherBytes):
+            # The package file is not at fault.
+            made.changed.append(placement)
+            made.failed.append(Refusal(placement.file, str(outcome)))
 
 
 class _UnneededProducts:

@@ -30,7 +30,7 @@ from packrat_agent.state.fragment_backup import keep
 from packrat_agent.state.packages import WantedFile
 from packrat_agent.state.published import LiveFiles
 from packrat_agent.state.store import Store
-from packrat_agent.sync.build import Made, Material, make
+from packrat_agent.sync.build import Made, Material, build_packages
 from packrat_agent.sync.collect import remove_old_indexes
 from packrat_agent.sync.commit import make_live
 from packrat_agent.sync.context import MirrorContext, Order, SyncResult
@@ -93,7 +93,7 @@ async def build_repo(build: Build, turn: RepoTurn, *, is_last_try: bool) -> Sequ
     """
     publishing = build.context.turns.publishing
     # 5. Build: read what was fetched; sign or unpack it if its type asks for that.
-    made = await in_thread(_make, build)
+    made = await in_thread(_build_packages, build)
     if made.changed and not is_last_try:
         return made.changed
     async with publishing:
@@ -105,14 +105,15 @@ async def build_repo(build: Build, turn: RepoTurn, *, is_last_try: bool) -> Sequ
     await turn.until_rested()
     rendered, now = await in_thread(_render_beside_flush, build, made)
     async with publishing:
-        await in_thread(_make_live, build, made, rendered, now)
+        await in_thread(_publish, build, made, rendered, now)
     if build.result.publications:
         turn.rest()
     return ()
 
 
-def _make(build: Build) -> Made:
-    return make(build.plan, build.form, build.context.signer_of(build.form, build.scope.repo), _material(build))
+def _build_packages(build: Build) -> Made:
+    signer = build.context.signer_of(build.form, build.scope.repo)
+    return build_packages(build.plan, build.form, signer, _material(build))
 
 
 def _changes_nothing(build: Build, made: Made) -> bool:
@@ -195,7 +196,7 @@ def _find_published(build: Build) -> Callable[[str, str], bool]:
 
 
 def _find_kept(build: Build) -> Mapping[str, Any]:
-    """Give what the changes before have left to a full sync; the indexes, where it finds nothing to do."""
+    """Give a full sync what earlier changes left in `memo`; where a format keeps its index, only if all is settled."""
     if build.scope.packages is not None:
         return {}
     if build.form.keeps_index and (build.scope.looked_at != frozenset() or build.plan.withdraw):
@@ -204,63 +205,72 @@ def _find_kept(build: Build) -> Mapping[str, Any]:
     return last.memo if last is not None else {}
 
 
-def _make_live(build: Build, made: Made, rendered: Rendered, now: datetime) -> None:
-    context = build.context
-    with writing_ahead(context.staging) as ahead:
-        # gpg takes as long to sign as the disk takes to write a large index. After a failure they are written once gpg
-        # has signed: with a key that stays locked, each try would write them in vain.
-        if build.form.keeps_index and not build.store.facts.has_failed(build.scope.repo.name):
-            ahead.begin(find_large(publications_of(rendered), build.scope.repo, context.root))
-        _sign_and_publish(build, made, rendered, now, ahead)
-
-
-def _sign_and_publish(build: Build, made: Made, rendered: Rendered, now: datetime, ahead: WrittenAhead) -> None:
+def _publish(build: Build, made: Made, rendered: Rendered, now: datetime) -> None:
     """Take the steps from the signature on.
 
     Args:
-        build: What was built.
+        build: What was planned and fetched.
         made: What was made.
         rendered: All publications of the repository, or those that a change touches.
         now: The time that they were rendered for.
+    """
+    context, repo, store, publications = build.context, build.scope.repo, build.store, publications_of(rendered)
+    held = explain_held({publication.name: publication.facts for publication in publications})
+    with writing_ahead(context.staging) as ahead:
+        # gpg takes as long to sign as the disk takes to write a large index. After a failure they are written once gpg
+        # has signed: with a key that stays locked, each try would write them in vain.
+        if build.form.keeps_index and not store.facts.has_failed(repo.name):
+            ahead.begin(find_large(publications, repo, context.root))
+        # 7. Sign what changed.
+        ready = _sign(build, rendered)
+        # 8. Make live, recorded before and after.
+        facts = store.publications.facts_with(repo.name, MOMENT)
+        _make_live(build, made, ready, ahead)
+        facts |= {publication.name: publication.facts for publication in ready.publications}
+        ended = frozenset(find_ended(ready, facts))
+        build.result.ahead = explain_ahead((fact for name, fact in facts.items() if name not in ended), now)
+        _settle(build, made, held)
+        store.chunks.save()
+        # 9. Collect garbage.
+        if build.result.publications:
+            remove_old_indexes(repo.name, context)
+
+
+def _sign(build: Build, rendered: Rendered) -> ReadyTree:
+    """Sign the publications that are not published as they are, or declare them unsigned where no key signs."""
+    repo, store, signers = build.scope.repo, build.store, build.context.signers_of(build.scope.repo)
+    names = [publication.name for publication in rendered.publications] if isinstance(rendered, Touched) else None
+    identities = store.publications.identities(repo.name, names)
+    if signers is None:
+        return declare_unsigned(repo, rendered, identities)
+    return sign_tree(repo, rendered, signers, identities, store.chunks)
+
+
+def _make_live(build: Build, made: Made, ready: ReadyTree, ahead: WrittenAhead) -> None:
+    """Publish what differs from the live tree, and tell what clients gain by it.
+
+    Args:
+        build: What was planned and fetched.
+        made: What was made.
+        ready: The publications, signed or declared unsigned.
         ahead: The large files among their content that are being written already.
     """
-    repo, store, result = build.scope.repo, build.store, build.result
-    publications = publications_of(rendered)
-    held = explain_held({publication.name: publication.facts for publication in publications})
-    # 7. Sign what changed.
-    names = [publication.name for publication in publications] if isinstance(rendered, Touched) else None
-    identities = store.publications.identities(repo.name, names)
-    signers = build.context.signers_of(repo)
-    if signers is None:
-        ready: ReadyTree = declare_unsigned(repo, rendered, identities)
-    else:
-        ready = sign_tree(repo, rendered, signers, identities, store.chunks)
-    # 8. Make live, recorded before and after.
-    facts = store.publications.facts_with(repo.name, MOMENT)
+    repo, result = build.scope.repo, build.result
     placed = {package.path for package in made.packages}
     withdrawn = [path for path in build.plan.withdraw if path not in placed]
     build.context.last_renders.drop(repo.name)
     # Before the index names them: if this sync dies in between, nothing may collect them as withdrawn.
     _reinstate(build)
-    gone = _find_gone(store.live, ready)
+    gone = _find_gone(build.store.live, ready)
     if ready.publications or made.packages or withdrawn or gone:
         make_live(ready, made.packages, withdrawn, build.context, ahead)
         result.publications = [publication.name for publication in ready.publications]
-        build.context.page.note(repo.name, build.scope.packages)
-        _tell_gains(build, made)
-    elif result.placed_ahead or {file.uri for file in build.before.indexed} != {e.file.uri for e in made.entries}:
-        # What a crash cut off was completed before this sync began, and nobody was told what clients gained by it. Or
-        # a change has published what was placed ahead.
-        build.context.page.note(repo.name, build.scope.packages)
-        _tell_gains(build, made)
-    facts |= {publication.name: publication.facts for publication in ready.publications}
-    ended = frozenset(find_ended(ready, facts))
-    result.ahead = explain_ahead((fact for name, fact in facts.items() if name not in ended), now)
-    _settle(build, made, held)
-    store.chunks.save()
-    # 9. Collect garbage.
-    if result.publications:
-        remove_old_indexes(repo.name, build.context)
+    elif not result.placed_ahead and {file.uri for file in build.before.indexed} == {e.file.uri for e in made.entries}:
+        return
+    # Also where nothing was left to publish: what a crash cut off was completed before this sync began, and nobody was
+    # told what clients gained by it; or a change has published what was placed ahead.
+    build.context.page.note(repo.name, build.scope.packages)
+    _tell_gains(build, made)
 
 
 def _find_gone(live: LiveFiles, ready: ReadyTree) -> Mapping[str, Sequence[str]]:

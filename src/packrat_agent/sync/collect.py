@@ -37,7 +37,7 @@ _PORTION = 1000
 _SEALED_LIST = "the sealed list"
 
 
-class _Told:
+class _UntrackedLog:
     """Logs what became of untracked files: the first by name, and the number of the others."""
 
     def __init__(self, root: Path) -> None:
@@ -86,12 +86,12 @@ async def collect(context: MirrorContext, seen: Look, summary: Summary) -> list[
     check_mounted(context.root)
     expired = await in_thread(_find_expired, context)
     removed: list[str] = []
-    told = _Told(context.root)
+    untracked_log = _UntrackedLog(context.root)
     find_left = partial(_find_left, context, summary.stopped_by_disk)
     for expired_files in await in_thread(owned_last, store, expired):
         for portion in _portions(expired_files):
             async with publishing:
-                removed += await in_thread(_collect_withdrawn, context, portion, find_left, told)
+                removed += await in_thread(_collect_withdrawn, context, portion, find_left, untracked_log)
     done("garbage-noted")
     async with publishing:
         untracked = await in_thread(_removable, context, seen, summary)
@@ -99,8 +99,8 @@ async def collect(context: MirrorContext, seen: Look, summary: Summary) -> list[
     for untracked_files in await in_thread(owned_last, store, untracked):
         for portion in _portions(untracked_files):
             async with publishing:
-                removed += await in_thread(_collect_untracked, context, portion, deep, find_left, told)
-    told.end()
+                removed += await in_thread(_collect_untracked, context, portion, deep, find_left, untracked_log)
+    untracked_log.end()
     async with publishing:
         missing = await in_thread(_tidy_up, context, seen, summary.is_whole)
         if not (summary.errors or summary.rejected):
@@ -166,7 +166,9 @@ def _portions(paths: Sequence[str]) -> Iterator[Sequence[str]]:
     return (paths[start : start + _PORTION] for start in range(0, len(paths), _PORTION))
 
 
-def _collect_withdrawn(context: MirrorContext, paths: Iterable[str], find_left: _FindLeft, told: _Told) -> list[str]:
+def _collect_withdrawn(
+    context: MirrorContext, paths: Iterable[str], find_left: _FindLeft, untracked_log: _UntrackedLog
+) -> list[str]:
     """Remove withdrawn files, unless a repository has taken one back or may do so.
 
     Args:
@@ -183,7 +185,7 @@ def _collect_withdrawn(context: MirrorContext, paths: Iterable[str], find_left: 
     gone = collect_garbage(context.root, expired, context.kept, denied.add)
     for path in expired:
         if path in denied:
-            told.denied(path)
+            untracked_log.denied(path)
     store.live.forget([path for path in expired if path not in denied])
     return gone
 
@@ -193,7 +195,7 @@ def _collect_untracked(
     paths: Iterable[str],
     directories: Collection[str],
     find_left: _FindLeft,
-    told: _Told,
+    untracked_log: _UntrackedLog,
 ) -> list[str]:
     """Remove untracked files, and those of the directories that are among the paths with all that they hold.
 
@@ -210,10 +212,10 @@ def _collect_untracked(
     untracked = [path for path in untracked if path not in belonging]
     whole = [path for path in untracked if path in directories]
     files = [path for path in untracked if path not in directories]
-    gone = remove_directories(context.root, whole, context.kept, told.denied)
-    gone += collect_garbage(context.root, files, context.kept, told.denied)
+    gone = remove_directories(context.root, whole, context.kept, untracked_log.denied)
+    gone += collect_garbage(context.root, files, context.kept, untracked_log.denied)
     for path in gone:
-        told.removed(path)
+        untracked_log.removed(path)
     return gone
 
 

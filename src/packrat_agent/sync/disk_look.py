@@ -180,16 +180,16 @@ def note_look(context: MirrorContext, seen: Look) -> frozenset[str]:
     """
     store = context.store
     denied = open_up(context.root, seen.found.closed)
-    foreign_paths = set(denied)
-    opened = [path for path in seen.found.closed if path not in foreign_paths]
+    denied_paths = frozenset(denied)
+    opened = [path for path in seen.found.closed if path not in denied_paths]
     _tell_closed(denied, _OF_ANOTHER_USER)
     _tell_closed(opened, "not everybody may read it; its mode is set right")
     # Others take the place of such files; a directory can't be replaced.
-    foreign = store.scanned.look_up(denied)
+    of_others = store.scanned.look_up(denied)
     now = store.scanned.look_up([file.path for file in seen.found.damaged])
     # What was published since the scan is not what the scan saw.
     damaged = [file for file in seen.found.damaged if file.path in now and now[file.path].file == file]
-    damaged += [known.file for known in foreign.values()]
+    damaged += [known.file for known in of_others.values()]
     for file in damaged:
         # Inode 0: it was about to be published when the agent died, so it was never in place.
         if file.inode:

@@ -17,7 +17,7 @@ async def note_plan(sync: Job, asked: Asked) -> None:
     held = await in_thread(context.store.removals.held, repo.name)
     stays = await in_thread(context.store.record_reads.read_among, repo.name, list(held))
     wanted = replace(wanted, files=(*wanted.files, *stays))
-    wanted_files, plan = await in_thread(reconcile_dry, repo, sync.form, wanted, order, context.store, context)
+    wanted_files, plan = await in_thread(reconcile_dry, repo, sync.form, wanted, order, context)
     new = (*plan.fetch, *plan.link)
     stands = {p.path for p in new if p.path in order.untracked and order.untracked[p.path].sha256 == p.file.sha256}
     parts = (path for p in plan.keep for path in plan.parts[p.file.uri] if path in order.untracked)

@@ -32,6 +32,6 @@ def recall_suites(context: MirrorContext, repos: Sequence[Repo], untracked: Coll
             release = f"{directory}/Release"
             is_signed = context.key_of(repo) is not None
             if release in untracked and (not is_signed or is_ours(context, repo, release, f"{release}.gpg")):
-                context.store.publications.remember_foreign(
+                context.store.publications.remember_others(
                     repo.name, suite, read_own_suite(context.root, repo, directory)
                 )

@@ -135,26 +135,8 @@ def _prepare(config: Config, store: Store, staging: Path, *, dry_run: bool) -> M
     store.record_reads.trust_server(config.packrat.url, time.time())
     keys = find_keys(config)
     _take_over_signed(store.fragments, keys)
-    settings = RenderSettings(
-        mirror_description=mirror.description,
-        signed=keys.main is not None,
-        public_url=mirror.public_url,
-        public_key=keys.main.public.armored if keys.main is not None else None,
-        standalone_subkey=keys.main.standalone_subkey if keys.main is not None else None,
-        apt_origin=mirror.apt_origin,
-        apt_label=mirror.apt_label,
-        apt_valid_for_s=mirror.apt_valid_for_s,
-        signs_all_packages=mirror.yum_sign_packages is PackageSigning.ALL,
-        confirmed_repos=mirror.confirm_release_change,
-        signature_api=_signature_api(mirror),
-        grace_s=mirror.grace_period_s,
-    )
-    secret = mirror.state_db.with_name(f"{mirror.state_db.name}.secret")
-    if keys.main is None:
-        sealer = Sealer(None, secret, frozenset())
-    else:
-        sealer = Sealer(keys.main.key, secret, keys.main.rotation.accepted)
-    seals = Seals(mirror.root_dir, store, sealer, config.packrat.name)
+    settings = _render_settings(mirror, keys)
+    seals = Seals(mirror.root_dir, store, _make_sealer(mirror, keys), config.packrat.name)
     seals.restore_names()
     return MirrorContext(
         config=config,
@@ -173,6 +155,31 @@ def _prepare(config: Config, store: Store, staging: Path, *, dry_run: bool) -> M
         dry_run=dry_run,
         takeover=_read_takeover(store),
     )
+
+
+def _render_settings(mirror: MirrorSettings, keys: SigningKeys) -> RenderSettings:
+    """Give what mirror.conf and the main key say of the indexes; a section's key comes later (`settings_of`)."""
+    return RenderSettings(
+        mirror_description=mirror.description,
+        signed=keys.main is not None,
+        public_url=mirror.public_url,
+        public_key=keys.main.public.armored if keys.main is not None else None,
+        standalone_subkey=keys.main.standalone_subkey if keys.main is not None else None,
+        apt_origin=mirror.apt_origin,
+        apt_label=mirror.apt_label,
+        apt_valid_for_s=mirror.apt_valid_for_s,
+        signs_all_packages=mirror.yum_sign_packages is PackageSigning.ALL,
+        confirmed_repos=mirror.confirm_release_change,
+        signature_api=_signature_api(mirror),
+        grace_s=mirror.grace_period_s,
+    )
+
+
+def _make_sealer(mirror: MirrorSettings, keys: SigningKeys) -> Sealer:
+    secret = mirror.state_db.with_name(f"{mirror.state_db.name}.secret")
+    if keys.main is None:
+        return Sealer(None, secret, frozenset())
+    return Sealer(keys.main.key, secret, keys.main.rotation.accepted)
 
 
 def _signature_api(mirror: MirrorSettings) -> bool:

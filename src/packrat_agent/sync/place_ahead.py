@@ -18,7 +18,7 @@ from packrat_agent.model.records import Wanted
 from packrat_agent.model.tree import UnsignedTree
 from packrat_agent.state.fragment_backup import keep
 from packrat_agent.state.packages import WantedFile
-from packrat_agent.sync.build import Made, Material, make
+from packrat_agent.sync.build import Made, Material, build_packages
 from packrat_agent.sync.commit import make_live
 from packrat_agent.sync.fetch.download import Fetched
 from packrat_agent.sync.job import Job
@@ -112,7 +112,7 @@ class _Portion:
 
 def _plan(job: Job, packages: Collection[str]) -> _Portion:
     scope = replace(whole_repo(job.repo), packages=frozenset(packages))
-    wanted_files, fragments, plan = reconcile(scope, job.form, job.order, job.context.store, job.context)
+    wanted_files, fragments, plan = reconcile(scope, job.form, job.order, job.context)
     # It is remembered with the reason from now on, and would not be new to the sync that follows.
     job.result.newly_refused += new_refusals(plan.refused, wanted_files)
     return _Portion(wanted_files, fragments, plan)
@@ -132,7 +132,7 @@ def _make(job: Job, portion: _Portion, fetched: Fetched) -> Made:
         published_names=names,
         claims={},
     )
-    made = make(plan, job.form, context.signer_of(job.form, job.repo), material)
+    made = build_packages(plan, job.form, context.signer_of(job.form, job.repo), material)
     # Nobody else should wait for the disk when they are placed.
     flush_files([f"{context.staging}/{sha256}" for sha256 in sorted({package.sha256 for package in made.packages})])
     return made

@@ -1,4 +1,4 @@
-"""Hears what changes on the server and tells it, for as long as the server can be asked; it does nothing about it.
+"""Hears what changes on the server and passes it on, for as long as the server can be asked.
 
 A server that offers `changes` answers one lossless question for the whole mirror. For any other see `polling`.
 """

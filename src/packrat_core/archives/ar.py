@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from packrat_core.errors import Refused
+from packrat_core.errors import Damaged, Refused
 
 _MAGIC = b"!<arch>\n"
 _HEADER = 60
@@ -45,7 +45,8 @@ def list_members(file: BinaryIO) -> list[ArMember]:
         # Members start at even offsets; one byte of padding follows content of odd length.
         at = member.start + member.size + member.size % 2
         if at > end:
-            raise Refused(f"it is torn: the file ends inside its member {member.name!r}", hint="upload it again, whole")
+            reason = f"it is damaged: the file ends inside its member {member.name!r}"
+            raise Damaged(reason, hint="upload it again, whole")
         members.append(member)
     return members
 
@@ -53,9 +54,9 @@ def list_members(file: BinaryIO) -> list[ArMember]:
 def _read_header(header: bytes, at: int, before: list[ArMember]) -> ArMember:
     if len(header) != _HEADER or header[58:] != _HEADER_END:
         where = f"behind its member {before[-1].name!r}" if before else "at its beginning"
-        raise Refused(f"it is torn: an ar member header is missing or broken {where}, at byte {at}")
+        raise Damaged(f"it is damaged: an ar member header is missing or broken {where}, at byte {at}")
     digits = header[48:58].rstrip(b" ")
     if not digits.isdigit():
-        raise Refused(f"it is torn: the size of the ar member at byte {at} is not a number")
+        raise Damaged(f"it is damaged: the size of the ar member at byte {at} is not a number")
     name = header[:16].rstrip(b" ").removesuffix(b"/")
     return ArMember(name.decode("ascii", "backslashreplace"), at + _HEADER, int(digits))

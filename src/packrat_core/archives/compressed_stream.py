@@ -16,7 +16,7 @@ from backports import zstd
 
 from packrat_core.archives.gzip_stream import WITH_GZIP_HEADER, GzipStream
 from packrat_core.archives.plain_stream import READ_BYTES, PlainStream, Readable
-from packrat_core.errors import Refused
+from packrat_core.errors import Damaged, Refused
 
 _MEMORY_LIMIT = 256 * 1024 * 1024
 """Memory limit in bytes of an xz or lzma decompressor; `xz -9` needs 65 MiB."""
@@ -98,7 +98,7 @@ class CompressedStream(PlainStream):
             if not data and self._decompressor.needs_input:
                 data = self._read_packed()
                 if not data:
-                    raise Refused(f"it is torn: the {self._coding} stream has no end")
+                    raise Damaged(f"it is damaged: the {self._coding} stream has no end")
             try:
                 self._buffer = self._decompressor.decompress(data, READ_BYTES)
             except _ERRORS as error:

@@ -9,7 +9,7 @@ Source: RFC 1952.
 import zlib
 
 from packrat_core.archives.plain_stream import READ_BYTES, PlainStream, Readable
-from packrat_core.errors import Refused
+from packrat_core.errors import Damaged, Refused
 
 GZIP_MAGIC = b"\x1f\x8b"
 
@@ -44,7 +44,7 @@ class GzipStream(PlainStream):
     def _read_input(self) -> bool:
         self._input = self._read_packed()
         if not self._input and not self._inflate.eof:
-            raise Refused("it is torn: the gzip stream has no end")
+            raise Damaged("it is damaged: the gzip stream has no end")
         return bool(self._input)
 
     def _start_member(self) -> bool:

@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from typing import Protocol
 
 from packrat_core.archives.limits import check_time, check_unpacked
-from packrat_core.errors import Refused
+from packrat_core.errors import Damaged, Refused
 
 READ_BYTES = 256 * 1024
 
@@ -61,7 +61,7 @@ class PlainStream(ABC):
         while size > len(self._buffer) - self._at:
             size -= len(self._buffer) - self._at
             if not self._fill_in_time():
-                raise Refused("it is torn: the compressed archive ends inside a member")
+                raise Damaged("it is damaged: the compressed archive ends inside a member")
         self._at += size
 
     def drain(self) -> int:

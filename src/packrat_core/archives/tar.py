@@ -20,7 +20,7 @@ from packrat_core.archives.limits import MEMBERS_LIMIT, NAME_LIMIT, DirectoryNam
 from packrat_core.archives.member_names import FILE_NAME_BYTES, longest_part, normalize_name, resolve_link
 from packrat_core.archives.tar_header import BLOCK, TarHeader, parse_header, parse_pax, parse_pax_size
 from packrat_core.archives.tar_source import Source
-from packrat_core.errors import Refused
+from packrat_core.errors import Damaged, Refused
 
 _CHUNK_BYTES = 256 * 1024
 _PAX, _PAX_GLOBAL, _GNU_NAME, _GNU_TARGET = b"x", b"g", b"L", b"K"
@@ -169,7 +169,7 @@ class TarReader:
     def _take(self, size: int) -> bytes:
         data = self._source.read(size)
         if len(data) != size:
-            raise Refused("it is torn: the tar archive ends inside a member")
+            raise Damaged("it is damaged: the tar archive ends inside a member")
         self._offset += size
         self._left -= size
         return data
@@ -182,12 +182,12 @@ class TarReader:
         self._offset += skipped
         block = self._source.read(BLOCK)
         if len(block) != BLOCK:
-            raise Refused("it is not a tar file, or torn: it has no end mark")
+            raise Damaged("it is not a tar file, or damaged: it has no end mark")
         self._offset += BLOCK
         self._begin(0)
         if block.count(0) == BLOCK:
             if self._extended:
-                raise Refused("it is torn: an extended tar header describes no member")
+                raise Damaged("it is damaged: an extended tar header describes no member")
             return None
         return parse_header(block)
 

@@ -10,7 +10,7 @@ import re
 import zlib
 from typing import NamedTuple
 
-from packrat_core.errors import Refused
+from packrat_core.errors import Damaged, Refused
 
 BLOCK = 512
 
@@ -48,7 +48,7 @@ def parse_header(block: bytes) -> TarHeader:
     """
     size, checksum = _numbers(block)
     if checksum != checksum_of(block):
-        raise Refused("it is not a tar file, or torn: the checksum of a tar header is wrong")
+        raise Damaged("it is not a tar file, or damaged: the checksum of a tar header is wrong")
     name_field = block[:100].partition(b"\0")[0]
     name = name_field
     if block[345]:
@@ -69,14 +69,14 @@ def parse_pax(data: bytes) -> dict[bytes, bytes]:
         match = _PAX_RECORD.match(data, at)
         end = at + int(match[1]) if match is not None else 0
         if match is None or not match.end() < end <= len(data) or data[end - 1 : end] != b"\n":
-            raise Refused("it is torn: an extended tar header is broken")
+            raise Damaged("it is damaged: an extended tar header is broken")
         keyword, value = match[2], data[match.end() : end - 1]
         if keyword.startswith(b"GNU.sparse"):
             raise Refused("it has a sparse file in it")
         if keyword in _PAX_KEPT:
             # Python accepts an empty value, Go ignores the record.
             if not value:
-                raise Refused(f"it is torn: an extended tar header has an empty {keyword.decode()}")
+                raise Damaged(f"it is damaged: an extended tar header has an empty {keyword.decode()}")
             records[keyword] = value
         at = end
     return records
@@ -89,7 +89,7 @@ def parse_pax_size(value: bytes) -> int:
         Refused: The value is not a size, or larger than any file.
     """
     if not value.isdigit() or len(value) > 16 or int(value) >= _SIZE_LIMIT:
-        raise Refused(f"it is torn: the size in an extended tar header is {value[:40]!r}")
+        raise Damaged(f"it is damaged: the size in an extended tar header is {value[:40]!r}")
     return int(value)
 
 
@@ -111,14 +111,14 @@ def _size(field: bytes) -> int:
         return _octal(field)
     number = int.from_bytes(field[1:], "big")
     if number >= _SIZE_LIMIT:
-        raise Refused("it is torn: a tar member is larger than any file")
+        raise Damaged("it is damaged: a tar member is larger than any file")
     return number
 
 
 def _octal(field: bytes) -> int:
     match = _OCTAL.fullmatch(field)
     if match is None:
-        raise Refused("it is not a tar file, or torn: a number in a tar header is not octal")
+        raise Damaged("it is not a tar file, or damaged: a number in a tar header is not octal")
     return int(match[1] or b"0", 8)
 
 

@@ -3,7 +3,7 @@
 import os
 from typing import BinaryIO, Protocol
 
-from packrat_core.errors import Refused
+from packrat_core.errors import Damaged
 
 
 class Source(Protocol):
@@ -41,7 +41,7 @@ class FileSource:
             Refused: The file ends earlier.
         """
         if size > self._end - self._at:
-            raise Refused("it is torn: a tar member is cut off")
+            raise Damaged("it is damaged: a tar member is cut off")
         if size:
             self._at = self._file.seek(self._at + size)
 
@@ -68,5 +68,5 @@ class SectionSource:
             Refused: The part ends earlier.
         """
         if size > self._end - self._at:
-            raise Refused("it is torn: a tar member is cut off")
+            raise Damaged("it is damaged: a tar member is cut off")
         self._at += size

@@ -26,7 +26,7 @@ from packrat_core.archives.zip_directory import (
     read_entries,
     widen,
 )
-from packrat_core.errors import Refused
+from packrat_core.errors import Damaged, Refused
 from packrat_core.text import count_of
 
 __all__ = ["ZipArchive", "ZipMember"]
@@ -51,7 +51,7 @@ class ZipArchive:
         self.members = list(read_entries(read_at(file, directory.offset, directory.size)))
         if len(self.members) != directory.members:
             members = count_of(len(self.members), "member")
-            raise Refused(f"it is torn: its central directory has {members} and says {directory.members}")
+            raise Damaged(f"it is damaged: its central directory has {members} and says {directory.members}")
         check_unpacked(sum(map(attrgetter("unpacked"), self.members)), size)
         self._starts = self._check_locals(directory.offset)
 
@@ -93,7 +93,7 @@ class ZipArchive:
                 break
             yield chunk
         if size != member.unpacked or crc != member.crc:
-            raise Refused(f"it is torn: its {member.name[:80]} is not as long, or not the same, as it says")
+            raise Damaged(f"it is damaged: its {member.name[:80]} is not as long, or not the same, as it says")
 
     def _stored(self, member: ZipMember) -> Iterator[bytes]:
         at = self._starts[member.offset]
@@ -115,9 +115,9 @@ class ZipArchive:
             while plain := inflate.decompress(b"", _CHUNK_BYTES):
                 yield plain
         except zlib.error as error:
-            raise Refused(f"it is torn: its {member.name[:80]} is not a valid deflate stream: {error}") from None
+            raise Damaged(f"it is damaged: its {member.name[:80]} is not a valid deflate stream: {error}") from None
         if not inflate.eof:
-            raise Refused(f"it is torn: the deflate stream of its {member.name[:80]} has no end")
+            raise Damaged(f"it is damaged: the deflate stream of its {member.name[:80]} has no end")
 
     def _inflate_at_once(self, member: ZipMember) -> bytes | None:
         """Return the bytes of a small member in a third of the time; None if it is large, or anything is wrong."""

@@ -15,7 +15,7 @@ from typing import BinaryIO, NamedTuple
 
 from packrat_core.archives.limits import MEMBERS_LIMIT, check_count
 from packrat_core.archives.member_names import check_name
-from packrat_core.errors import Refused
+from packrat_core.errors import Damaged, Refused
 
 DIRECTORY_LIMIT = 64 * 1024 * 1024
 IN_EXTRA_32 = 0xFFFFFFFF
@@ -74,16 +74,16 @@ def find_directory(file: BinaryIO, size: int) -> Directory:
     tail = read_at(file, tail_start, size - tail_start)
     at = tail.rfind(b"PK\5\6")
     if at < 0 or len(tail) - at < _END.size:
-        raise Refused("it is not a zip archive, or torn: the end of the central directory is missing")
+        raise Damaged("it is not a zip archive, or damaged: the end of the central directory is missing")
     end = _END.unpack_from(tail, at)
     if at + _END.size + end[7] != len(tail):
-        raise Refused("it is torn: bytes follow after the end of the zip archive")
+        raise Damaged("it is damaged: bytes follow after the end of the zip archive")
     # Python uses a zip64 record whenever there is one, other clients only if a field refers to it.
     locator = at - _END_64_LOCATOR.size
     if locator >= 0 and tail.startswith(b"PK\6\7", locator):
         return _directory_64(tail, tail_start, locator, end)
     if end[5] == IN_EXTRA_32 or end[6] == IN_EXTRA_32:
-        raise Refused("it is torn: the zip64 locator is missing")
+        raise Damaged("it is damaged: the zip64 locator is missing")
     directory = Directory(end[6], end[5], end[4])
     _check_directory(directory, tail_start + at, disks=end[1:3], on_this_disk=end[3])
     return directory
@@ -93,11 +93,11 @@ def _directory_64(tail: bytes, tail_start: int, locator: int, end: tuple[int, ..
     at = locator - _END_64.size
     _, disk, where, disks = _END_64_LOCATOR.unpack_from(tail, locator)
     if at < 0 or not tail.startswith(b"PK\6\6", at) or where != tail_start + at:
-        raise Refused("it is torn: the zip64 end of the central directory is missing")
+        raise Damaged("it is damaged: the zip64 end of the central directory is missing")
     record = _END_64.unpack_from(tail, at)
     directory = Directory(record[9], record[8], record[7])
     if record[1] != _END_64.size - 12 or disk or disks != 1:
-        raise Refused("it is torn: the zip64 end of the central directory is broken")
+        raise Damaged("it is damaged: the zip64 end of the central directory is broken")
     # Clients that ignore zip64 use the short record, so its fields must be equal, or refer to the zip64 record.
     short = (end[4], _IN_EXTRA_16, directory.members), (end[5], IN_EXTRA_32, directory.size)
     for value, in_extra, expected in (*short, (end[6], IN_EXTRA_32, directory.offset)):
@@ -129,14 +129,14 @@ def read_entries(data: bytes) -> Iterator[ZipMember]:
         if at == len(data):
             return
         if at + _ENTRY.size > len(data):
-            raise Refused("it is torn: an entry of the central directory is cut off")
+            raise Damaged("it is damaged: an entry of the central directory is cut off")
         entry = _ENTRY.unpack_from(data, at)
         signature, version, flags, method, crc, packed, unpacked = entry[:7]
         name_size, extra_size, comment_size, disk, attributes, offset = entry[7:]
         name_end = at + _ENTRY.size + name_size
         extra_end = name_end + extra_size
         if signature != b"PK\1\2" or extra_end + comment_size > len(data):
-            raise Refused("it is torn: an entry of the central directory is broken")
+            raise Damaged("it is damaged: an entry of the central directory is broken")
         raw_name = data[at + _ENTRY.size : name_end]
         name = raw_name.decode("utf-8", "backslashreplace")
         check_name(name)
@@ -154,7 +154,7 @@ def read_entries(data: bytes) -> Iterator[ZipMember]:
                 # The local header may keep other numbers in its own extra field.
                 repeated = b""
         elif IN_EXTRA_32 in (unpacked, packed, offset):
-            raise Refused("it is torn: a zip64 field is missing")
+            raise Damaged("it is damaged: a zip64 field is missing")
         yield ZipMember(name, raw_name, repeated, flags, method, crc, packed, unpacked, offset)
         at = extra_end + comment_size
 
@@ -195,7 +195,7 @@ def widen(numbers: tuple[int, ...], extra: bytes, raw_name: bytes) -> tuple[int,
         kind, length = struct.unpack_from("<2H", extra, at)
         at += 4 + length
         if at > len(extra):
-            raise Refused("it is torn: the extra fields of a member are broken")
+            raise Damaged("it is damaged: the extra fields of a member are broken")
         if kind in (_ZIP_64, _UNICODE_PATH) and kind in fields:
             raise Refused("it has a member with the same extra field twice")
         fields[kind] = extra[at - length : at]
@@ -208,7 +208,7 @@ def widen(numbers: tuple[int, ...], extra: bytes, raw_name: bytes) -> tuple[int,
             wide.append(number)
             continue
         if len(field) < 8:
-            raise Refused("it is torn: a zip64 field is missing")
+            raise Damaged("it is damaged: a zip64 field is missing")
         wide.append(int.from_bytes(field[:8], "little"))
         field = field[8:]
     return tuple(wide)
@@ -226,9 +226,9 @@ def read_at(file: BinaryIO, offset: int, length: int) -> bytes:
         Refused: The file has no such bytes.
     """
     if offset < 0 or offset >= 1 << 62:
-        raise Refused("it is torn: it points outside itself")
+        raise Damaged("it is damaged: it points outside itself")
     file.seek(offset)
     data = file.read(length)
     if len(data) != length:
-        raise Refused("it is torn: it ends too early")
+        raise Damaged("it is damaged: it ends too early")
     return data

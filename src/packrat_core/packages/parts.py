@@ -8,7 +8,7 @@ from packrat_core.errors import Refused
 
 @contextmanager
 def naming(part: str) -> Iterator[None]:
-    """Turn "it is torn" into "its control archive is torn", if the part is "its control archive".
+    """Turn "it is damaged" into "its control archive is damaged", if the part is "its control archive".
 
     Raises:
         Refused: it was raised inside; the message now names the part.
@@ -17,4 +17,4 @@ def naming(part: str) -> Iterator[None]:
         yield
     except Refused as error:
         text = str(error)
-        raise Refused(f"{part} {text[3:]}" if text.startswith("it ") else f"{part}: {text}") from None
+        raise type(error)(f"{part} {text[3:]}" if text.startswith("it ") else f"{part}: {text}") from None

@@ -1,4 +1,4 @@
-"""Changes how many failed and deprocated files of a package are kept.
+"""Changes how many failed and deprecated files of a package are kept.
 
 The others are deleted for good while the server runs (promotion/retention.py), so a lower number is a loss.
 """

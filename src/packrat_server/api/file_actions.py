@@ -1,4 +1,4 @@
-"""Actions on package files and tags: upload, promote, mark as failed or deprocated."""
+"""Actions on package files and tags: upload, promote, mark as failed or deprecated."""
 
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any

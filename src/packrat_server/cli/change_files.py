@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from packrat_core.cinp.refusals import SessionEnded
-from packrat_core.cli import tell_next
+from packrat_core.cli.tell_next import tell_next
 from packrat_core.errors import ServerRefused
 from packrat_core.text import printable
 from packrat_server.cli.attempts import Attempts, report

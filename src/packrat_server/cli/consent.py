@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from packrat_core.cli import tell_next
+from packrat_core.cli.tell_next import tell_next
 from packrat_core.errors import ConfigError, Held
 from packrat_core.text import printable
 from packrat_server.cli.reason_option import reason_option

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from packrat_core.cli import Between
+from packrat_core.cli.parameters import Between
 from packrat_server.cli.data_option import data_option
 
 

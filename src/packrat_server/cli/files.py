@@ -148,9 +148,9 @@ fail_command = _marking(
 unfail_command = _marking("unfail", "Undo the failure of package files.", partial(_unmark, "unfail", "failed"))
 deprocate_command = _marking(
     "deprocate",
-    "Mark package files as deprocated: they leave the repositories, or are yanked if they are Python files.",
+    "Mark package files as deprecated: they leave the repositories, or are yanked if they are Python files.",
     partial(_mark, "deprocate", "deprocated"),
 )
 undeprocate_command = _marking(
-    "undeprocate", "Undo the deprocation of package files.", partial(_unmark, "undeprocate", "deprocated")
+    "undeprocate", "Undo the deprecation of package files.", partial(_unmark, "undeprocate", "deprocated")
 )

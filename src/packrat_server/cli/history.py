@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from packrat_core.cli import Between
+from packrat_core.cli.parameters import Between
 from packrat_core.errors import ConfigError
 from packrat_core.text import printable, quote
 from packrat_server.cli.package_source import ask_or_read, check_text, where_options

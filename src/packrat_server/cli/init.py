@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from packrat_core.cli import tell_next
+from packrat_core.cli.tell_next import tell_next
 from packrat_server.cli.data_option import data_option
 from packrat_server.cli.next_step import command_line
 

@@ -3,7 +3,7 @@
 import click
 
 from packrat_core import __version__
-from packrat_core.cli import CommandInModule, ErrorTellingGroup
+from packrat_core.cli.command_group import CommandInModule, ErrorTellingGroup
 from packrat_core.log import set_up_log
 
 
@@ -52,8 +52,8 @@ for _command, _place, _summary in (
     (
         "deprocate",
         "files:deprocate_command",
-        "Mark package files as deprocated: they leave the repositories, or are yanked if they are Python files.",
+        "Mark package files as deprecated: they leave the repositories, or are yanked if they are Python files.",
     ),
-    ("undeprocate", "files:undeprocate_command", "Undo the deprocation of package files."),
+    ("undeprocate", "files:undeprocate_command", "Undo the deprecation of package files."),
 ):
     main.add_command(CommandInModule(_command, f"packrat_server.cli.{_place}", _summary, _prepare))

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from packrat_core.cli import InnerGroup, tell_next
+from packrat_core.cli.command_group import InnerGroup
+from packrat_core.cli.tell_next import tell_next
 from packrat_core.text import human_age
 from packrat_server.accounts.passwords import new_password
 from packrat_server.cli.consent import Consent, carry_out, with_consent

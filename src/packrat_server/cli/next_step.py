@@ -7,7 +7,7 @@ from shlex import join
 import click
 from click.core import ParameterSource
 
-from packrat_core.cli import tell_next
+from packrat_core.cli.tell_next import tell_next
 
 _DATA = {"data": "--data"}
 _SESSION = {"url": "--url", "user": "--user", "password_file": "--password-file", "ca_file": "--ca-file"}

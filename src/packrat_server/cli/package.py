@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from packrat_core.cli import Between, InnerGroup
+from packrat_core.cli.command_group import InnerGroup
+from packrat_core.cli.parameters import Between
 from packrat_core.errors import ConfigError
 from packrat_core.text import printable
 from packrat_server.cli.consent import Consent, carry_out, with_consent
@@ -70,7 +71,7 @@ def package_show(name: str, as_json: bool, **where: Any) -> None:
 @click.argument("name")
 @click.option("--failed-count", type=_COUNT, help="How many of its newest failed files to keep. New packages: 5.")
 @click.option(
-    "--deprocated-count", type=_COUNT, help="How many of its newest deprocated files to keep. New packages: 10."
+    "--deprocated-count", type=_COUNT, help="How many of its newest deprecated files to keep. New packages: 10."
 )
 @data_option
 @with_consent

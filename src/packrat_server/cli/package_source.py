@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from packrat_core.cli import Between
+from packrat_core.cli.parameters import Between
 from packrat_core.errors import ConfigError
 from packrat_core.text import quote
 from packrat_server.cli.data_option import DEFAULT_DATA, check_owner

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from packrat_core.cinp.refusals import SessionEnded
-from packrat_core.cli import tell_next
+from packrat_core.cli.tell_next import tell_next
 from packrat_core.errors import ServerRefused
 from packrat_server.cli.attempts import Attempts, report
 from packrat_server.cli.next_step import tell_where

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from packrat_core.cinp.refusals import SessionEnded
-from packrat_core.cli import GivenFile, tell_next
+from packrat_core.cli.parameters import GivenFile
+from packrat_core.cli.tell_next import tell_next
 from packrat_core.errors import ConfigError, Refused, ServerRefused
 from packrat_core.packages.image.inspect import is_image_archive
 from packrat_core.packages.image.names import join_file_name, split_file_name

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from packrat_core.cli import InnerGroup, tell_next
+from packrat_core.cli.command_group import InnerGroup
+from packrat_core.cli.tell_next import tell_next
 from packrat_server.accounts.passwords import new_password
 from packrat_server.accounts.rights import USER_ROLES, Role
 from packrat_server.cli.consent import Consent, carry_out, with_consent

@@ -1,6 +1,6 @@
 """Compares two tags, or two repositories: which package files only one of them has.
 
-A tag has its files as far as they are neither failed nor deprocated; a repository has those that it offers.
+A tag has its files as far as they are neither failed nor deprecated; a repository has those that it offers.
 
 Usage:
 

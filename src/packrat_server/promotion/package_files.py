@@ -19,7 +19,7 @@ from packrat_server.store.orphans import add_orphans
 from packrat_server.store.tables import package_file_tags, package_files, packages
 
 KEPT: Mapping[str, int] = {"deprocated_count": 10, "failed_count": 5}
-"""Number of deprocated, and of failed, files that a new package keeps."""
+"""Number of deprecated, and of failed, files that a new package keeps."""
 _SHOWN = ("distro_version", "version", "type", "arch", "sha256", "size", "failed_by", "deprocated_by", "created_by")
 
 

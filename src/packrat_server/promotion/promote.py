@@ -1,4 +1,4 @@
-"""Promotes package files through tags, marks them as failed or deprocated, and undoes each of these.
+"""Promotes package files through tags, marks them as failed or deprecated, and undoes each of these.
 
 Each function checks the rules (rules.py), and writes the change and its event inside the transaction that it is given.
 """
@@ -81,7 +81,7 @@ def untag_file(connection: Connection, file_id: int, tag: str, author: Author) -
 
 
 def mark_file(connection: Connection, file_id: int, mark: Mark, author: Author) -> None:
-    """Mark a file as failed or deprocated; a mark that it has already keeps its date and name.
+    """Mark a file as failed or deprecated; a mark that it has already keeps its date and name.
 
     Args:
         connection: A writing transaction.

@@ -1,6 +1,6 @@
-"""Deletes the oldest deprocated and failed files of each package, as far as there are more than the package keeps.
+"""Deletes the oldest deprecated and failed files of each package, as far as there are more than the package keeps.
 
-A deprocated file counts and goes only where no repository of a mirror lists it: Python files stay in the index of their
+A deprecated file counts and goes only where no repository of a mirror lists it: Python files stay in the index of their
 tag, where clients may have pinned them.
 """
 

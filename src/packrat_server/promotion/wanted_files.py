@@ -1,7 +1,7 @@
 """Lists the package files of a repository: by its tag, its distribution versions, and "newest only".
 
 - A repository *wants* the files that have its tag and are neither failed nor deprocated.
-- It *keeps* these, and the deprocated ones as long as they have its tag, for mirrors whose clients know such a mark.
+- It *keeps* these, and the deprecated ones as long as they have its tag, for mirrors whose clients know such a mark.
 """
 
 from array import array
@@ -62,7 +62,7 @@ def kept_files(
 ) -> Sequence[int]:
     """List the files that a repository keeps.
 
-    With "newest only", a deprocated file makes way for a newer version as if it were not deprocated, but no other file
+    With "newest only", a deprecated file makes way for a newer version as if it were not deprecated, but no other file
     makes way for it.
 
     Args:
@@ -88,7 +88,7 @@ def kept_files(
 
 
 def listed_files(connection: Connection, repo: str, names: Sequence[str]) -> Sequence[int]:
-    """List the files that clients of a repository see: those of Python stay there, marked as yanked, when deprocated.
+    """List the files that clients of a repository see: those of Python stay there, marked as yanked, when deprecated.
 
     Args:
         connection: An open transaction.
@@ -106,7 +106,7 @@ def _collect(numbers: Iterable[int]) -> Sequence[int]:
 
 @dataclass(frozen=True, slots=True)
 class SplitFiles:
-    """The ids of the files of some packages: those that a repository wants, and the deprocated ones that it keeps."""
+    """The ids of the files of some packages: those that a repository wants, and the deprecated ones that it keeps."""
 
     wanted: Sequence[int]
     deprocated: Sequence[int]

@@ -1,6 +1,6 @@
 """Keeps the data clean while the server runs.
 
-1. Retention: of each package the newest `deprocated_count` deprocated files and `failed_count` failed ones stay; the
+1. Retention: of each package the newest `deprocated_count` deprecated files and `failed_count` failed ones stay; the
    others are deleted, the oldest first. A deprocated Python file stays as long as a mirror's repository lists it.
 2. Uploads that nobody made a package file of go after a day, sessions when they have ended, entries of the journal when
    there are too many.

@@ -17,7 +17,7 @@ from click.testing import CliRunner
 
 from packrat_agent.cli import main as agent_cli
 from packrat_core import errors
-from packrat_core.cli import CommandInModule
+from packrat_core.cli.command_group import CommandInModule
 from packrat_core.listen import parse_listen
 from packrat_server.cli import main as server_cli
 from support.mirror_conf import write_mirror_conf

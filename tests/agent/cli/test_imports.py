@@ -18,7 +18,7 @@ import packrat_agent.cli
 import packrat_server.cli
 from packrat_agent.cli import main as agent_cli
 from packrat_agent.state.store import Store
-from packrat_core.cli import CommandInModule
+from packrat_core.cli.command_group import CommandInModule
 from packrat_server.admin import new_server
 from packrat_server.cli import main as server_cli
 from support.mirror_conf import write_mirror_conf

@@ -51,7 +51,8 @@ def test_no_file_gets_the_number_of_a_closed_stream_here_or_in_a_program_that_is
         " {os.readlink(f'/proc/self/fd/{n}') for n in range(3)} != {'/dev/null'})"
     )
     code = (
-        "import subprocess, sys; from packrat_core.standard_streams import open_closed_streams; open_closed_streams();"
+        "import subprocess, sys; from packrat_core.cli.standard_streams import open_closed_streams as open_them;"
+        "open_them();"
         f"look = {look!r}; subprocess.check_call([sys.executable, '-c', look]); exec(look)"
     )
     command = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", sys.executable, "-c", code]

@@ -115,10 +115,10 @@ def test_dropping_takes_one_publication_or_those_of_one_repository(store: Store)
 
 
 def test_publications_of_another_agent_are_remembered_only_where_none_is_known(store: Store) -> None:
-    store.publications.remember_foreign("apt", "x", {"number": "9"})
+    store.publications.remember_others("apt", "x", {"number": "9"})
     assert look(store.publications) == EXPECTED
-    store.publications.remember_foreign("apt", "z", {"number": "9"})
+    store.publications.remember_others("apt", "z", {"number": "9"})
     assert look(store.publications) == EXPECTED | {("apt", "z"): ("", 0, "9", 0)}
-    store.publications.remember_foreign("pypi", "x", {})
+    store.publications.remember_others("pypi", "x", {})
     assert store.publications.published_at("pypi") is None
     assert store.publications.published_at("apt") == 2.0

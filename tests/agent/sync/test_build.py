@@ -10,7 +10,7 @@ from packrat_agent.formats.docker.products import ProductWriter, Written
 from packrat_agent.formats.table import FORMATS
 from packrat_agent.model.entries import Placement, Plan
 from packrat_agent.model.records import PackageFile, Repo
-from packrat_agent.sync.build import Made, Material, make
+from packrat_agent.sync.build import Made, Material, build_packages
 from packrat_core.archives.plain_stream import Readable
 from packrat_demo.build_image import Image, build_oci, tar
 from support.kinds import KINDS, Kind
@@ -35,7 +35,7 @@ def build(tmp_path: Path, kind: Kind, *, is_staged: bool, forged: bool) -> Made:
     fetch, keep = ((placement,), ()) if is_staged else ((), (placement,))
     parts = {} if is_staged else {record.uri: {placement.path: sha256}}
     plan = Plan(REPO, keep, fetch, (), (), (), parts, {}, {})
-    return make(plan, FORMATS[kind.name], None, Material(tmp_path, staging, staged, {}, {}, {}, {}))
+    return build_packages(plan, FORMATS[kind.name], None, Material(tmp_path, staging, staged, {}, {}, {}, {}))
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
@@ -84,7 +84,7 @@ def test_a_file_read_with_its_products_is_not_read_again(tmp_path: Path, is_held
     record = PackageFile("/f/1", "hello", "x", "1", "python", "all", "/files/1", name, sha256)
     plan = Plan(REPO, (), (Placement(record, f"dev/packages/hello/{name}"),), (), (), (), {}, {}, {})
     material = Material(tmp_path, staging, {sha256: staging / sha256}, {}, {sha256: fragment}, {}, {})
-    made = make(plan, FORMATS["pypi"], None, replace(material, products=products) if is_held else material)
+    made = build_packages(plan, FORMATS["pypi"], None, replace(material, products=products) if is_held else material)
     [(digest, content)] = products.items()
     assert digest == hashlib.sha256(content).hexdigest()
     if is_held:
@@ -115,7 +115,7 @@ def test_a_layer_that_stands_in_all_of_its_places_is_not_written_again(tmp_path:
         ]
         fetch = tuple(Placement(record, f"dev/v2/{record.package}") for record in records)
         plan = Plan(REPO, (), fetch, (), (), (), {}, {}, {})
-        return make(
+        return build_packages(
             plan, FORMATS["docker"], None, Material(tmp_path, staging, {sha256: staging / sha256}, {}, {}, {}, claims)
         )
 
@@ -168,7 +168,7 @@ def test_a_layer_that_new_images_share_is_written_once_where_it_stands_for_none(
         fetch.append(Placement(record, f"dev/v2/{image}"))
     plan = Plan(REPO, (), tuple(fetch), (), (), (), {}, {}, {})
     standing = {f"dev/v2/web/blobs/sha256:{shared}": shared}
-    made = make(plan, FORMATS["docker"], None, Material(tmp_path, staging, staged, {}, {}, {}, standing))
+    made = build_packages(plan, FORMATS["docker"], None, Material(tmp_path, staging, staged, {}, {}, {}, standing))
     assert [live.path for live in made.packages if live.sha256 == shared] == [f"dev/v2/shop/blobs/sha256:{shared}"]
     assert copied.count(shared) == 1
     for live in made.packages:

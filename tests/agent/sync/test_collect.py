@@ -181,7 +181,7 @@ def test_a_few_of_very_many_untracked_files_are_logged_and_the_others_counted(
     assert [line.get("path") for line in told] == ["one/0", "one/1", "one/2", None]
     assert (told[-1]["count"], told[-1]["text"]) == (2, "this many more were removed")
     with capture_logs() as logged:
-        told_of = collecting._Told(context.root)
+        told_of = collecting._UntrackedLog(context.root)
         for number in range(5):
             told_of.denied(str(number))
         told_of.end()

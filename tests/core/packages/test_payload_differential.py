@@ -207,6 +207,6 @@ def test_an_image_whose_layer_ends_early_is_refused(tmp_path: Path) -> None:
     config = json.dumps({"rootfs": {"diff_ids": [f"sha256:{hashlib.sha256(PLAIN).hexdigest()}"]}}).encode()
     listed = json.dumps([{"Config": "c", "Layers": ["a/layer.tar"]}]).encode()
     packed = gzip.compress(PLAIN)
-    for layer, reason in ((packed, "None"), (packed[:-9], "its a/layer.tar is torn: the gzip stream has no end")):
+    for layer, reason in ((packed, "None"), (packed[:-9], "its a/layer.tar is damaged: the gzip stream has no end")):
         path.write_bytes(image_tar([("c", config), ("manifest.json", listed), ("a/layer.tar", layer)]))
         assert reason in str(refuses(check_image, path))

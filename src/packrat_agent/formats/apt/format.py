@@ -11,9 +11,9 @@ from packrat_agent.formats.apt.render import render_repository
 from packrat_agent.formats.apt.serving import client_setup
 from packrat_agent.formats.interface import (
     ClientSetup,
+    IsWritten,
     RenderRequest,
     RenderSettings,
-    Stands,
     Treatment,
     WebRules,
     WebServer,
@@ -47,7 +47,7 @@ class AptFormat:
         path: Path,
         into: Path | dict[str, bytes] | None,
         content: bytes | None = None,
-        stands: Stands | None = None,
+        is_written: IsWritten | None = None,
     ) -> Fragment:
         """Read the control paragraph and clean it."""
         stanza = read_stanza(read_control(path) if content is None else read_control_of(content))

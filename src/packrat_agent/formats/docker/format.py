@@ -14,9 +14,9 @@ from packrat_agent.formats.docker.serving import write_rules
 from packrat_agent.formats.docker.unpack import judge_image, unpack_image
 from packrat_agent.formats.interface import (
     ClientSetup,
+    IsWritten,
     RenderRequest,
     RenderSettings,
-    Stands,
     Treatment,
     WebRules,
     WebServer,
@@ -45,12 +45,12 @@ class DockerFormat:
         path: Path,
         into: Path | dict[str, bytes] | None,
         content: bytes | None = None,
-        stands: Stands | None = None,
+        is_written: IsWritten | None = None,
     ) -> Fragment:
         """Take the manifests and the blobs out of the archive as products."""
         if isinstance(into, dict):
             raise TypeError("blobs are too large for memory")
-        return judge_image(path) if into is None else unpack_image(path, into, stands)
+        return judge_image(path) if into is None else unpack_image(path, into, is_written)
 
     def agree(self, file: PackageFile, fragment: Fragment) -> None:
         """Accept every archive: users save images under all sorts of names, and only the record's name counts."""

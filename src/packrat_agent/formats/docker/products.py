@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from packrat_agent.formats.compress import GZIP_HEADER
-from packrat_agent.formats.interface import Stands
+from packrat_agent.formats.interface import IsWritten
 from packrat_core.archives.plain_stream import READ_BYTES, Readable
 from packrat_core.fs.atomic import replace
 from packrat_core.fs.open import open_new
@@ -26,16 +26,16 @@ class Written:
 
 
 class ProductWriter:
-    """Writes into one directory, and can take back what it wrote; `stands` tells what need not be written."""
+    """Writes into one directory, and can take back what it wrote; `is_written` tells what is written already."""
 
-    def __init__(self, into: Path, stands: Stands | None = None) -> None:
+    def __init__(self, into: Path, is_written: IsWritten | None = None) -> None:
         self._into = into
-        self._stands = stands
+        self._is_written = is_written
         self._new: set[str] = set()
 
     def has(self, name: str, sha256: str) -> bool:
-        """Tell whether a product need not be written."""
-        return self._stands is not None and self._stands(name, sha256)
+        """Tell whether a product is written already."""
+        return self._is_written is not None and self._is_written(name, sha256)
 
     def copy(self, source: Readable) -> Written:
         """Write a file as it is."""

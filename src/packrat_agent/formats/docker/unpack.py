@@ -10,7 +10,7 @@ from pathlib import Path
 
 from packrat_agent.formats.docker.body import Body, write_body
 from packrat_agent.formats.docker.products import ProductWriter, Written
-from packrat_agent.formats.interface import Stands
+from packrat_agent.formats.interface import IsWritten
 from packrat_agent.model.entries import Fragment, Product
 from packrat_core.errors import Refused
 from packrat_core.fs.disk_errors import as_disk_error
@@ -23,25 +23,25 @@ from packrat_core.packages.image.payload import check_payload, find_compression,
 _SCHEMA_2_END = "dkrm"
 
 
-def unpack_image(path: Path, into: Path, stands: Stands | None = None) -> Fragment:
+def unpack_image(path: Path, into: Path, is_written: IsWritten | None = None) -> Fragment:
     """Take the image out of an archive.
 
     Args:
         path: the archive.
         into: the directory for the products, each named by its SHA-256; it is left as it was if anything is raised.
-        stands: tells which of them need not be written.
+        is_written: tells which of them are written already.
 
     Returns:
         A fragment whose body is that of `body`. Its products are the blobs and manifests.
 
     Raises:
-        Refused: the file is not an image archive, is torn or hostile, or holds several images.
+        Refused: the file is not an image archive, is damaged or hostile, or holds several images.
         DiskError: a file can't be read or written.
     """
     with as_disk_error("unpack", path), path.open("rb") as file:
         archive = ImageArchive(file)
         image = read_image(archive)
-        writer = ProductWriter(into, stands)
+        writer = ProductWriter(into, is_written)
         size = path.stat().st_size
         try:
             match image:

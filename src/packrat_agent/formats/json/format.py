@@ -4,9 +4,9 @@ from pathlib import Path
 
 from packrat_agent.formats.interface import (
     ClientSetup,
+    IsWritten,
     RenderRequest,
     RenderSettings,
-    Stands,
     Treatment,
     WebRules,
     WebServer,
@@ -38,7 +38,7 @@ class FilesFormat:
         path: Path,
         into: Path | dict[str, bytes] | None,
         content: bytes | None = None,
-        stands: Stands | None = None,
+        is_written: IsWritten | None = None,
     ) -> Fragment:
         """Return a fragment with nothing but the size: the rest of what the manifest says is in the server's record."""
         return Fragment(b"", "", "", "", size=path.stat().st_size if content is None else len(content))

@@ -9,9 +9,9 @@ from packaging.utils import canonicalize_name
 
 from packrat_agent.formats.interface import (
     ClientSetup,
+    IsWritten,
     RenderRequest,
     RenderSettings,
-    Stands,
     Treatment,
     WebRules,
     WebServer,
@@ -48,7 +48,7 @@ class PypiFormat:
         path: Path,
         into: Path | dict[str, bytes] | None,
         content: bytes | None = None,
-        stands: Stands | None = None,
+        is_written: IsWritten | None = None,
     ) -> Fragment:
         """Read kind and Requires-Python; a wheel's METADATA becomes the product `.metadata`."""
         return unpack_distribution(path, into, content)

@@ -27,7 +27,7 @@ def unpack_distribution(path: Path, into: Path | dict[str, bytes] | None, conten
         A fragment whose body is the kind of the distribution and its Requires-Python, a line each.
 
     Raises:
-        Refused: the file is torn, not a distribution, or malicious.
+        Refused: the file is damaged, not a distribution, or malicious.
         DiskError: the metadata can't be written.
     """
     found = read_distribution(path, content)
@@ -50,7 +50,7 @@ def unpack_distribution(path: Path, into: Path | dict[str, bytes] | None, conten
 def _write(path: str, content: bytes) -> None:
     """Write a product; all are flushed together before one is published.
 
-    What a crash leaves torn under this name is found by its hash, as is what a loss of power leaves of any staged file.
+    If a crash or a loss of power leaves an incomplete file of this name, its hash tells, as with any staged file.
     """
     # As text and by single calls, since a repository may have 100,000 wheels with some hundred bytes of METADATA each.
     with as_disk_error("write", path):

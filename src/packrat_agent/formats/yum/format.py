@@ -7,9 +7,9 @@ from pathlib import Path
 
 from packrat_agent.formats.interface import (
     ClientSetup,
+    IsWritten,
     RenderRequest,
     RenderSettings,
-    Stands,
     Treatment,
     WebRules,
     WebServer,
@@ -45,7 +45,7 @@ class YumFormat:
         path: Path,
         into: Path | dict[str, bytes] | None,
         content: bytes | None = None,
-        stands: Stands | None = None,
+        is_written: IsWritten | None = None,
     ) -> Fragment:
         """Read the package's three XML fragments."""
         return read_rpm(path)

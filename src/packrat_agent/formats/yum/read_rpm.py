@@ -48,7 +48,7 @@ def read_rpm(path: Path) -> Fragment:
         A fragment whose body is the entries in primary, filelists and other, separated by NUL bytes.
 
     Raises:
-        Refused: the file is not an .rpm, is torn or without digests, is a source package, or is malicious.
+        Refused: the file is not an .rpm, is damaged or without digests, is a source package, or is malicious.
         ConfigError: createrepo_c can't be loaded.
     """
     with path.open("rb") as file:

@@ -213,7 +213,7 @@ def _stage(staging: Path, sha256: str, content: bytes) -> bool:
             write_all(descriptor, content)
             done("download-part")
         except BaseException:
-            # What is torn would be taken for what it is called, by this process.
+            # This process would take an incomplete file for the one that its name says.
             os.unlink(path)
             raise
         finally:

@@ -69,7 +69,7 @@ async def ask_wanted(
         )
     if compared is None:
         received, answer = None, await _list_all(repo, order, server, context)
-        compared = await in_thread(_compare, answer, repo, order, context, asked_at)
+        compared = await in_thread(_find_differences, answer, repo, order, context, asked_at)
     listing, yanked = compared.answer.listing, compared.answer.yanked
     files, notes = list(compared.files), _Notes(repo, received.asked_at if received else asked_at, context, alone)
     work.read(listing.unread_count, compared.new)
@@ -240,10 +240,10 @@ def _compare_received(
     listing = context.store.new_listing()
     listing.add((*received.wanted, *received.deprecated) if marks else tuple(received.wanted))
     answer = _Answer(listing, frozenset(received.deprecated) if marks else _none_yanked(marks), received.touched)
-    return _compare(answer, repo, order, context, asked_at)
+    return _find_differences(answer, repo, order, context, asked_at)
 
 
-def _compare(answer: _Answer, repo: Repo, order: Order, context: MirrorContext, asked_at: float) -> _Compared:
+def _find_differences(answer: _Answer, repo: Repo, order: Order, context: MirrorContext, asked_at: float) -> _Compared:
     """Mark what must be read, and look for what differs; if anything does, the repository is behind."""
     store, reads, rejected = context.store, context.store.record_reads, Rejected()
     listing, some = answer.listing, about(order.packages, answer.touched)

@@ -13,7 +13,7 @@ from packrat_agent.model.paths import path_in_root
 from packrat_agent.model.records import Repo
 from packrat_agent.state.file_state import FileState, Unreadable
 from packrat_agent.state.packages import IndexedFile, WantedFile
-from packrat_agent.sync.build import parts_of
+from packrat_agent.sync.planning.published_parts import parts_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ def of_plan(plan: Plan) -> dict[IndexedFile, Parts]:
 
 
 def standing(files: Mapping[IndexedFile, Parts], untracked: Mapping[str, StoredFile]) -> frozenset[IndexedFile]:
-    """Choose those whose published files all stood in their places, unknown to the agent."""
+    """Choose the files of which everything stood in its place already, untracked: clients had them before."""
     if not untracked:
         return frozenset()
     return frozenset(file for file, parts in files.items() if _all_stood(parts, untracked))

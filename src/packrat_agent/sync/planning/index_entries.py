@@ -11,7 +11,7 @@ from packrat_agent.model.entries import Entry, IndexedPackage, Parts
 from packrat_agent.model.paths import path_in_root
 from packrat_agent.model.records import Repo
 from packrat_agent.state.live_entries import LiveEntries
-from packrat_agent.sync.build import parts_of
+from packrat_agent.sync.planning.published_parts import parts_of
 
 
 class KnownEntries(Protocol):

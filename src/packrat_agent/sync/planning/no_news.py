@@ -9,7 +9,7 @@ from packrat_agent.sync.last_renders import LastRender
 
 
 def is_no_news(repo: Repo, packages: Collection[str], wanted: Wanted, last: LastRender | None, store: Store) -> bool:
-    """Tell that it is about another repository, or about files that stand in the index as the server wants them.
+    """Tell whether an answer changes nothing: this repository has none of it, or the index has all of it as it is.
 
     Args:
         repo: The repository.

@@ -92,18 +92,9 @@ def _remember_and_plan(sync: Job, asked: Asked) -> Planned:
         scope = scope.without_standing(marks)
         indexed = of_entries(repo, scope.before)
         leaving = frozenset(file for file in indexed if marks.get(file.uri) is None)
-    wanted_files, fragments, plan = reconcile(scope, sync.form, order, store, context)
+    wanted_files, fragments, plan = reconcile(scope, sync.form, order, context)
     before = Before(indexed, wanted_files)
-    return Planned(
-        basis=basis,
-        scope=scope,
-        before=before,
-        leaving=leaving,
-        wanted_files=wanted_files,
-        fragments=fragments,
-        plan=plan,
-        at=sync.turn.changes,
-    )
+    return Planned(basis, scope, before, leaving, wanted_files, fragments, plan, sync.turn.changes)
 
 
 def _plan_in_portions(sync: Job, wanted: Wanted, basis: Basis) -> Planned:
@@ -135,25 +126,13 @@ def _reconcile_in_portions(
     is_placed = renders.is_placed(basis)
     if not is_placed:
         renders.begin_placing(basis)
-    unsettled, plan = reconcile_in_portions(
-        scope, sync.form, sync.order, sync.context.store, sync.context, marked, is_placed=is_placed
-    )
+    unsettled, plan = reconcile_in_portions(scope, sync.form, sync.order, sync.context, marked, is_placed=is_placed)
     renders.end_placing(basis)
     scope = replace(scope, looked_at=frozenset(item.file.uri for item in unsettled.wanted_files))
     before = Before(gone.union(unsettled.indexed), unsettled.wanted_files)
     leaving = gone.union(unsettled.moved)
     files, fragments = unsettled.wanted_files, unsettled.fragments
-    return Planned(
-        basis=basis,
-        scope=scope,
-        before=before,
-        leaving=leaving,
-        wanted_files=files,
-        fragments=fragments,
-        plan=plan,
-        at=sync.turn.changes,
-        marked=marked,
-    )
+    return Planned(basis, scope, before, leaving, files, fragments, plan, sync.turn.changes, marked)
 
 
 def plan_again(first: Planned, sync: Job) -> Planned:
@@ -163,17 +142,8 @@ def plan_again(first: Planned, sync: Job) -> Planned:
         return replace(again, leaving=first.leaving)
     basis, scope, store = basis_of(sync), whole_repo(sync.repo), sync.context.store
     before = Before(first.leaving.union(store.wanted.indexed(sync.repo.name, None)), first.before.wanted_files)
-    wanted_files, fragments, plan = reconcile(scope, sync.form, sync.order, store, sync.context)
-    return Planned(
-        basis=basis,
-        scope=scope,
-        before=before,
-        leaving=first.leaving,
-        wanted_files=wanted_files,
-        fragments=fragments,
-        plan=plan,
-        at=sync.turn.changes,
-    )
+    wanted_files, fragments, plan = reconcile(scope, sync.form, sync.order, sync.context)
+    return Planned(basis, scope, before, first.leaving, wanted_files, fragments, plan, sync.turn.changes)
 
 
 def names_what_is_missing(planned: Planned) -> bool:

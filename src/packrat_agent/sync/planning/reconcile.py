@@ -16,10 +16,10 @@ from packrat_agent.state.file_state import FileState, Unreadable
 from packrat_agent.state.fragment_backup import recall
 from packrat_agent.state.packages import WantedFile
 from packrat_agent.state.store import Store
-from packrat_agent.sync.build import parts_of, read_parts
 from packrat_agent.sync.context import MirrorContext, Order
 from packrat_agent.sync.planning.places import place_of
 from packrat_agent.sync.planning.plan import decide, missing_parts
+from packrat_agent.sync.planning.published_parts import parts_of, read_parts
 from packrat_agent.sync.planning.scope import Scope, whole_repo
 from packrat_agent.sync.takeover.adopt_signed import recall_signed
 from packrat_agent.sync.takeover.read_at_hand import read_at_hand
@@ -40,7 +40,7 @@ class _Placed:
 
 
 def reconcile(
-    scope: Scope, form: Format, order: Order, store: Store, context: MirrorContext, *, has_bodies: bool = True
+    scope: Scope, form: Format, order: Order, context: MirrorContext, *, has_bodies: bool = True
 ) -> tuple[list[WantedFile], dict[str, Fragment], Plan]:
     """Plan a sync; adopt what is found in its place, and remember places and refusals.
 
@@ -48,14 +48,13 @@ def reconcile(
         scope: What is decided again.
         form: The repository's type.
         order: The piece of work.
-        store: The state database.
         context: The mirror.
         has_bodies: Without, the bodies of the fragments are left empty.
 
     Returns:
         The wanted files, the fragments of those that were read (by SHA-256), and the plan.
     """
-    repo, source = scope.repo, context.source_of(form, scope.repo)
+    repo, source, store = scope.repo, context.source_of(form, scope.repo), context.store
     wanted_files = store.wanted.wanted_files(repo.name, scope.files)
     fragments = store.wanted.fragments(repo.name, source, scope.files, has_bodies=has_bodies)
     recalled = _recall(repo, wanted_files, fragments, form, order, context)
@@ -74,7 +73,7 @@ def reconcile(
 
 
 def reconcile_dry(
-    repo: Repo, form: Format, wanted: Wanted, order: Order, store: Store, context: MirrorContext
+    repo: Repo, form: Format, wanted: Wanted, order: Order, context: MirrorContext
 ) -> tuple[list[WantedFile], Plan]:
     """Plan the same for what the server just said, and remember nothing.
 
@@ -83,9 +82,9 @@ def reconcile_dry(
         form: Its type.
         wanted: What the server said.
         order: What to do.
-        store: The state database, which is only read.
         context: The mirror.
     """
+    store = context.store
     known = {item.file: item for item in store.wanted.wanted_files(repo.name)}
     wanted_files = [known.get(file) or WantedFile(file) for file in wanted.files]
     fragments = store.wanted.fragments(repo.name, context.source_of(form, repo))

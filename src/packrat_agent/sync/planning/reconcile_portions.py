@@ -19,9 +19,8 @@ from packrat_agent.formats.interface import Format, Treatment
 from packrat_agent.model.entries import Fragment, Placement, Plan
 from packrat_agent.state.file_state import FileState
 from packrat_agent.state.packages import IndexedFile, WantedFile
-from packrat_agent.state.store import Store
-from packrat_agent.sync.build import parts_of
 from packrat_agent.sync.context import MirrorContext, Order
+from packrat_agent.sync.planning.published_parts import parts_of
 from packrat_agent.sync.planning.reconcile import reconcile
 from packrat_agent.sync.planning.scope import Scope, whole_repo
 
@@ -93,7 +92,6 @@ def reconcile_in_portions(
     scope: Scope,
     form: Format,
     order: Order,
-    store: Store,
     context: MirrorContext,
     marked: Mapping[str, bool],
     *,
@@ -105,7 +103,6 @@ def reconcile_in_portions(
         scope: Of all packages.
         form: The repository's type.
         order: The piece of work.
-        store: The state database.
         context: The mirror.
         marked: URI → whether the index has a file as yanked, where that has changed.
         is_placed: Every live file stands where the format puts it, and agrees with its record.
@@ -113,7 +110,7 @@ def reconcile_in_portions(
     Returns:
         What is not settled, and the plan for it.
     """
-    repo, source = scope.repo, context.source_of(form, scope.repo)
+    repo, source, store = scope.repo, context.source_of(form, scope.repo), context.store
     unsettled = Unsettled()
     portions: Iterable[Sequence[str]] = store.wanted.packages(repo.name, _FILES)
     if is_placed:
@@ -126,7 +123,7 @@ def reconcile_in_portions(
     has_bodies = form.treatment is Treatment.ACCOMPANIED
     for packages in portions:
         portion = replace(whole_repo(repo), packages=frozenset(packages))
-        wanted_files, fragments, plan = reconcile(portion, form, order, store, context, has_bodies=has_bodies)
+        wanted_files, fragments, plan = reconcile(portion, form, order, context, has_bodies=has_bodies)
         settled = _find_settled(wanted_files, fragments, plan, withdrawn) - marked.keys()
         unsettled.note_accompanying(wanted_files, fragments, plan)
         open_files = [item for item in wanted_files if item.file.uri not in settled]

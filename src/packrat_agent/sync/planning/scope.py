@@ -51,7 +51,7 @@ class Scope:
 
     @property
     def memo(self) -> dict[str, Any]:
-        """What the last render left to be quicker."""
+        """What the last render left, so that the next one is quicker."""
         return self.last.memo
 
     def paths(self, placements: Sequence[Placement], parts: Mapping[str, Parts]) -> frozenset[str] | None:

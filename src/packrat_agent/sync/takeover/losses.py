@@ -172,7 +172,7 @@ def begin_with_suites(context: MirrorContext, repos: Sequence[Repo], untracked: 
         DiskError: The state database can't be written.
     """
     for repo, suite, facts in _suites(context, repos, untracked):
-        context.store.publications.remember_foreign(repo.name, suite, facts)
+        context.store.publications.remember_others(repo.name, suite, facts)
 
 
 def find_removed(view: MirrorView, summary: Summary, paths: Sequence[str]) -> list[str]:

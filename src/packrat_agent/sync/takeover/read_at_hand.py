@@ -19,8 +19,8 @@ from packrat_agent.model.paths import path_in_root
 from packrat_agent.model.records import Repo
 from packrat_agent.publish.scan_values import OnHashed
 from packrat_agent.state.fragments import FragmentSource
-from packrat_agent.sync.build import parts_of
 from packrat_agent.sync.context import MirrorContext, Order
+from packrat_agent.sync.planning.published_parts import parts_of
 from packrat_agent.sync.takeover.original_places import is_package
 from packrat_agent.sync.takeover.rehearsed import Rehearsed
 from packrat_core.errors import DiskError, PackratError, Refused

@@ -17,7 +17,7 @@ from packrat_core.archives.ar import ArMember, list_members
 from packrat_core.archives.compressed_stream import open_compressed
 from packrat_core.archives.tar import TarLimits, TarReader, UnpackedNames
 from packrat_core.archives.tar_source import SectionSource, Source
-from packrat_core.errors import Refused
+from packrat_core.errors import Damaged, Refused
 from packrat_core.packages.deb.usual_archive import SIZE_LIMIT, find_control, find_in_package
 from packrat_core.packages.parts import naming
 
@@ -63,7 +63,7 @@ def read_control(path: Path) -> bytes:
     All member headers of the package are checked: dpkg must find all that it needs, and nothing may follow it.
 
     Raises:
-        Refused: the file is not such a package, is torn, or could mislead a client.
+        Refused: the file is not such a package, is damaged, or could mislead a client.
     """
     with open(path, "rb", buffering=0) as file:  # noqa: PTH123 pathlib takes as long as the kernel
         size = os.fstat(file.fileno()).st_size
@@ -152,12 +152,12 @@ def _check_order(members: list[ArMember]) -> tuple[ArMember, ArMember]:
     """
     needed = [member for member in members if not member.name.startswith("_")]
     if not needed:
-        raise Refused("it is torn: nothing but debian-binary is in it", hint="upload it again, whole")
+        raise Damaged("it is damaged: nothing but debian-binary is in it", hint="upload it again, whole")
     control, *rest = needed
     if not control.name.startswith("control.tar"):
         raise Refused(f"its second member is {control.name!r}, not the control archive")
     if not rest:
-        raise Refused("it is torn: it has no data archive behind its control archive", hint="upload it again, whole")
+        raise Damaged("it is damaged: it has no data archive behind its control archive", hint="upload it again, whole")
     data, *further = rest
     if data.name not in _DATA_NAMES:
         raise Refused(

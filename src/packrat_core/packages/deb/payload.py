@@ -49,7 +49,7 @@ def check_payload(file: BinaryIO) -> None:
     """Decompress the control and data archives to the end and read all their members.
 
     Raises:
-        Refused: an archive is torn, damaged, a decompression bomb, or has what dpkg can't unpack.
+        Refused: an archive is damaged, a decompression bomb, or has what dpkg can't unpack.
     """
     control, data = find_archives(file)
     with naming("its control archive"):

@@ -96,6 +96,6 @@ def _find(archive: bytes) -> bytes | None:
             if found is not None:
                 return None
             found = archive[at : at + header.size]
-        # Where a member is torn, nothing is left of the archive, and the next block ends this.
+        # Where a member is cut off, nothing is left of the archive, and the next block ends this.
         at += header.size + -header.size % BLOCK
     return found if archive[at:] == _ZEROS[: end - at] else None

@@ -11,7 +11,7 @@ from typing import BinaryIO
 from packrat_core.archives.compressed_stream import open_compressed
 from packrat_core.archives.tar import TarLimits, TarReader
 from packrat_core.archives.tar_source import FileSource
-from packrat_core.errors import Refused
+from packrat_core.errors import Damaged, Refused
 
 _CODINGS = (
     (re.compile(r".*\.(gz|tgz)"), b"\x1f\x8b", "gzip"),
@@ -21,7 +21,6 @@ _CODINGS = (
 )
 """Ends of names, the first bytes of such a file, and the name of the compression."""
 _ZIP_MAGIC = b"PK\x03\x04"
-_TORN = "torn"
 _USTAR = slice(257, 262)
 _TAR_LIMITS = TarLimits(members=10_000_000)
 
@@ -46,7 +45,7 @@ def check_payload(file: BinaryIO, name: str) -> None:
     if lower.endswith(".tar"):
         _check_tar(file)
     if lower.endswith(".zip") and start.startswith(_ZIP_MAGIC) and not zipfile.is_zipfile(file):
-        raise Refused("it is torn: the zip archive has no directory at its end")
+        raise Damaged("it is damaged: the zip archive has no directory at its end")
 
 
 def _check_tar(file: BinaryIO) -> None:
@@ -55,11 +54,12 @@ def _check_tar(file: BinaryIO) -> None:
     Raises:
         Refused: it has not, or a header is damaged.
     """
-    # Only what begins as a tar archive can be torn.
+    # What doesn't begin as a tar archive is no damaged one, whatever its name says.
     is_tar = file.read(_USTAR.stop)[_USTAR] == b"ustar"
     try:
         for _ in TarReader(FileSource(file), _TAR_LIMITS):
             is_tar = True
     except Refused as error:
-        if is_tar and _TORN in str(error):
+        # Any other refusal is of a dialect that clients may read differently.
+        if is_tar and isinstance(error, Damaged):
             raise

@@ -8,7 +8,7 @@ from typing import BinaryIO
 from packrat_core.archives.member_names import resolve_link
 from packrat_core.archives.tar import TarKind, TarLimits, TarMember, TarReader, refuse_unsafe
 from packrat_core.archives.tar_source import FileSource, SectionSource
-from packrat_core.errors import Refused
+from packrat_core.errors import Damaged, Refused
 
 LIMITS = TarLimits(members=20_000, name=1024, extended=64 * 1024)
 _LINKS_FOLLOWED = 8
@@ -63,7 +63,7 @@ class ImageArchive:
             raise Refused(f"its {name[:120]} has {member.size} bytes, the limit is {limit}")
         data = self.open(member).read(member.size)
         if len(data) != member.size:
-            raise Refused("it is torn: a tar member is cut off")
+            raise Damaged("it is damaged: a tar member is cut off")
         return data
 
     def _follow(self, name: str) -> TarMember | None:

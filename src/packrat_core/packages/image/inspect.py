@@ -21,7 +21,7 @@ _LAYOUT_FILE = "oci-layout"
 
 
 def is_image_archive(path: Path) -> bool:
-    """Return whether a file is an image archive, as far as it can be read; it may be torn or otherwise unusable."""
+    """Return whether a file is an image archive, as far as it can be read; it may be damaged or otherwise unusable."""
     try:
         with path.open("rb") as file:
             found = _find_members(file)

@@ -15,7 +15,7 @@ import re
 
 from packrat_core.archives.member_names import FILE_NAME_BYTES
 from packrat_core.archives.tar_header import BLOCK, USUAL_DEVICE, USUAL_NUMBERS, checksum_of
-from packrat_core.errors import Refused
+from packrat_core.errors import Damaged, Refused
 
 _WHITEOUT = b".wh."
 """How the name of a member begins that removes a file of the layers below; clients create none of this name."""
@@ -85,7 +85,7 @@ class LayerTar:
             Refused: It is cut off.
         """
         if self._rest or self._reading or self._skip > self._padding:
-            raise Refused("its tar archive is torn: it ends inside a member")
+            raise Damaged("its tar archive is damaged: it ends inside a member")
 
     def _begin(self, block: bytes) -> None:
         if block == _ZEROS:

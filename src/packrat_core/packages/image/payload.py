@@ -40,7 +40,7 @@ def check_payload(file: BinaryIO) -> None:
     """Read an image archive to its end.
 
     Raises:
-        Refused: it is not an archive of one image, or is torn, damaged or a decompression bomb.
+        Refused: it is not an archive of one image, or is damaged or a decompression bomb.
     """
     read_image(ImageArchive(file))
 
@@ -49,7 +49,7 @@ def read_image(archive: ImageArchive) -> LayoutImage | ClassicImage:
     """Return the image of an archive, with every byte of it checked.
 
     Raises:
-        Refused: it is not an archive of one image, or is torn, damaged or a decompression bomb.
+        Refused: it is not an archive of one image, or is damaged or a decompression bomb.
     """
     has_classic = archive.has(CLASSIC_FILE)
     if archive.has(INDEX_FILE):
@@ -173,7 +173,7 @@ def _read_to_end(archive: ImageArchive, member: TarMember, *, unpack: bool) -> _
     """Read a file of the archive; with `unpack` it is a layer, which may be compressed.
 
     Raises:
-        Refused: the compressed bytes are torn, damaged or a decompression bomb.
+        Refused: the compressed bytes are damaged or a decompression bomb.
     """
     source = _Hashing(archive.open(member))
     if not unpack:

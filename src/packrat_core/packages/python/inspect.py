@@ -84,7 +84,7 @@ def read_distribution(path: Path, content: bytes | None = None) -> Distribution:
 
     Raises:
         NoDistribution: the file is something else.
-        Refused: the file is torn, or could harm or mislead a client.
+        Refused: the file is damaged, or could harm or mislead a client.
     """
     if content is not None:
         return _read(BytesIO(content))

@@ -10,7 +10,7 @@ def check_payload(file: BinaryIO) -> None:
     """Read a zip archive or a gzip file to its end.
 
     Raises:
-        Refused: it is torn, damaged or a decompression bomb.
+        Refused: it is damaged or a decompression bomb.
     """
     file.seek(0)
     magic = file.read(len(GZIP_MAGIC))

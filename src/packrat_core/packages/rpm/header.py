@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import BinaryIO, NamedTuple
 
-from packrat_core.errors import Refused
+from packrat_core.errors import Damaged, Refused
 from packrat_core.packages.rpm.tags import SIGNATURE_LONG_SIZE, SIGNATURE_SIZE
 
 LEAD_BYTES = 96
@@ -120,13 +120,13 @@ def walk(file: BinaryIO) -> RpmFile:
     """Read lead, signature header and header.
 
     Raises:
-        Refused: the file is not a binary or source .rpm, is torn, or has a header that points outside itself.
+        Refused: the file is not a binary or source .rpm, is damaged, or has a header that points outside itself.
     """
     lead = file.read(LEAD_BYTES)
     if lead[:4] != _LEAD_MAGIC:
         raise Refused("it is not an .rpm: the lead is missing")
     if len(lead) != LEAD_BYTES or lead[4] not in (3, 4) or lead[78:80] != _SIGNATURE_TYPE:
-        raise Refused("it is torn, or an .rpm of an unknown format version")
+        raise Damaged("it is damaged, or an .rpm of an unknown format version")
     signature = _read_header(file, "signature header", _SIGNATURES)
     # Only the signature header is padded, to a multiple of 8 bytes.
     padding = _read(file, -len(signature.blob) % 8)
@@ -135,7 +135,7 @@ def walk(file: BinaryIO) -> RpmFile:
     size = os.fstat(file.fileno()).st_size
     announced = signature.numbers(SIGNATURE_SIZE) or signature.numbers(SIGNATURE_LONG_SIZE)
     if announced and size < start + announced[0]:
-        raise Refused(f"it is torn: {start + announced[0]} bytes are announced, {size} are there")
+        raise Damaged(f"it is damaged: {start + announced[0]} bytes are announced, {size} are there")
     front = b"".join((lead, signature.blob, padding, header.blob))
     return RpmFile(front, signature, header, start, start + len(header.blob))
 
@@ -143,7 +143,7 @@ def walk(file: BinaryIO) -> RpmFile:
 def _read(file: BinaryIO, size: int) -> bytes:
     data = file.read(size)
     if len(data) != size:
-        raise Refused("it is torn: the file ends inside a header")
+        raise Damaged("it is damaged: the file ends inside a header")
     return data
 
 
@@ -160,7 +160,7 @@ def _read_header(file: BinaryIO, name: str, region: int) -> Header:
     """
     intro = _read(file, 16)
     if intro[:8] != _MAGIC:
-        raise Refused(f"it is torn: its {name} is missing")
+        raise Damaged(f"it is damaged: its {name} is missing")
     entries, size = struct.unpack(">II", intro[8:])
     if not 0 < entries <= _ENTRIES_LIMIT:
         raise Refused(f"its {name} has {entries} entries, the limit is {_ENTRIES_LIMIT}")

@@ -22,7 +22,7 @@ from packrat_agent.state.listing import Listing
 from packrat_agent.sync.context import MirrorContext, Order
 from packrat_agent.sync.mirror import open_mirror
 from packrat_agent.sync.planning import ask
-from packrat_agent.sync.planning.ask import _Answer, _compare, _compare_received, _Notes
+from packrat_agent.sync.planning.ask import _Answer, _compare_received, _find_differences, _Notes
 from packrat_agent.upstream.client import Packrat
 from packrat_core.cinp.client import CinpClient
 from packrat_core.errors import DiskError, ServerUnavailable
@@ -78,7 +78,7 @@ def test_a_list_is_compared_as_a_whole(context: MirrorContext, dry_run: bool, an
     listing.add([a_file(number).uri for number in listed])
     store.facts.note_caught_up(REPO.name)
     compared = _Answer(listing, frozenset(), None)
-    found = _compare(compared, REPO, Order(None), replace(context, dry_run=dry_run), NOW + 5)
+    found = _find_differences(compared, REPO, Order(None), replace(context, dry_run=dry_run), NOW + 5)
     behind_since = FactsRead(store._db._connection).repo(REPO.name).behind_since
     assert behind_since == (NOW + 5 if answer.gone or answer.added else None)
     assert found.names_all_known is not bool(answer.gone)
@@ -115,7 +115,7 @@ def test_records_of_touched_files_give_the_same_as_a_full_list(
         yanked = frozenset(uri for uri in uris if after[int(uri.split(":")[1])] == "yanked")
         listing = store.new_listing()
         listing.add(uris)
-        compared = _compare(_Answer(listing, yanked, about), repo, order, context, NOW + 5)
+        compared = _find_differences(_Answer(listing, yanked, about), repo, order, context, NOW + 5)
         new = [replace(PACKAGE[n], yanked=after[n] == "yanked") for n in range(9) if PACKAGE[n].uri in _unread(listing)]
         wanted = Wanted(listing, tuple(new), (), yanked, compared.names_all_known, about)
         lost = store.wanted.lost(name, listing, about_files(order.packages, about))

@@ -130,9 +130,9 @@ BAD: dict[str, tuple[Callable[[], bytes], str]] = {
     ),
     "data of an unknown compression": (lambda: ar(*MEMBERS[:2], ("data.tar.Z", b"x")), "'data.tar.Z'"),
     "data that is not a tar": (lambda: ar(*MEMBERS[:2], ("data.tarx", b"x")), "'data.tarx'"),
-    "no data": (lambda: ar(*MEMBERS[:2]), "torn: it has no data archive"),
-    "no data, but a signature": (lambda: ar(*MEMBERS[:2], ("_gpg", b"x")), "torn: it has no data archive"),
-    "nothing but its format": (lambda: ar(DEBIAN_BINARY), "torn: nothing but debian-binary"),
+    "no data": (lambda: ar(*MEMBERS[:2]), "damaged: it has no data archive"),
+    "no data, but a signature": (lambda: ar(*MEMBERS[:2], ("_gpg", b"x")), "damaged: it has no data archive"),
+    "nothing but its format": (lambda: ar(DEBIAN_BINARY), "damaged: nothing but debian-binary"),
     "two control archives": (lambda: ar(*MEMBERS[:2], *MEMBERS[1:]), "its third member is 'control.tar'"),
     "a control archive behind the data": (lambda: ar(*MEMBERS, MEMBERS[1]), "second control or data archive"),
     "two data archives": (lambda: ar(*MEMBERS, ("data.tar.gz", b"")), "second control or data archive"),
@@ -198,7 +198,7 @@ BAD: dict[str, tuple[Callable[[], bytes], str]] = {
             ar(("debian-binary", b"2.0\n"))
             + f"{'control.tar':<16}{0:<12}{0:<6}{0:<6}{0:<8}{9999999999:<10}`\n".encode()
         ),
-        "torn: the file ends inside its member 'control.tar'",
+        "damaged: the file ends inside its member 'control.tar'",
     ),
     "a control archive that is too large": (
         lambda: ar(DEBIAN_BINARY, ("control.tar", bytes(CONTROL_ARCHIVE_LIMIT + 1)), DATA),
@@ -218,12 +218,12 @@ BAD: dict[str, tuple[Callable[[], bytes], str]] = {
     "a negative tar size": (lambda: deb_of(header(b"\xff" * 12)), "tar header"),
     "a tar member that is cut off": (
         lambda: deb_of(tar(("control", CONTROL * 20))[:600]),
-        "torn: the tar archive ends inside a member",
+        "damaged: the tar archive ends inside a member",
     ),
-    "a tar header that is cut off": (lambda: deb_of(tar(("control", CONTROL))[:100]), "or torn: it has no end mark"),
-    "torn gzip": (lambda: deb_of(gz(tar(("control", CONTROL)))[:-20], "control.tar.gz"), "torn"),
-    "torn xz": (lambda: deb_of(lzma.compress(tar(("control", CONTROL)))[:-20], "control.tar.xz"), "torn"),
-    "torn zstd": (lambda: deb_of(zstd.compress(tar(("control", CONTROL)))[:-3], "control.tar.zst"), "torn"),
+    "a tar header that is cut off": (lambda: deb_of(tar(("control", CONTROL))[:100]), "or damaged: it has no end mark"),
+    "torn gzip": (lambda: deb_of(gz(tar(("control", CONTROL)))[:-20], "control.tar.gz"), "damaged"),
+    "torn xz": (lambda: deb_of(lzma.compress(tar(("control", CONTROL)))[:-20], "control.tar.xz"), "damaged"),
+    "torn zstd": (lambda: deb_of(zstd.compress(tar(("control", CONTROL)))[:-3], "control.tar.zst"), "damaged"),
     "no end of archive": (
         lambda: deb_of(tar(("./control", CONTROL))[:1024]),
         "its control archive is not a tar",

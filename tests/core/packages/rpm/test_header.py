@@ -96,15 +96,18 @@ TAKEN = {
     "any type": package(lead=changed(LEAD, 6, b"\0\x09")),
     "signatures in a region of the old name": package(signature=with_region(SIGNATURE, last={0: IMAGE})),
 }
-UNKNOWN = "it is torn, or an .rpm of an unknown format version"
+UNKNOWN = "it is damaged, or an .rpm of an unknown format version"
 REGION = "header is broken: its region is not marked as it should be"
 REFUSED = {
     "another lead": (package(lead=changed(LEAD, 3, b"\xda")), "it is not an .rpm: the lead is missing"),
     "version 2": (package(lead=changed(LEAD, 4, b"\2")), UNKNOWN),
     "version 5": (package(lead=changed(LEAD, 4, b"\5")), UNKNOWN),
     "signatures elsewhere": (package(lead=changed(LEAD, 78, b"\0\6")), UNKNOWN),
-    "no signature header": (package(signature=changed(SIGNATURE, 3, b"\2")), "torn: its signature header is missing"),
-    "no header": (package(changed(HEADER, 3, b"\2")), "torn: its header is missing"),
+    "no signature header": (
+        package(signature=changed(SIGNATURE, 3, b"\2")),
+        "damaged: its signature header is missing",
+    ),
+    "no header": (package(changed(HEADER, 3, b"\2")), "damaged: its header is missing"),
     "no entry": (package(changed(HEADER[:16], 8, bytes(8))), "its header has 0 entries"),
     "a region of another type": (package(with_region(HEADER, {1: 6})), REGION),
     "a region of another length": (package(with_region(HEADER, {3: 15})), REGION),

@@ -8,7 +8,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from packrat_core.cli import CommandInModule, ErrorTellingGroup, InnerGroup
+from packrat_core.cli.command_group import CommandInModule, ErrorTellingGroup, InnerGroup
 from packrat_core.errors import ConfigError, DiskError, PackratError
 
 EVIL = "a\x1b[2J\nall good\u202e"
@@ -52,7 +52,7 @@ def test_a_group_without_a_command_shows_its_help_line_by_line() -> None:
 
 _NO_THREAD = """
 import resource, threading
-from packrat_core.cli import ErrorTellingGroup
+from packrat_core.cli.command_group import ErrorTellingGroup
 group = ErrorTellingGroup("program")
 end = threading.Event()
 @group.command("start")

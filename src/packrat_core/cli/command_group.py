@@ -1,8 +1,7 @@
-"""The common part of both command lines: the group of commands, files that are given, and what comes next.
+"""The groups of commands of both command lines, which import a command when it is called, and tell errors.
 
-The group imports a command when that is called, and tells errors in one sentence. `--help` shows one line a command,
-and monitoring calls `check` every minute: neither waits for what the other commands import. So the group lists names
-and summaries:
+`--help` shows one line a command, and monitoring calls `check` every minute: neither waits for what the other commands
+import. So a group lists names and summaries:
 
     main.add_command(CommandInModule("status", "packrat_agent.cli.status:status_command", "Show its state."))
 
@@ -10,48 +9,22 @@ The help of a command, and completion in a shell, wait for nothing that its work
 what its options need, and the function of the command the rest.
 """
 
-import gc
 import io
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 import click
 
+from packrat_core.cli.quick_import import quick_import
+from packrat_core.cli.standard_streams import let_stderr_lose, open_closed_streams
 from packrat_core.errors import ConfigError, PackratError
-from packrat_core.standard_streams import let_stderr_lose, open_closed_streams
 from packrat_core.text import printable
-
-
-def tell_next(text: str, *, at_terminal: bool = False) -> None:
-    """Say, behind what a command printed, what comes next; on stderr, since stdout is the answer.
-
-    Args:
-        text: What comes next.
-        at_terminal: Say it to people alone: scripts repeat this command every day.
-    """
-    if not at_terminal or sys.stderr.isatty():
-        click.echo(f"next: {text}", err=True)
-
 
 _PREPARE = f"{__name__}.prepare"
 # What a group raises that is called without a command; click 8.1 prints its help instead.
 _HELP = getattr(click.exceptions, "NoArgsIsHelpError", ())
-
-
-@contextmanager
-def quick_import() -> Iterator[None]:
-    """Import modules without garbage collection in between: nearly all objects that they make stay."""
-    collects = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collects:
-            gc.enable()
 
 
 class CommandInModule(click.Command):
@@ -107,36 +80,6 @@ def _be_prepared(context: click.Context, prepare: Callable[[click.Context], None
     # A shell that completes a line reads its arguments, too, and nothing works then.
     if prepare is not None and not context.resilient_parsing:
         prepare(context)
-
-
-class GivenFile(click.Path):
-    """A file that a command reads: a path, refused before any work where there is none or this user may not read it."""
-
-    def __init__(self) -> None:
-        super().__init__(dir_okay=False, path_type=Path)
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
-        """Make sure that the file can be opened.
-
-        Args:
-            value: The path.
-            param: The option or argument.
-            ctx: The command.
-
-        Raises:
-            click.BadParameter: It can't be.
-        """
-        from packrat_core.fs.open import open_given
-        from packrat_core.fs.ownership import explain_unread
-
-        path = Path(value)
-        try:
-            open_given(path).close()
-        except FileNotFoundError:
-            self.fail(f"there is no file {printable(str(path))}", param, ctx)
-        except OSError as error:
-            self.fail(f"{printable(str(path))} can't be read: {explain_unread(path, error)}", param, ctx)
-        return path
 
 
 class ErrorTellingGroup(click.Group):
@@ -202,23 +145,3 @@ def _tell_missing(error: ModuleNotFoundError) -> PackratError:
         f"this command needs the Python module {name}, which is not installed here",
         hint="install this program again with all that it needs; for packrat-server, that is `packrat-agent[server]`",
     )
-
-
-class Between(click.IntRange):
-    """An integer within bounds, both of which the message about a wrong value names."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Read the value.
-
-        Args:
-            value: The number as text.
-            param: The option or argument.
-            ctx: The command.
-
-        Raises:
-            click.BadParameter: It is something else.
-        """
-        try:
-            return super().convert(value, param, ctx)
-        except click.BadParameter:
-            self.fail(f"{str(value)[:100]!r} is not an integer between {self.min} and {self.max}", param, ctx)
