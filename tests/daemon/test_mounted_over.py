@@ -29,7 +29,7 @@ def test_check_says_that_the_agent_publishes_into_what_was_mounted_before(lab: S
             shutil.copytree(copy, lab.www, symlinks=True, dirs_exist_ok=True)
             assert (lab.www / AGENT_DIR / "mark").is_file()
             told = lab.agent("check", expect=2).stdout
-            assert f"another filesystem was mounted at root_dir {lab.www} since the agent" in told
+            assert f"another filesystem is at root_dir {lab.www} than when the agent" in told
             assert "`systemctl restart packrat-agent`" in told
         assert "another filesystem" not in lab.agent("check", expect=None).stdout
         assert agent.stop() == 0

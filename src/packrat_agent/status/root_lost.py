@@ -23,8 +23,9 @@ def find_lost(root: Path, holder: Holder | None) -> str | None:
         return None
     if holder is not None and holder.here and _works_elsewhere(root, holder.pid):
         return (
-            f"another filesystem was mounted at root_dir {root} since the agent (process {holder.pid}) started, and "
-            "the agent still publishes into the former one, which clients don't see: `systemctl restart packrat-agent`"
+            f"another filesystem is at root_dir {root} than when the agent (process {holder.pid}) started, and the "
+            "agent still publishes into the former one, which clients don't see: mount the right one, then "
+            "`systemctl restart packrat-agent`"
         )
     return None
 
