@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import socket
+from contextlib import suppress
 from pathlib import Path
 
 from packrat_demo.build_deb import Deb, build_deb
@@ -88,6 +89,28 @@ def test_a_reload_takes_a_good_configuration_and_leaves_a_bad_one(lab: Stage) ->
         agent.process.send_signal(signal.SIGHUP)
         # Between two configurations nothing needs a clean end.
         assert agent.stop() in (0, -signal.SIGTERM)
+
+
+def test_systemd_hears_of_a_stop_only_when_the_agent_stops(lab: Stage, tmp_path: Path) -> None:
+    """systemd may take a service for stopping that says so in a reload, and kills it after TimeoutStopSec."""
+    said: list[str] = []
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+        systemd.setblocking(False)
+
+        def listen() -> list[str]:
+            with suppress(BlockingIOError):
+                while True:
+                    said.append(systemd.recv(4096).decode().partition("\n")[0])
+            return [word for word in said if word in ("READY=1", "RELOADING=1", "STOPPING=1")]
+
+        with daemon(lab, {**os.environ, "NOTIFY_SOCKET": str(tmp_path / "notify")}) as agent:
+            agent.until_logged("checked")
+            agent.process.send_signal(signal.SIGHUP)
+            agent.until_logged("checked", 2)
+            assert listen() == ["READY=1", "RELOADING=1", "READY=1"]
+            assert agent.stop() == 0
+        assert listen()[3:] == ["STOPPING=1"]
 
 
 def test_a_configuration_that_was_changed_and_not_reloaded_is_reported(lab: Stage) -> None:

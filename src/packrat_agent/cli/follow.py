@@ -142,7 +142,9 @@ def _run_until_reload(config: Config, refused: str | None, caught: CaughtSignals
     with open_mirror(config, "run") as context, show_progress(partial(read_totals, config)) as on_progress:
         _note_refused(context, refused)
         others = {signal.SIGHUP: reload, signal.SIGUSR1: ring}
-        is_renewed = until_signalled(partial(_follow, Agent(context, on_progress, bell)), others, caught)
+        agent = Agent(context, on_progress, bell)
+        # Only then: systemd kills a service after a while that says that it stops, and goes on after a reload.
+        is_renewed = until_signalled(partial(_follow, agent), others, caught, on_stop=notify.stopping)
         if caught.has_stopped:
             return None
         if is_renewed and not found:

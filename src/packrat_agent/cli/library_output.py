@@ -5,6 +5,7 @@ They know file descriptor 2 only, so that leads to a pipe from here on, and Pyth
 
 import atexit
 import os
+import re
 import sys
 import threading
 from typing import BinaryIO
@@ -18,6 +19,9 @@ log = structlog.get_logger()
 _STDERR = 2
 _LINE_LIMIT = 500
 _END_S = 0.5
+# librpm misses its table of platforms where the machine has no rpm, such as a Debian: it needs that to build packages,
+# not to read them.
+_HARMLESS = re.compile(r"error: Unable to open \S+/rpmrc for reading: No such file or directory\.")
 
 
 def log_library_output() -> None:
@@ -53,5 +57,5 @@ def log_library_output() -> None:
 def _log_lines(lines: BinaryIO) -> None:
     while line := lines.readline(_LINE_LIMIT):
         text = line.decode("utf-8", "replace").strip()
-        if text:
+        if text and not _HARMLESS.fullmatch(text):
             log.warning("library", text=text)

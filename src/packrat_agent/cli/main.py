@@ -10,7 +10,7 @@ from packrat_core import __version__
 from packrat_core.cli.command_group import CommandInModule, ErrorTellingGroup
 from packrat_core.log import set_up_log
 
-_READING_PACKAGES = ("sync", "run")
+_LOADING_LIBRPM = ("sync", "run", "doctor")
 # They log nothing, or set up the log where they do; setting it up takes as long as they do.
 _WITHOUT_LOG = ("status", "check", "verify")
 # They say on stdout what others say in the log.
@@ -55,7 +55,7 @@ def _prepare(ctx: click.Context) -> None:
     """Set up the log, as the command wants it."""
     root = ctx.find_root()
     command = root.invoked_subcommand
-    if command in _READING_PACKAGES:
+    if command in _LOADING_LIBRPM:
         from packrat_agent.cli.library_output import log_library_output
 
         log_library_output()

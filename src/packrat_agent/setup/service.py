@@ -17,6 +17,8 @@ from packrat_agent.setup.account import Account, find_account
 from packrat_agent.setup.answers import ROOT_DIR, STATE_DIR, USER
 from packrat_agent.setup.commands import has_systemd, read_unit_setting, run_command
 from packrat_agent.setup.owner import find_owner
+from packrat_agent.setup.sandbox import HOMES, list_places
+from packrat_agent.setup.unit_text import quote_word
 from packrat_core.errors import ConfigError, PackratError
 from packrat_core.fs.atomic import write_whole
 from packrat_core.fs.disk_errors import as_disk_error
@@ -31,7 +33,6 @@ _EXEC_START = re.compile(r"^[ \t]*ExecStart[ \t]*=[ \t]*(\S.*)$", re.MULTILINE)
 _OPTIONS = "PACKRAT_AGENT_OPTIONS"
 _OPTIONS_FILE = Path("/etc/default/packrat-agent")
 _SET_OPTIONS = re.compile(rf"^\s*{_OPTIONS}=(.*)$", re.MULTILINE)
-_PLAIN = re.compile(r"[\w@%+=:,./$-]+", re.ASCII)
 DROP_IN = _OWN_UNITS / f"{UNIT}.d" / "mirror.conf"
 
 
@@ -186,41 +187,25 @@ def describe_differences(config: Config, user: str, group: str) -> str:
         group: The user's group.
     """
     root, state = config.mirror.root_dir, config.mirror.state_db.parent
-    elsewhere = [path for path in _list_further(config) if not any(path.is_relative_to(own) for own in (root, state))]
+    further = [place.path for place in list_places(config) if place.is_written][2:]
+    elsewhere = [path for path in further if not any(path.is_relative_to(own) for own in (root, state))]
+    is_in_home = any(place.path.is_relative_to(home) for place in list_places(config) for home in HOMES)
     usual = (ROOT_DIR, STATE_DIR, USER, DEFAULT_CONFIG)
-    if (root, state, user, config.source) == usual and not elsewhere:
+    if (root, state, user, config.source) == usual and not elsewhere and not is_in_home:
         return ""
     # The dash: the agent tells better than systemd what is missing.
-    writable = " ".join(_quote(path) for path in (str(root), str(state), *(f"-{path}" for path in elsewhere)))
-    unit = [f"RequiresMountsFor={_quote(str(root))}"]
+    writable = " ".join(quote_word(path) for path in (str(root), str(state), *(f"-{path}" for path in elsewhere)))
+    unit = [f"RequiresMountsFor={quote_word(str(root))}"]
     # Without the first line, the unit's own directory would have to be there, too.
     service = [f"User={user}", f"Group={group}", "ReadWritePaths=", f"ReadWritePaths={writable}"]
-    if any(path.is_relative_to(home) for path in (root, state, *elsewhere) for home in ("/home", "/root", "/run/user")):
+    if is_in_home:
         service.append("ProtectHome=no")
     if config.source != DEFAULT_CONFIG:
-        words = [_quote(word.replace("$", "$$")) for word in (*program(), "--config", str(config.source))]
+        words = [quote_word(word.replace("$", "$$")) for word in (*program(), "--config", str(config.source))]
         # As the unit has it: the options of /etc/default, each a word; nothing where there are none.
         command = " ".join([*words, f"${_OPTIONS}", "run"])
         service += ["ExecStart=", f"ExecStart={command}"]
     return "\n".join(["[Unit]", *unit, "", "[Service]", *service, ""])
-
-
-def _list_further(config: Config) -> list[Path]:
-    """List the directories besides root_dir and state that the agent writes into."""
-    settings = config.mirror
-    names_keys = settings.keys is not None or bool(config.section_keys)
-    home = [settings.gnupg_home] if names_keys and settings.gnupg_home is not None else []
-    metrics = [settings.metrics_file.parent] if settings.metrics_file is not None else []
-    return home + metrics
-
-
-def _quote(word: str) -> str:
-    """Write one word as systemd reads it: a space ends it, a percent sign begins a specifier.
-
-    Source: systemd.syntax(7), "Quoting"; systemd.unit(5), "Specifiers".
-    """
-    escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
-    return escaped if _PLAIN.fullmatch(escaped) else f'"{escaped}"'
 
 
 def has_drop_in(text: str) -> bool:

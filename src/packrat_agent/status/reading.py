@@ -14,7 +14,7 @@ from heapq import nsmallest
 from pathlib import Path
 
 from packrat_agent.config.plain_http import warn_of_plain_http
-from packrat_agent.config.settings import AGENT_DIR, Config
+from packrat_agent.config.settings import Config
 from packrat_agent.config.version import is_changed
 from packrat_agent.state.database import explain_damage, is_there, newest_schema
 from packrat_agent.state.fact_table import FactsRead
@@ -34,6 +34,7 @@ from packrat_agent.state.facts import (
 from packrat_agent.state.file_state import FileState
 from packrat_agent.state.unwritten import is_unwritten
 from packrat_agent.status.lock_holder import Holder, find_holder
+from packrat_agent.status.root_lost import find_lost
 from packrat_agent.status.values import (
     AgentState,
     AgentStatus,
@@ -107,7 +108,7 @@ def read_status(config: Config, events: int = 0, now: float | None = None) -> St
         disks=tuple(read_disks(config)),
         events=tuple(Event(*row) for row in reversed(rows)),
         section_keys=tuple(SectionKey(section, key) for section, key in facts.section_keys().items()),
-        root_lost=_find_lost(config.mirror.root_dir) if any(repo.live for repo in repos) else None,
+        root_lost=find_lost(config.mirror.root_dir, holder) if any(repo.live for repo in repos) else None,
         config_changed=_tell_changed(config, started) if agent.state is AgentState.RUNNING else None,
         side_faults=tuple(_side_faults(facts)),
     )
@@ -349,18 +350,6 @@ def _server(config: Config, facts: FactsRead) -> ServerStatus:
         login_refused_since=None if login.refused is None else login.since,
         plain_http=warn_of_plain_http(config.packrat),
     )
-
-
-def _find_lost(root: Path) -> str | None:
-    """Say that root_dir does not hold the tree that the state database remembers; None if it does, or can't be seen."""
-    try:
-        os.stat(root / AGENT_DIR / "mark")  # fails for a user who may not look inside
-    except (FileNotFoundError, NotADirectoryError):
-        what = "does not hold the files of this mirror" if root.is_dir() else "is not there"
-        return f"root_dir {root} {what}, which clients ask for: mount its filesystem"
-    except OSError:
-        return None
-    return None
 
 
 def read_disks(config: Config) -> Iterator[Disk]:

@@ -78,7 +78,6 @@ class Agent:
                 for task in done:
                     task.result()
             finally:
-                notify.stopping()
                 for task in (renewed, following, signs, *side_tasks):
                     task.cancel()
                 await asyncio.gather(renewed, following, signs, *side_tasks, return_exceptions=True)

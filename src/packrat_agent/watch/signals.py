@@ -83,6 +83,7 @@ def until_signalled(
     others: Mapping[signal.Signals, Callable[[EndWork], None]] | None = None,
     caught: CaughtSignals | None = None,
     abandoned_code: int = 0,
+    on_stop: Callable[[], object] | None = None,
 ) -> T | None:
     """Run to the end, or until SIGTERM or SIGINT; then None.
 
@@ -95,10 +96,11 @@ def until_signalled(
         others: What to call on other signals, with a function that ends the work.
         caught: Catches the other signals also while this function does not run.
         abandoned_code: The exit code of a process that is abandoned.
+        on_stop: What to call as the work is told to end by SIGTERM or SIGINT.
     """
     if caught is None:
         with CaughtSignals(others or {}) as caught_meanwhile:
-            return until_signalled(start, others, caught_meanwhile, abandoned_code)
+            return until_signalled(start, others, caught_meanwhile, abandoned_code, on_stop)
 
     async def guarded() -> T | None:
         task = asyncio.ensure_future(start())
@@ -106,7 +108,12 @@ def until_signalled(
         def cancel() -> None:
             task.cancel()
 
-        stop.listen(cancel)
+        def end() -> None:
+            cancel()
+            if on_stop is not None:
+                on_stop()
+
+        stop.listen(end)
         with caught.calling({number: partial(call, cancel) for number, call in (others or {}).items()}):
             try:
                 return await task

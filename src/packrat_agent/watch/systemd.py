@@ -62,7 +62,7 @@ def _tell(*lines: str) -> bool:
     if address.startswith("@"):
         # A name in the abstract namespace begins with a zero byte.
         address = "\0" + address[1:]
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as to_systemd, suppress(OSError):
+    with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as to_systemd:
         to_systemd.settimeout(_SEND_TIMEOUT_S)
         to_systemd.connect(address)
         to_systemd.send("\n".join(lines).encode())

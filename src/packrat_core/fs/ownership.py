@@ -213,12 +213,23 @@ def _closed_directory(path: Path) -> str | None:
                 return None
             if directory.stat().st_uid == os.geteuid():
                 return f"{describe_owner(directory)}, who may not go through it; {_own_again(directory)}"
+            if _is_hidden(directory):
+                return (
+                    f"{directory} is hidden from this service by the unit that runs it: set ProtectHome=no there by "
+                    f"`systemctl edit`, or move {path} elsewhere"
+                )
             shown = quote(str(directory))
             return (
                 f"{describe_owner(directory)}, who may not go through it; as root: `chmod o+x {shown}`, or, "
                 f"where only this program uses it, `chown -R {_this_user()} {shown}`"
             )
     return None
+
+
+def _is_hidden(directory: Path) -> bool:
+    """Tell whether it is what systemd puts in the place of a directory by ProtectHome= and InaccessiblePaths=."""
+    found = directory.stat()
+    return found.st_uid == _ROOT and stat.S_IMODE(found.st_mode) == 0
 
 
 def _own_again(path: Path) -> str:

@@ -1,5 +1,6 @@
 """What C libraries print on stderr becomes lines of the log, whatever and however much they print."""
 
+import os
 import re
 import subprocess
 import sys
@@ -15,8 +16,11 @@ set_up_log()
 """
 
 
-def run(code: str) -> str:
-    done = subprocess.run([sys.executable, "-c", _START + code], capture_output=True, text=True, timeout=60, check=True)
+def run(code: str, **environment: str) -> str:
+    python = [sys.executable, "-c", _START + code]
+    done = subprocess.run(
+        python, env={**os.environ, **environment}, capture_output=True, text=True, timeout=60, check=True
+    )
     assert done.stdout == ""
     return done.stderr
 
@@ -24,6 +28,13 @@ def run(code: str) -> str:
 def test_output_of_createrepo_c_and_glib_is_a_warning() -> None:
     said = run("import createrepo_c\ntry: createrepo_c.package_from_rpm('/etc/passwd')\nexcept Exception: pass\n")
     assert re.fullmatch(r"\S+Z WARNING library text=.*rpmReadPackageFile.*\n", said)
+
+
+def test_a_machine_without_rpm_is_no_reason_to_warn() -> None:
+    missing = "/nonexistent"
+    code = f"import createrepo_c\nos.write(2, b'error: Unable to open {missing}/macros for reading: Denied.')"
+    said = run(code, RPM_CONFIGDIR=missing)
+    assert said.count("\n") == said.count("/macros for reading: Denied") == 1, said
 
 
 @pytest.mark.parametrize("text", [r"error: \x1b[31m\xff\n", "no end", r"\n \nerror\n"])

@@ -53,6 +53,12 @@ def test_the_agent_may_write_all_that_mirror_conf_names(tmp_path: Path) -> None:
     assert _read(_settings(tmp_path / "mirror", more)["ReadWritePaths"])[2:] == [f"-{home}", f"-{metrics.parent}"]
 
 
+def test_what_the_agent_only_reads_in_a_home_is_shown_to_it(tmp_path: Path) -> None:
+    more = f"gpg_sign_key: {'A' * 40}\npassphrase_file: /root/passphrase\n"
+    assert _settings(tmp_path / "mirror", more)["ProtectHome"] == "no"
+    assert "ProtectHome" not in _settings(tmp_path / "other")
+
+
 def test_a_drop_in_of_other_paths_is_not_in_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(service, "DROP_IN", tmp_path / "mirror.conf")
     assert not service.has_drop_in("new")

@@ -99,6 +99,18 @@ def test_a_closed_directory_on_the_way_is_named_in_place_of_the_file(place: Path
     assert as_other(f"explain_unreadable(Path({str(directory / 'mirror.conf')!r}))") == "None"
 
 
+def test_a_directory_that_a_unit_hides_is_not_to_be_opened_or_given_away(place: Path) -> None:
+    """ProtectHome= puts an empty directory of root's without any right in the place of /home."""
+    home = place / "home"
+    home.mkdir()
+    home.chmod(0)
+    for function in ("explain_unreadable", "explain_unwritable", "explain_unmakable", "first_unusable"):
+        told = as_other(f"{function}(Path({str(home / 'keys/gnupg')!r}))")
+        assert told.startswith(f"{home} is hidden from this service by the unit that runs it: set ProtectHome=no"), told
+        assert "chown" not in told
+        assert "chmod" not in told
+
+
 def test_all_that_may_not_be_changed_is_given_away_by_one_command(place: Path) -> None:
     root, state = place / "it's a root", place / "state.db"
     (root / "deep").mkdir(parents=True)

@@ -8,6 +8,7 @@ from packrat_agent.config.settings import Config
 from packrat_agent.setup import service
 from packrat_agent.setup.commands import has_systemd, read_unit_setting
 from packrat_agent.setup.doctor.findings import Finding, Level, fault, fault_of, ok, warning
+from packrat_agent.setup.sandbox import SETTINGS, list_denials
 from packrat_agent.status import nagios
 from packrat_agent.status.reading import read_disks, read_status
 from packrat_agent.status.values import Disk
@@ -98,9 +99,7 @@ def _look_at_unit(config: Config) -> Iterator[Finding]:
         yield warning("service", hidden, hint)
     if not service.is_enabled():
         yield warning("service", "it does not start with the machine", f"`systemctl enable {service.UNIT}`")
-    writable = read_unit_setting(service.UNIT, "ReadWritePaths")
-    strict = read_unit_setting(service.UNIT, "ProtectSystem") == "strict"
-    root = config.mirror.root_dir
-    if strict and writable and not any(root.is_relative_to(path.lstrip("-+")) for path in writable.split()):
-        hint = f"`systemctl edit {service.UNIT}`: ReadWritePaths={root} in [Service]"
-        yield fault("service", f"the unit does not let the agent write to root_dir {root}", hint)
+    settings = {name: read_unit_setting(service.UNIT, name) for name in SETTINGS}
+    for denial in list_denials(config, settings):
+        change = f"`systemctl edit {service.UNIT}`: {denial.remedy} in [Service]"
+        yield fault("service", denial.text, change if denial.remedy else "move it elsewhere, and change mirror.conf")
