@@ -132,7 +132,7 @@ class App:
         if path == "/api/upload" and request.method == "POST":
             caller = await identify(headers, self._context, address)
             admit(caller)
-            return await upload(request, caller, self._context)
+            return await upload(request, Call(self._context, caller, headers.get("auth-token"), address))
         if path == "/api/upload" and request.method == "OPTIONS":
             return CinpResponse(None, 200, preflight_headers("OPTIONS, POST"))
         uri = unquote(request.scope["raw_path"].decode("ascii", "replace"))

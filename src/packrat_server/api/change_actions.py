@@ -8,12 +8,11 @@ A poll of the original API names the packages that change while it waits; what c
 import asyncio
 from typing import Any
 
-from packrat_server.api.call import Call, read, run_writer
+from packrat_server.api.call import Call, read, run_writer, writing_for
 from packrat_server.api.change_batch import ChangeBatch, Waiter
 from packrat_server.api.change_question import Question
 from packrat_server.api.change_stream import ChangeStream
 from packrat_server.api.messages import CinpError, JsonText
-from packrat_server.store.database import writing
 from packrat_server.store.journal import newest, read_names, read_newest
 from packrat_server.store.reports import note_alive
 
@@ -25,7 +24,7 @@ async def heartbeat(call: Call) -> None:
     """Note that a mirror is alive."""
 
     def work() -> None:
-        with writing(call.context.engine) as connection:
+        with writing_for(call) as connection:
             note_alive(connection, call.id or "")
 
     # Nobody waits for a heartbeat, so this wakes nobody.

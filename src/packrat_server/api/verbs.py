@@ -12,7 +12,7 @@ from packrat_server.accounts.rights import Role, may_tag
 from packrat_server.accounts.sessions import Caller
 from packrat_server.accounts.visibility import visible_packages, visible_repos
 from packrat_server.api.actions import ACTIONS
-from packrat_server.api.call import Call, run_writer
+from packrat_server.api.call import Call, run_writer, writing_for
 from packrat_server.api.context import ServerContext
 from packrat_server.api.cors import ALLOWED_HEADERS
 from packrat_server.api.description import MULTI_URI_MAX, ROOT, Model
@@ -27,7 +27,7 @@ from packrat_server.api.values import object_not_found, read_arguments
 from packrat_server.promotion.package_files import KEPT, create_package, delete_file, update_package
 from packrat_server.promotion.rules import Rejected
 from packrat_server.promotion.wanted_files import kept_files, wanted_files
-from packrat_server.store.database import reading, writing
+from packrat_server.store.database import reading
 from packrat_server.store.events import Author
 from packrat_server.store.tables import package_files, packages, repos
 
@@ -250,7 +250,7 @@ def _create(request: CinpRequest, model: Model, call: Call) -> CinpResponse:
         # A caller that may not lower the counts of a package may not make one with lower counts, either.
         raise CinpError(403, "Not Authorized")
     try:
-        with writing(call.context.engine) as connection:
+        with writing_for(call) as connection:
             create_package(connection, name, _author(request, call), counts)
     except Rejected as error:
         raise CinpError(400, {"name": [error.message]}) from None
@@ -263,7 +263,7 @@ def _update(request: CinpRequest, model: Model, call: Call) -> CinpResponse:
     ids = request.ids or ()
     if len(ids) != 1:
         raise CinpError(400, "UPDATE takes one id")
-    with writing(call.context.engine) as connection:
+    with writing_for(call) as connection:
         row = connection.execute(packages.select().where(packages.c.name == ids[0])).first()
         if row is None:
             raise CinpError(404, {"model_path": model.path, "object_id": ids[0]})
@@ -274,7 +274,7 @@ def _update(request: CinpRequest, model: Model, call: Call) -> CinpResponse:
 
 def _delete(request: CinpRequest, model: Model, call: Call) -> CinpResponse:
     author = _author(request, call)
-    with writing(call.context.engine) as connection:
+    with writing_for(call) as connection:
         # Read within the transaction: of two who delete the same file, the second gets the answer that there is none.
         found = _read_from(connection, request, model, call.caller)
         # It takes the file out of all repositories of its tags, as a mark does.
