@@ -28,7 +28,8 @@ class Call:
         caller: The user or mirror that calls.
         token: The token of the caller's session; None for an anonymous caller.
         address: Where the call comes from.
-        id: The object that an action is called on; None for a static action.
+        ids: The objects that an action is called on: one, or all for an action that changes all of them or none; empty
+            for a static action.
         arguments: Those of an action, checked and converted, by name.
         can_stream: Whether the answer may stay open: one object is called, by a client that reads chunks.
     """
@@ -37,9 +38,15 @@ class Call:
     caller: Caller
     token: str | None
     address: str
-    id: str | None = None
+    ids: tuple[str, ...] = ()
     arguments: Mapping[str, Any] = field(default_factory=dict)
     can_stream: bool = False
+
+    @property
+    def id(self) -> str:
+        """The object that an action of one object is called on."""
+        (only,) = self.ids
+        return only
 
     @property
     def token_hash(self) -> bytes | None:

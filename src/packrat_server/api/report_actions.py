@@ -24,7 +24,7 @@ async def report(call: Call) -> None:
     if len(published) > _LIMIT:
         raise CinpError(400, {"published": f'Invalid Value "more than {_LIMIT} repositories at once"'})
     reports = [_read(entry) for entry in published]
-    mirror = call.id or ""
+    mirror = call.id
 
     def work() -> None:
         with writing_for(call) as connection:
