@@ -2,13 +2,17 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from time import time
 
 import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
+from sqlalchemy import select
 
 from packrat_core.errors import ConfigError
-from packrat_server.store.database import open_database, writing
+from packrat_server.accounts.sessions import SESSION_S
+from packrat_server.store.database import open_database, reading, writing
+from packrat_server.store.tables import sessions
 from support.pooler import pooler
 from support.postgres import Cluster
 from support.server_data import new_server_data
@@ -38,6 +42,10 @@ def test_the_defaults_of_a_database_make_no_difference(postgresql: Cluster, tmp_
 def assert_long_waits_are_waited(server: World, url: str) -> None:
     engine = open_database(server.data)
     server.auth("manager")
+    with reading(engine) as connection:
+        # A time has all its digits.
+        (ends,) = connection.execute(select(sessions.c.expires).where(sessions.c.name == "manager")).scalars()
+        assert ends == pytest.approx(time() + SESSION_S, abs=600)
     with psycopg.connect(url, autocommit=True, options="-c statement_timeout=0 -c idle_session_timeout=0") as other:
         with ThreadPoolExecutor(1) as pool:
             with writing(engine):
