@@ -247,6 +247,7 @@ TESTS: dict[str, tuple[str, ...]] = {
         "tests/server/test_housekeeping.py",
     ),
     "packrat_server/store/blobs.py": ("tests/server/test_damaged_data.py",),
+    "packrat_server/store/postgresql.py": ("tests/server/test_sessions_of_postgresql.py",),
     "packrat_server/store/journal.py": ("tests/server/test_change_stream.py",),
     "packrat_server/store/": (
         "tests/server/test_opening.py",
@@ -257,6 +258,9 @@ TESTS: dict[str, tuple[str, ...]] = {
     ),
     "packrat_server/api/change_batch.py": ("tests/server/test_change_stream.py",),
     "packrat_server/api/change_": ("tests/server/test_change_stream.py", "tests/server/test_changes.py"),
+    "packrat_server/api/call.py": ("tests/server/test_ended_meanwhile.py",),
+    "packrat_server/api/file_actions.py": ("tests/server/test_several_objects.py",),
+    "packrat_server/api/verbs.py": ("tests/server/test_several_objects.py",),
     "packrat_server/api/": (
         "tests/server/test_wire.py",
         "tests/server/test_bad_input.py",

@@ -10,7 +10,8 @@ declare -A package_of=(
   [nginx]=nginx-light [apache2]=apache2-bin [curl]=curl [openssl]=openssl
   [skopeo]=skopeo [podman]=podman [containerd]=containerd [systemd-analyze]=systemd [lintian]=lintian
   [debootstrap]=debootstrap [unshare]=util-linux [jq]=jq
-  [gcc]="gcc libc6-dev" [faketime]=faketime [initdb]=postgresql [tinyproxy]=tinyproxy-bin
+  [gcc]="gcc libc6-dev" [faketime]=faketime [initdb]=postgresql [pgbouncer]=pgbouncer
+  [tinyproxy]=tinyproxy-bin
   [squid]=squid [haproxy]=haproxy [aria2c]=aria2
   [chromium]=chromium
   [dnf]=dnf [zypper]=zypper [createrepo_c]=createrepo-c [rpmsign]=rpm [rpmkeys]=rpm
@@ -19,7 +20,7 @@ wanted=("$@")
 if [ ${#wanted[@]} -eq 0 ]; then
   wanted=(gpg gpgv gpgconf apt-get apt-ftparchive dpkg-deb xz aptly reprepro apt-mirror nginx apache2 curl openssl
     skopeo podman containerd systemd-analyze dnf zypper createrepo_c rpmsign rpmkeys gcc faketime initdb debootstrap
-    unshare jq tinyproxy squid haproxy aria2c dumb-pypi chromium)
+    pgbouncer unshare jq tinyproxy squid haproxy aria2c dumb-pypi chromium)
 fi
 
 # Tells whether an environment is there and up to date. Its programs name their Python by its path: where the clone was

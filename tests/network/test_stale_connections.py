@@ -156,7 +156,7 @@ def test_an_upload_whose_answer_is_lost_is_there_once(server: Server, tmp_path: 
     async def work(uploader: Uploader, proxy: ForgetfulProxy) -> None:
         if part == "(create)":
             # Its package is there, so that the first create makes the file.
-            await uploader._create_package(name)
+            await uploader.files.create_package(name)
         setattr(proxy, f"lose_{lost}", part)
         [uri] = await uploader.upload(path, ["bookworm"])
         assert (proxy.lose_request, proxy.lose_answer) == (None, None)
@@ -213,10 +213,10 @@ def test_a_file_whose_deletion_is_not_answered_is_deleted_once(server: Server, t
 def test_changes_take_the_open_connection(server: Server) -> None:
     async def work() -> None:
         async with signed_in(server.url, "admin", server.password) as uploader:
-            await uploader._create_package("open")
+            await uploader.files.create_package("open")
             connections = uploader._client._transport._pooled.connector._conns  # type: ignore[union-attr]
             [opened] = [handler for idle in connections.values() for handler, _ in idle]
-            await uploader._create_package("open2")
+            await uploader.files.create_package("open2")
             assert [handler for idle in connections.values() for handler, _ in idle] == [opened]
 
     asyncio.run(work())
@@ -227,8 +227,8 @@ def test_once_a_used_connection_died_under_a_change_the_next_ones_take_new_ones(
         # Several connections are idle, and each of them is dead without a sign of it.
         await asyncio.gather(*(uploader._client.describe("/api/v2/") for _ in range(5)))
         proxy.dropped.clear()
-        await uploader._create_package("unused")
-        await uploader._create_package("unused2")
+        await uploader.files.create_package("unused")
+        await uploader.files.create_package("unused2")
         assert proxy.dropped.count("CREATE") == 1
         proxy.lose_answer = "CREATE"
         with pytest.raises(NoAnswer, match="the server may have carried it out"):

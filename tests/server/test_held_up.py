@@ -273,8 +273,8 @@ def test_readers_do_not_wait_long_for_a_table_that_others_lock(tmp_path: Path, p
 def test_a_change_waits_for_another_one_longer_than_readers_wait(
     tmp_path: Path, postgresql: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    session = store_postgresql._SESSION
-    monkeypatch.setattr(store_postgresql, "_SESSION", session.replace("lock_timeout = '5s'", "lock_timeout = '50ms'"))
+    session = store_postgresql.SESSION
+    monkeypatch.setattr(store_postgresql, "SESSION", session.replace("lock_timeout = '5s'", "lock_timeout = '50ms'"))
     url = postgresql.new_database()
     waits = (
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'advisory' "

@@ -43,6 +43,8 @@ def test_an_agent_without_a_login_sees_everything_and_downloads(server: World) -
     wanted = {"repo": "/api/v2/Repo/Repo:apt-prod:", "package_list": None}
     assert server.call("LIST", FILES, wanted, None, Filter="repo").value == [f"{FILES}:1:", f"{FILES}:5:"]
     assert server.call("CALL", "/api/v2/Repo/Mirror:lab:(heartbeat)", {}, None).status == 200
+    # A token without a name is nobody's.
+    assert server.call("CALL", "/api/v2/Repo/Mirror:lab:(heartbeat)", {}, None, Auth_Token="x").status == 200
     assert server.call("GET", "/api/v2/Repo/Mirror:lab:", None, None).value["last_heartbeat"] is not None
     whole = server.ask("GET", HELLO, {})
     assert (whole.status, whole.data) == (200, b'{"a": 1}\n')

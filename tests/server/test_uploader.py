@@ -5,16 +5,24 @@ import gzip
 import hashlib
 import os
 import re
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from packrat_core.cinp.refusals import SessionEnded
 from packrat_core.errors import ServerRefused
 from packrat_demo.build_deb import Deb, write_deb
 from packrat_demo.build_image import Image, build_oci, tar
+from packrat_server.cli.main import main
+from packrat_server.client.file_uploads import NewFile, send_ahead
 from packrat_server.client.uploader import Uploader, signed_in
 from packrat_server.store.blobs import blob_path
+from support.relay import relay_to
 from support.stage import Server, packrat_server
 
 
@@ -97,3 +105,52 @@ def test_the_same_file_from_several_uploaders_at_once_is_made_once_and_refused_t
     assert len({tuple(sorted(uris)) for uris in made}) == 1
     for uri in made[0]:
         assert sorted(uris[uri] for uris in made) == [False, False, False, True]
+
+
+def test_the_next_files_are_sent_while_one_waits_and_all_are_made_in_their_order(
+    server: Server, tmp_path: Path
+) -> None:
+    paths = [write_deb(Deb(f"one-of-{number}", "1", "all"), tmp_path) for number in range(6)]
+    broken = tmp_path / "broken_1_all.deb"
+    broken.write_bytes(b"no deb")
+    # The same file twice: the second one is sent before the first one is made.
+    given = [*paths[:2], broken, paths[1], *paths[2:]]
+    with relay_to(server.url) as relay:
+        relay.held = "/api/upload"
+        command = ["upload", "--url", relay.url, "--distro", "bookworm", "--tag", "dev", *map(str, given)]
+        with ThreadPoolExecutor(1) as pool:
+            environment = {"PACKRAT_PASSWORD": server.password}
+            result = pool.submit(lambda: CliRunner().invoke(main, command, env=environment))
+            until = time.monotonic() + 60
+            while relay.asked.count("POST /api/upload") < 4:
+                assert time.monotonic() < until, relay.asked
+            assert not any("(create)" in line for line in relay.asked)
+            relay.passes.set()
+    assert result.result().exit_code == 4
+    uris = [line.split()[0] for line in result.result().stdout.splitlines()]
+    names = [line.split(maxsplit=1)[1] for line in result.result().stdout.splitlines()]
+    again = f"{paths[1].name} (already uploaded, already tagged dev)"
+    assert names == [paths[0].name, paths[1].name, again, *(path.name for path in paths[2:])]
+    numbers = [int(uri.split(":")[1]) for uri in uris]
+    assert numbers == sorted(numbers)
+    assert "broken_1_all.deb: it is not taken" in result.result().stderr
+    assert "1 of 8 files refused, 7 done" in result.result().stderr
+
+
+def test_what_is_on_its_way_ends_with_a_session_that_ended(server: Server, tmp_path: Path) -> None:
+    paths = [write_deb(Deb(f"never-{number}", "1", "all"), tmp_path) for number in range(6)]
+
+    async def upload(uploader: Uploader) -> list[str]:
+        wanted = [NewFile(path, path.name, ("bookworm",), {}) for path in paths]
+        done = []
+        with pytest.raises(SessionEnded):
+            async with aclosing(send_ahead(uploader.files, wanted)) as each:
+                async for new, sending in each:
+                    await sending
+                    done.append(new.path.name)
+                    raise SessionEnded("it ended")
+        assert len(asyncio.all_tasks()) == before
+        return done
+
+    before = 1
+    assert server.ask(upload) == [paths[0].name]

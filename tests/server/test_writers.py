@@ -1,8 +1,10 @@
 """Writers take turns: none waits for long because others were quicker to try again."""
 
+import sqlite3
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,9 @@ from packrat_server.admin.new_server import init
 from packrat_server.store import sqlite
 from packrat_server.store.database import open_database, reading, writing
 from packrat_server.store.journal import note_mirror
+from packrat_server.store.sqlite import LOG_LIMIT_BYTES
 from packrat_server.store.tables import journal
+from support.server_data import new_server_data
 
 WRITERS, EACH = 10, 5
 
@@ -59,4 +63,23 @@ def test_a_writer_that_does_not_end_is_not_waited_for_for_ever(tmp_path: Path, m
             thread.submit(work).result()
     with writing(engine):
         pass
+    engine.dispose()
+
+
+def test_a_log_that_grew_while_another_program_read_is_cut_back(tmp_path: Path) -> None:
+    new_server_data(tmp_path / "server")
+    engine = open_database(tmp_path / "server")
+    log = tmp_path / "server" / "packrat.db-wal"
+    with closing(sqlite3.connect(tmp_path / "server" / "packrat.db", isolation_level=None)) as other:
+        other.execute("BEGIN")
+        other.execute("SELECT count(*) FROM packages").fetchone()
+        with writing(engine) as connection:
+            connection.exec_driver_sql("CREATE TABLE large (content)")
+            connection.exec_driver_sql(f"INSERT INTO large VALUES (zeroblob({2 * LOG_LIMIT_BYTES}))")
+        assert log.stat().st_size > 2 * LOG_LIMIT_BYTES
+    # One change puts into the database what the log has, the next one begins the log anew.
+    for _ in range(2):
+        with writing(engine) as connection:
+            note_mirror(connection, "lab")
+    assert log.stat().st_size <= LOG_LIMIT_BYTES
     engine.dispose()

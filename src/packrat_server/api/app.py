@@ -1,6 +1,7 @@
 """The server as an ASGI application."""
 
 import asyncio
+import re
 import traceback
 from collections import Counter
 from collections.abc import Coroutine, Mapping, MutableMapping
@@ -11,7 +12,7 @@ from urllib.parse import unquote
 
 import structlog
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.types import Message, Receive, Scope, Send
 
 from packrat_core.aio.addresses import name_network
@@ -37,6 +38,16 @@ log = structlog.get_logger()
 
 _HEADER_NAMES = 256
 """More than answers have: clients don't choose the names of their headers."""
+_ABSOLUTE = re.compile(rb"https?://[^/]*", re.IGNORECASE)
+_FRONT_PAGE = """\
+This is a packrat server. It has no pages for browsers.
+
+Its address without a path is what packrat-agent needs as the host in mirror.conf, and what
+commands such as `packrat-server find NAME --url ADDRESS` ask.
+The API, for clients that speak CInP, begins at /api/v2/.
+To see whether the server works: /health
+To see packages with a browser, go to a mirror: packrat-agent makes a landing page there.
+"""
 
 
 def _explain_failure(error: Exception, method: str, path: str) -> CinpResponse:
@@ -70,6 +81,7 @@ class App:
         """Answer one request; an internal error is answered by a 500 without details, which go to the log."""
         if scope["type"] != "http":
             return
+        _take_origin_form(scope)
         access = Access(scope)
         scope["state"]["write_part"] = access.counting_parts(scope["state"]["write_part"])
         try:
@@ -118,6 +130,8 @@ class App:
             peer.is_known = peer.is_known or not caller.is_stranger
             held.enter_context(self._context.admission.at_work(caller, address))
 
+        if path == "/" and request.method in ("GET", "HEAD") and "cinp-version" not in headers:
+            return PlainTextResponse(_FRONT_PAGE)
         if path == "/health" and request.method in ("GET", "HEAD"):
             return await serve_health(self._context, address)
         if path == "/metrics" and request.method in ("GET", "HEAD"):
@@ -132,7 +146,7 @@ class App:
         if path == "/api/upload" and request.method == "POST":
             caller = await identify(headers, self._context, address)
             admit(caller)
-            return await upload(request, caller, self._context)
+            return await upload(request, Call(self._context, caller, headers.get("auth-token"), address))
         if path == "/api/upload" and request.method == "OPTIONS":
             return CinpResponse(None, 200, preflight_headers("OPTIONS, POST"))
         uri = unquote(request.scope["raw_path"].decode("ascii", "replace"))
@@ -174,6 +188,17 @@ class App:
                 cinp_request = await run_to_end(read_request, request.method, uri, headers, body)
                 del body
                 return await _unless_gone(request, answer(cinp_request, call))
+
+
+def _take_origin_form(scope: Scope) -> None:
+    """Take the path out of a request target that is a whole URL, as a client sends it that takes this for a proxy.
+
+    Source: RFC 9112, 3.2.2.
+    """
+    match = _ABSOLUTE.match(scope["raw_path"])
+    if match is not None:
+        scope["raw_path"] = scope["raw_path"][match.end() :] or b"/"
+        scope["path"] = unquote(scope["raw_path"].decode("ascii"))
 
 
 async def _unless_gone(request: Request, answering: Coroutine[Any, Any, Response]) -> Response:

@@ -1,6 +1,7 @@
 """One call of the API, and how an action reads and writes the database without holding up other requests."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, ParamSpec, TypeVar
 
@@ -27,7 +28,8 @@ class Call:
         caller: The user or mirror that calls.
         token: The token of the caller's session; None for an anonymous caller.
         address: Where the call comes from.
-        id: The object that an action is called on; None for a static action.
+        ids: The objects that an action is called on: one, or all for an action that changes all of them or none; empty
+            for a static action.
         arguments: Those of an action, checked and converted, by name.
         can_stream: Whether the answer may stay open: one object is called, by a client that reads chunks.
     """
@@ -36,9 +38,15 @@ class Call:
     caller: Caller
     token: str | None
     address: str
-    id: str | None = None
+    ids: tuple[str, ...] = ()
     arguments: Mapping[str, Any] = field(default_factory=dict)
     can_stream: bool = False
+
+    @property
+    def id(self) -> str:
+        """The object that an action of one object is called on."""
+        (only,) = self.ids
+        return only
 
     @property
     def token_hash(self) -> bytes | None:
@@ -87,11 +95,31 @@ async def read(call: Call, query: Callable[[Connection], T], *, is_look: bool = 
             raise CinpError(401, "Invalid Session") from None
 
 
+@contextmanager
+def writing_for(call: Call) -> Iterator[Connection]:
+    """Hold a transaction as the only writer, for a caller whose session has not ended by now.
+
+    The body of a request may arrive slowly, and a change may wait for others. A caller who has lost rights in the
+    meantime, which ends the session, changes nothing any more.
+
+    Raises:
+        CinpError: 401, where the session has ended.
+        ServerUnavailable: The database can't be reached, or another writer does not end.
+    """
+    with writing(call.context.engine) as connection:
+        if not call.caller.is_stranger:
+            try:
+                read_caller(connection, call.caller.name, call.token)
+            except InvalidSession:
+                raise CinpError(401, "Invalid Session") from None
+        yield connection
+
+
 async def write(call: Call, change: Callable[[Connection], T]) -> T:
     """Make a change in a thread, in one transaction, and wake those who wait for a change."""
 
     def work() -> T:
-        with writing(call.context.engine) as connection:
+        with writing_for(call) as connection:
             return change(connection)
 
     value = await run_writer(call.context, work)

@@ -8,12 +8,11 @@ A poll of the original API names the packages that change while it waits; what c
 import asyncio
 from typing import Any
 
-from packrat_server.api.call import Call, read, run_writer
+from packrat_server.api.call import Call, read, run_writer, writing_for
 from packrat_server.api.change_batch import ChangeBatch, Waiter
 from packrat_server.api.change_question import Question
 from packrat_server.api.change_stream import ChangeStream
 from packrat_server.api.messages import CinpError, JsonText
-from packrat_server.store.database import writing
 from packrat_server.store.journal import newest, read_names, read_newest
 from packrat_server.store.reports import note_alive
 
@@ -25,8 +24,8 @@ async def heartbeat(call: Call) -> None:
     """Note that a mirror is alive."""
 
     def work() -> None:
-        with writing(call.context.engine) as connection:
-            note_alive(connection, call.id or "")
+        with writing_for(call) as connection:
+            note_alive(connection, call.id)
 
     # Nobody waits for a heartbeat, so this wakes nobody.
     await run_writer(call.context, work)
@@ -35,7 +34,7 @@ async def heartbeat(call: Call) -> None:
 async def poll(call: Call) -> list[str]:
     """Wait for a change of a repository; gives the names of the packages that changed, as the original server does."""
     until = _deadline(_bounded(call.arguments["timeout"], _POLL_S))
-    notifier, repo = call.context.notifier, call.id or ""
+    notifier, repo = call.context.notifier, call.id
     after = max(notifier.newest_id, await read(call, newest))
     known = after
     while True:
@@ -60,7 +59,7 @@ async def changes(call: Call) -> ChangeStream | JsonText | dict[str, Any]:
         started: dict[str, Any] = {"position": str(await read(call, read_newest)), "changes": {}}
         return {**started, "records": {}} if with_records else started
     wait_s = _bounded(call.arguments["timeout"], _CHANGES_S)
-    asked, until = Question(call, call.id or "", with_records, call.arguments["touched"]), _deadline(wait_s)
+    asked, until = Question(call, call.id, with_records, call.arguments["touched"]), _deadline(wait_s)
     if wait_s and call.arguments["stream"] and call.can_stream:
         return ChangeStream(asked, await asked.look(position), until)
     return await _wait_for_change(asked, position, wait_s, until)

@@ -42,8 +42,7 @@ async def tag(call: Call) -> None:
     """Promote a file to a tag."""
     name, change_control_id = call.arguments["tag"], call.arguments["change_control_id"]
 
-    def change(connection: Connection) -> None:
-        file_id = _file_id(connection, call)
+    def change(connection: Connection, file_id: int) -> None:
         _need_tag(connection, name)
         _need_right(call, [name])
         tag_file(connection, file_id, name, change_control_id, call.author)
@@ -54,8 +53,7 @@ async def tag(call: Call) -> None:
 async def untag(call: Call) -> None:
     """Take a tag off a file."""
 
-    def change(connection: Connection) -> None:
-        file_id = _file_id(connection, call)
+    def change(connection: Connection, file_id: int) -> None:
         _need_tag(connection, call.arguments["tag"])
         _need_right(call, [call.arguments["tag"]])
         untag_file(connection, file_id, call.arguments["tag"], call.author)
@@ -63,11 +61,19 @@ async def untag(call: Call) -> None:
     await _promote(call, change)
 
 
-async def _promote(call: Call, change: Callable[[Connection], None]) -> None:
-    try:
-        await write(call, change)
-    except Rejected as error:
-        raise CinpError(400, {"class": "PackageException", "error": error.code, "message": error.message}) from None
+async def _promote(call: Call, change: Callable[[Connection, int], None]) -> None:
+    """Make a change of all files that are called, or of none of them where a rule forbids it for one."""
+
+    def change_all(connection: Connection) -> None:
+        for object_id in dict.fromkeys(call.ids):
+            try:
+                change(connection, _file_id(connection, object_id))
+            except Rejected as error:
+                which = f"package file {object_id}: " if len(call.ids) > 1 else ""
+                body = {"class": "PackageException", "error": error.code, "message": f"{which}{error.message}"}
+                raise CinpError(400, body) from None
+
+    await write(call, change_all)
 
 
 def _need_tag(connection: Connection, name: str) -> None:
@@ -75,21 +81,19 @@ def _need_tag(connection: Connection, name: str) -> None:
         raise object_not_found("tag", "Attrib/Tag", name)
 
 
-def _file_id(connection: Connection, call: Call) -> int:
-    file_id = parse_id(call.id or "")
+def _file_id(connection: Connection, object_id: str) -> int:
+    file_id = parse_id(object_id)
     if file_id is not None:
         found = connection.execute(_FILE, {"file": file_id}).scalar()
         if found is not None:
             return int(found)
-    raise CinpError(404, {"model_path": f"{ROOT}Package/PackageFile", "object_id": call.id or ""})
+    raise CinpError(404, {"model_path": f"{ROOT}Package/PackageFile", "object_id": object_id})
 
 
-def _markable_file(connection: Connection, call: Call) -> int:
-    """The file that a mark is put on or taken off, which changes all repositories that its tags put it in."""
-    file_id = _file_id(connection, call)
+def _need_right_to_mark(call: Call, connection: Connection, file_id: int) -> None:
+    """Check the right to put a mark on or take it off: that changes all repositories of the tags that the file has."""
     names = select(package_file_tags.c.tag).where(package_file_tags.c.package_file == file_id)
     _need_right(call, connection.execute(names).scalars().all())
-    return file_id
 
 
 def _need_right(call: Call, names: Iterable[str]) -> None:
@@ -102,8 +106,9 @@ def marking(mark: Mark) -> Callable[[Call], Awaitable[None]]:
     """Make the action that marks a file."""
 
     async def act(call: Call) -> None:
-        def change(connection: Connection) -> None:
-            mark_file(connection, _markable_file(connection, call), mark, call.author)
+        def change(connection: Connection, file_id: int) -> None:
+            _need_right_to_mark(call, connection, file_id)
+            mark_file(connection, file_id, mark, call.author)
 
         await _promote(call, change)
 
@@ -114,8 +119,9 @@ def unmarking(mark: Mark) -> Callable[[Call], Awaitable[None]]:
     """Make the action that takes a mark off a file."""
 
     async def act(call: Call) -> None:
-        def change(connection: Connection) -> None:
-            unmark_file(connection, _markable_file(connection, call), mark, call.author)
+        def change(connection: Connection, file_id: int) -> None:
+            _need_right_to_mark(call, connection, file_id)
+            unmark_file(connection, file_id, mark, call.author)
 
         await _promote(call, change)
 

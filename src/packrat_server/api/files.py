@@ -16,13 +16,12 @@ from starlette.responses import FileResponse, PlainTextResponse, Response
 
 from packrat_server.accounts.sessions import ANONYMOUS, PUBLIC, Caller, InvalidSession
 from packrat_server.api.body_limits import declared_length
-from packrat_server.api.call import run_writer
+from packrat_server.api.call import Call, run_writer, writing_for
 from packrat_server.api.context import ServerContext
 from packrat_server.api.in_thread import run_to_end
 from packrat_server.api.messages import CinpError, CinpResponse
 from packrat_server.api.permissions import may_call
 from packrat_server.store.blobs import Blob, blob_path, read_content, read_from_memory, receive
-from packrat_server.store.database import writing
 from packrat_server.store.tables import uploads
 
 UPLOAD_LIMIT = 64 * 1024**3
@@ -37,32 +36,32 @@ _TYPES = {
 }
 
 
-async def upload(request: Request, caller: Caller, context: ServerContext) -> Response:
+async def upload(request: Request, call: Call) -> Response:
     """Store the body of a POST.
 
     Args:
         request: The request.
-        caller: Who calls.
-        context: The server's.
+        call: Who calls.
 
     Returns:
         An answer with a handle that `create` takes.
 
     Raises:
-        CinpError: The caller may not upload, the file name is wrong, or the body is too large.
+        CinpError: The caller may not upload, or no longer once the body has arrived; the file name is wrong, or the
+            body is too large.
     """
-    if not may_call(caller, "POST", "/api/upload"):
+    if not may_call(call.caller, "POST", "/api/upload"):
         raise CinpError(403, "Not Authorized")
     name = _file_name(request.headers.get("content-disposition"))
     try:
         # Refuse what is too large before it is sent.
         if (declared_length(request) or 0) > UPLOAD_LIMIT:
             raise ValueError(f"more than {UPLOAD_LIMIT} bytes")
-        blob = await receive(context.data_dir, request.stream(), UPLOAD_LIMIT)
+        blob = await receive(call.context.data_dir, request.stream(), UPLOAD_LIMIT)
     except ValueError as error:
         raise CinpError(413, f"the upload is too large: {error}", {"Connection": "close"}) from None
     handle = secrets.token_hex(8)
-    await run_writer(context, _remember, context, handle, name, blob, caller.name)
+    await run_writer(call.context, _remember, call, handle, name, blob)
     return CinpResponse({"uri": f"djfh://{handle}"}, 202)
 
 
@@ -75,13 +74,10 @@ def _file_name(disposition: str | None) -> str | None:
     return match["name"]
 
 
-def _remember(context: ServerContext, handle: str, name: str | None, blob: Blob, by: str) -> None:
-    with writing(context.engine) as connection:
-        connection.execute(
-            insert(uploads).values(
-                handle=handle, file_name=name, sha256=blob.sha256, size=blob.size, by=by, at=time.time()
-            )
-        )
+def _remember(call: Call, handle: str, name: str | None, blob: Blob) -> None:
+    stored = {"sha256": blob.sha256, "size": blob.size, "by": call.caller.name, "at": time.time()}
+    with writing_for(call) as connection:
+        connection.execute(insert(uploads).values(handle=handle, file_name=name, **stored))
 
 
 async def serve_file(

@@ -5,12 +5,11 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from packrat_server.api.call import Call, read, run_writer
+from packrat_server.api.call import Call, read, run_writer, writing_for
 from packrat_server.api.description import uri
 from packrat_server.api.messages import CinpError
 from packrat_server.api.values import read_id
 from packrat_server.promotion.whereabouts import find_whereabouts
-from packrat_server.store.database import writing
 from packrat_server.store.reports import Report, note_alive, save_reports
 from packrat_server.store.text import write_moment
 
@@ -25,10 +24,10 @@ async def report(call: Call) -> None:
     if len(published) > _LIMIT:
         raise CinpError(400, {"published": f'Invalid Value "more than {_LIMIT} repositories at once"'})
     reports = [_read(entry) for entry in published]
-    mirror = call.id or ""
+    mirror = call.id
 
     def work() -> None:
-        with writing(call.context.engine) as connection:
+        with writing_for(call) as connection:
             note_alive(connection, mirror)
             save_reports(connection, mirror, reports)
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +12,7 @@ from packrat_server.accounts.rights import Role, may_tag
 from packrat_server.accounts.sessions import Caller
 from packrat_server.accounts.visibility import visible_packages, visible_repos
 from packrat_server.api.actions import ACTIONS
-from packrat_server.api.call import Call, run_writer
+from packrat_server.api.call import Call, run_writer, writing_for
 from packrat_server.api.context import ServerContext
 from packrat_server.api.cors import ALLOWED_HEADERS
 from packrat_server.api.description import MULTI_URI_MAX, ROOT, Model
@@ -27,7 +27,7 @@ from packrat_server.api.values import object_not_found, read_arguments
 from packrat_server.promotion.package_files import KEPT, create_package, delete_file, update_package
 from packrat_server.promotion.rules import Rejected
 from packrat_server.promotion.wanted_files import kept_files, wanted_files
-from packrat_server.store.database import reading, writing
+from packrat_server.store.database import reading
 from packrat_server.store.events import Author
 from packrat_server.store.tables import package_files, packages, repos
 
@@ -37,6 +37,7 @@ _WHOLE_LIST = 1000
 """Number of entries of a list that is written whole; a longer one is written while it is sent."""
 _KEPT_LIMIT = 1_000_000
 _PACKAGE = "Package/Package"
+_PACKAGE_FILE = "Package/PackageFile"
 
 
 async def answer(request: CinpRequest, call: Call) -> CinpResponse:
@@ -216,13 +217,29 @@ async def _call(request: CinpRequest, call: Call) -> CinpResponse:
             await run_to_end(_read, request, model, call.caller, call.context)
         raise
     call = replace(call, arguments=arguments, can_stream=call.can_stream and not many)
-    values = await asyncio.gather(*(run(replace(call, id=object_id)) for object_id in request.ids))
+    # An action that changes package files changes all of them, or none where it is refused for one.
+    groups = [request.ids] if _short(model.path) == _PACKAGE_FILE else [(object_id,) for object_id in request.ids]
+    values = await _run_together([run(replace(call, ids=ids)) for ids in groups])
     if not many and isinstance(values[0], CinpResponse):
         return values[0]
     if not many:
         return CinpResponse(values[0], 200, headers)
-    body = {f"{model.path}:{object_id}:": value for object_id, value in zip(request.ids, values, strict=True)}
+    # The actions of package files give nothing.
+    by_id = zip(request.ids, values if len(groups) > 1 else values * len(request.ids), strict=True)
+    body = {f"{model.path}:{object_id}:": value for object_id, value in by_id}
     return CinpResponse(body, 200, {**headers, "Multi-Object": "True"})
+
+
+async def _run_together(actions: Iterable[Awaitable[Any]]) -> list[Any]:
+    """Await all of them; if one fails, end the others before its error is raised."""
+    running = [asyncio.ensure_future(action) for action in actions]
+    try:
+        return await asyncio.gather(*running)
+    finally:
+        for action in running:
+            action.cancel()
+        # What their threads still do counts as at work until they end.
+        await asyncio.wait(running)
 
 
 def _is_own_mirror(request: CinpRequest, caller: Caller) -> bool:
@@ -237,7 +254,7 @@ def _finds_itself(request: CinpRequest, caller: Caller) -> bool:
     Users see all package files, so nobody else has to look.
     """
     is_of_one_file = request.ids is not None and len(request.ids) == 1 and caller.role != Role.MIRROR
-    return is_of_one_file and request.model is not None and _short(request.model.path) == "Package/PackageFile"
+    return is_of_one_file and request.model is not None and _short(request.model.path) == _PACKAGE_FILE
 
 
 def _create(request: CinpRequest, model: Model, call: Call) -> CinpResponse:
@@ -250,7 +267,7 @@ def _create(request: CinpRequest, model: Model, call: Call) -> CinpResponse:
         # A caller that may not lower the counts of a package may not make one with lower counts, either.
         raise CinpError(403, "Not Authorized")
     try:
-        with writing(call.context.engine) as connection:
+        with writing_for(call) as connection:
             create_package(connection, name, _author(request, call), counts)
     except Rejected as error:
         raise CinpError(400, {"name": [error.message]}) from None
@@ -263,7 +280,7 @@ def _update(request: CinpRequest, model: Model, call: Call) -> CinpResponse:
     ids = request.ids or ()
     if len(ids) != 1:
         raise CinpError(400, "UPDATE takes one id")
-    with writing(call.context.engine) as connection:
+    with writing_for(call) as connection:
         row = connection.execute(packages.select().where(packages.c.name == ids[0])).first()
         if row is None:
             raise CinpError(404, {"model_path": model.path, "object_id": ids[0]})
@@ -274,7 +291,7 @@ def _update(request: CinpRequest, model: Model, call: Call) -> CinpResponse:
 
 def _delete(request: CinpRequest, model: Model, call: Call) -> CinpResponse:
     author = _author(request, call)
-    with writing(call.context.engine) as connection:
+    with writing_for(call) as connection:
         # Read within the transaction: of two who delete the same file, the second gets the answer that there is none.
         found = _read_from(connection, request, model, call.caller)
         # It takes the file out of all repositories of its tags, as a mark does.

@@ -5,6 +5,7 @@
 """
 
 from collections.abc import Sequence
+from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from packrat_server.cli.reason_option import reason_option
 from packrat_server.cli.session import of_a_session, with_session
 
 if TYPE_CHECKING:
+    from packrat_server.client.file_uploads import NewFile, SentFile
     from packrat_server.client.uploader import Uploader
 
 _SHOWN = 3
@@ -47,10 +49,15 @@ def upload_command(files: tuple[Path, ...], **given: Any) -> None:
     name = _name_image(files, given.pop("package"), given.pop("version"))
 
     async def work(uploader: "Uploader") -> None:
+        # `--help` does not wait for what speaks HTTP.
+        from packrat_server.client.file_uploads import send_ahead
+
         attempts = Attempts(files)
-        for path in files:
-            with attempts.attempt(path.name):
-                await _upload(uploader, path, name or path.name, given)
+        wanted = [_describe(path, name, given) for path in files]
+        async with aclosing(send_ahead(uploader.files, wanted)) as each:
+            async for new, sending in each:
+                with attempts.attempt(new.path.name):
+                    await _finish(uploader, await sending, name or new.path.name, given)
         attempts.finish()
 
     with_session(given, work)
@@ -91,27 +98,40 @@ def _name_image(files: Sequence[Path], package: str | None, version: str | None)
         raise ConfigError(f"{files[0].name}: {error}; give --package and --version") from None
 
 
-async def _upload(uploader: "Uploader", path: Path, name: str, given: dict[str, Any]) -> None:
-    """Upload one file and tag it for each of its distribution versions.
+def _describe(path: Path, name: str, given: dict[str, Any]) -> "NewFile":
+    """Describe one file to upload.
+
+    Args:
+        path: The file.
+        name: The name that it gets on the server; '' for its own.
+        given: The options of the command.
+    """
+    from packrat_server.client.file_uploads import NewFile, why
+    from packrat_server.client.find_file import without_epoch
+
+    described = {"justification": given["justification"], "provenance": given["provenance"], **why(given["reason"])}
+    return NewFile(path, name or without_epoch(path.name), given["distros"], described)
+
+
+async def _finish(uploader: "Uploader", sent: "SentFile", name: str, given: dict[str, Any]) -> None:
+    """Make the package files of one file, and tag them.
 
     Args:
         uploader: The session.
-        path: The file.
-        name: The name that it gets on the server.
+        sent: The file.
+        name: What the command calls it.
         given: The options of the command.
 
     Raises:
-        ServerRefused: It is not taken, or not tagged in one of them.
+        ServerRefused: It is not taken, or not tagged in one of its distribution versions.
     """
-    renamed = name if name != path.name else ""
-    reason = given["reason"]
-    uris = await uploader.upload(path, given["distros"], given["justification"], given["provenance"], renamed, reason)
+    uris = await uploader.files.make(sent)
     refused = ""
     for uri, is_new in uris.items():
         notes = [] if is_new else ["already uploaded"]
         try:
             for tag in given["tags"]:
-                if not await uploader.tag(uri, tag, given["change_control"], reason):
+                if not await uploader.tag(uri, tag, given["change_control"], given["reason"]):
                     notes.append(f"already tagged {tag}")
         except SessionEnded:
             raise

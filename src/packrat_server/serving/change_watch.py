@@ -13,7 +13,7 @@ from packrat_server.api.change_stream import keep_beating
 from packrat_server.api.context import ServerContext
 from packrat_server.store.database import read_url, reading, where
 from packrat_server.store.journal import newest
-from packrat_server.store.postgresql import CHANNEL, conninfo, first_line
+from packrat_server.store.postgresql import CHANNEL, SESSION, conninfo, first_line
 
 log = structlog.get_logger()
 
@@ -77,6 +77,7 @@ class ChangeWatch:
         import psycopg
 
         async with await psycopg.AsyncConnection.connect(conninfo(url), autocommit=True) as connection:
+            await connection.execute(SESSION)
             await connection.execute(f"LISTEN {CHANNEL}")
             while True:
                 cursor = await connection.execute("SELECT max(id) FROM journal")

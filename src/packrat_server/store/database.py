@@ -16,10 +16,12 @@ from packrat_core.fs.open import read_given
 from packrat_core.fs.ownership import explain_unread
 from packrat_server.store.blobs import holds_files
 from packrat_server.store.postgresql import (
+    check_pooler,
     connect_postgresql,
     first_line,
     hint_of,
     is_passing,
+    is_pooled,
     place,
     refusal,
     take_connection,
@@ -80,7 +82,7 @@ def open_database(data_dir: Path) -> Engine:
         _check_sqlite_is_there(path)
     engine = _connect(path, url)
     with _as_operators_error(engine, url), _disposed_on_failure(engine):
-        _check_encoding(engine)
+        _check_postgresql(engine)
         with reading(engine) as connection:
             newest = is_newest(connection, where(engine))
         if not newest:
@@ -145,7 +147,7 @@ def make_database(data_dir: Path, url: str | None, fill: Callable[[Connection], 
     path = data_dir / ("packrat.db" if url is None else "database")
     engine = _connect(path, url)
     with _as_operators_error(engine, url), _disposed_on_failure(engine):
-        _check_encoding(engine)
+        _check_postgresql(engine)
         # The file marks the directory as a server's. It is made first, so that two `init` can't both go on.
         descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
         try:
@@ -276,16 +278,19 @@ def _connect(path: Path, url: str | None) -> Engine:
     return connect_sqlite(path) if url is None else connect_postgresql(url)
 
 
-def _check_encoding(engine: Engine) -> None:
+def _check_postgresql(engine: Engine) -> None:
     if engine.dialect.name != "postgresql":
         return
     with reading(engine) as connection:
         encoding = connection.exec_driver_sql("SHOW server_encoding").scalar_one()
+        pooled = is_pooled(connection)
     if encoding != "UTF8":
         raise ConfigError(
             f"{where(engine)} has the encoding {encoding}, not UTF8",
             hint="create it again with `createdb --encoding UTF8 --template template0`",
         )
+    if pooled:
+        check_pooler(engine)
 
 
 def _check_empty(connection: Connection, database: str) -> None:

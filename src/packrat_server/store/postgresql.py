@@ -33,6 +33,8 @@ _NO_CONNECTION_HINT = "raise its max_connections, or see in pg_stat_activity who
 _NOBODY = "no-such-role-of-packrat"
 _BEHIND_SEVERITY = ":  "
 """What the driver writes, in every language, between the two parts of a message that comes from PostgreSQL."""
+_SESSION_ID = "SELECT pg_backend_pid()"
+_LOOKS_FOR_LOANS = 3
 _SCHEMES = ("postgresql://", "postgres://")
 
 # A peer that vanishes is noticed within half a minute. A standby server is skipped, since it takes no changes.
@@ -47,12 +49,15 @@ _PARAMETERS = {
 }
 # All set explicitly, since the role or database may have other defaults. A reader waits for a lock as long as
 # callers put up with, so that VACUUM FULL or an ALTER TABLE doesn't keep all threads. One that hangs within a
-# transaction is ended, so that the others go on.
-_SESSION = (
-    "SET client_encoding = 'UTF8'; SET timezone = 'UTC'; SET lock_timeout = '5s'; "
-    "SET idle_in_transaction_session_timeout = '60s'; "
-    "SET default_transaction_isolation = 'read committed'; SET default_transaction_deferrable = off"
+# transaction is ended, so that the others go on. A statement has no limit besides: it may wait for another writer.
+SESSION = (
+    "SET client_encoding = 'UTF8'; SET timezone = 'UTC'; SET datestyle = 'ISO'; SET extra_float_digits = 1; "
+    "SET lock_timeout = '5s'; SET statement_timeout = 0; SET idle_in_transaction_session_timeout = '60s'; "
+    "SET default_transaction_isolation = 'read committed'; SET default_transaction_deferrable = off; "
+    # Not every version has these.
+    "SELECT set_config(name, '0', false) FROM pg_settings WHERE name IN ('idle_session_timeout', 'transaction_timeout')"
 )
+"""The settings that each session begins with."""
 
 
 def connect_postgresql(url: str) -> Engine:
@@ -71,7 +76,7 @@ def connect_postgresql(url: str) -> Engine:
 
     def connect() -> Any:
         session = psycopg.connect(text, autocommit=True)
-        session.execute(_SESSION)
+        session.execute(SESSION)
         session.autocommit = False
         return session
 
@@ -114,6 +119,39 @@ def take_connection(engine: Engine) -> Connection:
             if error.orig is None or not hint_of(first_line(error.orig)) or time.monotonic() >= until:
                 raise
         time.sleep(_LOOK_FOR_CONNECTION_S)
+
+
+def is_pooled(connection: Connection) -> bool:
+    """Tell whether a connection leads to a pooler, which numbers its sessions in its own way."""
+    told = connection.connection.dbapi_connection.info.backend_pid  # type: ignore[union-attr] # psycopg's, which is open
+    return bool(connection.exec_driver_sql(_SESSION_ID).scalar_one() != told)
+
+
+def check_pooler(engine: Engine) -> None:
+    """Check that a pooler leaves each session to its client, as prepared statements, settings and LISTEN need.
+
+    One that lends sessions for single transactions gives the session that was free last to whoever asks next.
+
+    Raises:
+        ConfigError: It lends them.
+    """
+    with take_connection(engine) as first, take_connection(engine) as second:
+        for _ in range(_LOOKS_FOR_LOANS):
+            own = _session_of(first)
+            with second.begin():
+                others = second.exec_driver_sql(_SESSION_ID).scalar_one()
+                is_lent = others == own or _session_of(first) != own
+            if is_lent:
+                raise ConfigError(
+                    f"{engine.logging_name} is a pooler that lends sessions of PostgreSQL for single transactions",
+                    hint="name PostgreSQL itself in the URL, or set `pool_mode = session` in PgBouncer",
+                )
+
+
+def _session_of(connection: Connection) -> int:
+    """The process of PostgreSQL that serves a connection for one transaction."""
+    with connection.begin():
+        return int(connection.exec_driver_sql(_SESSION_ID).scalar_one())
 
 
 def is_passing(error: BaseException) -> bool:

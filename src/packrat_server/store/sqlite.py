@@ -19,6 +19,8 @@ _BUSY_TIMEOUT_S = 30
 TRY_AGAIN_S = 5.0
 """When to try again where the database works, and others only have it for the moment."""
 _CONNECTIONS = 40
+LOG_LIMIT_BYTES = 16 * 1024 * 1024
+"""What is left of the write-ahead log once its content is in the database; usually it has a quarter of this."""
 _LOG_BYTES = 256 * 1024
 """Room that the write-ahead log needs at least."""
 _turns: WeakKeyDictionary[Engine, threading.Lock] = WeakKeyDictionary()
@@ -41,6 +43,8 @@ def connect_sqlite(path: Path) -> Engine:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA foreign_keys=ON")
+        # The log grows as long as another program, such as a backup, reads; SQLite would leave the file at that size.
+        connection.execute(f"PRAGMA journal_size_limit={LOG_LIMIT_BYTES}")
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
