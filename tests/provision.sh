@@ -5,7 +5,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 declare -A package_of=(
-  [gpg]=gnupg [gpgv]=gpgv [gpgconf]=gpgconf [apt-get]=apt [apt-ftparchive]=apt-utils [dpkg-deb]=dpkg [xz]=xz-utils
+  [gpg]=gnupg [gpgv]=gpgv [gpgconf]=gpgconf [apt-get]=apt [apt-ftparchive]=apt-utils [dpkg-deb]=dpkg
+  [xz]=xz-utils [bzip2]=bzip2 [zstd]=zstd
   [aptly]=aptly [reprepro]=reprepro [apt-mirror]=apt-mirror
   [nginx]=nginx-light [apache2]=apache2-bin [curl]=curl [openssl]=openssl
   [skopeo]=skopeo [podman]=podman [containerd]=containerd [systemd-analyze]=systemd [lintian]=lintian
@@ -18,9 +19,9 @@ declare -A package_of=(
 )
 wanted=("$@")
 if [ ${#wanted[@]} -eq 0 ]; then
-  wanted=(gpg gpgv gpgconf apt-get apt-ftparchive dpkg-deb xz aptly reprepro apt-mirror nginx apache2 curl openssl
-    skopeo podman containerd systemd-analyze dnf zypper createrepo_c rpmsign rpmkeys gcc faketime initdb debootstrap
-    pgbouncer unshare jq tinyproxy squid haproxy aria2c dumb-pypi chromium)
+  wanted=(gpg gpgv gpgconf apt-get apt-ftparchive dpkg-deb xz bzip2 zstd aptly reprepro apt-mirror nginx apache2
+    curl openssl skopeo podman containerd systemd-analyze dnf zypper createrepo_c rpmsign rpmkeys gcc faketime initdb
+    debootstrap pgbouncer unshare jq tinyproxy squid haproxy aria2c dumb-pypi chromium)
 fi
 
 # Tells whether an environment is there and up to date. Its programs name their Python by its path: where the clone was

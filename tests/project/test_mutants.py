@@ -17,7 +17,6 @@ _NOT_MUTATED = (
     "packrat_agent/setup/",
     "packrat_agent/site_page/",
     "packrat_agent/status/",
-    "packrat_agent/verify/",
     "packrat_agent/watch/",
     "packrat_core/aio/",
     "packrat_server/admin/",

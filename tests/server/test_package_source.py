@@ -323,6 +323,9 @@ def test_found_records_are_bounded(server: Server) -> None:
             ):
                 assert (len(found.records), found.more) == (limit, True)
         assert not list_packages(connection, "p1999").more
+        for limit in (9, 10):
+            found = find_files(connection, FileQuery(package="p777", limit=limit))
+            assert (len(found.records), found.more) == (limit, limit == 9)
     engine.dispose()
 
 

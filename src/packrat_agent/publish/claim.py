@@ -10,7 +10,7 @@ from pathlib import Path
 from packrat_agent.config.settings import AGENT_DIR
 from packrat_agent.model.changes import Confirmed
 from packrat_agent.publish.server_data import is_server_data
-from packrat_agent.state.lock_files import holder_file, lock_file, process_table
+from packrat_agent.state.lock_files import holder_file, lock_file, process_table, read_holder
 from packrat_agent.state.original import is_original
 from packrat_core.errors import Busy, ConfigError, DiskError, NotOurs
 from packrat_core.fs.atomic import replace, write_new
@@ -88,7 +88,7 @@ def _lock(path: Path, what: str, command: str) -> Iterator[None]:
         with as_disk_error("lock", path):
             is_ours = lock.try_exclusive()
         if not is_ours:
-            at_work, runner = _read_holder(holder)
+            at_work, runner = _name_holder(path)
             raise Busy(f"{what} is in use by {at_work}", runner, hint="stop that agent first")
         try:
             with as_disk_error("write", holder):
@@ -103,18 +103,18 @@ def _lock(path: Path, what: str, command: str) -> Iterator[None]:
                 holder.unlink()
 
 
-def _read_holder(path: Path) -> tuple[str, int | None]:
+def _name_holder(lock: Path) -> tuple[str, int | None]:
     """Tell who holds a lock, and its process id where it is a `run` that this process can send a signal."""
-    try:
-        holder = json.loads(read_regular(path, _READ_LIMIT))
-        pid, host, command = int(holder["pid"]), str(holder["host"])[:100], str(holder["command"])[:20]
-        processes = str(holder.get("processes", ""))
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    holder = None
+    with suppress(OSError):
+        holder = read_holder(lock)
+    if holder is None:
         return "another packrat-agent", None
     # An agent of an earlier version says nothing of its processes.
-    is_here = processes == process_table() if processes else host == socket.gethostname()
-    at_work = f"process {pid} on {host} (packrat-agent {command})"
-    return at_work, pid if command == "run" and is_here and pid > 1 else None
+    is_known = bool(holder.processes)
+    is_here = holder.processes == process_table() if is_known else holder.host == socket.gethostname()
+    at_work = f"process {holder.pid} on {holder.host} (packrat-agent {holder.command})"
+    return at_work, holder.pid if holder.command == "run" and is_here and holder.pid > 1 else None
 
 
 def write_confirmed(state_db: Path, confirmed: Confirmed) -> None:

@@ -1,16 +1,13 @@
 """Finds the process that holds a state database, by its holder file and /proc, without touching the lock."""
 
-import json
 import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from packrat_agent.state.lock_files import holder_file, lock_file, process_table
-from packrat_core.fs.open import read_regular
+from packrat_agent.state.lock_files import lock_file, process_table, read_holder
 
 _LOCK = re.compile(r"^\d+: (?:FLOCK|POSIX) +\S+ +WRITE +(\d+) [0-9a-f:]+:(\d+) ", re.MULTILINE)
-_LONGEST_BYTES = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,18 +28,17 @@ def find_holder(state_db: Path) -> Holder | None:
     # Taking the lock to try it would make an agent that starts in this moment give up.
     lock = lock_file(state_db)
     try:
-        holder = json.loads(read_regular(holder_file(lock), _LONGEST_BYTES))
-        pid, host, processes = int(holder["pid"]), str(holder["host"])[:100], str(holder.get("processes", ""))
+        named = read_holder(lock)
     except PermissionError:
         raise
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except OSError:
         return None
-    if pid <= 0:
+    if named is None:
         return None
     # The host may have got another name since the agent started.
-    if host != os.uname().nodename and processes != (process_table() or None):
-        return Holder(pid, host, here=False)
-    return Holder(pid, host, here=True) if _holds(pid, lock) else None
+    if named.host != os.uname().nodename and named.processes != (process_table() or None):
+        return Holder(named.pid, named.host, here=False)
+    return Holder(named.pid, named.host, here=True) if _holds(named.pid, lock) else None
 
 
 def _holds(pid: int, lock: Path) -> bool:

@@ -1,7 +1,8 @@
 """Reads an xz, zstd, bzip2 or lzma file sequentially, in bounded memory, and verifies its checksums.
 
 By default the file must be a single stream, since dpkg reads only one. With `several`, further streams may follow it,
-as parallel compressors write them. Any other bytes after a stream, except zeros at the end, are refused.
+as parallel compressors write them. Any other bytes after a stream, except zeros at the end, are refused; with `several`
+also zeros that the program of this compression takes for damage.
 
     for member in TarReader(open_compressed(file, "xz")):
 """
@@ -38,6 +39,9 @@ _DECOMPRESSORS: Mapping[str, Callable[[], _Decompressor]] = {
     "zstd": zstd.ZstdDecompressor,
     "bzip2": bz2.BZ2Decompressor,
 }
+
+_PADDING_UNIT: Mapping[str, int] = {"xz": 4, "bzip2": 1}
+"""Zeros behind a stream come in so many; xz refuses any other number, and zstd all of them."""
 
 _ERRORS = (lzma.LZMAError, zstd.ZstdError, OSError, MemoryError)
 
@@ -86,12 +90,14 @@ class CompressedStream(PlainStream):
         self._several = several
         self._decompressor = _DECOMPRESSORS[coding]()
         self._input = b""
+        self._ended = False
 
     def _fill(self) -> bool:
         self._buffer, self._at = b"", 0
         # Decompressors may consume input without giving output, so one round may leave the buffer empty.
         while not self._buffer:
-            if self._decompressor.eof and not self._start_next():
+            if self._ended or (self._decompressor.eof and not self._start_next()):
+                self._ended = True
                 return False
             # Output is bounded by READ_BYTES: what the last input still holds is taken before more is read.
             data, self._input = self._input, b""
@@ -110,18 +116,28 @@ class CompressedStream(PlainStream):
         """Start the next stream; return False if nothing or only zeros follow the last one.
 
         Raises:
-            Refused: Other bytes follow it.
+            Refused: Other bytes follow it, or zeros that clients refuse.
         """
         rest = self._decompressor.unused_data or self._read_packed()
+        zeros = 0
         while rest:
             begin = rest.lstrip(b"\0")
-            self.padded = self.padded or len(begin) < len(rest)
+            zeros += len(rest) - len(begin)
+            self.padded = self.padded or zeros > 0
             if begin:
                 # xz has padding between streams; other tools stop reading there.
                 if not self._several or (self.padded and self._coding != "xz"):
                     raise Refused(f"it has bytes after the end of the {self._coding} stream")
+                self._check_zeros(zeros)
                 self._input = begin
                 self._decompressor = _DECOMPRESSORS[self._coding]()
                 return True
             rest = self._read_packed()
+        self._check_zeros(zeros)
         return False
+
+    def _check_zeros(self, count: int) -> None:
+        # What is read as one stream, as dpkg does, ends with the stream.
+        unit = _PADDING_UNIT.get(self._coding)
+        if self._several and count and (unit is None or count % unit):
+            raise Refused(f"it has zeros after the end of the {self._coding} stream, which clients refuse")

@@ -129,6 +129,19 @@ def test_only_a_run_on_this_host_is_named_as_one_that_can_be_signalled(
         assert caught.value.runner is None
 
 
+@pytest.mark.parametrize(
+    "planted", ["", "[]", '{"pid": 1e999, "host": "x", "command": "run"}', '{"pid": [1]}', "[" * 4000]
+)
+def test_a_holder_file_that_somebody_spoiled_hides_no_agent_at_work(tmp_path: Path, planted: str) -> None:
+    with claim(tmp_path / "root", tmp_path / "state.db", "run"):
+        (tmp_path / "root/.packrat-agent/lock.holder").write_text(planted)
+        with (
+            pytest.raises(Busy, match=r"root_dir .* is in use by another packrat-agent"),
+            claim(tmp_path / "root", tmp_path / "other.db", "sync"),
+        ):
+            pass
+
+
 def test_a_directory_without_its_mark_is_taken_for_unmounted(tmp_path: Path) -> None:
     own(tmp_path / "root")
     check_mounted(tmp_path / "root")

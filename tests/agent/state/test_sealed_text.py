@@ -41,13 +41,33 @@ def test_a_large_list_comes_back() -> None:
 
 
 @given(st.one_of(st.binary(max_size=100), st.text(max_size=100).map(lambda text: f"{FIRST_LINE}\n{text}".encode())))
-def test_nonsense_is_a_value_error_or_says_nothing(data: bytes) -> None:
+def test_nonsense_is_a_value_error(data: bytes) -> None:
+    with pytest.raises(ValueError):
+        read_sealed_text(data)
+
+
+_HASHES = ("a" * 64, "b" * 64)
+_LINES = ["names", "backups yum-1-none", "backups docker-1-none", *(f"{sha256} x" for sha256 in _HASHES), "", "names x"]
+_LINES += [" ".join(_HASHES), f"{_HASHES[0]} with a blank", f"{_HASHES[0]}", f"{'A' * 64} x"]
+
+
+@given(st.lists(st.sampled_from(_LINES), max_size=8))
+def test_what_is_read_stands_in_the_list_where_it_belongs(lines: list[str]) -> None:
     try:
-        read = read_sealed_text(data)
+        read = read_sealed_text("\n".join([FIRST_LINE, "mirror lab", *lines]).encode())
     except ValueError:
+        # A line that fits nowhere, or fits only before the names, is the only reason.
+        of_names = lines[lines.index("names") :] if "names" in lines else []
+        assert {*_LINES[-2:], "names x"} & {*lines} or any(line.startswith("backups ") for line in of_names)
         return
-    assert data.startswith(f"{FIRST_LINE}\nmirror".encode())
-    assert not read.backups or b"backups" in data
+    at = lines.index("names") if "names" in lines else len(lines)
+    assert read.mirror == "lab"
+    assert {f"{sha256} {path}" for path, sha256 in read.names.items()} <= {*lines[at:]}
+    assert {path for line in lines[at:] if (path := line.partition(" ")[2])} == read.names.keys()
+    assert {f"backups {label}" for label in read.backups} == {line for line in lines[:at] if line[:8] == "backups "}
+    for label, found in read.backups.items():
+        first = lines.index(f"backups {label}")
+        assert {f"{sha256} {digest}" for sha256, digest in found.items()} <= {*lines[first:at]}
 
 
 @pytest.mark.parametrize(

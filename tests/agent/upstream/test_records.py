@@ -239,6 +239,13 @@ def test_a_repository_that_can_not_be_used_is_told_why(field: str, value: Any, t
         repo(**{field: value})
 
 
+def test_a_word_is_as_long_as_it_may_be_and_no_longer() -> None:
+    assert package_file(arch="x" * 50).arch == repo(manager_type="x" * 50).kind == "x" * 50
+    for read, field in ((package_file, "type"), (package_file, "arch"), (repo, "manager_type")):
+        with pytest.raises(Unusable, match=f"its {field} .* can't be used"):
+            read(**{field: "x" * 51})
+
+
 def test_a_repository_may_lack_its_description_and_show_only_latest_and_yast_is_yum() -> None:
     assert repo(description=None).description == ""
     assert repo(manager_type="yast").kind == "yum"

@@ -57,6 +57,13 @@ def test_progress_comes_to_what_was_read(tree: Path) -> None:
     assert found.files == len(SIZES) + 2
 
 
+def test_a_repository_is_found_as_deep_as_the_agent_makes_one(tree: Path) -> None:
+    (tree / "a/b/c").mkdir(parents=True)
+    (tree / REPO).rename(tree / "a/b/c/tools")
+    found = audit(tree)
+    assert (found.repositories, found.faults, found.files) == ((("json", "a/b/c/tools"),), (), len(SIZES) + 2)
+
+
 @pytest.mark.parametrize("size", [size for size in SIZES if size])
 def test_the_last_byte_of_a_file_counts(tree: Path, size: int) -> None:
     path = f"{REPO}/tool-{size}/1.0/blob"

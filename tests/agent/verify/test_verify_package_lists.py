@@ -46,8 +46,18 @@ def find_wrong(top: Path) -> list[str]:
     return wrong
 
 
-def test_a_list_as_the_agent_writes_it_is_right(tmp_path: Path) -> None:
-    write_list(tmp_path, lambda *_: None)
+def name_shards(*firsts: str) -> Change:
+    """Let the index name its shard once for each of these first packages."""
+
+    def change(index: dict[str, Any], _: dict[str, Any]) -> None:
+        index.update(packages=2 * len(firsts), shards=[[first, "", 0, 2] for first in firsts])
+
+    return change
+
+
+@pytest.mark.parametrize("change", [lambda *_: None, name_shards("apt", "zlib"), name_shards()])
+def test_a_list_as_the_agent_writes_it_is_right(tmp_path: Path, change: Change) -> None:
+    write_list(tmp_path, change)
     assert find_wrong(tmp_path) == []
 
 
@@ -55,14 +65,24 @@ def test_a_list_as_the_agent_writes_it_is_right(tmp_path: Path) -> None:
     ("change", "told"),
     [
         (lambda index, _: index.update(packages=3), "is not a list of shards"),
-        (lambda index, _: index["shards"].append([*index["shards"][0]]), "is not a list of shards"),
+        (name_shards("apt", "apt"), "is not a list of shards"),
+        (name_shards("zlib", "apt"), "is not a list of shards"),
         (lambda index, _: index.update(more=1), "is not a list of shards"),
         (lambda _, shard: shard["packages"].pop(), "does not list the 2 packages that its index says"),
         (lambda _, shard: shard.update(more=1), "does not list the 2 packages that its index says"),
         (lambda _, shard: shard["packages"][1][1][0].pop(), "does not list the 2 packages that its index says"),
         (lambda index, _: index["shards"][0].__setitem__(0, "../b"), "begins with '../b', which is not a package"),
     ],
-    ids=["count", "order", "index has more", "package gone", "shard has more", "short version", "first is a path"],
+    ids=[
+        "count",
+        "twice",
+        "order",
+        "index has more",
+        "package gone",
+        "shard has more",
+        "short version",
+        "first is a path",
+    ],
 )
 def test_a_list_that_says_something_else_is_found(tmp_path: Path, change: Change, told: str) -> None:
     write_list(tmp_path, change)

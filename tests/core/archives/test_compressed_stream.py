@@ -67,3 +67,33 @@ def test_the_stream_gives_the_same_as_unpacking_at_once(coding: str, plain: byte
     packed = mutate(random.Random(seed), PACK[coding](plain), [pack(plain) for pack in PACK.values()])
     found = unpack_at_once(packed, coding, LIMIT)
     assert found is None or found == read(packed, coding)
+
+
+class InPieces(io.BytesIO):
+    """A file of which each read gives at most three bytes."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        return super().read(3 if size is None or size < 0 else min(size, 3))
+
+
+@pytest.mark.parametrize("zeros", range(9))
+def test_zeros_are_counted_however_they_are_read(zeros: int) -> None:
+    packed = lzma.compress(b"plain")
+    for data in (packed + bytes(zeros), packed + bytes(zeros) + packed, packed + packed + bytes(zeros)):
+        stream = open_compressed(InPieces(data), "xz", several=True)
+        if zeros % 4:
+            with pytest.raises(Refused, match="zeros after the end of the xz stream"):
+                stream.drain()
+        else:
+            assert stream.drain() == 5 * data.count(packed)
+            assert (stream.read(1), stream.padded) == (b"", zeros > 0)
+
+
+@pytest.mark.parametrize("coding", ["xz", "bzip2", "zstd"])
+def test_one_stream_or_several_are_read_as_they_are_asked_for(coding: str) -> None:
+    packed = PACK[coding](b"plain")
+    assert open_compressed(InPieces(packed * 3), coding, several=True).read(100) == b"plain" * 3
+    with pytest.raises(Refused, match="bytes after the end"):
+        open_compressed(InPieces(packed * 2), coding).drain()
+    # As dpkg reads the archives of a package.
+    assert open_compressed(InPieces(packed + bytes(3)), coding).read(100) == b"plain"

@@ -56,6 +56,10 @@ def test_a_checksum_counts_every_byte() -> None:
         (member(Header(b"t-1/c", b"7"), b"a"), ("a file", "t-1/c", 1)),
         (member(Header(magic=GNU), b"ab"), ("a file", "t-1/file", 2)),
         (member(Header(prefix=b"t-1/deep")), ("a file", "t-1/deep/t-1/file", 0)),
+        (member(Header(prefix=b"a")), ("a file", "a/t-1/file", 0)),
+        (member(Header(prefix=b"a" * 155)), ("a file", "a" * 155 + "/t-1/file", 0)),
+        (member(Header(prefix=b"a" * 155, patches={500: b"b"})), ("a file", "a" * 155 + "/t-1/file", 0)),
+        (member(Header(prefix=b"a" * 130, patches={508: b"tar\0"})), ("a file", "a" * 130 + "/t-1/file", 0)),
         (member(Header(b"./control"), b"a"), ("a file", "control", 1)),
         (member(Header(b"./", b"5")), ("a directory", ".", 0)),
         (extended(b"L", LONG + b"\0") + member(Header(magic=GNU), b"a"), ("a file", LONG.decode(), 1)),
@@ -125,6 +129,7 @@ def test_all_dialects_are_read_as_tarfile_reads_them(archive: bytes, expected: t
         (pax(path=b"") + FILE + END, "an empty path"),
         (member(Header(magic=GNU, prefix=b"evil")) + END, "not ustar"),
         (member(Header(magic=V7, prefix=b"evil")) + END, "not ustar"),
+        (member(Header(prefix=b"a" * 131, patches={508: b"tar\0"})) + END, "two ways"),
         (member(Header(prefix=b"a" * 155, patches={508: b"tar\0"})) + END, "two ways"),
         # Files, directories and links
         (member(Header(b"t-1/PKG-INFO/", b"0"), b"x") + END, "a directory to others"),

@@ -93,6 +93,8 @@ def test_all_dialects_are_read_as_zipfile_reads_them(archive: bytes) -> None:
         (pack(Entry(), end={4: b"\1"}), "several parts"),
         (pack(Entry(), end={16: b"\1\0\0\0"}), "bytes before"),
         (pack(Entry(), end={12: NO_SIZES}), "zip64 locator is missing"),
+        (pack(Entry(), end={12: NO_SIZES[:4]}), "zip64 locator is missing"),
+        (pack(Entry(), end={16: NO_SIZES[:4]}), "zip64 locator is missing"),
         (with_64(record={0: b"PK\6\5"}), "zip64 end of the central directory is missing"),
         (with_64(locator={8: b"\1"}), "zip64 end of the central directory is missing"),
         (with_64(locator={16: b"\2"}), "is broken"),

@@ -43,10 +43,16 @@ def test_anything_but_a_json_list_of_texts_is_refused(data: bytes, piece: int) -
             read(data, piece=piece)
 
 
-@pytest.mark.parametrize("data", [b"", b"[", b'["a"', b'["a",]', b'["a"]x', b"[,]", b'{"a":1}', b"[1]", b'["a" "b"]'])
-def test_malformed_lists_are_refused(data: bytes) -> None:
+_MALFORMED = [b"", b"[", b'["a"', b'["a",]', b'["a"]x', b"[,]", b'{"a":1}', b"[1]", b'["a" "b"]']
+# What stands between two texts, where others follow.
+_MALFORMED += [b'["a"%b"b", "c"]' % between for between in (b"", b" ", b",,", b":", b";", b", 1,", b"],[")]
+
+
+@pytest.mark.parametrize("piece", [1, 3, 100])
+@pytest.mark.parametrize("data", _MALFORMED)
+def test_malformed_lists_are_refused(data: bytes, piece: int) -> None:
     with pytest.raises(NotAList):
-        read(data)
+        read(data, piece=piece)
 
 
 def test_nothing_follows_a_list() -> None:

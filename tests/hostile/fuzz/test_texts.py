@@ -1,4 +1,4 @@
-"""A slice of `make fuzz`, the same inputs each time: a changed configuration is read or refused."""
+"""A slice of `make fuzz`, the same inputs each time: mirror.conf and texts below root_dir are read or refused."""
 
 from pathlib import Path
 
@@ -10,5 +10,5 @@ pytestmark = pytest.mark.timeout(900)
 """A busy machine takes its time."""
 
 
-def test_a_changed_configuration_is_read_or_refused(tmp_path: Path) -> None:
+def test_changed_texts_are_read_or_refused(tmp_path: Path) -> None:
     run_slice("texts", tmp_path, cases=2500)

@@ -130,6 +130,19 @@ def test_how_much_of_a_repository_may_go_at_once(store: Store, had: int, left: i
     assert is_held(store, repo, range(left), RemovalLimits(percent, 3600.0)) is held
 
 
+def test_few_files_that_all_give_way_to_others_go_at_once(store: Store) -> None:
+    [repo] = live(store, {"one": 9})
+    assert listed(store, repo, range(100, 109), LATER) == {*range(100, 109)}
+
+
+@pytest.mark.parametrize(("others", "held"), [(1, False), (0, True)])
+def test_an_empty_answer_about_some_packages_is_no_empty_repository(store: Store, others: int, held: bool) -> None:
+    [repo] = live(store, {"one": 1 + others})
+    asked = Missing([uri_of(repo, 0)], ())
+    kept = hold_back_removals(repo, offer(repo, ()), asked, store, LATER, accepted=False)
+    assert [*kept.uris] == ([uri_of(repo, 0)] if held else [])
+
+
 def test_a_held_removal_happens_when_repeated_later_or_accepted(store: Store) -> None:
     [repo] = live(store, {"one": 20})
     assert is_held(store, repo, (), AT_ONCE)

@@ -4,6 +4,7 @@ import bz2
 import gzip
 import io
 import lzma
+import subprocess
 import tarfile
 import zipfile
 from collections.abc import Callable
@@ -56,6 +57,36 @@ def test_xz_may_be_padded_between_streams_and_others_only_at_the_end() -> None:
     check(bz2.compress(PLAIN) + bytes(512), "tar.bz2")
     with pytest.raises(Refused, match="bytes after the end"):
         check(bz2.compress(PLAIN) + bytes(512) + bz2.compress(PLAIN), "tar.bz2")
+
+
+_TOOLS: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
+    "gz": ("gzip", gzip.compress),
+    "xz": ("xz", lzma.compress),
+    "bz2": ("bzip2", bz2.compress),
+    "zst": ("zstd", zstd.compress),
+}
+_ZEROS = [0, 1, 3, 4, 6, 8, 512]
+
+
+@pytest.mark.parametrize("ending", _TOOLS)
+def test_zeros_behind_a_stream_are_taken_as_the_tools_take_them(ending: str) -> None:
+    tool, pack = _TOOLS[ending]
+    first, second = pack(b"first"), pack(b"second")
+    at_the_end = [first * times + bytes(zeros) for times in (1, 2) for zeros in _ZEROS]
+    between = [first + bytes(zeros) + second + bytes(more) for zeros in _ZEROS[1:] for more in (0, 4)]
+    for data in (*at_the_end, *between):
+        done = subprocess.run([tool, "-dc"], input=data, capture_output=True, check=False)
+        # bzip2 and gzip stop at a second stream behind zeros, and call it garbage.
+        is_whole = done.returncode == 0 and done.stdout == b"first" * data.count(first) + b"second" * data.count(second)
+        assert is_taken(data, ending) == is_whole, (data, done.stderr)
+
+
+def is_taken(data: bytes, ending: str) -> bool:
+    try:
+        check(data, ending)
+    except Refused:
+        return False
+    return True
 
 
 def test_zstd_frames_that_are_to_be_skipped_are_skipped() -> None:
