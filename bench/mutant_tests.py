@@ -115,6 +115,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "packrat_core/packages/image/archive.py": ("tests/core/packages/image/test_layout.py",),
     "packrat_core/packages/image/inspect.py": ("tests/server/test_inspect_image.py",),
     "packrat_core/packages/image/referrers.py": ("tests/core/packages/image/test_manifest.py",),
+    "packrat_core/packages/deb/data_members.py": ("tests/core/packages/deb/test_payload.py",),
     "packrat_core/packages/deb/dpkg_fields.py": ("tests/core/packages/deb/test_dpkg_fields.py",),
     "packrat_core/packages/image/layer.py": ("tests/core/packages/image/test_layer.py",),
     "packrat_core/packages/image/payload.py": ("tests/core/packages/test_payload_differential.py",),

@@ -2,16 +2,20 @@
 
 dpkg-deb builds no such package, but other tools do. dpkg fails on
 
-- relations as in `a,`, `${misc:Depends}`, `a (~> 1)`, `a (>= 1) [amd64]`, and alternatives where there can be none;
+- relations as in `a,`, `${misc:Depends}`, `a (~> 1)`, `a (>= v1)`, `a (>= 1) [amd64]`, and alternatives where there can
+  be none;
 - another Essential than yes or no, another Multi-Arch than those it knows, `same` for the architecture `all`;
 - any of these whose value begins in the line after the name;
+- a Conffiles with a line that is not a path and a digest, an empty Filename, MSDOS-Filename, Size or MD5sum;
 - fields that only its own database has, such as Status.
+
+dpkg appends Revision to the version: with a space in it, dpkg can't read its database once the package is installed.
 
 Where releases of dpkg differ, the field is taken.
 
     check_installable(fields, "all")
 
-Source: dpkg's lib/dpkg/fields.c, parse.c and parsehelp.c; measured with dpkg 1.21.
+Source: dpkg's lib/dpkg/fields.c, parse.c and parsehelp.c; measured with dpkg 1.21 and 1.22.
 """
 
 import re
@@ -27,15 +31,37 @@ _WORDS: Mapping[bytes, tuple[bytes, ...]] = {
     b"multi-arch": (b"foreign", b"allowed", b"same", b"no"),
 }
 _OF_ITS_DATABASE = frozenset({b"status", b"config-version", b"triggers-pending", b"triggers-awaited"})
-_CHECKED = RELATION_FIELDS | _WORDS.keys() | _OF_ITS_DATABASE
+_NEVER_EMPTY = frozenset({b"filename", b"msdos-filename", b"size", b"md5sum"})
+_CONFFILES = b"conffiles"
+_REVISION = b"revision"
+_PRESENT_NAMES: Mapping[bytes, bytes] = {
+    b"recommended": b"recommends",
+    b"optional": b"suggests",
+    b"package-revision": _REVISION,
+    b"package_revision": _REVISION,
+}
+"""Obsolete name of a field → the name under which dpkg reads it. Source: the nicknames in dpkg's lib/dpkg/parse.c."""
+_CHECKED = (
+    RELATION_FIELDS | _WORDS.keys() | _OF_ITS_DATABASE | _NEVER_EMPTY | _PRESENT_NAMES.keys() | {_CONFFILES, _REVISION}
+)
+VERSION = re.compile(
+    # Only behind an epoch may the rest have a colon, and the revision begins at the last dash.
+    rb"[0-9]{1,9}:[0-9](?:[A-Za-z0-9.+:~]*|[A-Za-z0-9.+:~-]*-[A-Za-z0-9.+~]+)"
+    rb"|[0-9](?:[A-Za-z0-9.+~]*|[A-Za-z0-9.+~-]*-[A-Za-z0-9.+~]+)"
+)
+"""Matches what dpkg takes for a version, of a package or in a relation: it installs no package with another.
+
+Epochs of ten digits are refused beyond that: dpkg takes a few of them.
+"""
 _RELATION = re.compile(
     # A name with or without an architecture, then perhaps an operator and a version. Nothing is tried twice, since a
     # value may have a million blanks.
     rb"[A-Za-z0-9][A-Za-z0-9+._-]*+(?::[A-Za-z0-9][A-Za-z0-9-]*+)?+[ \t\n\v\f\r]*+"
     rb"(?:\([ \t\n\v\f\r]*+(?:<[<=]?|>[>=]?|=)?+[ \t\n\v\f\r]*+"
-    rb"[A-Za-z0-9.+~][A-Za-z0-9.+~:-]*+(?<![:-])[ \t\n\v\f\r]*+\)[ \t\n\v\f\r]*+)?+"
+    rb"(?:" + VERSION.pattern + rb")[ \t\n\v\f\r]*+\)[ \t\n\v\f\r]*+)?+"
 )
 _BLANKS = re.compile(rb"[ \t\n\v\f\r]*+")
+_CONFFILE = re.compile(rb" .{2,} [^ ]*")
 _SHOWN_LIMIT = 60
 
 
@@ -47,15 +73,20 @@ def check_installable(fields: Mapping[bytes, bytes], architecture: str) -> None:
         architecture: that of the package.
 
     Raises:
-        Refused: dpkg can't read one of them; the message names it.
+        Refused: dpkg can't read one of them, or takes it for a part of the version; the message names it.
     """
     for name, lines in fields.items():
         if name not in _CHECKED:
             continue
         shown, _, value = lines.partition(b":")
-        fault = _fault_of(name, value.strip(_SPACES), architecture)
-        if fault is None and value.strip(_SPACES) and value.lstrip(b" \t").startswith(b"\n"):
-            fault = "its value begins only in the line after its name"
+        present = _PRESENT_NAMES.get(name, name)
+        if present == _REVISION and value.strip(_SPACES):
+            raise Refused(
+                f"its control file has a {shown.decode('ascii')}, which dpkg appends to the version: it installs "
+                "another one than apt offers, and its database can be unreadable afterwards; make it the end of the "
+                "version, behind a dash, and build the package again"
+            )
+        fault = _fault_of(present, value, architecture)
         if fault is not None:
             raise Refused(
                 f"its control file has a {shown.decode('ascii')} with which no dpkg installs the package: {fault}; "
@@ -63,20 +94,41 @@ def check_installable(fields: Mapping[bytes, bytes], architecture: str) -> None:
             )
 
 
-def _fault_of(name: bytes, value: bytes, architecture: str) -> str | None:
+def _fault_of(name: bytes, untrimmed: bytes, architecture: str) -> str | None:
+    value = untrimmed.strip(_SPACES)
     if name in _OF_ITS_DATABASE:
         return "only the database of dpkg has this field"
     if not value:
-        return None
+        return "it is empty" if name in _NEVER_EMPTY else None
+    if name == _CONFFILES:
+        return _find_conffiles_fault(untrimmed.rstrip(_SPACES))
     if name in RELATION_FIELDS:
-        return find_relation_fault(value, may_have_alternatives=name not in _WITHOUT_ALTERNATIVES)
-    known = _WORDS.get(name)
-    if known is None:
+        fault = find_relation_fault(value, may_have_alternatives=name not in _WITHOUT_ALTERNATIVES)
+    elif name in _WORDS:
+        fault = _find_word_fault(name, value.lower(), architecture)
+    else:
         return None
-    if value.lower() not in known:
+    if fault is None and untrimmed.lstrip(b" \t").startswith(b"\n"):
+        return "its value begins only in the line after its name"
+    return fault
+
+
+def _find_word_fault(name: bytes, value: bytes, architecture: str) -> str | None:
+    known = _WORDS[name]
+    if value not in known:
         return f"it is {_show(value, 0)}, and can only be {', '.join(word.decode() for word in known)}"
-    if name == b"multi-arch" and architecture == "all" and value.lower() == b"same":
+    if name == b"multi-arch" and architecture == "all" and value == b"same":
         return "a package of the architecture all can't be the same for several"
+    return None
+
+
+def _find_conffiles_fault(value: bytes) -> str | None:
+    first, *lines = value.split(b"\n")
+    if first.strip(_SPACES):
+        return "its value begins in the line of its name"
+    for line in lines:
+        if not _CONFFILE.fullmatch(line.removesuffix(b" obsolete")):
+            return f"{_show(line, 0)} is not a space, a path and its digest"
     return None
 
 
@@ -96,6 +148,8 @@ def find_relation_fault(value: bytes, *, may_have_alternatives: bool) -> str | N
         if not separator:
             return None
         if separator not in (b",", b"|"):
+            if separator == b"(":
+                return f"{_show(value, match.end())} is not an operator and a version that dpkg takes"
             return f"{_show(value, match.end())} can't stand behind a name or version"
         if separator == b"|" and not may_have_alternatives:
             return "it has alternatives, which this field can't have"

@@ -5,7 +5,8 @@ mark, and its names must stay inside the directory that it is unpacked into.
 
 1. dpkg reads the data archive itself, in the formats ustar, v7 and GNU's: `dpkg-deb --extract` lets tar do it, which
    reads more.
-2. dpkg writes each member of the data archive beside the place where it belongs, under a longer name.
+2. dpkg writes each member of the data archive beside the place where it belongs, under a longer name. Links and places
+   that it can't create are in `data_members`.
 3. The control archive holds files alone, with names that are not too long; dpkg takes no files from it with a dot in
    their names, but unpacks them.
 4. Each line of `conffiles` and `triggers` ends with a newline; one of `conffiles` is not too long. Only dpkg 1.20.6 and
@@ -22,6 +23,7 @@ from packrat_core.archives.member_names import FILE_NAME_BYTES, longest_part
 from packrat_core.archives.tar import TarKind, TarMember, TarReader
 from packrat_core.errors import Refused
 from packrat_core.packages.deb.control import find_archives, open_archive
+from packrat_core.packages.deb.data_members import DataMembers
 from packrat_core.packages.parts import naming
 
 _PAX = "it has pax headers, which dpkg can't read; write it in GNU's format of tar (in Python, tarfile.GNU_FORMAT)"
@@ -57,8 +59,10 @@ def check_payload(file: BinaryIO) -> None:
         for member in reader:
             _check_control_member(reader, member)
     with naming("its data archive"):
+        members = DataMembers()
         for member in TarReader(open_archive(file, data), may_be_empty=True, unreadable=_UNREADABLE):
             _check_name(member.name, _DATA_NAME_BYTES)
+            members.add(member)
 
 
 def _check_control_member(reader: TarReader, member: TarMember) -> None:

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 
 from packrat_core.errors import Refused
-from packrat_core.packages.deb.dpkg_fields import check_installable
+from packrat_core.packages.deb.dpkg_fields import VERSION, check_installable
 from packrat_core.packages.deb.relations import check_fields, check_stanza_size
 from packrat_core.packages.facts import PackageFacts
 
@@ -19,15 +19,6 @@ It is tried at the beginnings of lines alone: at each letter of a line of megaby
 """
 
 _NAME = re.compile(rb"[A-Za-z0-9][A-Za-z0-9+._-]*")
-_VERSION = re.compile(
-    # Only behind an epoch may the rest have a colon, and the revision begins at the last dash.
-    rb"[0-9]{1,9}:[0-9](?:[A-Za-z0-9.+:~]*|[A-Za-z0-9.+:~-]*-[A-Za-z0-9.+~]+)"
-    rb"|[0-9](?:[A-Za-z0-9.+~]*|[A-Za-z0-9.+~-]*-[A-Za-z0-9.+~]+)"
-)
-"""Matches what dpkg takes for a version: it installs no package with another, though apt offers it.
-
-Epochs of ten digits are refused beyond that: dpkg takes a few of them.
-"""
 _ARCHITECTURE = re.compile(rb"[a-z0-9][a-z0-9-]*")
 
 CONTROL_FILE_LIMIT = 4 * 1024 * 1024
@@ -62,7 +53,7 @@ def read_stanza(control: bytes) -> Stanza:
         raise Refused("its control file contains a NUL byte")
     fields = split_fields(control)
     name = _value(fields, b"package", _NAME, "Package")
-    version = _value(fields, b"version", _VERSION, "Version")
+    version = _value(fields, b"version", VERSION, "Version")
     arch = _value(fields, b"architecture", _ARCHITECTURE, "Architecture")
     fields[b"version"] = b"Version: " + version.encode()
     fields[b"architecture"] = b"Architecture: " + arch.encode()

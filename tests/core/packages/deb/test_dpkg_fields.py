@@ -1,4 +1,4 @@
-"""What no dpkg installs is refused, with the field named, and nothing else; the real dpkg-deb is the judge."""
+"""What no dpkg installs is refused, with the field named, and nothing else; the real dpkg is the judge."""
 
 import os
 import subprocess
@@ -22,28 +22,41 @@ END = b"\nMaintainer: a <a@example.com>\nDescription: x\n"
 
 
 class Judge:
-    """The real dpkg-deb, which reads one package after the other, as dpkg does before it unpacks it."""
+    """The real dpkg, which would install one package after the other, and is stricter than dpkg-deb."""
 
     def __init__(self, directory: Path) -> None:
         self._tree = directory / "tree"
         (self._tree / "DEBIAN").mkdir(parents=True)
         self._package = directory / "x.deb"
+        self._root = directory / "root"
+        database = self._root / "var/lib/dpkg"
+        for name in ("info", "updates", "triggers"):
+            (database / name).mkdir(parents=True)
+        (database / "status").touch()
 
     def reads(self, control: bytes) -> bool:
         (self._tree / "DEBIAN/control").write_bytes(control)
         build = ["/usr/bin/dpkg-deb", "--nocheck", "-Znone", "--build", str(self._tree), str(self._package)]
         subprocess.run(build, check=True, capture_output=True)
-        read = ["dpkg-deb", "--field", str(self._package), "Package"]
-        return subprocess.run(read, check=False, capture_output=True).returncode == 0
+        install = [
+            "dpkg",
+            f"--root={self._root}",
+            "--log=/dev/null",
+            "--no-act",
+            "--force-depends",
+            "--force-conflicts",
+        ]
+        install += ["--install", str(self._package)]
+        return subprocess.run(install, check=False, capture_output=True).returncode == 0
 
 
 @pytest.fixture(scope="module", params=[HERE, *RELEASES])
 def judge(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Judge]:
-    """The dpkg-deb of this machine, and that of each other release."""
+    """The dpkg of this machine, and that of each other release."""
     directory = tmp_path_factory.mktemp("judge")
     with pytest.MonkeyPatch.context() as patch:
         if request.param != HERE:
-            programs = write_programs(request.param, directory, ("dpkg-deb",))
+            programs = write_programs(request.param, directory, ("dpkg",))
             patch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
         yield Judge(directory)
 
@@ -53,12 +66,17 @@ REFUSED = {
     b"Suggests: a | ": "it ends with a separator",
     b"Depends: ${shlibs:Depends}, ${misc:Depends}": "'${shlibs:Depends}, ${misc:Depends}' is not the name of a package",
     b"Depends: a, ,b": "',b' is not the name of a package",
-    b"Depends: a (>= ${binary:Version})": "'(>= ${binary:Version})' can't stand behind a name or version",
-    b"Depends: a (~> 1)": "can't stand behind",
-    b"Depends: a (!= 1)": "can't stand behind",
-    b"Depends: a (=< 1)": "can't stand behind",
-    b"Depends: a (= 1.0-)": "can't stand behind",
-    b"Depends: a (= 1:)": "can't stand behind",
+    b"Depends: a (>= ${binary:Version})": "is not an operator and a version that dpkg takes",
+    b"Depends: a (~> 1)": "is not an operator and a version that dpkg takes",
+    b"Depends: a (!= 1)": "is not an operator and a version that dpkg takes",
+    b"Depends: a (=< 1)": "is not an operator and a version that dpkg takes",
+    b"Depends: a (= 1.0-)": "is not an operator and a version that dpkg takes",
+    b"Depends: a (= 1:)": "is not an operator and a version that dpkg takes",
+    b"Depends: a (>= v1.0)": "'(>= v1.0)' is not an operator and a version that dpkg takes",
+    b"Provides: a (= ~1)": "is not an operator and a version that dpkg takes",
+    b"Suggests: a (= 1:~1)": "is not an operator and a version that dpkg takes",
+    b"Depends: a (= 99999999999:1)": "is not an operator and a version that dpkg takes",
+    b"Depends: a (= 1-1:1)": "is not an operator and a version that dpkg takes",
     b"Depends: a (>= 1) [amd64]": "can't stand behind",
     b"Depends: a:": "':' can't stand behind",
     b"Depends: _a": "'_a' is not the name",
@@ -78,6 +96,17 @@ REFUSED = {
     b"Config-Version: 1": "only the database of dpkg has this field",
     b"Triggers-Pending: a": "only the database of dpkg has this field",
     b"Triggers-Awaited: a": "only the database of dpkg has this field",
+    b"Conffiles: /etc/x d41d8cd9": "its value begins in the line of its name",
+    b"Conffiles:\n /etc/x d41d8cd9\n /etc/y": "' /etc/y' is not a space, a path and its digest",
+    b"Conffiles:\n /etc/x obsolete": "is not a space, a path and its digest",
+    b"Conffiles:\n\t/etc/x d41d8cd9": "is not a space, a path and its digest",
+    b"Conffiles:\n / d41d8cd9": "is not a space, a path and its digest",
+    b"Filename:": "it is empty",
+    b"MSDOS-Filename: ": "it is empty",
+    b"Size:": "it is empty",
+    b"MD5sum:": "it is empty",
+    b"Recommended: a,": "it ends with a separator",
+    b"Optional: a (>= v1)": "is not an operator and a version that dpkg takes",
 }
 TAKEN = [
     b"Depends:",
@@ -89,6 +118,15 @@ TAKEN = [
     b"Provides: a (= 1), b:any",
     b"Recommends: a ( >= 1 ) | b",
     b"Built-Using: a b,",
+    b"Depends: a (= 1:2:3-4~), b (>= 0-+.)",
+    b"Conffiles:",
+    b"Conffiles: \n /etc/x d41d8cd9\n etc/a b  d41d8cd9 obsolete\n /etc/y newconffile",
+    b"Filename: a\n b",
+    b"Size: many",
+    b"SHA256:",
+    b"Revision:",
+    b"Recommended: a | b",
+    b"Optional: a\nSuggests: b",
     b"Essential: YES",
     b"Multi-Arch: Foreign",
     b"Multi-Arch:",
@@ -127,12 +165,30 @@ def test_fields_that_dpkg_reads_are_accepted(judge: Judge, lines: bytes) -> None
     assert judge.reads(control)
 
 
+@pytest.mark.parametrize("name", [b"Revision", b"package-revision", b"Package_Revision"])
+def test_a_version_in_two_fields_is_refused_since_dpkg_installs_another_than_apt_offers(name: bytes) -> None:
+    with pytest.raises(Refused, match=f"has a {name.decode()}, which dpkg appends to the version: it installs another"):
+        read_stanza(START + name + b": 2 b" + END)
+
+
 _VALUE = st.lists(
     st.sampled_from(
         [
             *(b"a", b"libc6", b"b:any", b":", b"${v}", b"_", b"@", b"\xe4", b"D", b"yes", b"same"),
             *(b"(", b")", b"<", b">", b"=", b">=", b"<<", b"~>", b"!", b"[", b"]", b",", b", ", b"|", b"\n ", b"\t"),
-            *(b" ", b"1", b"2.0-1", b" (>= 1)", b"(=1)", b"(1)", b" (= )", b"a (= 1:1), ", b"(<< 1.0~-)"),
+            *(
+                b" ",
+                b"1",
+                b"2.0-1",
+                b" (>= 1)",
+                b"(=1)",
+                b"(1)",
+                b"(=v1)",
+                b"(= 1-1:1)",
+                b" (= )",
+                b"a (= 1:1), ",
+                b"(<< 1.0~-)",
+            ),
         ]
     ),
     max_size=7,

@@ -13,9 +13,9 @@ from packrat_core.packages.deb.payload import check_payload
 from support.apt_packages import ar
 
 CONTROL = b"Package: x\nVersion: 1\nArchitecture: all\nMaintainer: M <m@example.com>\nDescription: x\n"
-FILE, DIRECTORY = tarfile.REGTYPE, tarfile.DIRTYPE
+FILE, DIRECTORY, LINK, HARD_LINK = tarfile.REGTYPE, tarfile.DIRTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE
 Member = tuple[str, bytes, bytes]
-"""Name, kind and content."""
+"""Name, kind, and content or target."""
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="dpkg installs as root only")
 
@@ -27,9 +27,10 @@ def archive(*members: Member, pax: dict[str, str] | None = None) -> bytes:
     with tarfile.open(fileobj=output, mode="w", format=form) as tar:
         for name, kind, content in members:
             info = tarfile.TarInfo(name)
-            info.type, info.size, info.pax_headers = kind, len(content), pax or {}
+            is_link = kind in (LINK, HARD_LINK)
+            info.type, info.size, info.pax_headers = kind, 0 if is_link else len(content), pax or {}
             info.mode = 0o755 if kind == DIRECTORY else 0o644
-            info.linkname = "x" if kind == tarfile.SYMTYPE else ""
+            info.linkname = content.decode() if is_link else ""
             tar.addfile(info, io.BytesIO(content))
     return output.getvalue()
 
@@ -41,7 +42,11 @@ def deb(data: bytes, *beside: Member) -> bytes:
 
 
 def holding(name: str, kind: bytes = FILE, content: bytes = b"x") -> bytes:
-    return deb(archive((name, kind, content if kind == FILE else b"")))
+    return deb(archive((name, kind, b"" if kind == DIRECTORY else content)))
+
+
+def having(*members: Member) -> bytes:
+    return deb(archive(("./", DIRECTORY, b""), *members))
 
 
 def beside(name: str, content: bytes, kind: bytes = FILE) -> bytes:
@@ -77,6 +82,12 @@ TAKEN = {
     "a long path": deb(archive(*(("./" + "/".join(["a" * 200] * depth), DIRECTORY, b"") for depth in range(1, 6)))),
     "the longest name beside control": beside("./" + "a" * 100, b"x"),
     "a longer name beside control, with a dot": beside("./" + "a" * 250 + ".orig", b"x"),
+    "a hard link": having(("./a", FILE, b"x"), ("./b", HARD_LINK, b"./a"), ("./c", HARD_LINK, b"b")),
+    "a hard link to a pipe": having(("./a", tarfile.FIFOTYPE, b""), ("./b", HARD_LINK, b"./a")),
+    "a symbolic link to nothing": having(("./a", LINK, b"../../b")),
+    "a directory before a file of its name": having(("./a/", DIRECTORY, b""), ("./a", FILE, b"x")),
+    "a symbolic link before a directory of its name": having(("./a", LINK, b"x"), ("./a/", DIRECTORY, b"")),
+    "a file twice": having(("./a", FILE, b"x"), ("./b", HARD_LINK, b"./a"), ("./a", FILE, b"y")),
     "conffiles": beside("./conffiles", b"/x\n\n \n/y z\nremove-on-upgrade /z\n"),
     "no conffiles": beside("./conffiles", b""),
     "the longest path of a conffile": beside("./conffiles", b"/" + b"a" * 100 + b"/" + b"b" * 140 + b"\n"),
@@ -94,9 +105,37 @@ REFUSED = {
     "a contiguous file": (holding("./x", tarfile.CONTTYPE), "its data archive has a contiguous file"),
     "a longer name of a file": (holding("./" + "a" * 247), "has a name of 247 bytes, 'aaa"),
     "a longer name of a directory": (holding("./" + "a" * 247, DIRECTORY), "has a name of 247 bytes"),
-    "a longer name of a link": (holding("./" + "a" * 247, tarfile.SYMTYPE), "has a name of 247 bytes"),
+    "a longer name of a link": (holding("./" + "a" * 247, LINK), "has a name of 247 bytes"),
     "a longer name in bytes": (holding("./" + "é" * 124), "has a name of 248 bytes"),
     "a newline in a name": (holding("./a\nb"), r"has a newline in the name 'a\nb'"),
+    "a hard link to a symbolic link": (
+        having(("./t", FILE, b"x"), ("./a", LINK, b"t"), ("./b", HARD_LINK, b"./a")),
+        "its data archive: its hard link 'b' is one to a symbolic link, which dpkg can't create",
+    ),
+    "a hard link to a symbolic link, by its plain name": (
+        having(("./a", LINK, b"t"), ("./b", HARD_LINK, b"/a")),
+        "its hard link 'b' is one to a symbolic link",
+    ),
+    "a hard link to a directory": (
+        having(("./a/", DIRECTORY, b""), ("./b", HARD_LINK, b"./a")),
+        "its hard link 'b' is one to a directory",
+    ),
+    "a hard link to the root": (having(("./b", HARD_LINK, b"./")), "its hard link 'b' is one to a directory"),
+    "a hard link to nothing": (having(("./b", HARD_LINK, b"")), "its hard link 'b' is one to a directory"),
+    "a symbolic link without a target": (having(("./a", LINK, b"")), "its symbolic link 'a' has no target"),
+    "a directory behind a file of its name": (
+        having(("./a", FILE, b"x"), ("./a/", DIRECTORY, b"")),
+        "its directory 'a' comes behind a file of that name",
+    ),
+    "a file below a file": (having(("./a", FILE, b"x"), ("./a/b", FILE, b"x")), "its member 'a/b' stands below a file"),
+    "a file far below a hard link": (
+        having(("./a", FILE, b"x"), ("./d", HARD_LINK, b"a"), ("./d/e/f", FILE, b"x")),
+        "its member 'd/e/f' stands below a file of the archive",
+    ),
+    "a directory below a pipe": (
+        having(("./a", tarfile.FIFOTYPE, b""), ("./a/b/", DIRECTORY, b"")),
+        "its member 'a/b' stands below a file of the archive",
+    ),
     "a directory beside control": (beside("./d", b"", DIRECTORY), "its control archive has a directory 'd'"),
     "a longer name beside control": (beside("./" + "a" * 101, b"x"), "its control archive has a name of 101 bytes"),
     "a longer name than any, with a dot": (beside("./" + "a" * 254 + ".x", b"x"), "has a name of 256 bytes"),
@@ -126,6 +165,23 @@ REFUSED = {
 def test_debs_that_dpkg_installs_are_accepted(name: str, tmp_path: Path) -> None:
     assert refusal(TAKEN[name]) is None
     assert is_installed(TAKEN[name], tmp_path)
+
+
+@pytest.mark.parametrize(
+    "package",
+    [
+        having(("./opt/x/y", FILE, b"x")),
+        having(("./b", HARD_LINK, b"./a")),
+        having(("./lib", LINK, b"usr/lib"), ("./lib/x", FILE, b"x")),
+    ],
+)
+def test_debs_that_dpkg_installs_where_other_packages_are_there_are_accepted(package: bytes, tmp_path: Path) -> None:
+    assert refusal(package) is None
+    for name in ("opt/x", "usr/lib"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "lib").symlink_to("usr/lib")
+    (tmp_path / "a").touch()
+    assert is_installed(package, tmp_path)
 
 
 @pytest.mark.parametrize("lines", [b"etc/x\n", b" /x\n", b"/x\nobsolete /x\n"])
