@@ -43,7 +43,8 @@ def test_no_file_is_left_open(tmp_path: Path) -> None:
     read(tmp_path, GOOD)
     with pytest.raises(Refused):
         read(tmp_path, GOOD[:300])
-    assert count_open() == before
+    # What others left for the garbage collector may be gone meanwhile.
+    assert count_open() <= before
 
 
 def header_at(data: bytes) -> int:
