@@ -73,13 +73,21 @@ def test_the_real_programs_read_it(parts: list[bytes]) -> None:
     assert filtered(["gzip", "--decompress", "--stdout"], packed(GZIP, parts)) == b"".join(parts)
 
 
-@pytest.mark.parametrize("count", [0, 1, 2, 129])
+# From 128 blocks on, the index counts them in two bytes.
+@pytest.mark.parametrize("count", [0, 1, 2, 127, 128, 129])
 def test_xz_is_one_stream_with_a_block_a_shard(tmp_path: Path, count: int) -> None:
     path = tmp_path / "index.xz"
     path.write_bytes(packed(XZ, (b"%d" % number for number in range(count))))
     said = filtered(["xz", "--robot", "--list", str(path)], b"").decode()
     totals = next(line.split("\t") for line in said.splitlines() if line.startswith("totals"))
     assert totals[1:3] == ["1", str(count)]
+
+
+@pytest.mark.parametrize("bits", [7, 14])
+@pytest.mark.parametrize("more", [-1, 0, 1])
+def test_sizes_at_which_the_index_of_xz_takes_one_byte_more(bits: int, more: int) -> None:
+    part = b"x" * ((1 << bits) + more)
+    assert lzma.decompress(packed(XZ, [part, b"y"]), lzma.FORMAT_XZ) == part + b"y"
 
 
 def test_the_bytes_carry_no_date_and_no_name() -> None:

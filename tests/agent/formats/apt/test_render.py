@@ -16,8 +16,10 @@ from typing import Any
 import pytest
 
 from agent.formats.apt.readable import EXPECTED, readable, wanted_files
+from packrat_agent.formats.apt.layout import suite_of
 from packrat_agent.formats.interface import RenderSettings, explain_ahead, explain_held
 from packrat_agent.model.entries import Entry
+from packrat_agent.model.records import DistroVersion
 from packrat_agent.model.tree import PendingFile, Publication, TreeFile
 from packrat_core.errors import Refused
 from packrat_demo.build_deb import Deb
@@ -374,3 +376,8 @@ def test_a_record_renamed_for_the_server_is_the_package_inside(tmp_path: Path) -
     for package, version in (("jq", "1.6-2.1.deb12u2.a"), ("jqq", "1.6-2.1.deb12u3.a"), ("jq", "1.6-2.1.deb12u3")):
         with pytest.raises(Refused, match="the server has it as"):
             APT.agree(dataclasses.replace(one.file, package=package, version=version), one.fragment)
+
+
+def test_a_suite_is_called_by_its_version_or_without_one_by_its_name() -> None:
+    assert suite_of(DistroVersion("debian-12", "debian", "bookworm", "deb")) == "bookworm"
+    assert suite_of(DistroVersion("sid", "debian", None, "deb")) == "sid"

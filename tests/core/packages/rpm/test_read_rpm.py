@@ -1,6 +1,7 @@
 """Reads good, odd, torn and hostile .rpm files."""
 
 import gzip
+import os
 import re
 import struct
 import subprocess
@@ -31,6 +32,19 @@ def read(tmp_path: Path, data: bytes) -> Fragment:
     path = tmp_path / "file.rpm"
     path.write_bytes(data)
     return read_rpm(path)
+
+
+def test_no_file_is_left_open(tmp_path: Path) -> None:
+    def count_open() -> int:
+        return len(os.listdir("/proc/self/fd"))
+
+    read(tmp_path, GOOD)
+    before = count_open()
+    read(tmp_path, GOOD)
+    with pytest.raises(Refused):
+        read(tmp_path, GOOD[:300])
+    # What others left for the garbage collector may be gone meanwhile.
+    assert count_open() <= before
 
 
 def header_at(data: bytes) -> int:
