@@ -1,12 +1,14 @@
-"""Finds members of a data archive that no dpkg unpacks, whatever is installed before.
+"""Finds members of a data archive that no dpkg unpacks where nothing of their names is there already.
 
 1. A hard link to a symbolic link, which `dpkg-deb --build` makes of two symbolic links that are one file, or to a
-   directory.
-2. A symbolic link without a target.
-3. A file that stands in the place of a directory: a directory of its name comes behind it, or a member below it.
+   directory. dpkg creates the symbolic link under another name first: such a package can replace an earlier version
+   that has the symbolic link, but no new client can install it.
+2. A symbolic link without a target, unless dpkg passes over it for a directory of its name.
+3. A file that stands in the place of a directory: a directory of its name comes behind it, or a member below it. For a
+   pipe or a device, dpkg 1.22 takes the directory.
 
-What may go well on one client and fail on another is taken: a file in a directory that the archive does not have, a
-hard link to a file that it does not have, a member that leads through a symbolic link.
+What depends on other packages of the client is taken: a file in a directory that the archive does not have, a hard link
+to a file that it does not have, a member that leads through a symbolic link.
 
     members = DataMembers()
     for member in TarReader(archive):
@@ -31,7 +33,9 @@ class DataMembers:
         self._directories: set[int] = set()
         self._links: set[int] = set()
         self._files: set[int] = set()
-        """All that is neither a directory nor a symbolic link."""
+        """Files and hard links, which dpkg moves to their names only at the end."""
+        self._devices: set[int] = set()
+        """Pipes and devices, which it moves there at once."""
         self._above: set[int] = set()
         """Directories above other members; all above one that is in here are in here, too."""
         self._names = DirectoryNames()
@@ -47,10 +51,11 @@ class DataMembers:
         if member.kind is TarKind.DIRECTORY:
             if name in self._files:
                 raise Refused(f"its directory {shown!r} comes behind a file of that name, at which dpkg fails")
+            self._devices.discard(name)
             self._directories.add(name)
             return
         if member.kind is TarKind.SYMBOLIC_LINK:
-            if not member.target:
+            if not member.target and name not in self._directories:
                 raise Refused(f"its symbolic link {shown!r} has no target, so that dpkg can't create it")
             if name not in self._files:
                 self._links.add(name)
@@ -58,14 +63,17 @@ class DataMembers:
         if member.kind is TarKind.HARD_LINK:
             self._check_hard_link(member)
         self._links.discard(name)
-        if name not in self._directories:
-            self._files.add(name)
+        if name in self._directories:
+            # dpkg moves the directory out of the way.
+            self._directories.discard(name)
+        else:
+            (self._files if member.kind in (TarKind.FILE, TarKind.HARD_LINK) else self._devices).add(name)
 
     def _check_way(self, member: TarMember) -> None:
         way = posixpath.dirname(member.name)
         while way and (name := hash(way)) not in self._above:
             self._names.count(way)
-            if name in self._files:
+            if name in self._files or name in self._devices:
                 shown = member.name[:_SHOWN_LIMIT]
                 raise Refused(f"its member {shown!r} stands below a file of the archive, where dpkg can't create it")
             self._above.add(name)

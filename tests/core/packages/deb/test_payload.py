@@ -86,7 +86,13 @@ TAKEN = {
     "a hard link to a pipe": having(("./a", tarfile.FIFOTYPE, b""), ("./b", HARD_LINK, b"./a")),
     "a symbolic link to nothing": having(("./a", LINK, b"../../b")),
     "a directory before a file of its name": having(("./a/", DIRECTORY, b""), ("./a", FILE, b"x")),
+    "a hard link to a file in the place of a directory": having(
+        ("./a/", DIRECTORY, b""), ("./a", FILE, b"x"), ("./b", HARD_LINK, b"./a")
+    ),
     "a symbolic link before a directory of its name": having(("./a", LINK, b"x"), ("./a/", DIRECTORY, b"")),
+    "a symbolic link without a target behind a directory of its name": having(
+        ("./a/", DIRECTORY, b""), ("./a", LINK, b"")
+    ),
     "a file twice": having(("./a", FILE, b"x"), ("./b", HARD_LINK, b"./a"), ("./a", FILE, b"y")),
     "conffiles": beside("./conffiles", b"/x\n\n \n/y z\nremove-on-upgrade /z\n"),
     "no conffiles": beside("./conffiles", b""),
@@ -188,6 +194,11 @@ def test_debs_that_dpkg_installs_where_other_packages_are_there_are_accepted(pac
 def test_debs_that_only_later_releases_of_dpkg_refuse_are_accepted(lines: bytes) -> None:
     """Before dpkg 1.20.6, as in Ubuntu 20.04, each line of conffiles was a path, also without a slash before it."""
     assert refusal(beside("./conffiles", lines)) is None
+
+
+def test_a_directory_behind_a_pipe_of_its_name_is_accepted_since_later_releases_of_dpkg_create_it() -> None:
+    pipe_first = (("./a", tarfile.FIFOTYPE, b""), ("./a/", DIRECTORY, b""), ("./a/b", FILE, b"x"))
+    assert refusal(having(*pipe_first)) is None
 
 
 @pytest.mark.parametrize("name", REFUSED)
