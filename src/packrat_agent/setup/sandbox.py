@@ -4,6 +4,7 @@ Source: systemd.exec(5), "Sandboxing".
 """
 
 import os
+import re
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -12,8 +13,28 @@ from pathlib import Path
 from packrat_agent.config.settings import Config
 from packrat_agent.setup.unit_text import quote_word
 
-SETTINGS = ("ProtectSystem", "ReadWritePaths", "StateDirectory", "ProtectHome", "PrivateTmp")
+_DIRECTORIES: Mapping[str, str] = {
+    "StateDirectory": "/var/lib",
+    "CacheDirectory": "/var/cache",
+    "LogsDirectory": "/var/log",
+    "RuntimeDirectory": "/run",
+    "ConfigurationDirectory": "/etc",
+}
+"""Settings that name directories of the unit's own, and where those stand."""
+SETTINGS = (
+    "ProtectSystem",
+    "ReadWritePaths",
+    "BindPaths",
+    "BindReadOnlyPaths",
+    "ProtectHome",
+    "PrivateTmp",
+    *_DIRECTORIES,
+)
 """The settings of a unit that count."""
+_ALWAYS_WRITABLE = ("/dev", "/proc", "/sys")
+"""ProtectSystem=strict leaves these as they are."""
+_BOUND = re.compile(r":(/[^:]*?)(?::\w+)?(?= -?/|$)")
+"""Where a mount of BindPaths stands, in source:place:rbind; a path may have spaces in it."""
 HOMES = tuple(map(Path, ("/home", "/root", "/run/user")))
 _TEMPORARY = tuple(map(Path, ("/tmp", "/var/tmp")))  # noqa: S108 named, not used
 
@@ -58,18 +79,38 @@ def list_denials(config: Config, settings: Mapping[str, str]) -> Iterator[Denial
         settings: Those of SETTINGS as `systemctl show` prints them, drop-ins included.
     """
     writable = _list_writable(settings)
+    shown = _list_bound(settings, "BindPaths", "BindReadOnlyPaths")
     for place in list_places(config):
         real = Path(os.path.realpath(place.path))
-        if settings["ProtectHome"] in ("yes", "tmpfs") and _lies_in(real, HOMES):
+        hiding = _find_hiding(real, settings, shown)
+        if hiding == "ProtectHome":
             remedy = "ProtectHome=no"
             if place.is_written and not _lies_in(real, writable):
                 remedy += f" and ReadWritePaths={quote_word(str(place.path))}"
             yield Denial(f"the unit hides {place.name} {place.path} from the agent (ProtectHome)", remedy)
-        elif settings["PrivateTmp"] == "yes" and _lies_in(real, _TEMPORARY):
-            yield Denial(f"the unit hides {place.name} {place.path} from the agent (PrivateTmp)", "")
+        elif hiding is not None:
+            yield Denial(f"the unit hides {place.name} {place.path} from the agent ({hiding})", "")
         elif place.is_written and settings["ProtectSystem"] == "strict" and not _lies_in(real, writable):
             remedy = f"ReadWritePaths={quote_word(str(place.path))}"
             yield Denial(f"the unit does not let the agent write to {place.name} {place.path}", remedy)
+
+
+def _find_hiding(real: Path, settings: Mapping[str, str], shown: tuple[Path, ...]) -> str | None:
+    """Name the setting that hides a place; None if none does.
+
+    Args:
+        real: The place, without symbolic links.
+        settings: Those of the unit.
+        shown: Where BindPaths and BindReadOnlyPaths show what else would be hidden.
+    """
+    # Below a home that is inaccessible, systemd mounts nothing.
+    if _lies_in(real, HOMES) and (
+        settings["ProtectHome"] == "yes" or (settings["ProtectHome"] == "tmpfs" and not _lies_in(real, shown))
+    ):
+        return "ProtectHome"
+    # From systemd 257 on, it can also be `disconnected`.
+    is_private = settings["PrivateTmp"] in ("yes", "disconnected")
+    return "PrivateTmp" if is_private and _lies_in(real, _TEMPORARY) and not _lies_in(real, shown) else None
 
 
 def _list_writable(settings: Mapping[str, str]) -> tuple[Path, ...]:
@@ -77,8 +118,15 @@ def _list_writable(settings: Mapping[str, str]) -> tuple[Path, ...]:
         words = shlex.split(settings["ReadWritePaths"])
     except ValueError:
         words = settings["ReadWritePaths"].split()
-    own = [f"/var/lib/{name.partition(':')[0]}" for name in settings["StateDirectory"].split()]
-    return tuple(Path(os.path.realpath(path)) for path in [word.lstrip("-+") for word in words] + own)
+    own = [
+        f"{top}/{name.partition(':')[0]}" for setting, top in _DIRECTORIES.items() for name in settings[setting].split()
+    ]
+    named = [*(word.lstrip("-+") for word in words), *own, *_ALWAYS_WRITABLE]
+    return (*(Path(os.path.realpath(path)) for path in named), *_list_bound(settings, "BindPaths"))
+
+
+def _list_bound(settings: Mapping[str, str], *names: str) -> tuple[Path, ...]:
+    return tuple(Path(os.path.realpath(path)) for name in names for path in _BOUND.findall(settings[name]))
 
 
 def _lies_in(path: Path, directories: tuple[Path, ...]) -> bool:

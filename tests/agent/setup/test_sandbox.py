@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 
 from packrat_agent.config.load import load
-from packrat_agent.setup.sandbox import list_denials
+from packrat_agent.setup.sandbox import SETTINGS, list_denials
 
 # As `systemctl show` prints those of the unit.
 UNIT = {
+    **dict.fromkeys(SETTINGS, ""),
     "ProtectSystem": "strict",
     "ReadWritePaths": "/var/www/repo",
     "StateDirectory": "packratAgent",
@@ -76,6 +77,46 @@ def test_a_home_is_hidden_also_from_reading(tmp_path: Path) -> None:
         )
     ]
     assert denied(tmp_path, lines, packrat=packrat, ProtectHome="no", ReadWritePaths="/var/www/repo /home/keys") == []
+
+
+@pytest.mark.parametrize(
+    ("path", "setting", "value"),
+    [
+        ("/srv/metrics", "BindPaths", "/srv/metrics:/srv/metrics:rbind"),
+        ("/srv/metrics", "BindPaths", "-/mnt/b:/var/b:rbind /mnt/a b:/srv/metrics"),
+        ("/srv/our metrics", "BindPaths", "/mnt/a:/srv/our metrics:rbind /mnt/b:/var/b"),
+        ("/run/packrat", "RuntimeDirectory", "other packrat"),
+        ("/var/cache/packrat", "CacheDirectory", "packrat"),
+        ("/var/log/packrat", "LogsDirectory", "packrat"),
+        ("/etc/packrat/metrics", "ConfigurationDirectory", "packrat"),
+    ],
+)
+def test_a_place_that_another_setting_opens_is_open(tmp_path: Path, path: str, setting: str, value: str) -> None:
+    lines = f"metrics_file: {path}/packrat.prom\n"
+    assert denied(tmp_path, lines)
+    assert denied(tmp_path, lines, **{setting: value}) == []
+
+
+def test_the_filesystems_of_the_kernel_are_not_closed(tmp_path: Path) -> None:
+    assert denied(tmp_path, "metrics_file: /dev/shm/packrat.prom\n") == []
+
+
+def test_a_mount_of_the_unit_shows_what_a_tmpfs_hides(tmp_path: Path) -> None:
+    lines = f"{KEY}gnupg_home: /home/keys\npassphrase_file: /root/pass\n"
+    hidden = denied(tmp_path, lines)
+    assert denied(tmp_path, lines, ProtectHome="tmpfs") == hidden
+    mounts = {"BindPaths": "/home/keys:/home/keys:rbind", "BindReadOnlyPaths": "/root/pass:/root/pass:rbind"}
+    assert denied(tmp_path, lines, ProtectHome="tmpfs", **mounts) == []
+    (only,) = denied(tmp_path, lines, ProtectHome="tmpfs", BindReadOnlyPaths="/home:/home /root:/root")
+    assert only == ("the unit does not let the agent write to gnupg_home /home/keys", "ReadWritePaths=/home/keys")
+    # Below what is inaccessible, systemd mounts nothing.
+    assert [text for text, _ in denied(tmp_path, lines, **mounts)] == [text for text, _ in hidden]
+
+
+@pytest.mark.parametrize("private", ["yes", "disconnected"])
+def test_a_mount_of_the_unit_shows_what_a_tmp_of_its_own_hides(tmp_path: Path, private: str) -> None:
+    assert denied(tmp_path, PrivateTmp=private)
+    assert denied(tmp_path, PrivateTmp=private, BindReadOnlyPaths=f"{tmp_path}:{tmp_path}:rbind") == []
 
 
 def test_the_unit_has_a_tmp_of_its_own(tmp_path: Path) -> None:
