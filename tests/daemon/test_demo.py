@@ -1,5 +1,6 @@
 """The demo as a newcomer plays it: proved by every client, started again, ended by Ctrl-C, hindered."""
 
+import os
 import re
 import signal
 import socket
@@ -15,9 +16,15 @@ from support.stage import DEADLINE_S
 _COMMAND = [sys.executable, "-m", "packrat_agent.cli", "demo"]
 
 
-def play(*arguments: str) -> "subprocess.CompletedProcess[str]":
+def play(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        [*_COMMAND, *arguments], capture_output=True, text=True, timeout=DEADLINE_S * 4, check=False, cwd="/"
+        [*_COMMAND, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S * 4,
+        check=False,
+        cwd="/",
+        env={**os.environ, **environment},
     )
 
 
@@ -103,8 +110,11 @@ def test_the_demo_shows_a_package_arrive_and_leaves_nothing_running_after_ctrl_c
 def test_an_obstacle_is_named_in_one_sentence(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        used = play("--directory", str(tmp_path / "demo"), "--listen", f"127.0.0.1:{port}")
+        listen = f"127.0.0.1:{port}"
+        # As on a machine without rpm, of which librpm would say something, too.
+        used = play("--directory", str(tmp_path / "demo"), "--listen", listen, RPM_CONFIGDIR="/nonexistent")
     assert used.returncode == 2
+    assert "rpmrc" not in used.stderr
     assert f"127.0.0.1:{port} can't be listened on: the port is in use" in used.stderr
     (tmp_path / "file").write_text("")
     closed = play("--directory", str(tmp_path / "file/demo"))

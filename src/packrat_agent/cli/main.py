@@ -10,7 +10,7 @@ from packrat_core import __version__
 from packrat_core.cli.command_group import CommandInModule, ErrorTellingGroup
 from packrat_core.log import set_up_log
 
-_LOADING_LIBRPM = ("sync", "run", "doctor")
+_LOADING_LIBRPM = ("sync", "run", "doctor", "demo")
 # They log nothing, or set up the log where they do; setting it up takes as long as they do.
 _WITHOUT_LOG = ("status", "check", "verify")
 # They say on stdout what others say in the log.
