@@ -7,12 +7,14 @@ dpkg-deb builds no such package, but other tools do. dpkg fails on
 - another Essential than yes or no, another Multi-Arch than those it knows, `same` for the architecture `all`;
 - any of these whose value begins in the line after the name;
 - a Conffiles with a line that is not a path and a digest, an empty Filename, MSDOS-Filename, Size or MD5sum;
-- fields that only its own database has, such as Status.
+- fields that only its own database has, such as Status;
+- a control file without a newline at its end, or with a last field that is empty and has no empty line behind it.
 
 dpkg appends Revision to the version: with a space in it, dpkg can't read its database once the package is installed.
 
 Where releases of dpkg differ, the field is taken.
 
+    check_end(control)
     check_installable(fields, "all")
 
 Source: dpkg's lib/dpkg/fields.c, parse.c and parsehelp.c; measured with dpkg 1.21 and 1.22.
@@ -62,7 +64,26 @@ _RELATION = re.compile(
 )
 _BLANKS = re.compile(rb"[ \t\n\v\f\r]*+")
 _CONFFILE = re.compile(rb" .{2,} [^ ]*")
+_EMPTY_AT_END = re.compile(rb"[^\n:]*:[ \t\v\f\r]*+\n")
 _SHOWN_LIMIT = 60
+
+
+def check_end(control: bytes) -> None:
+    """Check the end of a control file.
+
+    Raises:
+        Refused: dpkg can't read its last field.
+    """
+    if not control.endswith(b"\n"):
+        fault = "does not end with a newline"
+    elif _EMPTY_AT_END.fullmatch(control, control.rfind(b"\n", 0, -1) + 1):
+        fault = "ends with a field that is empty"
+    else:
+        return
+    raise Refused(
+        f"its control file {fault}, so that no dpkg installs the package; correct it, and build the package again "
+        "under a new version"
+    )
 
 
 def check_installable(fields: Mapping[bytes, bytes], architecture: str) -> None:

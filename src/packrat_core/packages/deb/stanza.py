@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 
 from packrat_core.errors import Refused
-from packrat_core.packages.deb.dpkg_fields import VERSION, check_installable
+from packrat_core.packages.deb.dpkg_fields import VERSION, check_end, check_installable
 from packrat_core.packages.deb.relations import check_fields, check_stanza_size
 from packrat_core.packages.facts import PackageFacts
 
@@ -62,6 +62,7 @@ def read_stanza(control: bytes) -> Stanza:
     check_fields(fields)
     check_stanza_size(len(body) + _INDEX_LINES)
     check_installable(fields, arch)
+    check_end(control)
     return Stanza(body, PackageFacts(name, version, arch))
 
 

@@ -165,6 +165,30 @@ def test_fields_that_dpkg_reads_are_accepted(judge: Judge, lines: bytes) -> None
     assert judge.reads(control)
 
 
+@pytest.mark.parametrize(
+    ("end", "told"),
+    [
+        (b"Description: x", "does not end with a newline"),
+        (b"Description: x\n y", "does not end with a newline"),
+        (b"Description: x\nDepends:", "does not end with a newline"),
+        (b"Description: x\nDepends:\n", "ends with a field that is empty"),
+        (b"Description: x\nHomepage: \t\r\n", "ends with a field that is empty"),
+    ],
+)
+def test_a_control_file_whose_end_dpkg_does_not_read_is_refused(judge: Judge, end: bytes, told: str) -> None:
+    control = START + b"Maintainer: a <a@example.com>\n" + end
+    with pytest.raises(Refused, match=f"its control file {told}, so that no dpkg installs the package"):
+        read_stanza(control)
+    assert not judge.reads(control)
+
+
+@pytest.mark.parametrize("end", [b"Description: x\n\n", b"Depends:\n\n", b"X-Files:\n a\n", b"Homepage: :\n"])
+def test_other_ends_of_a_control_file_are_accepted(judge: Judge, end: bytes) -> None:
+    control = START + b"Maintainer: a <a@example.com>\nX-Field: y\n" + end
+    read_stanza(control)
+    assert judge.reads(control)
+
+
 @pytest.mark.parametrize("name", [b"Revision", b"package-revision", b"Package_Revision"])
 def test_a_version_in_two_fields_is_refused_since_dpkg_installs_another_than_apt_offers(name: bytes) -> None:
     with pytest.raises(Refused, match=f"has a {name.decode()}, which dpkg appends to the version: it installs another"):
