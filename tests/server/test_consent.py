@@ -3,6 +3,7 @@
 import asyncio
 import os
 import pty
+import re
 import subprocess
 import sys
 import threading
@@ -183,8 +184,8 @@ def test_a_python_file_is_told_to_be_yanked(server: Server, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("words", "loss"),
     [
-        (("repo", "set", "apt-dev", "--tag", "stage"), " leave repository apt-dev"),
-        (("repo", "set", "apt-dev", "--distro", "trixie"), " leave repository apt-dev"),
+        (("repo", "set", "apt-dev", "--tag", "stage"), " leaves? repository apt-dev"),
+        (("repo", "set", "apt-dev", "--distro", "trixie"), " leaves? repository apt-dev"),
         (("repo", "set", "apt-dev", "--directory", "elsewhere"), "clients of repository apt-dev lose their address"),
         (("repo", "set", "apt-dev", "--type", "json"), "clients of repository apt-dev lose its format"),
         (("repo", "remove", "apt-dev"), "clients lose repository apt-dev with "),
@@ -200,11 +201,11 @@ def test_a_setting_that_takes_something_away_is_held(
     before = [called(server, kind, "list", "--json").stdout for kind in ("repo", "mirror")]
     held = called(server, *words)
     assert held.exit_code == 10
-    assert loss in held.stderr.splitlines()[0]
+    assert re.search(loss, held.stderr.splitlines()[0])
     assert HELD in held.stderr
     dry = called(server, *words, "--dry-run")
     assert (dry.exit_code, dry.stderr) == (0, DRY)
-    assert loss in dry.stdout
+    assert re.search(loss, dry.stdout)
     assert [called(server, kind, "list", "--json").stdout for kind in ("repo", "mirror")] == before
 
 
