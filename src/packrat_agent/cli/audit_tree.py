@@ -5,7 +5,7 @@ import threading
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -61,11 +61,11 @@ def audit_tree(
         audit = verify_tree(top.absolute(), keys.general, count, keys.of_repos, expect)
     if config is not None:
         audit = replace(audit, warnings=(*audit.warnings, *_known_troubles(config)))
-    report = asdict(audit)
+    report: dict[str, Any] = {"schema": 1, **asdict(audit)}
     if clients:
         visits = _visit(top.absolute(), keys, audit)
         audit = replace(audit, faults=(*audit.faults, *visits.faults))
-        report = {**asdict(audit), "clients": visits.driven}
+        report |= asdict(audit) | {"clients": visits.driven}
     if as_json:
         click.echo(json.dumps(report, indent=2))
     else:
