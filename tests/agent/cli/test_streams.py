@@ -85,7 +85,8 @@ def test_a_command_whose_answer_nobody_reads_ends_as_if_by_sigpipe(tmp_path: Pat
 
 def test_another_pipe_that_breaks_is_not_taken_for_stdout() -> None:
     code = (
-        "import click; from packrat_core.cli.command_group import ErrorTellingGroup; group = ErrorTellingGroup('program');"
+        "import click; from packrat_core.cli.command_group import ErrorTellingGroup;"
+        "group = ErrorTellingGroup('program');"
         "group.command('break')(lambda: (_ for _ in ()).throw(BrokenPipeError(32, 'another pipe'))); group(['break'])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
