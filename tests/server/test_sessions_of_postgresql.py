@@ -2,7 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from time import time
+from time import monotonic, time
 
 import psycopg
 import pytest
@@ -54,8 +54,9 @@ def assert_long_waits_are_waited(server: World, url: str) -> None:
                     pass
             assert change.result().status == 200
         # The session that waits for changes of other processes is not ended in the meantime.
+        until = monotonic() + 30
         while (listening := other.execute(LISTENS).fetchone()) is None:
-            pass
+            assert monotonic() < until, "no session listens for long"
         assert listening[0] > 0
     engine.dispose()
 
