@@ -3,7 +3,8 @@
 1. A hard link to a symbolic link, which `dpkg-deb --build` makes of two symbolic links that are one file, or to a
    directory.
 2. A symbolic link without a target.
-3. A file that stands in the place of a directory: a directory of its name comes behind it, or a member below it.
+3. A file that stands in the place of a directory: a directory of its name comes behind it, or a member below it. Pipes
+   and devices give way to a directory of their name: dpkg gives files their names at the end, all others at once.
 
 What may go well on one client and fail on another is taken: a file in a directory that the archive does not have, a
 hard link to a file that it does not have, a member that leads through a symbolic link.
@@ -31,7 +32,8 @@ class DataMembers:
         self._directories: set[int] = set()
         self._links: set[int] = set()
         self._files: set[int] = set()
-        """All that is neither a directory nor a symbolic link."""
+        """With the hard links."""
+        self._pipes_and_devices: set[int] = set()
         self._above: set[int] = set()
         """Directories above other members; all above one that is in here are in here, too."""
         self._names = DirectoryNames()
@@ -47,6 +49,7 @@ class DataMembers:
         if member.kind is TarKind.DIRECTORY:
             if name in self._files:
                 raise Refused(f"its directory {shown!r} comes behind a file of that name, at which dpkg fails")
+            self._pipes_and_devices.discard(name)
             self._directories.add(name)
             return
         if member.kind is TarKind.SYMBOLIC_LINK:
@@ -59,13 +62,14 @@ class DataMembers:
             self._check_hard_link(member)
         self._links.discard(name)
         if name not in self._directories:
-            self._files.add(name)
+            is_file = member.kind in (TarKind.FILE, TarKind.HARD_LINK)
+            (self._files if is_file else self._pipes_and_devices).add(name)
 
     def _check_way(self, member: TarMember) -> None:
         way = posixpath.dirname(member.name)
         while way and (name := hash(way)) not in self._above:
             self._names.count(way)
-            if name in self._files:
+            if name in self._files or name in self._pipes_and_devices:
                 shown = member.name[:_SHOWN_LIMIT]
                 raise Refused(f"its member {shown!r} stands below a file of the archive, where dpkg can't create it")
             self._above.add(name)

@@ -87,6 +87,9 @@ TAKEN = {
     "a symbolic link to nothing": having(("./a", LINK, b"../../b")),
     "a directory before a file of its name": having(("./a/", DIRECTORY, b""), ("./a", FILE, b"x")),
     "a symbolic link before a directory of its name": having(("./a", LINK, b"x"), ("./a/", DIRECTORY, b"")),
+    "a pipe before a directory of its name": having(
+        ("./a", tarfile.FIFOTYPE, b""), ("./a/", DIRECTORY, b""), ("./a/b", FILE, b"x")
+    ),
     "a file twice": having(("./a", FILE, b"x"), ("./b", HARD_LINK, b"./a"), ("./a", FILE, b"y")),
     "conffiles": beside("./conffiles", b"/x\n\n \n/y z\nremove-on-upgrade /z\n"),
     "no conffiles": beside("./conffiles", b""),
@@ -135,6 +138,14 @@ REFUSED = {
     "a directory below a pipe": (
         having(("./a", tarfile.FIFOTYPE, b""), ("./a/b/", DIRECTORY, b"")),
         "its member 'a/b' stands below a file of the archive",
+    ),
+    "a directory behind a pipe and a file of its name": (
+        having(("./a", tarfile.FIFOTYPE, b""), ("./a", FILE, b"x"), ("./a/", DIRECTORY, b"")),
+        "its directory 'a' comes behind a file of that name",
+    ),
+    "a directory behind a file and a pipe of its name": (
+        having(("./a", FILE, b"x"), ("./a", tarfile.FIFOTYPE, b""), ("./a/", DIRECTORY, b"")),
+        "its directory 'a' comes behind a file of that name",
     ),
     "a directory beside control": (beside("./d", b"", DIRECTORY), "its control archive has a directory 'd'"),
     "a longer name beside control": (beside("./" + "a" * 101, b"x"), "its control archive has a name of 101 bytes"),
