@@ -34,6 +34,8 @@ _FAULTS = (flip_a_byte, truncate, remove, make_a_directory, link_outside, close_
 
 def test_a_sound_tree_has_no_faults(built: Stage) -> None:
     found = verify(built, 0)
+    assert found.keys() == {"schema", "repositories", "files", "bytes", "faults", "warnings", "unnamed"}
+    assert found["schema"] == 1
     assert found["repositories"] == [["apt", "apt-dev"]]
     assert found["faults"] == []
     assert found["files"] > 10

@@ -1,5 +1,6 @@
 """Who loses rights while a request arrives, or waits for its turn, changes nothing any more with that request."""
 
+import hashlib
 import json
 import socket
 from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ from sqlalchemy import Engine, delete, func, select
 from packrat_server import admin
 from packrat_server.accounts.rights import Role
 from packrat_server.store.database import open_database, reading, writing
-from packrat_server.store.tables import events, journal, mirror_reports, mirrors, packages, sessions, uploads
+from packrat_server.store.tables import events, journal, mirror_reports, mirrors, orphans, packages, sessions, uploads
 from support.world import SECRETS, World, world
 
 FILES = "/api/v2/Package/PackageFile"
@@ -100,6 +101,10 @@ def test_a_body_that_arrives_after_the_session_has_ended_changes_nothing(
     assert told.startswith(b"HTTP/1.1 401 "), told
     assert told.endswith(b'{"message": "Invalid Session"}')
     assert read_all(engine) == before
+    if line == "POST /api/upload":
+        # What was stored goes in a day.
+        with reading(engine) as connection:
+            assert connection.execute(select(orphans.c.sha256)).scalars().all() == [hashlib.sha256(body).hexdigest()]
 
 
 def test_a_change_that_waits_for_its_turn_is_not_made_once_the_session_has_ended(server: World, engine: Engine) -> None:

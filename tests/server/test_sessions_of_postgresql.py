@@ -2,14 +2,14 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from time import time
+from time import monotonic, time
 
 import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import select
 
-from packrat_core.errors import ConfigError
+from packrat_core.errors import ConfigError, ServerUnavailable
 from packrat_server.accounts.sessions import SESSION_S
 from packrat_server.store.database import open_database, reading, writing
 from packrat_server.store.tables import sessions
@@ -54,8 +54,9 @@ def assert_long_waits_are_waited(server: World, url: str) -> None:
                     pass
             assert change.result().status == 200
         # The session that waits for changes of other processes is not ended in the meantime.
+        until = monotonic() + 30
         while (listening := other.execute(LISTENS).fetchone()) is None:
-            pass
+            assert monotonic() < until, "no session listens for long"
         assert listening[0] > 0
     engine.dispose()
 
@@ -66,13 +67,25 @@ def test_a_pooler_that_leaves_sessions_to_their_clients_is_taken(postgresql: Clu
         assert_long_waits_are_waited(server, url)
 
 
-def test_a_pooler_that_lends_sessions_for_single_transactions_is_refused(postgresql: Cluster, tmp_path: Path) -> None:
+@pytest.mark.parametrize("mode", ["transaction", "statement"])
+def test_a_pooler_that_lends_sessions_is_refused(postgresql: Cluster, tmp_path: Path, mode: str) -> None:
     url = postgresql.new_database()
-    with pooler(postgresql, url, "transaction") as pooled:
-        with pytest.raises(ConfigError, match="lends sessions") as refused:
+    with pooler(postgresql, url, mode) as pooled:
+        with pytest.raises(ConfigError, match=f"lends sessions of PostgreSQL for single {mode}s") as refused:
             new_server_data(tmp_path / "refused", pooled)
         assert "pool_mode = session" in refused.value.hint
         new_server_data(tmp_path / "server", url)
         (tmp_path / "server" / "database").write_text(pooled)
         with pytest.raises(ConfigError, match="lends sessions"):
             open_database(tmp_path / "server")
+
+
+def test_a_database_that_takes_no_changes_is_waited_for_and_told_how_to_mend(
+    postgresql: Cluster, tmp_path: Path
+) -> None:
+    url = postgresql.new_database()
+    name = conninfo_to_dict(url)["dbname"]
+    postgresql.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    with pytest.raises(ServerUnavailable, match=r"takes no changes: .*read-only") as refused:
+        new_server_data(tmp_path / "server", url)
+    assert "default_transaction_read_only" in refused.value.hint

@@ -85,7 +85,8 @@ def test_one_failure_ends_the_calls_on_the_other_objects() -> None:
 
     async def call_both() -> None:
         with pytest.raises(CinpError):
-            await _run_together([wait(), fail()])
+            async with asyncio.timeout(10):
+                await _run_together([wait(), fail()])
 
     asyncio.run(call_both())
     assert ended == ["waiting"]

@@ -15,6 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 from packrat_core.cinp.refusals import SessionEnded
+from packrat_core.cinp.session import Timeouts
 from packrat_core.errors import ServerRefused
 from packrat_demo.build_deb import Deb, write_deb
 from packrat_demo.build_image import Image, build_oci, tar
@@ -154,3 +155,51 @@ def test_what_is_on_its_way_ends_with_a_session_that_ended(server: Server, tmp_p
 
     before = 1
     assert server.ask(upload) == [paths[0].name]
+
+
+def test_a_large_file_is_sent_once_those_before_it_are_made(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [write_deb(Deb(f"sized-{number}", "1", "all"), tmp_path) for number in range(3)]
+    monkeypatch.setattr(
+        "packrat_server.client.file_uploads._LARGE_BYTES", min(path.stat().st_size for path in paths) - 1
+    )
+    with relay_to(server.url) as relay:
+        command = ["upload", "--url", relay.url, "--distro", "bookworm", *map(str, paths)]
+        result = CliRunner().invoke(main, command, env={"PACKRAT_PASSWORD": server.password})
+    assert result.exit_code == 0, result.output
+    steps = [step for line in relay.asked for step in ("/api/upload", "(create)") if step in line]
+    # Each is made twice: at first, there is no package for it.
+    assert steps == ["/api/upload", "(create)", "(create)"] * 3
+
+
+def test_a_file_that_the_server_reads_for_long_is_waited_for(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_deb(Deb("long", "1", "all"), tmp_path)
+    monkeypatch.setattr("packrat_core.cinp.client.Timeouts", lambda: Timeouts(stall_s=1.5))
+    with relay_to(server.url) as relay, ThreadPoolExecutor(1) as pool:
+        relay.held = "(distroversionOptions)"
+        command = ["upload", "--url", relay.url, "--distro", "bookworm", str(path)]
+        result = pool.submit(lambda: CliRunner().invoke(main, command, env={"PACKRAT_PASSWORD": server.password}))
+        relay.until_asked("(distroversionOptions)")
+        with pytest.raises(TimeoutError):
+            result.result(timeout=2.5)
+        relay.passes.set()
+    assert result.result().exit_code == 0, result.result().output
+
+
+def test_a_busy_server_is_sent_the_file_again(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_deb(Deb("busy", "1", "all"), tmp_path)
+    with relay_to(server.url) as relay, ThreadPoolExecutor(1) as pool:
+        relay.held = "POST /api/upload"
+        command = ["upload", "--url", relay.url, "--distro", "bookworm", str(path)]
+        result = pool.submit(lambda: CliRunner().invoke(main, command, env={"PACKRAT_PASSWORD": server.password}))
+        relay.until_asked("POST /api/upload")
+        monkeypatch.setattr("packrat_server.api.admission.CALLER_LIMIT", 0)
+        relay.reset()
+        relay.passes.set()
+        relay.until_asked("POST /api/upload", within_s=20)
+        monkeypatch.undo()
+    assert result.result().exit_code == 0, result.result().output
+    assert "too many requests at once" in result.result().stderr

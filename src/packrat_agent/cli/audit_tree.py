@@ -5,7 +5,7 @@ import threading
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -61,11 +61,11 @@ def audit_tree(
         audit = verify_tree(top.absolute(), keys.general, count, keys.of_repos, expect)
     if config is not None:
         audit = replace(audit, warnings=(*audit.warnings, *_known_troubles(config)))
-    report = asdict(audit)
+    report: dict[str, Any] = {"schema": 1, **asdict(audit)}
     if clients:
         visits = _visit(top.absolute(), keys, audit)
         audit = replace(audit, faults=(*audit.faults, *visits.faults))
-        report = {**asdict(audit), "clients": visits.driven}
+        report |= asdict(audit) | {"clients": visits.driven}
     if as_json:
         click.echo(json.dumps(report, indent=2))
     else:
@@ -84,15 +84,19 @@ def _advise_on(audit: Audit, config: Config | None) -> str:
 
 def advise(faults: Sequence[Fault], kept: Collection[str] = ()) -> str:
     """Say what to do about faults of a tree, of which files of keep_file_list (`kept`) are the operator's own."""
-    repaired = own = at_server = False
+    repaired = own = at_server = at_key = False
     for fault in faults:
-        if is_kept_or_around(fault.path, kept):
+        if fault.is_for_key:
+            # A sync publishes the public key anew, once it can sign.
+            at_key = repaired = True
+        elif is_kept_or_around(fault.path, kept):
             own = True
         elif fault.is_for_server:
             at_server = True
         else:
             repaired = True
     advice = {
+        "the signing key comes first: `packrat-agent key show` on the mirror says how to extend or replace it": at_key,
         "a full sync of its agent repairs them (`packrat-agent sync`)": repaired,
         "correct what keep_file_list names, which the agent does not write, or take it out of there": own,
         "take packages that would be refused at upload off the server, or upload them built again": at_server,

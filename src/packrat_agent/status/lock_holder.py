@@ -35,7 +35,8 @@ def find_holder(state_db: Path) -> Holder | None:
         return None
     if named is None:
         return None
-    # The host may have got another name since the agent started.
+    # The host may have got another name since the agent started. This is what socket.gethostname gives, without the
+    # import of that module, which no other part of `check` needs.
     if named.host != os.uname().nodename and named.processes != (process_table() or None):
         return Holder(named.pid, named.host, here=False)
     return Holder(named.pid, named.host, here=True) if _holds(named.pid, lock) else None

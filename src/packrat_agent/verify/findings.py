@@ -19,6 +19,7 @@ from packrat_core.errors import Refused
 from packrat_core.fs.open import read_regular
 
 _REFUSED = "would be refused at upload"
+KEY_ENDED = "verifies nothing any more"
 _INDEX_LIMIT = 1024 * 1024 * 1024
 _JSON_LIMIT = 256 * 1024 * 1024
 _CLEAR_SIGNED = re.compile(
@@ -63,6 +64,11 @@ class Fault:
     def is_for_server(self) -> bool:
         """Whether no sync repairs it: the package is as the server gives it out."""
         return self.what.startswith(_REFUSED)
+
+    @property
+    def is_for_key(self) -> bool:
+        """Whether a sync can't repair it, nor sign anything, until the key is extended or another one signs."""
+        return self.what.startswith(KEY_ENDED)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from packrat_agent.gpg.public_keys import read_public_keys
-from packrat_agent.verify.findings import Fault, Finding, Warned
+from packrat_agent.verify.findings import KEY_ENDED, Fault, Finding, Warned
 from packrat_core.errors import SigningError
 
 _WARN_BEFORE = timedelta(days=30)
@@ -27,7 +27,7 @@ def audit_key_age(keys: bytes, path: str, now: datetime) -> Iterator[Finding]:
         yield Fault(path, "holds no key that can sign")
     elif not good:
         reasons = ", ".join(f"{part.fingerprint} {part.wrong}" for part in parts)
-        yield Fault(path, f"verifies nothing any more: {reasons}")
+        yield Fault(path, f"{KEY_ENDED}: {reasons}")
     elif all(part.expires is not None and part.expires - now < _WARN_BEFORE for part in good):
         last = max(good, key=lambda part: part.expires or now)
         yield Warned(

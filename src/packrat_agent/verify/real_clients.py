@@ -22,6 +22,7 @@ from packrat_agent.verify.findings import Fault, parse_json, read_index
 from packrat_agent.verify.match_paths import match_paths
 from packrat_agent.verify.names import IMAGE, TAG
 from packrat_agent.verify.repo_keys import RepoKeys
+from packrat_agent.verify.withdrawn import is_withdrawn_suite, is_withdrawn_version
 
 _APT_CONFIG = """\
 Dir "{root}";
@@ -96,10 +97,12 @@ def visit_tree(top: Path, keys: RepoKeys, url: str, repositories: Sequence[tuple
 
 
 def _visit_apt(visit: Visit, directory: str) -> Iterator[Fault]:
-    """Let apt-get read each suite, for all its architectures."""
+    """Let apt-get read each suite that was not withdrawn, for all its architectures."""
     suites = [path for path in (visit.top / directory / "dists").iterdir() if not path.is_symlink() and path.is_dir()]
     for suite in sorted(path.name for path in suites):
         place = f"{directory}/dists/{suite}"
+        if is_withdrawn_suite(visit.top, place):
+            continue
         root = Path(tempfile.mkdtemp(dir=visit.scratch))
         for name in ("none", "var/lib/apt/lists/partial", "var/cache/apt/archives/partial", "var/log/apt"):
             (root / name).mkdir(parents=True)
@@ -153,7 +156,8 @@ def _visit_zypper(visit: Visit, directory: str) -> Iterator[Fault]:
 
 def _places(visit: Visit, directory: str) -> list[str]:
     found = sorted(match_paths(visit.top / directory, "*/main/*/repodata"))
-    return [str(path.parent.relative_to(visit.top)) for path in found]
+    places = [str(path.parent.relative_to(visit.top)) for path in found]
+    return [place for place in places if not is_withdrawn_version(visit.top, place)]
 
 
 def _repo_file(visit: Visit, place: str) -> str:

@@ -365,23 +365,30 @@ class CinpClient:
             validator = read_validator(response.headers.get("ETag"))
             yield Download(start, what, response, self._rate, validator, self._timeouts.stall_s, self._max_file_bytes)
 
-    async def post_file(self, path: str, name: str, body: Any, size: int) -> Any:
+    async def post_file(self, path: str, name: str, file: Path) -> Any:
         """POST a file; gives the JSON answer.
 
         Args:
             path: Where to send it.
-            name: The name of the file.
-            body: The open file.
-            size: How many bytes it has.
+            name: The name that the file gets.
+            file: The file.
+
+        Raises:
+            NoAnswer: The connection died; the file may have been taken.
         """
+        return await self._session.patiently(lambda: self._post_file_now(path, name, file))
+
+    async def _post_file_now(self, path: str, name: str, file: Path) -> Any:
         headers = {
             **self._session.auth,
             "Content-Type": "application/octet-stream",
             "Content-Disposition": f'inline; filename="{name}"',
-            "Content-Length": str(size),
+            "Content-Length": str(file.stat().st_size),
         }
-        asked = HttpRequest("POST", path, headers, body, self._session.until(self._timeouts.total_s), repeatable=False)
-        async with self._transport.send(asked) as response:
-            if response.status >= 300:
-                await raise_for(response, f"the upload of {name}", self._transport.proxy, self._transport.names)
-            return (await read_answer(response, f"the upload of {name}", RECORDS)).value
+        timeout = self._session.until(self._timeouts.total_s)
+        with file.open("rb") as body:
+            asked = HttpRequest("POST", path, headers, body, timeout, repeatable=False)
+            async with self._transport.send(asked) as response:
+                if response.status >= 300:
+                    await raise_for(response, f"the upload of {name}", self._transport.proxy, self._transport.names)
+                return (await read_answer(response, f"the upload of {name}", RECORDS)).value

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 import aiohttp
 import structlog
@@ -25,6 +25,8 @@ from packrat_core.cinp.transport import HttpRequest, Transport
 from packrat_core.errors import ServerBroken, ServerUnavailable
 
 log = structlog.get_logger()
+
+T = TypeVar("T")
 
 VERSIONS = ("0.9", "1.0", "2.0")
 _PATIENCE_S = 30.0
@@ -106,10 +108,18 @@ class CinpSession:
         if timeout_s is not None:
             timeout = self.until(timeout_s, timeout_s)
         request = HttpRequest(verb, uri, headers or {}, body, timeout, repeatable)
+        return await self.patiently(lambda: self._ask_now(request, read or _read_whole(verb)))
+
+    async def patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """Ask for something, and ask again while the server is busy and says for how long.
+
+        Raises:
+            ServerUnavailable: It is busy for longer, or does not say for how long. What `ask` raises is raised, too.
+        """
         waited_s = 0.0
         while True:
             try:
-                answer = await self._ask_now(request, read or _read_whole(verb))
+                answer = await ask()
             except ServerUnavailable as error:
                 waited_s += error.wait_s
                 if not error.wait_s or waited_s > _PATIENCE_S:

@@ -11,14 +11,15 @@ what its options need, and the function of the command the rest.
 
 import io
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
 import click
 
 from packrat_core.cli.quick_import import quick_import
-from packrat_core.cli.standard_streams import let_stderr_lose, open_closed_streams
+from packrat_core.cli.standard_streams import UNREAD, let_stderr_lose, lose_unread_stdout, open_closed_streams
 from packrat_core.errors import ConfigError, PackratError
 from packrat_core.text import printable
 
@@ -82,6 +83,18 @@ def _be_prepared(context: click.Context, prepare: Callable[[click.Context], None
         prepare(context)
 
 
+class _BrokenPipe(Exception):
+    """Carries a BrokenPipeError past click, which would end with exit code 1 and no word, whatever pipe that was."""
+
+
+@contextmanager
+def _past_click() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError as error:
+        raise _BrokenPipe from error
+
+
 class ErrorTellingGroup(click.Group):
     """A group of commands whose errors are printed after the group's name, which is that of the program."""
 
@@ -94,6 +107,11 @@ class ErrorTellingGroup(click.Group):
             sys.stdout.reconfigure(errors="backslashreplace")
         try:
             return super().main(*args, **more)
+        except _BrokenPipe as error:
+            if lose_unread_stdout():
+                sys.exit(UNREAD)
+            # It is another pipe, and nothing that this program expects.
+            raise error.__cause__ or error from None
         except ModuleNotFoundError as error:
             failure: PackratError = _tell_missing(error)
         except OSError as error:
@@ -108,15 +126,21 @@ class ErrorTellingGroup(click.Group):
         self._tell(failure)
         sys.exit(failure.exit_code)
 
+    def make_context(self, *args: Any, **more: Any) -> click.Context:
+        """Read the options of all commands, or print a help."""
+        with _past_click():
+            return super().make_context(*args, **more)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; a PackratError goes to stderr."""
         try:
-            try:
-                return super().invoke(ctx)
-            finally:
-                # At its end Python would flush it, too, but tell an error with a traceback.
-                if sys.stdout is not None:
-                    sys.stdout.flush()
+            with _past_click():
+                try:
+                    return super().invoke(ctx)
+                finally:
+                    # At its end Python would flush it, too, but tell an error with a traceback.
+                    if sys.stdout is not None:
+                        sys.stdout.flush()
         except PackratError as error:
             self._tell(error)
             ctx.exit(error.exit_code)

@@ -1,13 +1,18 @@
 """Lets commands work with closed standard streams, which then lead to nowhere, and with a stderr that is full.
 
 What stderr does not take, as on a full disk or at a terminal that is gone, is lost: the exit code tells only how the
-work went.
+work went. A command whose stdout nobody reads any more, as that of `status | head`, ends without a word.
 """
 
 import io
 import os
+import select
+import signal
 import sys
 from typing import Any, TextIO
+
+UNREAD = 128 + signal.SIGPIPE
+"""Exit code of a command whose stdout nobody reads any more; a shell gives the same for a program ended by SIGPIPE."""
 
 
 def open_closed_streams() -> None:
@@ -23,6 +28,25 @@ def open_closed_streams() -> None:
                 os.close(nowhere)
             os.set_inheritable(number, True)
             setattr(sys, name, os.fdopen(number, "w" if number else "r", encoding="utf-8"))
+
+
+def lose_unread_stdout() -> bool:
+    """Tell whether the reader of stdout is gone; if so, lead to nowhere what stdout still holds.
+
+    Python would write that at its end, and tell the error with a traceback.
+    """
+    try:
+        descriptor = sys.stdout.fileno()
+        look = select.poll()
+        look.register(descriptor, 0)
+        if not any(event & (select.POLLERR | select.POLLHUP) for _, event in look.poll(0)):
+            return False
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, descriptor)
+        os.close(nowhere)
+    except (AttributeError, OSError, ValueError):
+        return False
+    return True
 
 
 def let_stderr_lose() -> None:

@@ -13,7 +13,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 _WHAT_TO_DO = {
     errno.ENOSPC: "free space on that filesystem; what clients get stays as it is",
     errno.EDQUOT: "raise the quota or free some space; what clients get stays as it is",
-    errno.EROFS: "remount it writable; under systemd, name the directory in ReadWritePaths; what clients get stays",
+    errno.EROFS: "remount it writable, or name it in ReadWritePaths of the unit; what clients get stays as it is",
     errno.EACCES: "give this user access to it",
     errno.EPERM: "give this user access to it",
     errno.EXDEV: "it is another filesystem: root_dir must be one filesystem without mount points inside",

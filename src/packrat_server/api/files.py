@@ -22,6 +22,8 @@ from packrat_server.api.in_thread import run_to_end
 from packrat_server.api.messages import CinpError, CinpResponse
 from packrat_server.api.permissions import may_call
 from packrat_server.store.blobs import Blob, blob_path, read_content, read_from_memory, receive
+from packrat_server.store.database import writing
+from packrat_server.store.orphans import add_orphans
 from packrat_server.store.tables import uploads
 
 UPLOAD_LIMIT = 64 * 1024**3
@@ -76,8 +78,14 @@ def _file_name(disposition: str | None) -> str | None:
 
 def _remember(call: Call, handle: str, name: str | None, blob: Blob) -> None:
     stored = {"sha256": blob.sha256, "size": blob.size, "by": call.caller.name, "at": time.time()}
-    with writing_for(call) as connection:
-        connection.execute(insert(uploads).values(handle=handle, file_name=name, **stored))
+    try:
+        with writing_for(call) as connection:
+            connection.execute(insert(uploads).values(handle=handle, file_name=name, **stored))
+    except CinpError:
+        # Nothing names it: it is to go in a day.
+        with writing(call.context.engine) as connection:
+            add_orphans(connection, [blob.sha256], time.time())
+        raise
 
 
 async def serve_file(

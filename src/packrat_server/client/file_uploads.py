@@ -28,6 +28,10 @@ from packrat_server.client.refusals import explain
 _ARCHIVE = re.compile(r"\.tar(?:\.[a-zA-Z0-9]+)?$|\.tgz$")
 _AT_ONCE = 4
 """As many as the server reads at a time."""
+_LARGE_BYTES = 16 * 1024 * 1024
+"""What is larger gains nothing from being sent beside others: the line and the disk are what takes the time."""
+_READ_S = 1800.0
+"""How long the server may take to read an upload, once those of others have left it the turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +91,7 @@ class FileUploads:
                 return SentFile(new, "", new.distro_versions, there, is_stored)
             handle = await self._send_bytes(new.path, _sendable(new.name))
             options = await self._client.call(
-                f"{PACKAGE_FILE}(distroversionOptions)", {"file": handle}, repeatable=True
+                f"{PACKAGE_FILE}(distroversionOptions)", {"file": handle}, _READ_S, repeatable=True
             )
             return SentFile(new, handle, _choose(new.distro_versions, options, new.name), there, is_stored)
 
@@ -127,8 +131,7 @@ class FileUploads:
         """Upload the bytes; gives the handle that `create` takes."""
 
         async def post() -> Any:
-            with path.open("rb") as file:
-                return await self._client.post_file("/api/upload", name, file, path.stat().st_size)
+            return await self._client.post_file("/api/upload", name, path)
 
         async def look() -> None:
             """Repeating is safe: the server removes an upload that no package file is made of."""
@@ -201,19 +204,31 @@ class FileUploads:
 async def send_ahead(
     files: FileUploads, wanted: Iterable[NewFile]
 ) -> AsyncGenerator[tuple[NewFile, "asyncio.Task[SentFile]"], None]:
-    """Send files, some at a time, and give each with its sending, in their order; what is left is ended with this."""
+    """Send files, some at a time, and give each with its sending, in their order; what is left is ended with this.
+
+    A large file is sent once package files are made of those before it.
+    """
     waiting: deque[tuple[NewFile, asyncio.Task[SentFile]]] = deque()
     try:
         for new in wanted:
-            waiting.append((new, asyncio.create_task(files.send(new))))
-            if len(waiting) == _AT_ONCE:
+            at_once = 1 if _is_large(new.path) else _AT_ONCE
+            while len(waiting) >= at_once:
                 yield waiting.popleft()
+            waiting.append((new, asyncio.create_task(files.send(new))))
         while waiting:
             yield waiting.popleft()
     finally:
         for _, sending in waiting:
             sending.cancel()
         await asyncio.gather(*(sending for _, sending in waiting), return_exceptions=True)
+
+
+def _is_large(path: Path) -> bool:
+    try:
+        return path.stat().st_size > _LARGE_BYTES
+    except OSError:
+        # Sending it says why.
+        return False
 
 
 def why(reason: str) -> dict[str, str]:

@@ -22,8 +22,10 @@ from packrat_server.store.postgresql import (
     hint_of,
     is_passing,
     is_pooled,
+    lends_for_statements,
     place,
     refusal,
+    refuse_pooler,
     take_connection,
 )
 from packrat_server.store.schema import is_newest, upgrade
@@ -257,6 +259,8 @@ def _operators_error(engine: Engine, url: str | None, error: DBAPIError | None, 
     # Without an SQLSTATE the error is not from a statement: the connection could not be made.
     if isinstance(error, OperationalError) and getattr(error.orig, "sqlstate", None) is None:
         return refusal(url, error.orig)
+    if lends_for_statements(message):
+        return refuse_pooler(place(url), "statements")
     if isinstance(error, _AWAY):
         return ServerUnavailable(message)
     return ConfigError(

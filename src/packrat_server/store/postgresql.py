@@ -30,6 +30,9 @@ _RECYCLE_S = 3600
 _LOCK_NOT_AVAILABLE = "55P03"
 """The SQLSTATE of a lock that was waited for too long."""
 _NO_CONNECTION_HINT = "raise its max_connections, or see in pg_stat_activity who has the connections"
+_READ_ONLY_HINT = (
+    "name the primary server in the URL; if it is that, take default_transaction_read_only off role and database"
+)
 _NOBODY = "no-such-role-of-packrat"
 _BEHIND_SEVERITY = ":  "
 """What the driver writes, in every language, between the two parts of a message that comes from PostgreSQL."""
@@ -142,10 +145,20 @@ def check_pooler(engine: Engine) -> None:
                 others = second.exec_driver_sql(_SESSION_ID).scalar_one()
                 is_lent = others == own or _session_of(first) != own
             if is_lent:
-                raise ConfigError(
-                    f"{engine.logging_name} is a pooler that lends sessions of PostgreSQL for single transactions",
-                    hint="name PostgreSQL itself in the URL, or set `pool_mode = session` in PgBouncer",
-                )
+                raise refuse_pooler(str(engine.logging_name), "transactions")
+
+
+def refuse_pooler(database: str, units: str) -> ConfigError:
+    """Make the error for a pooler that lends sessions for single transactions or statements."""
+    return ConfigError(
+        f"{database} is a pooler that lends sessions of PostgreSQL for single {units}",
+        hint="name PostgreSQL itself in the URL, or set `pool_mode = session` in PgBouncer",
+    )
+
+
+def lends_for_statements(reason: str) -> bool:
+    """Tell whether a pooler gives its mode as the reason for refusing a transaction."""
+    return "statement pooling mode" in reason
 
 
 def _session_of(connection: Connection) -> int:
@@ -227,6 +240,9 @@ def refusal(url: str, error: Exception) -> PackratError:
         return ServerUnavailable(
             f"{place(url)} can't be reached: {reason}", hint="see that PostgreSQL runs there and lets this machine in"
         )
+    if "read-only" in reason:
+        # A standby may be made the primary server yet.
+        return ServerUnavailable(f"{place(url)} takes no changes: {reason}", hint=_READ_ONLY_HINT)
     hint = hint_of(reason) or (_NO_CONNECTION_HINT if _refuses_everybody(url, reason) else "")
     if hint:
         return ServerUnavailable(f"{place(url)} has no connection left: {reason}", hint=hint)

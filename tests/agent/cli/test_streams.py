@@ -1,6 +1,7 @@
 """Standard streams that are closed, or that take nothing: the work is done, and the exit code tells of it alone."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -70,3 +71,24 @@ def test_only_what_stderr_refuses_is_lost(tmp_path: Path, gone: str) -> None:
     with Path("/dev/full").open("w") if gone == "full" else os.fdopen(writing, "w") as stderr:
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=stderr, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout.count("qa made")) == (0, 1)
+
+
+@pytest.mark.parametrize("words", [("config",), ("--help",), ("config", "--help"), ("check", "--json")])
+def test_a_command_whose_answer_nobody_reads_ends_as_if_by_sigpipe(tmp_path: Path, words: tuple[str, ...]) -> None:
+    command = [sys.executable, "-m", "packrat_agent", "--config", str(write_mirror_conf(tmp_path)), *words]
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as stdout:
+        done = subprocess.run(command, stdout=stdout, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, "")
+
+
+def test_another_pipe_that_breaks_is_not_taken_for_stdout() -> None:
+    code = (
+        "import click; from packrat_core.cli.command_group import ErrorTellingGroup;"
+        "group = ErrorTellingGroup('program');"
+        "group.command('break')(lambda: (_ for _ in ()).throw(BrokenPipeError(32, 'another pipe'))); group(['break'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert "another pipe" in done.stderr

@@ -1,7 +1,7 @@
 """What `verify` says to do about faults is what helps."""
 
 from packrat_agent.cli.audit_tree import advise
-from packrat_agent.verify.findings import Fault, explain_refusal
+from packrat_agent.verify.findings import KEY_ENDED, Fault, explain_refusal
 from packrat_core.errors import Refused
 
 DAMAGED = Fault("apt/pool/a.deb", "has 5 bytes, the index says 6")
@@ -31,3 +31,10 @@ def test_a_kept_file_is_the_operators_own() -> None:
         assert advise(faults, {"repo-key", "files/a.txt"}) == advice
     assert advise([own, DAMAGED, FORMER], {"repo-key"}) == f"{advise([DAMAGED])}; {advice}; {advise([FORMER])}"
     assert advise([own], {"repo-key.gpg"}) == advise([DAMAGED])
+
+
+def test_an_ended_key_comes_before_the_sync_that_could_not_sign() -> None:
+    ended = Fault("repo-key.gpg", f"{KEY_ENDED}: 0123 expired on 2026-11-01")
+    first = "the signing key comes first: `packrat-agent key show` on the mirror says how to extend or replace it"
+    for faults in ([ended], [DAMAGED, ended]):
+        assert advise(faults) == f"{first}; {advise([DAMAGED])}"

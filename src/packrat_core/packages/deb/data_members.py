@@ -4,8 +4,8 @@
    directory. dpkg creates the symbolic link under another name first: such a package can replace an earlier version
    that has the symbolic link, but no new client can install it.
 2. A symbolic link without a target, unless dpkg passes over it for a directory of its name.
-3. A file that stands in the place of a directory: a directory of its name comes behind it, or a member below it. For a
-   pipe or a device, dpkg 1.22 takes the directory.
+3. A file that stands in the place of a directory: a directory of its name comes behind it, or a member below it. Pipes
+   and devices give way to a directory of their name: dpkg gives files their names at the end, all others at once.
 
 What depends on other packages of the client is taken: a file in a directory that the archive does not have, a hard link
 to a file that it does not have, a member that leads through a symbolic link.
@@ -33,9 +33,8 @@ class DataMembers:
         self._directories: set[int] = set()
         self._links: set[int] = set()
         self._files: set[int] = set()
-        """Files and hard links, which dpkg moves to their names only at the end."""
-        self._devices: set[int] = set()
-        """Pipes and devices, which it moves there at once."""
+        """With the hard links."""
+        self._pipes_and_devices: set[int] = set()
         self._above: set[int] = set()
         """Directories above other members; all above one that is in here are in here, too."""
         self._names = DirectoryNames()
@@ -51,7 +50,7 @@ class DataMembers:
         if member.kind is TarKind.DIRECTORY:
             if name in self._files:
                 raise Refused(f"its directory {shown!r} comes behind a file of that name, at which dpkg fails")
-            self._devices.discard(name)
+            self._pipes_and_devices.discard(name)
             self._directories.add(name)
             return
         if member.kind is TarKind.SYMBOLIC_LINK:
@@ -67,13 +66,14 @@ class DataMembers:
             # dpkg moves the directory out of the way.
             self._directories.discard(name)
         else:
-            (self._files if member.kind in (TarKind.FILE, TarKind.HARD_LINK) else self._devices).add(name)
+            is_file = member.kind in (TarKind.FILE, TarKind.HARD_LINK)
+            (self._files if is_file else self._pipes_and_devices).add(name)
 
     def _check_way(self, member: TarMember) -> None:
         way = posixpath.dirname(member.name)
         while way and (name := hash(way)) not in self._above:
             self._names.count(way)
-            if name in self._files or name in self._devices:
+            if name in self._files or name in self._pipes_and_devices:
                 shown = member.name[:_SHOWN_LIMIT]
                 raise Refused(f"its member {shown!r} stands below a file of the archive, where dpkg can't create it")
             self._above.add(name)

@@ -11,7 +11,7 @@ import hashlib
 from typing import BinaryIO
 
 from packrat_core.archives.plain_stream import READ_BYTES
-from packrat_core.errors import Refused
+from packrat_core.errors import Damaged, Refused
 from packrat_core.packages.rpm.header import STRING, STRINGS, Header, RpmFile, walk
 from packrat_core.packages.rpm.tags import (
     PAYLOAD_ALT,
@@ -52,7 +52,7 @@ def check_payload(file: BinaryIO) -> None:
             digest.update(data)
     for name, value in expected.items():
         if found[name].hexdigest() != value:
-            raise Refused(f"its payload is damaged: the {_shown(name)} in its headers is of other bytes")
+            raise Damaged(f"its payload is damaged: the {_shown(name)} in its headers is of other bytes")
 
 
 def check_digests(rpm: RpmFile) -> None:
@@ -68,7 +68,7 @@ def check_digests(rpm: RpmFile) -> None:
             continue
         is_covered = True
         if expected != hashlib.new(name, rpm.header.blob, usedforsecurity=False).hexdigest():
-            raise Refused(f"its header is damaged: the {_shown(name)} in its signature header is of other bytes")
+            raise Damaged(f"its header is damaged: the {_shown(name)} in its signature header is of other bytes")
     digests = _payload_digests(rpm)
     if PAYLOAD_ALT in rpm.header.items and "sha256" not in digests:
         # rpm compares it with the packed payload then, and refuses the package.
