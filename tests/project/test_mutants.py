@@ -18,6 +18,7 @@ _NOT_MUTATED = (
     "packrat_agent/site_page/",
     "packrat_agent/status/",
     "packrat_agent/watch/",
+    "packrat_core/cli/",
     "packrat_core/aio/",
     "packrat_server/admin/",
     "packrat_server/cli/",
