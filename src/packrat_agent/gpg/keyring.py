@@ -156,7 +156,7 @@ def _read_id(setting: str, name: str, home: Path | None) -> str:
         home: The directory of the keyring, for messages.
 
     Raises:
-        SigningError: It is none.
+        SigningError: It is not a key id.
     """
     wanted = name.replace(" ", "").removeprefix("0x").upper()
     if len(wanted) not in _ID_LENGTHS or any(c not in "0123456789ABCDEF" for c in wanted):

@@ -38,7 +38,7 @@ class PackageSigner:
 
     @property
     def identity(self) -> str:
-        """Names what this signer makes of a package: another identity, other bytes."""
+        """Identifies the bytes that this signer makes of a package: if it changes, packages are signed again."""
         return self.identity_of(self.key.fingerprint)
 
     def identity_of(self, fingerprint: str) -> str:

@@ -70,7 +70,7 @@ class SigningKeys:
         return MAIN_KEY if self.section_of(repo) is None else own_key_place(repo.name)
 
     def unused(self, repos: Sequence[Repo]) -> tuple[str, ...]:
-        """Name the sections that are of no repository, as misspelled ones are; of none where it is not known yet."""
+        """Name the sections that belong to no repository, such as misspelled ones, as far as repositories are known."""
         used = {f"repo {repo.name}" for repo in repos} | {f"tag {repo.tag}" for repo in repos}
         known = {word for word, values in (("repo", repos), ("tag", [r for r in repos if r.tag])) if values}
         return tuple(name for name in self.of_sections if name not in used and name.partition(" ")[0] in known)

@@ -81,7 +81,7 @@ def remove_empty_directories(root: Path, directories: Iterable[str], kept: Colle
 def remove_directories(
     root: Path, directories: Iterable[str], kept: Collection[str], on_denied: Callable[[str], None]
 ) -> list[str]:
-    """Remove directories with all that they hold, as those that are too deep to be looked into.
+    """Remove directories with their whole content, such as those that are too deep to walk.
 
     Args:
         root: root_dir.

@@ -90,7 +90,7 @@ def find_left_alone(directory: Path, above: int) -> list[str]:
 
 
 def find_other_root(root: Path, relative: str) -> str | None:
-    """Name the root_dir of another agent of this user that a directory below `root` is, or lies in; None for none."""
+    """Find another agent's root_dir that is, or contains, a directory below `root`; None if there is none."""
     names = relative.split("/") if relative else []
     ways = ("/".join(names[:count]) for count in range(1, len(names) + 1))
     return next((way for way in ways if _is_root_dir(f"{root}/{way}", None)), None)

@@ -184,7 +184,7 @@ class _Work:
     """SHA-256 → content in its place, and what it is told by: other files with these bytes become links to it."""
 
     def target(self, path: str) -> Path:
-        """The place of `path` (relative to root), its directory made, and noted for the flush."""
+        """Give the place of `path` (relative to root); makes its directory, and notes that for the flush."""
         parent, _, name = path.rpartition("/")
         directory = self.known.get(parent)
         if directory is None:
@@ -193,7 +193,7 @@ class _Work:
         return directory / name
 
     def enter(self, parent: str) -> int:
-        """Make a directory (relative to root), and note it for the flush; its descriptor, until the next is entered."""
+        """Make a directory, and note it for the flush; gives its descriptor, which is valid until the next call."""
         descriptor = self.way.enter(parent)
         if parent not in self.entered:
             self.entered.add(parent)

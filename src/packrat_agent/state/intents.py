@@ -36,19 +36,19 @@ class Intents:
             db.execute("INSERT OR REPLACE INTO intents (repo, body) VALUES (?, ?)", (intent.repo.name, _write(intent)))
 
     def end(self, intent: Intent, written: Iterable[StoredFile], now: float) -> None:
-        """Write down what was done: what stands now where it should be written, and when, in epoch seconds.
+        """Record that the intent was carried out.
 
         Args:
             intent: What was about to be done.
-            written: What stands now where it should be written.
-            now: When that was, in epoch seconds.
+            written: The files that are in their places now.
+            now: The time of the publication, in epoch seconds.
         """
         with self._db.transaction():
             self._live.finish(intent, intent.files, written, now, withdrawn=intent.withdrawn, removed=intent.leaving)
             self.drop(intent.repo.name)
 
     def give_up(self, intent: Intent) -> None:
-        """Forget what was about to be done; what stands where it was to replace other bytes may be the new ones."""
+        """Forget the intent; the files that it was to replace may be replaced already, so trust them no more."""
         with self._db.transaction():
             self._live.distrust(self._live.differing(intent.files))
             self.drop(intent.repo.name)

@@ -75,7 +75,7 @@ class OriginalState:
 
 
 def is_original(path: Path) -> bool:
-    """Tell whether a file is a state database of the original agent; a file that is none of ours either is not.
+    """Tell whether a file is a state database of the original agent, not one of this agent or something else.
 
     Raises:
         DiskError: It can't be read.

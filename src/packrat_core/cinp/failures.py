@@ -162,7 +162,7 @@ def why_broken(error: BaseException) -> str:
 
 
 def clean(text: str) -> str:
-    """Make a line for a terminal of what others wrote."""
+    """Make text from others one line that is safe to print at a terminal."""
     return printable(text[:_TOLD_LIMIT], " ").strip()
 
 

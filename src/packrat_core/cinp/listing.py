@@ -51,7 +51,7 @@ class Sink:
 
 
 class Fingerprint:
-    """Takes a list and keeps no more of it than tells it from another one, in whatever order either comes."""
+    """Takes a list and keeps only a fingerprint of it, which is the same in whatever order the list comes."""
 
     def __init__(self) -> None:
         self._count = 0

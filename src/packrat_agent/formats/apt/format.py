@@ -62,7 +62,7 @@ class AptFormat:
         check_record(file, fragment, "its control file")
 
     def owner(self, path: str) -> str | None:
-        """Name none: nothing belongs to a single package file."""
+        """Give None: nothing belongs to a single package file."""
         return None
 
     def render(self, request: RenderRequest) -> tuple[Publication, ...]:

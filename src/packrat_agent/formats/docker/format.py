@@ -70,7 +70,7 @@ class DockerFormat:
         return client_setup(repo, url, key, example or "IMAGE")
 
     def release_name(self, version: DistroVersion) -> str:
-        """Name none: an image is for any distribution."""
+        """Give '': an image is for any distribution."""
         return ""
 
     def signed_part(self, repo: Repo, settings: RenderSettings) -> str | None:

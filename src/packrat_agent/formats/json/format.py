@@ -47,7 +47,7 @@ class FilesFormat:
         """Accept every file: package and version are known from the server alone."""
 
     def owner(self, path: str) -> str | None:
-        """Name none: nothing belongs to a single package file."""
+        """Give None: nothing belongs to a single package file."""
         return None
 
     def render(self, request: RenderRequest) -> tuple[Publication, ...]:
@@ -61,7 +61,7 @@ class FilesFormat:
         return (ClientSetup("curl and sha256sum", "", client_setup(repo, url, key)),)
 
     def release_name(self, version: DistroVersion) -> str:
-        """Name none: files are for any distribution."""
+        """Give '': files are for any distribution."""
         return ""
 
     def signed_part(self, repo: Repo, settings: RenderSettings) -> str | None:

@@ -78,7 +78,7 @@ class PypiFormat:
         return client_setup(repo, url)
 
     def release_name(self, version: DistroVersion) -> str:
-        """Name none: Python packages are for any distribution."""
+        """Give '': Python packages are for any distribution."""
         return ""
 
     def signed_part(self, repo: Repo, settings: RenderSettings) -> str | None:

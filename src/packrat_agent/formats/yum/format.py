@@ -57,7 +57,7 @@ class YumFormat:
         check_record(file, fragment, "its header")
 
     def owner(self, path: str) -> str | None:
-        """Name none: nothing belongs to a single package file."""
+        """Give None: nothing belongs to a single package file."""
         return None
 
     def render(self, request: RenderRequest) -> tuple[Publication, ...]:

@@ -54,7 +54,7 @@ def _check_tar(file: BinaryIO) -> None:
     Raises:
         Refused: it has not, or a header is damaged.
     """
-    # What doesn't begin as a tar archive is no damaged one, whatever its name says.
+    # A file that doesn't begin as a tar archive isn't a damaged one, whatever its name says.
     is_tar = file.read(_USTAR.stop)[_USTAR] == b"ustar"
     try:
         for _ in TarReader(FileSource(file), _TAR_LIMITS):
