@@ -151,23 +151,16 @@ def render_image(
     digests = _digests_of(before, tags, changed) if base is not None else None
     history = base.history if base is not None else _History.read(facts)
     named = _name_manifests(tags, base.named if base is not None else {}, digests, changed)
-    signed: SignedNames = {}
-    if naming.scope is not None:
-        current = {digest: manifest.references for digest, manifest in named.items()}
-        signed = update_names(history.signed, current, now_s, naming.kept_s, digests)
+    signed = _signed_names(naming, history, named, now_s, digests)
     signers = _with_slots(naming.signers, facts)
     manifests = _manifest_files(image, named, signed, replace(naming, signers=signers), last, digests)
     earlier = _earlier(history, named, history.manifests if digests is None else sorted(digests))
     known = last.files.referrers if last is not None else {}
     referrers = _list_referrers(image, tags, known, _subjects_of(before, tags, changed))
     files = ImageFiles(tags, manifests, referrers, list_others(image, tags, manifests, earlier))
-    remembered = _remember(manifests, earlier)
     # An unsigned publication remembers no names.
-    if naming.scope is not None:
-        remembered[SIGNED] = write_names(signed)
-        if len(signers) > 1:
-            remembered[_SLOTS] = str(len(signers))
-    publication = publish_image(image, files, remembered)
+    remembered = _remember_names(signed, len(signers)) if naming.scope is not None else {}
+    publication = publish_image(image, files, {**_remember(manifests, earlier), **remembered})
     if last is not None:
         publication = _tell_difference(publication, files, last, changed, digests)
     history = _History(_list_ends(named, history.manifests, digests), earlier, signed)
@@ -208,6 +201,28 @@ def _remember(manifests: Mapping[str, ManifestFiles], earlier: Mapping[str, str]
         _MANIFESTS: " ".join([made.named for made in manifests.values()]),
         _EARLIER: " ".join(f"{digest}.{end}" for digest, end in earlier.items()),
     }
+
+
+def _remember_names(signed: SignedNames, slots: int) -> dict[str, str]:
+    return {SIGNED: write_names(signed), **({_SLOTS: str(slots)} if slots > 1 else {})}
+
+
+def _signed_names(
+    naming: Naming, history: _History, named: Mapping[str, _Manifest], now_s: int, digests: Set[str] | None
+) -> SignedNames:
+    """Give the names by which each manifest is signed, also former ones for as long as they are kept.
+
+    Args:
+        naming: How the images of the repository are signed.
+        history: What is known of former publications.
+        named: The manifests that tags lead to now.
+        now_s: The date of the publication, in epoch seconds.
+        digests: The manifests whose names may differ from before; None: any.
+    """
+    if naming.scope is None:
+        return {}
+    current = {digest: manifest.references for digest, manifest in named.items()}
+    return update_names(history.signed, current, now_s, naming.kept_s, digests)
 
 
 def _digests_of(before: Tags, now: Tags, changed: Iterable[str]) -> set[str]:
