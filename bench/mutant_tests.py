@@ -212,7 +212,7 @@ TESTS: dict[str, tuple[str, ...]] = {
         "tests/agent/status/test_unreadable_database.py",
     ),
     "packrat_agent/sync/planning/account_for.py": ("tests/agent/sync/planning/test_ask.py",),
-    "packrat_agent/sync/belongings.py": ("tests/crash/test_belongings.py",),
+    "packrat_agent/sync/belongings.py": ("tests/crash/test_belongings.py", "tests/daemon/test_takeover.py"),
     "packrat_agent/sync/build_repo.py": ("tests/daemon/test_change_syncs.py",),
     "packrat_agent/sync/commit.py": ("tests/agent/sync/landing/test_package_lists.py",),
     "packrat_agent/sync/fetch/download.py": (
