@@ -13,10 +13,8 @@ from bench.mutate import apply, find_mutations
 _TOP = Path(__file__).parents[2]
 _NOT_MUTATED = (
     "packrat_agent/cli/",
-    "packrat_agent/config/",
     "packrat_agent/setup/",
     "packrat_agent/site_page/",
-    "packrat_agent/status/",
     "packrat_agent/watch/",
     "packrat_core/cli/",
     "packrat_core/aio/",

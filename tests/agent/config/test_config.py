@@ -278,6 +278,8 @@ def test_all_faults_are_reported_at_once(conf: Path) -> None:
         ("packrat", "proxy", f"ftp://user:{SECRET}@proxy"),
         ("packrat", "proxy", f"http://user:{SECRET}@"),
         ("packrat", "proxy", f"http://user:{SECRET}@proxy:99999"),
+        ("packrat", "no_proxy", "10.0.0.0/8, http://intern"),
+        ("packrat", "no_proxy", "intern:8080"),
         ("packrat", "ca_file", "ca.pem"),
         ("packrat", "ca_file", "/etc/ssl/"),
         ("mirror", "description", "two\n lines"),

@@ -38,6 +38,11 @@ def test_each_section_has_its_key(conf: Path) -> None:
         ("[tag prod]\nroot_dir: /x\n", "[tag prod] has no key 'root_dir'"),
         ("[tag p]\ngpg_sign_key: A\n[tag  p]\ngpg_sign_key: B\n", "gpg_sign_key was already given in line"),
         ("[tag p]\ngpg_sign_key: A\x07\n", "gpg_sign_key: must be one line of printable characters"),
+        ("[tag p]\ngpg_next_key: B\n", "gpg_next_key: [tag p] has no gpg_sign_key; name the key that signs, too"),
+        (
+            "[tag p]\ngpg_sign_key: A\ngpg_next_key: B\ngpg_former_key: C\n",
+            "gpg_next_key: [tag p] has a gpg_former_key, so its last rotation is not over; end that one first",
+        ),
     ],
 )
 def test_a_wrong_section_is_reported_with_its_line(conf: Path, text: str, told: str) -> None:

@@ -64,6 +64,15 @@ def test_at_full_pace_answers_in_good_time_change_nothing_and_a_slow_one_still_h
     assert pace.after(Answered(699.0, 700.0, alone=False)).at_once == 1
 
 
+def test_after_a_slow_answer_each_step_up_takes_as_many_good_ones_as_are_open() -> None:
+    pace = answers(Pace(4), 1.0, 1.0, 1.0, 3.0)
+    steps = []
+    for at in range(5):
+        pace = answers(pace, 1.0, at_s=10.0 + at)
+        steps.append(pace.at_once)
+    assert steps == [2, 3, 3, 3, 4]
+
+
 def test_a_trifle_is_not_slow() -> None:
     """A server that answers in two milliseconds may take ten times as long."""
     assert answers(Pace(4), 0.002, 0.02, 0.05, 0.1).at_once == 4
