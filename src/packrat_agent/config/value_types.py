@@ -117,9 +117,21 @@ def _url(text: str, schemes: tuple[str, ...]) -> str:
         raise ValueError("is not a URL") from None
     if parts.scheme not in schemes:
         raise ValueError(f"must begin with {' or '.join(scheme + '://' for scheme in schemes)}")
+    _refuse_international(parts.hostname or "")
     if not _is_host(parts.hostname or "") or parts.netloc.startswith("@") or port == 0:
         raise ValueError("is not a URL of a host, such as http://packrat.myco.com:8888")
     return text
+
+
+def _refuse_international(name: str) -> None:
+    """Refuse a host name that is not ASCII, with what to write instead."""
+    if name.isascii():
+        return
+    try:
+        written = name.encode("idna").decode("ascii")
+    except UnicodeError:
+        return
+    raise ValueError(f"{name[:60]!r} is not a host name as DNS has it: write {written[:253]}")
 
 
 def _is_host(name: str) -> bool:
