@@ -43,7 +43,7 @@ def check_root(root: Path) -> None:
         raise ConfigError(
             f"nginx and Apache can't be told to serve root_dir {root}: they read {found[0]} as something else",
             hint=f"give root_dir a path without {found[0]}, or serve it by another program, such as "
-            "`packrat-agent serve`",
+            "`packrat-agent serve` (for `init`, that is --web-server none)",
         )
 
 
