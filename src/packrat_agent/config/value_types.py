@@ -23,6 +23,23 @@ _SYSTEM_TREES = (
 )
 """Directories of which nothing may be root_dir."""
 
+_NOTHING = (
+    "none",
+    "no",
+    "off",
+    "false",
+    "disable",
+    "disabled",
+    "direct",
+    "null",
+    "nil",
+    "noproxy",
+    "no_proxy",
+    "-",
+    "0",
+)
+"""What operators write for no proxy."""
+
 
 def read_line(text: str) -> str:
     """Read one line of printable characters."""
@@ -92,6 +109,10 @@ def bytes_up_to(what: str, high: int) -> Callable[[str], int]:
 
 def read_proxy(text: str) -> str:
     """Read the URL of a proxy; http if no scheme is given."""
+    if text.lower() in _NOTHING:
+        raise ValueError(
+            f"{text} would be a proxy of that name; leave this out to use no proxy, or give a URL: http://{text}:3128"
+        )
     return _url(text if "://" in text else f"http://{text}", ("http", "https"))
 
 
