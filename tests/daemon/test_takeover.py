@@ -145,6 +145,16 @@ def test_a_takeover_by_which_clients_lose_packages_is_held_and_lists_them(made: 
     assert not (made.lab.www / "json-dev").exists()
 
 
+def test_what_clients_lose_is_known_from_the_database_of_an_early_version(made: TakeoverStage) -> None:
+    with closing(sqlite3.connect(made.state_db)) as db, db:
+        db.execute("ALTER TABLE repos DROP COLUMN filesystem_dir")
+        db.execute("ALTER TABLE files DROP COLUMN signed256")
+    made.server.files[made.numbers["fourth_4.0_amd64.deb"]].failed = True
+    said = made.lab.agent("sync", "--adopt", expect=10)
+    lost = "? apt-dev: apt-dev/pool/fourth/fourth_4.0_amd64.deb: the server no longer offers it there"
+    assert lost in said.stdout.splitlines()
+
+
 def test_a_package_that_the_original_never_listed_is_refused_but_not_lost(tmp_path: Path, key: Key) -> None:
     with takeover_stage(tmp_path, key, misdeclared=True) as made:
         assert "wrong" not in made.lab.packages()

@@ -66,11 +66,9 @@ def start_nginx(site: str, place: Path, port: int, tls: bool = False) -> Started
         "    #listen [::]:443 ssl;\n": "",
         f"listen {shown};": "" if tls else f"listen 127.0.0.1:{port};",
         "/var/log/nginx/": f"{place}/log/",
-        "/etc/ssl/certs/repo.example.com.pem": f"{place}/tls.pem",
-        "/etc/ssl/private/repo.example.com.key": f"{place}/tls.key",
     }
     if tls:
-        substitutes |= {"#listen 443 ssl;": f"listen 127.0.0.1:{port} ssl;", "#ssl_": "ssl_"}
+        substitutes |= {"#listen 443 ssl;": f"listen 127.0.0.1:{port} ssl;", "#ssl_": "ssl_"} | _certificate(place)
     (place / "repo.nginx").write_text(_adapt(site, substitutes))
     # As Debian's nginx.conf has it.
     (place / "nginx.conf").write_text(
@@ -91,18 +89,23 @@ def _nginx_user() -> str:
     return "user www-data;" if Path("/proc/self").stat().st_uid == 0 else ""
 
 
+def _certificate(place: Path) -> dict[str, str]:
+    return {
+        "/etc/ssl/certs/repo.example.com.pem": f"{place}/tls.pem",
+        "/etc/ssl/private/repo.example.com.key": f"{place}/tls.key",
+    }
+
+
 def start_apache(site: str, place: Path, port: int, tls: bool = False) -> Started:
     """Start Apache with a site file for the host repo.example.com; `place` is for its own files, and holds tls.pem."""
     shown = _shown(r"^<VirtualHost \*:(\d+)>$", site)
     substitutes = {
         f"<VirtualHost *:{shown}>": f"<VirtualHost 127.0.0.1:{port}>",
-        "/etc/ssl/certs/repo.example.com.pem": f"{place}/tls.pem",
-        "/etc/ssl/private/repo.example.com.key": f"{place}/tls.key",
     }
     if shown != "80":
         substitutes |= {f"Listen {shown}\n": ""}
     if tls:
-        substitutes |= {"#SSL": "SSL"}
+        substitutes |= {"#SSL": "SSL"} | _certificate(place)
     (place / "repo.apache").write_text(_adapt(site, substitutes))
     lines = [
         "ServerName localhost",

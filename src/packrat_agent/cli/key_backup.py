@@ -35,6 +35,7 @@ def back_up(config_path: Path, file: Path, passphrase_file: Path | None) -> None
         raise ConfigError(f"{file} lies in root_dir, where the web server would show it", hint="choose another place")
     if os.path.lexists(target):
         raise ConfigError(f"{file} exists already", hint="give another name, or move it away")
+    _need_directory(target.parent)
     data = as_owner(config, lambda: _export_all(config))
     if passphrase_file is not None:
         data = encrypt(data, passphrase_file)
@@ -50,6 +51,23 @@ def back_up(config_path: Path, file: Path, passphrase_file: Path | None) -> None
         err=True,
     )
     tell_next("move it to a safe place off this machine, such as an encrypted disk in a drawer, and remove it here")
+
+
+def _need_directory(directory: Path) -> None:
+    """Refuse a directory that is not there: a disk may not be mounted, and secret keys would land beside it.
+
+    Raises:
+        ConfigError: It is not there.
+    """
+    try:
+        directory.stat()
+    except FileNotFoundError:
+        raise ConfigError(
+            f"there is no directory {directory}", hint="mount what should be there, or make it (`install -d -m 0700`)"
+        ) from None
+    except OSError:
+        # Writing says why.
+        return
 
 
 def _export_all(config: Config) -> bytes:

@@ -21,10 +21,24 @@ Exit codes: 0 all good; 1 internal error; 2 configuration or command line; 3 the
 at work; 9 root_dir holds unmanaged files; 10 held back until confirmed; 12 done, but something was left out;
 13 verify found faults. `check` and `doctor` have codes of their own: see there.
 """
+_OTHER_NAMES = {
+    "start": "`systemctl start packrat-agent` starts the service, `packrat-agent run` follows the server right here.",
+    "interactive": "`packrat-agent run` follows the server right here.",
+    "stop": "`systemctl stop packrat-agent` stops the service.",
+    "kill": "`systemctl stop packrat-agent` stops the service.",
+    "restart": "`systemctl restart packrat-agent` restarts the service.",
+    "reload": "`systemctl reload packrat-agent` has the service read mirror.conf again.",
+    "reload_config": "`systemctl reload packrat-agent` has the service read mirror.conf again.",
+}
+"""Commands of the original agent, and of init scripts."""
 
 
 @click.group(
-    "packrat-agent", cls=ErrorTellingGroup, epilog=_EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]}
+    "packrat-agent",
+    cls=ErrorTellingGroup,
+    other_names=_OTHER_NAMES,
+    epilog=_EXIT_CODES,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.version_option(__version__, "-V", "--version", prog_name="packrat-agent")
 @click.option(
@@ -38,7 +52,7 @@ at work; 9 root_dir holds unmanaged files; 10 held back until confirmed; 12 done
 )
 @click.option(
     "--log-level",
-    type=click.Choice(["debug", "info", "warning", "error"]),
+    type=click.Choice(["debug", "info", "warning", "error"], case_sensitive=False),
     default="info",
     show_default=True,
     help="What to log on stderr.",

@@ -16,11 +16,22 @@ from packrat_agent.setup.outcome import describe_outcome, list_client_lines, lis
 from packrat_agent.setup.owner import find_owner
 from packrat_agent.setup.steps import Step, has_synced, list_steps
 from packrat_agent.setup.web_server import find_web_server
+from packrat_core.cinp.failures import MIRROR_CONF, SettingNames
 from packrat_core.cli.tell_next import tell_next
 from packrat_core.errors import ConfigError, PackratError
 from packrat_core.fs.open import open_given
 from packrat_core.fs.ownership import explain_unread
 from packrat_core.text import printable
+
+_ANSWERS = SettingNames(
+    "--server",
+    "--ca-file",
+    proxy="--proxy",
+    name="--name",
+    psk="--psk-file",
+    login="--name and --psk-file",
+)
+"""As `init` asks for them, before mirror.conf is there."""
 
 
 def set_up(config_path: Path, given: dict[str, Any]) -> None:
@@ -39,7 +50,7 @@ def set_up(config_path: Path, given: dict[str, Any]) -> None:
     check_unit(mirror)
     check_key(mirror)
     if not has_synced(mirror.config):
-        view = ask_server(mirror.config)
+        view = ask_server(mirror.config, MIRROR_CONF if mirror.answers is None else _ANSWERS)
         shown = ", ".join(printable(repo.name) for repo in view.repos) or "no repositories yet"
         click.echo(f"server   {mirror.config.packrat.url} offers mirror {mirror.config.packrat.name}: {shown}")
     steps = list_steps(mirror)

@@ -1,8 +1,9 @@
 """Checks what no single key shows: how the values fit together, and what is allowed but not wise."""
 
 import os
+import re
 import stat
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from shlex import quote
 
@@ -53,6 +54,13 @@ def check_together(
             faults.append(f"{_place(key, given, path)}: {secret} {hazard}")
     if _lies_in(path, root):
         faults.append(f"{path}: {path.name} {hazard}")
+    for key in ("keep_file", "keep_file_list"):
+        faults += [
+            f"{path}, line {value.line}: {key}: {root} is root_dir itself, so nothing could be published; name what is "
+            "yours below it"
+            for value in given.get(("mirror", key), ())
+            if str(root) in (os.path.normpath(part.strip()) for part in re.split(r"[,\n]", value.text))
+        ]
     return faults
 
 
@@ -142,7 +150,20 @@ def warn(config: Config) -> tuple[str, ...]:
         for path in sorted(config.mirror.keep_files)
         if not path.is_relative_to(root)
     ]
+    found += _warn_of_lists(config.mirror.keep_files)
     return tuple(found)
+
+
+def _warn_of_lists(keep_files: Iterable[Path]) -> Iterator[str]:
+    """Warn of paths that stand for several: a full sync would remove the files that are meant."""
+    for path in sorted(keep_files):
+        text = str(path)
+        if os.path.lexists(path):
+            continue
+        if re.search(r"[ ;:]+/", text):
+            yield f"keep_file {text} is one path, and does not exist: separate several by commas, or give each a line"
+        elif any(character in text for character in "*?["):
+            yield f"keep_file {text} does not exist, and there are no wildcards: name each file, or the directory"
 
 
 def _warn_of_foreign_syntax(config: Config) -> Iterator[str]:

@@ -115,6 +115,13 @@ def find_foreign_syntax(text: str) -> str:
         return "quotes belong to the value: leave them out"
     if re.search(r"\s[#;]", text):
         return "a comment after a value belongs to the value: give it a line of its own"
+    if found := re.search(r"%\([^)]*\)s|\$\{[^}]*\}", text):
+        return f"{found[0][:_SHOWN]} is not replaced by the value of a key: write that out"
+    if "%%" in text:
+        # The original agent's parser replaced it.
+        return "%% stays two percent signs: write one where you mean one"
+    if text.startswith("~"):
+        return "~ is not replaced by a home directory: write that out"
     return ""
 
 

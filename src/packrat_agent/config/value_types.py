@@ -23,6 +23,23 @@ _SYSTEM_TREES = (
 )
 """Directories of which nothing may be root_dir."""
 
+_NOTHING = (
+    "none",
+    "no",
+    "off",
+    "false",
+    "disable",
+    "disabled",
+    "direct",
+    "null",
+    "nil",
+    "noproxy",
+    "no_proxy",
+    "-",
+    "0",
+)
+"""What operators write for no proxy."""
+
 
 def read_line(text: str) -> str:
     """Read one line of printable characters."""
@@ -92,6 +109,10 @@ def bytes_up_to(what: str, high: int) -> Callable[[str], int]:
 
 def read_proxy(text: str) -> str:
     """Read the URL of a proxy; http if no scheme is given."""
+    if text.lower() in _NOTHING:
+        raise ValueError(
+            f"{text} would be a proxy of that name; leave this out to use no proxy, or give a URL: http://{text}:3128"
+        )
     return _url(text if "://" in text else f"http://{text}", ("http", "https"))
 
 
@@ -117,9 +138,21 @@ def _url(text: str, schemes: tuple[str, ...]) -> str:
         raise ValueError("is not a URL") from None
     if parts.scheme not in schemes:
         raise ValueError(f"must begin with {' or '.join(scheme + '://' for scheme in schemes)}")
+    _refuse_international(parts.hostname or "")
     if not _is_host(parts.hostname or "") or parts.netloc.startswith("@") or port == 0:
         raise ValueError("is not a URL of a host, such as http://packrat.myco.com:8888")
     return text
+
+
+def _refuse_international(name: str) -> None:
+    """Refuse a host name that is not ASCII, with what to write instead."""
+    if name.isascii():
+        return
+    try:
+        written = name.encode("idna").decode("ascii")
+    except UnicodeError:
+        return
+    raise ValueError(f"{name[:60]!r} is not a host name as DNS has it: write {written[:253]}")
 
 
 def _is_host(name: str) -> bool:

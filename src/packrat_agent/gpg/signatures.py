@@ -15,6 +15,7 @@ from packrat_agent.gpg.verify import message_verifies, verifies, verifies_by_all
 from packrat_agent.model.tree import SignatureForm
 from packrat_core.errors import PackratError, SigningError
 from packrat_core.fs.file_tail import FileTail
+from packrat_core.fs.open import read_given
 from packrat_core.fs.ownership import first_unusable
 
 _COMMANDS = {
@@ -27,6 +28,7 @@ _COMMANDS = {
 _KEY_TROUBLE = "secret key"
 """Part of what gpg says of a key that is missing ("No secret key"), expired or revoked ("Unusable secret key")."""
 
+_PASSPHRASE_LIMIT = 64 << 10
 _TRIAL = b"packrat-agent: trial signature\n"
 
 
@@ -173,7 +175,9 @@ def _explain_failure(keys: Sequence[SigningKey], made: GpgResult) -> PackratErro
             hint="remove default keys and local-user from gpg.conf",
         )
     if _is_locked(made):
-        what = "the passphrase in passphrase_file is wrong" if key.passphrase_file else "it has a passphrase"
+        what = "it has a passphrase"
+        if key.passphrase_file is not None:
+            what = f"the passphrase in passphrase_file is wrong{_find_unseen(key.passphrase_file)}"
         return SigningError(
             f"the signing key {_name(keys)} is locked: {what}",
             hint="set passphrase_file to a file (mode 0600) with it",
@@ -182,6 +186,19 @@ def _explain_failure(keys: Sequence[SigningKey], made: GpgResult) -> PackratErro
     if closed is None and (found := _find_reason(keys, made)) is not None:
         return found
     return SigningError(f"gpg can't sign with {_name(keys)}: {closed or made.reason or 'no reason given'}")
+
+
+def _find_unseen(passphrase_file: Path) -> str:
+    """Name what gpg takes for a part of the passphrase, and an editor does not show."""
+    try:
+        line = read_given(passphrase_file, _PASSPHRASE_LIMIT).partition(b"\n")[0]
+    except OSError:
+        return ""
+    if line.startswith(b"\xef\xbb\xbf"):
+        return ": the file begins with a byte order mark"
+    if line.endswith(b"\r"):
+        return ": its line ends as on Windows, in CR LF"
+    return ": its line begins or ends with a space" if line != line.strip() else ""
 
 
 def _is_locked(made: GpgResult) -> bool:

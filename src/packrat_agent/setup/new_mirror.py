@@ -19,6 +19,7 @@ from packrat_agent.setup.signing import check_new_home, check_passphrase, find_o
 from packrat_agent.setup.web_server import InstalledServer
 from packrat_agent.upstream.connection import connected
 from packrat_agent.upstream.login import LoginState
+from packrat_core.cinp.failures import MIRROR_CONF, SettingNames
 from packrat_core.errors import ConfigError, ServerRefused
 
 
@@ -158,8 +159,12 @@ def find_mirror_key(mirror: NewMirror, account: Account, home: Path) -> SigningK
     return find_own_key(account, home, mirror.key_name, unlock, may_lack=mirror.key_file is not None)
 
 
-def ask_server(config: Config) -> MirrorView:
+def ask_server(config: Config, names: SettingNames = MIRROR_CONF) -> MirrorView:
     """Log in to the packrat server, and ask what it offers this mirror.
+
+    Args:
+        config: The configuration.
+        names: What errors call the settings.
 
     Raises:
         ServerUnavailable: It can't be reached.
@@ -169,7 +174,7 @@ def ask_server(config: Config) -> MirrorView:
     state = LoginState()
 
     async def ask() -> MirrorView:
-        async with connected(config, state) as server:
+        async with connected(config, state, names) as server:
             return await server.view()
 
     view = asyncio.run(ask())

@@ -12,6 +12,7 @@ from packrat_agent.formats.interface import WebServer
 from packrat_agent.setup.commands import find_program, has_systemd, run_command
 from packrat_agent.setup.listeners import find_listener
 from packrat_agent.web.mirror_site import site_of, write_mirror_site
+from packrat_agent.web.site_files import check_root
 from packrat_core.errors import ConfigError
 from packrat_core.fs.atomic import write_whole
 from packrat_core.fs.disk_errors import as_disk_error
@@ -66,7 +67,8 @@ def find_web_server(choice: str, mirror: MirrorSettings) -> InstalledServer | No
         The web server; None if there is none, or none is wanted.
 
     Raises:
-        ConfigError: The one that was asked for is not installed, or another program listens on the site's port.
+        ConfigError: The one that was asked for is not installed, another program listens on the site's port, or site
+            files can't name root_dir.
     """
     if choice == "none":
         return None
@@ -78,6 +80,7 @@ def find_web_server(choice: str, mirror: MirrorSettings) -> InstalledServer | No
         if choice == "auto":
             return None
         raise ConfigError(f"{choice} is not installed", hint=f"install it, or leave out --web-server {choice}")
+    check_root(mirror.root_dir)
     port = site_of(mirror).port
     listener = find_listener(port)
     chosen = next((server for server in found if server.service == listener), found[0])

@@ -5,6 +5,8 @@ It is an SQLite file with the tables `control`, `repos` and `files`:
     repos   name, manager, filesystem_dir
     files   repo, uri, filename, distro, distro_version, arch, sha256, signed256
 
+Its first versions had neither `filesystem_dir`, but directories with the names of the repositories, nor `signed256`.
+
 `sha256` is that of the server's record. `signed256` is that of the copy on disk that was signed with the mirror's key.
 The path that the agent gave to a file is not in it; `original_places` has the rules.
 
@@ -113,9 +115,11 @@ def read_original(path: Path) -> OriginalState:
     """
     try:
         with _copied(path) as db:
+            # Its first versions had no column for it.
+            directory_column = "filesystem_dir" if "filesystem_dir" in _columns(db, "repos") else "name"
             repos = {
                 name: OriginalRepo(name, KIND_OF_OTHER_NAME.get(kind, kind), directory.strip("/"))
-                for name, kind, directory in _rows(db, "repos", ("name", "manager", "filesystem_dir"))
+                for name, kind, directory in _rows(db, "repos", ("name", "manager", directory_column))
                 if name and directory.strip("/")
             }
             columns = ("repo", "uri", "filename", "distro", "distro_version", "arch", "sha256", "signed256")
@@ -171,10 +175,14 @@ def _copied(path: Path) -> Iterator[sqlite3.Connection]:
 
 def _rows(db: sqlite3.Connection, table: str, columns: Sequence[str]) -> Iterator[tuple[str, ...]]:
     """Read columns as texts; '' where an earlier version lacks the column, or the value is not text."""
-    have = {row[1] for row in db.execute(f"PRAGMA table_info({table})")}
+    have = _columns(db, table)
     wanted = ", ".join(f'"{column}"' if column in have else "''" for column in columns)
     for row in db.execute(f"SELECT {wanted} FROM {table}"):
         yield tuple(value if isinstance(value, str) else "" for value in row)
+
+
+def _columns(db: sqlite3.Connection, table: str) -> frozenset[str]:
+    return frozenset(row[1] for row in db.execute(f"PRAGMA table_info({table})"))
 
 
 def _makes_sense(file: OriginalFile) -> bool:

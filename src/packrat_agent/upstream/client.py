@@ -109,7 +109,9 @@ class Packrat:
         try:
             version = (await self._client.describe(ROOT)).get("api-version")
         except NotFound as error:
-            raise ServerBroken(str(error), hint="that is not a packrat server: check host in [packrat]") from None
+            raise ServerBroken(
+                str(error), hint=f"that is not a packrat server: check {self._client.names.origin}"
+            ) from None
         if not isinstance(version, str) or version.partition(".")[0] != _API_MAJOR:
             raise ServerBroken(
                 f"the server has packrat's API {str(version)[:20]!r}, this packrat-agent speaks {_API_MAJOR}.x",
@@ -165,18 +167,19 @@ class Packrat:
         return MirrorView(description, tuple(repos), tuple(rejected), frozenset(names) - {repo.name for repo in repos})
 
     async def _get_mirror(self) -> Mapping[str, Any]:
-        """Ask for the mirror's own record; a refusal comes with a hint at what to mend in mirror.conf."""
+        """Ask for the mirror's own record; a refusal comes with a hint at what to correct."""
         try:
             return await self._asking(lambda: self._client.get(self._mirror))
         except NotFound:
             unknown = f"the server has no mirror called {self._name}"
-            raise ServerRefused(unknown, hint="check name in [packrat]") from None
+            raise ServerRefused(unknown, hint=f"check {self._client.names.name}") from None
         except LoginRefused:
             raise
         except ServerRefused as error:
             if self.login.is_refused:
                 raise self.login.explain(error) from None
-            hint = "set psk in [packrat]" if self._psk is None else "check name and psk in [packrat]"
+            names = self._client.names
+            hint = f"set {names.psk}" if self._psk is None else f"check {names.login}"
             raise ServerRefused(str(error), hint=hint) from None
 
     async def list_wanted(self, repo: Repo, packages: Collection[str] | None = None) -> list[str]:

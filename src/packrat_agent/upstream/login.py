@@ -23,7 +23,6 @@ from packrat_core.errors import ServerRefused
 _LOGIN = f"{ROOT}Auth/User(login)"
 _STRANGER_NAMES_BYTES = 4096
 """Size of the package names that are sent without a session: packrat-server takes requests of 8 KiB then."""
-_HINT = "check name and psk in [packrat], and whether the server has a user for this mirror"
 
 
 def _tell_nobody(_refused: str | None) -> None:
@@ -57,6 +56,7 @@ class Login:
 
     def __init__(self, client: CinpClient, name: str, psk: str | None, state: LoginState) -> None:
         self._client = client
+        self._hint = f"check {client.names.login}, and whether the server has a user for this mirror"
         self._name = name
         self._psk = psk
         self.state = state
@@ -129,7 +129,7 @@ class Login:
         if self._refused is None and not self.is_refused:
             return error
         why = self._refused or self.state.refused
-        return LoginRefused(f"{why}; without a login it refuses too ({error}): {_HINT}")
+        return LoginRefused(f"{why}; without a login it refuses too ({error}): {self._hint}")
 
     async def _log_in(self, psk: str) -> None:
         self.state.tried = True
@@ -148,7 +148,8 @@ class Login:
         if not refusal.by_api:
             self.state.become(None)
             raise LoginRefused(
-                f"{why}: {_HINT}; it was not the packrat API that said so, so look at what stands in front of it, too"
+                f"{why}: {self._hint}; it was not the packrat API that said so, so look at what stands in front of it, "
+                "too"
             ) from None
         # Rule 3.
         try:

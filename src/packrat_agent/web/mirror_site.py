@@ -22,7 +22,9 @@ def site_of(mirror: MirrorSettings, host: str | None = None) -> Site:
     """Tell where clients find a mirror without TLS; `host` is the site's host name, by default that of public_url."""
     public = urlsplit(mirror.public_url or "")
     port = public.port if public.scheme == "http" else None
-    return Site(host or public.hostname or this_host(), port or HTTP_PORT)
+    found = host or public.hostname or this_host()
+    # As it stands in a request: an address of IPv6 in brackets.
+    return Site(f"[{found}]" if ":" in found and not found.startswith("[") else found, port or HTTP_PORT)
 
 
 def write_mirror_site(mirror: MirrorSettings, server: WebServer, host: str | None = None) -> str:
@@ -34,6 +36,7 @@ def write_mirror_site(mirror: MirrorSettings, server: WebServer, host: str | Non
         host: The site's host name; None for that of public_url.
 
     Raises:
+        ConfigError: root_dir has characters that can't stand in a site file.
         DiskError: The state database can't be read.
     """
     with tempfile.TemporaryDirectory(prefix="packrat-agent-") as scratch:

@@ -91,6 +91,11 @@ class CinpClient:
         self._bulk_downloads = BulkWork(Pace(_BULK_DOWNLOADS, _DOWNLOAD_MARGIN_S))
 
     @property
+    def names(self) -> SettingNames:
+        """What the user calls the settings."""
+        return self._transport.names
+
+    @property
     def is_busy(self) -> bool:
         """Whether bulk work is under way."""
         return self._bulk_records.is_busy or self._bulk_downloads.is_busy

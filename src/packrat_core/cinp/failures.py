@@ -33,6 +33,9 @@ class SettingNames:
         stall_timeout: How long to wait for the next byte.
         proxy: The proxy to go through.
         no_proxy: What is reached without the proxy.
+        name: The name to log in by.
+        psk: The secret to log in with.
+        login: Both of them.
     """
 
     origin: str
@@ -41,10 +44,21 @@ class SettingNames:
     stall_timeout: str = ""
     proxy: str = ""
     no_proxy: str = ""
+    name: str = ""
+    psk: str = ""
+    login: str = ""
 
 
 MIRROR_CONF = SettingNames(
-    "host in [packrat]", "ca_file", "connect_timeout", "stall_timeout", "proxy in [packrat]", "no_proxy"
+    "host in [packrat]",
+    "ca_file",
+    "connect_timeout",
+    "stall_timeout",
+    "proxy in [packrat]",
+    "no_proxy",
+    "name in [packrat]",
+    "psk in [packrat]",
+    "name and psk in [packrat]",
 )
 """As mirror.conf has them."""
 
@@ -133,9 +147,10 @@ def explain_proxy_status(status: int, proxy: URL | None, names: SettingNames) ->
     """
     where = f"the proxy {proxy.origin()}" if proxy is not None else "the proxy"
     if status != 407:
+        also = f", and {names.no_proxy}" if names.no_proxy else ""
         return ServerUnavailable(
             f"{where} refuses to open a connection ({status})",
-            hint=f"check whether the server is up and the proxy allows it; check {names.proxy}, and {names.no_proxy}",
+            hint=f"check whether the server is up and the proxy allows it; check {names.proxy}{also}",
         )
     if proxy is not None and proxy.user:
         return ServerUnavailable(f"{where} refuses user and password (407)", hint=f"check them in {names.proxy}")

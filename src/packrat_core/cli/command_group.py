@@ -11,7 +11,7 @@ what its options need, and the function of the command the rest.
 
 import io
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
@@ -97,6 +97,26 @@ def _past_click() -> Iterator[None]:
 
 class ErrorTellingGroup(click.Group):
     """A group of commands whose errors are printed after the group's name, which is that of the program."""
+
+    def __init__(self, *args: Any, other_names: Mapping[str, str] | None = None, **more: Any) -> None:
+        """Name the group, as click does.
+
+        Args:
+            args: For click.
+            other_names: Names under which people look for a command, and what to say of each.
+            more: For click.
+        """
+        super().__init__(*args, **more)
+        usual = {word: f"See `{self.name} --{word}`." for word in ("help", "version")}
+        self._other_names = usual | dict(other_names or {})
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; where there is none of this name, say what does that."""
+        if args[0] in self._other_names and not ctx.resilient_parsing:
+            ctx.fail(f"No such command {args[0]!r}. {self._other_names[args[0]]}")
+        return super().resolve_command(ctx, args)
 
     def main(self, *args: Any, **more: Any) -> Any:
         """Run the program; what the system refuses, and no other code has explained, goes to stderr in a sentence."""

@@ -125,6 +125,29 @@ def test_a_wrong_command_line_is_2_and_touches_nothing(arguments: list[str]) -> 
     assert done.stdout == ""
 
 
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("start", "`systemctl start packrat-agent`"),
+        ("interactive", "`packrat-agent run`"),
+        ("stop", "`systemctl stop packrat-agent`"),
+        ("restart", "`systemctl restart packrat-agent`"),
+        ("reload_config", "`systemctl reload packrat-agent`"),
+        ("help", "`packrat-agent --help`"),
+        ("version", "`packrat-agent --version`"),
+    ],
+)
+def test_what_the_original_agent_or_others_call_a_command_is_told_in_ours(name: str, told: str) -> None:
+    done = CliRunner().invoke(agent_cli.main, [name])
+    assert done.exit_code == 2
+    assert told in done.output
+
+
+def test_a_log_level_may_be_in_capitals(tmp_path: Path) -> None:
+    arguments = ["--log-level", "WARNING", "--config", str(mirror_conf(tmp_path)), "config"]
+    assert CliRunner().invoke(agent_cli.main, arguments).exit_code == 0
+
+
 def mirror_conf(directory: Path, host: str = "127.0.0.1:1", root_dir: Path | None = None, extra: str = "") -> Path:
     """A good configuration."""
     return write_mirror_conf(directory, host, root_dir=root_dir, packrat=f"psk: {PSK}\nproxy:\n", mirror=extra)

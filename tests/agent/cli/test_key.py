@@ -136,6 +136,9 @@ def test_a_backup_restores_the_key(place: Place, tmp_path: Path, is_encrypted: b
         assert "ssb:" in listed
         assert "sec:r" not in listed
     assert "exists already" in place.run("backup", str(backup), expect=2).stderr.decode()
+    missing = place.run("backup", str(place.top / "usb/backup"), expect=2).stderr.decode()
+    assert f"there is no directory {place.top / 'usb'}" in missing
+    assert not (place.top / "usb").exists()
     inside = place.run("backup", str(place.top / "www/backup"), expect=2).stderr.decode()
     assert "lies in root_dir" in inside
 

@@ -53,3 +53,17 @@ def test_a_malformed_host_is_refused(conf: Path, host: str) -> None:
     (fault,) = faults(written(conf, {"host": host}))
     assert fault.startswith("line 2: host: ")
     assert SECRET not in fault
+
+
+@pytest.mark.parametrize("word", ["none", "None", "off", "direct", "-"])
+def test_a_word_for_no_proxy_is_refused_with_what_to_do(conf: Path, word: str) -> None:
+    (fault,) = faults(written(conf, {"proxy": word}))
+    assert f": proxy: {word} would be a proxy of that name; leave this out to use no proxy" in fault
+    assert load(written(conf, {"proxy": f"http://{word}:3128"})).packrat.proxy == f"http://{word}:3128"
+
+
+@pytest.mark.parametrize(("section", "key"), [("packrat", "host"), ("packrat", "proxy"), ("mirror", "public_url")])
+def test_an_international_name_is_refused_with_what_to_write(conf: Path, section: str, key: str) -> None:
+    given = {section: {key: "http://päckrat.example"}}
+    (fault,) = faults(written(conf, given.get("packrat"), given.get("mirror")))
+    assert fault.endswith("write xn--pckrat-bua.example")

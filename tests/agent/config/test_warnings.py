@@ -102,6 +102,35 @@ def test_a_keep_file_outside_root_dir_is_warned_of(conf: Path) -> None:
     assert found == "keep_file /srv/mirror/wwww/a does not lie in root_dir /srv/mirror/www: it has no effect"
 
 
+@pytest.mark.parametrize(
+    ("paths", "told"),
+    [
+        ("/srv/mirror/www/a /srv/mirror/www/b", "separate several by commas"),
+        ("/srv/mirror/www/a; /srv/mirror/www/b", "separate several by commas"),
+        ("/srv/mirror/www/a:/srv/mirror/www/b", "separate several by commas"),
+        ("/srv/mirror/www/*.asc", "there are no wildcards"),
+        ("/srv/mirror/www/a[12]", "there are no wildcards"),
+        ("/srv/mirror/www/my key, /srv/mirror/www/b:c", ""),
+    ],
+)
+def test_a_path_that_stands_for_several_files_is_warned_of(conf: Path, paths: str, told: str) -> None:
+    found = warn(load(written(conf, mirror={"keep_file_list": paths})))
+    assert [told in text for text in found] == ([True] if told else [])
+
+
+@pytest.mark.parametrize("name", ["a b/c", "a*"])
+def test_a_kept_path_that_exists_is_meant_as_it_stands(conf: Path, tmp_path: Path, name: str) -> None:
+    (tmp_path / "www" / name).mkdir(parents=True)
+    mirror = {"root_dir": f"{tmp_path}/www", "keep_file": f"{tmp_path}/www/{name}"}
+    assert not [text for text in warn(load(written(conf, mirror=mirror))) if "keep_file" in text]
+
+
+@pytest.mark.parametrize("key", ["keep_file", "keep_file_list"])
+def test_root_dir_itself_is_not_kept(conf: Path, key: str) -> None:
+    (fault,) = faults(written(conf, mirror={key: "/srv/mirror/www/a, /srv/mirror/www/"}))
+    assert fault.startswith(f"line 8: {key}: /srv/mirror/www is root_dir itself")
+
+
 @pytest.mark.parametrize("key", ["state_db", "metrics_file", "passphrase_file"])
 def test_a_directory_in_the_place_of_a_file_is_refused_by_its_key(conf: Path, tmp_path: Path, key: str) -> None:
     directory = tmp_path / "figures.prom"
@@ -133,8 +162,12 @@ def test_a_missing_directory_of_the_figures_is_warned_of(conf: Path, tmp_path: P
         ("mirror", "apt_origin", '"Example"', "apt_origin: quotes"),
         ("mirror", "apt_label", "Example # ours", "apt_label: a comment"),
         ("mirror", "confirm_release_change", "'apt-prod'", "confirm_release_change: quotes"),
+        ("packrat", "psk", f"{SECRET}%%x", "psk: %% stays"),
+        ("mirror", "root_dir", "/srv/mirror/%(name)s", "root_dir: %(name)s is not replaced"),
+        ("mirror", "gnupg_home", "/srv/${HOME}/gnupg", "gnupg_home: ${HOME} is not replaced"),
         ("mirror", "description", 'The "best" mirror # 1', ""),
         ("packrat", "psk", "a#b;c'", ""),
+        ("packrat", "psk", "a%b$c~", ""),
     ],
 )
 def test_a_value_that_is_meant_otherwise_in_another_syntax_is_reported(

@@ -251,6 +251,25 @@ def test_a_locked_key_needs_the_right_passphrase_file(ring: Keyring, tmp_path: P
     assert signer(ring, ring.find(fingerprint, right)) == fingerprint
 
 
+@pytest.mark.parametrize(
+    ("held", "told"),
+    [
+        (b"\xef\xbb\xbfopen sesame\n", "begins with a byte order mark"),
+        (b"open sesame\r\n", "CR LF"),
+        (b"open sesame \n", "ends with a space"),
+        (b"close sesame\n", "passphrase_file is wrong; set"),
+    ],
+    ids=["mark", "windows", "space", "another"],
+)
+def test_what_an_editor_does_not_show_of_a_wrong_passphrase_is_named(
+    ring: Keyring, tmp_path: Path, held: bytes, told: str
+) -> None:
+    fingerprint = ring.make(passphrase="open sesame")
+    ring.forget_passphrases()
+    (tmp_path / "passphrase").write_bytes(held)
+    assert told in ring.refuses(fingerprint, tmp_path / "passphrase")
+
+
 def test_a_passphrase_file_that_is_missing_is_named(ring: Keyring, tmp_path: Path) -> None:
     fingerprint = ring.make(passphrase="open sesame")
     ring.forget_passphrases()

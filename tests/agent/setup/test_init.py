@@ -188,10 +188,15 @@ def _port_taken(place: _Place) -> None:
 
 
 _IMPOSSIBLE: dict[str, tuple[Callable[[_Place], object], int, str]] = {
-    "no server": (_no_server, 3, "can't be reached"),
-    "wrong psk": (_wrong_psk, 4, "check name and psk"),
+    "no server": (_no_server, 3, "check --server"),
+    "a proxy that is none": (
+        lambda place: place.options.update({"--proxy": "none"}),
+        2,
+        "would be a proxy of that name",
+    ),
+    "wrong psk": (_wrong_psk, 4, "check --name and --psk-file"),
     "psk of several lines": (_two_lines, 2, "--psk-file: must be one line"),
-    "unknown name": (lambda place: place.options.update({"--name": "nobody"}), 4, "nobody"),
+    "unknown name": (lambda place: place.options.update({"--name": "nobody"}), 4, "check --name and --psk-file"),
     "no name": (lambda place: place.options.update({"--name": "a b"}), 2, "--name: a mirror's name"),
     "a URL with a path": (lambda place: place.options.update({"--server": "http://x/y"}), 2, "--server: give the"),
     "system directory": (lambda place: place.options.update({"--root-dir": "/usr/lib"}), 2, "is a system directory"),
@@ -224,6 +229,7 @@ def test_a_mirror_that_cannot_work_is_refused_before_anything_is_made(place: _Pl
     spoil(place)
     told = place.init(expect=code).stderr
     assert text in told
+    assert "[packrat]" not in told
     assert place.everything() == {}
     assert not place.gnupg.exists()
 
