@@ -252,6 +252,35 @@ def test_a_key_that_is_extended_hides_no_configuration_that_was_refused(tmp_path
         assert agent.stop() == 0
 
 
+def test_a_key_that_is_lost_from_the_configuration_takes_no_signature_away(lab: Stage) -> None:
+    lab.server.put_deb(FIRST)
+    lab.agent("sync")
+    key, before = lab.key, lab.tree()
+    assert key is not None
+    lab.key = None
+    lab.write_config()
+    lab.server.put_deb(SECOND)
+    for arguments in (["sync"], ["sync", "--dry-run"], ["run"]):
+        told = lab.agent(*arguments, expect=6).stderr
+        assert "names no gpg_sign_key for apt-dev" in told
+        assert "`gpg_sign_key: none`" in told
+    assert lab.tree() == before
+    lab.config.write_text(f"{lab.config.read_text()}\n[repo apt-dev]\ngpg_sign_key: {key.fingerprint}\n")
+    lab.config.write_text(lab.config.read_text().replace("[mirror]\n", f"[mirror]\ngnupg_home: {key.home}\n"))
+    lab.agent("sync")
+    assert (lab.repo / "dists/bookworm/InRelease").exists()
+    lab.write_config()
+    assert "apt-dev" in lab.agent("sync", expect=6).stderr
+    lab.extra = {"gpg_sign_key": "none"}
+    lab.write_config()
+    assert "gpg_sign_key: none" in lab.agent("config").stdout
+    lab.agent("sync")
+    assert not (lab.repo / "dists/bookworm/InRelease").exists()
+    lab.extra = {}
+    lab.write_config()
+    lab.agent("sync")
+
+
 def test_a_copied_state_database_wipes_no_other_directory(lab: Stage) -> None:
     lab.server.put_deb(FIRST)
     lab.agent("sync")

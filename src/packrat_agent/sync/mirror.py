@@ -27,6 +27,7 @@ from packrat_agent.sync.fetch.shared_downloads import SharedDownloads
 from packrat_agent.sync.fetch.staging import find_left_over, give_back_parts
 from packrat_agent.sync.keys.find_keys import find_keys
 from packrat_agent.sync.keys.kept_key import note_keys
+from packrat_agent.sync.keys.refuse_to_unsign import refuse_to_unsign
 from packrat_agent.sync.last_renders import LastRenders
 from packrat_agent.sync.planning.removals import RemovalLimits
 from packrat_agent.sync.roll_forward import roll_forward_all
@@ -133,6 +134,7 @@ def _read_takeover(store: Store) -> Takeover | None:
 def _prepare(config: Config, store: Store, staging: Path, *, dry_run: bool) -> MirrorContext:
     mirror = config.mirror
     store.record_reads.trust_server(config.packrat.url, time.time())
+    refuse_to_unsign(config, store)
     keys = find_keys(config)
     _take_over_signed(store.fragments, keys)
     settings = _render_settings(mirror, keys)
