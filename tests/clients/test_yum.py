@@ -164,6 +164,7 @@ def test_clients_refuse_a_package_that_we_did_not_sign(yum: Stage, tmp_path: Pat
     yum.agent("sync")
     # What a mirror without a key would have: good metadata, an unsigned package.
     yum.key = None
+    yum.extra |= {"gpg_sign_key": "none"}
     yum.write_config()
     yum.agent("sync")
     text = repo_file(yum).replace("gpgcheck=0", "gpgcheck=1", 1) + "gpgkey=" + yum.extra["public_url"] + "/repo-key\n"

@@ -16,6 +16,10 @@ from pathlib import Path
 
 import pytest
 
+from packrat_agent.config.load import load
+from packrat_agent.state.facts import Failure
+from packrat_agent.state.store import Store
+from packrat_agent.sync.mirror import open_mirror
 from packrat_agent.verify.tree import verify_tree
 from packrat_demo.build_deb import Deb
 from packrat_demo.private_apt import PrivateApt
@@ -250,6 +254,50 @@ def test_a_key_that_is_extended_hides_no_configuration_that_was_refused(tmp_path
         said = lab.agent("check", "--disk-free", "0", expect=1).stdout
         assert "the configuration that it was told to read can't be used" in said
         assert agent.stop() == 0
+
+
+def test_a_key_that_is_lost_from_the_configuration_takes_no_signature_away(lab: Stage) -> None:
+    lab.server.put_deb(FIRST)
+    lab.agent("sync")
+    key, before = lab.key, lab.tree()
+    assert key is not None
+    lab.key = None
+    lab.write_config()
+    lab.server.put_deb(SECOND)
+    for arguments in (["sync"], ["sync", "--dry-run"], ["run"]):
+        told = lab.agent(*arguments, expect=6).stderr
+        assert "names no gpg_sign_key for apt-dev" in told
+        assert "`gpg_sign_key: none`" in told
+    assert "the agent can't work: " in lab.agent("check", "--allow-stopped", expect=2).stdout
+    assert f"{key.fingerprint} has signed what is published: no sync starts" in lab.agent("doctor", expect=None).stdout
+    assert lab.tree() == before
+    lab.config.write_text(f"{lab.config.read_text()}\n[repo apt-dev]\ngpg_sign_key: {key.fingerprint}\n")
+    lab.config.write_text(lab.config.read_text().replace("[mirror]\n", f"[mirror]\ngnupg_home: {key.home}\n"))
+    lab.agent("sync")
+    assert (lab.repo / "dists/bookworm/InRelease").exists()
+    lab.write_config()
+    assert "apt-dev" in lab.agent("sync", expect=6).stderr
+    lab.extra = {"gpg_sign_key": "none"}
+    lab.write_config()
+    assert "gpg_sign_key: none" in lab.agent("config").stdout
+    lab.agent("sync")
+    assert "can't work" not in lab.agent("check", "--allow-stopped", expect=None).stdout
+    assert "gpg_sign_key is `none` in [mirror]: nothing is" in lab.agent("doctor", expect=None).stdout
+    assert not (lab.repo / "dists/bookworm/InRelease").exists()
+    lab.extra = {}
+    lab.write_config()
+    lab.agent("sync")
+
+
+def test_what_an_agent_failed_by_before_its_restart_is_not_told_for_ever(lab: Stage) -> None:
+    lab.agent("sync")
+    config = load(lab.config)
+    store = Store(config.mirror.state_db)
+    store.facts.write(Failure(time.time(), "the server refused the login"))
+    store.close()
+    assert "refused the login" in lab.agent("check", "--allow-stopped", expect=2).stdout
+    with open_mirror(config, "run") as context:
+        assert context.store.facts.read(Failure) is None
 
 
 def test_a_copied_state_database_wipes_no_other_directory(lab: Stage) -> None:

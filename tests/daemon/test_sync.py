@@ -206,6 +206,29 @@ def test_an_empty_answer_does_not_wipe_a_repository(lab: Stage) -> None:
     assert "Package: first" not in lab.packages()
 
 
+def test_another_type_does_not_wipe_a_repository(lab: Stage) -> None:
+    lab.server.put_deb(FIRST)
+    lab.agent("sync")
+    before = lab.tree()
+    engine = open_database(lab.server.data)
+    for kind, text in (("json", "held: its type on the server was 'apt' and is now 'json'"), ("apt", "1 repository")):
+        admin.save_repo(engine, admin.NewRepo("apt-dev", kind, "dev"))
+        for arguments in (["sync", "--dry-run"], ["sync"], ["sync"]):
+            told = lab.agent(*arguments, expect=12 if kind == "json" else 0)
+            assert text in told.stdout
+            assert lab.tree() == before
+            if arguments == ["sync", "--dry-run"]:
+                assert ("taken-back" in told.stderr) is (kind == "apt")
+    assert "apt-dev: held" not in lab.agent("status", expect=None).stdout
+    admin.save_repo(engine, admin.NewRepo("apt-dev", "json", "dev"))
+    engine.dispose()
+    # A deb is refused there.
+    lab.agent("sync", "--accept-removals", expect=12)
+    assert "apt-dev: held" not in lab.agent("status", expect=None).stdout
+    assert not (lab.repo / "dists/bookworm/Release").exists()
+    assert (lab.repo / "_repo_main/MANIFEST_all.json").exists()
+
+
 def test_most_of_a_repository_is_not_taken_away_by_one_answer(lab: Stage) -> None:
     uris = [uri for n in range(12) for uri in lab.server.put_deb(Deb(f"package-{n}", "1", "all"))]
     lab.agent("sync")
@@ -253,7 +276,7 @@ def test_a_mirror_that_suddenly_has_no_repositories_keeps_what_it_had(lab: Stage
     assert "apt-dev: held" in status
     admin.save_mirror(engine, "lab", ["apt-dev"])
     lab.server.put_deb(SECOND)
-    lab.agent("sync")
+    assert "taken-back repo=apt-dev" in lab.agent("sync").stderr
     assert "Package: second" in lab.packages()
     admin.save_mirror(engine, "lab", [])
     engine.dispose()

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -82,4 +83,15 @@ def test_a_database_that_is_away_is_reported(postgresql: Cluster, tmp_path_facto
             assert b"packrat_server_database_up 0\n" in server.ask("GET", "/metrics", {}).data
         finally:
             postgresql.start()
+        assert server.ask("GET", "/health", {}).status == 200
+
+
+def test_a_database_that_hangs_is_told_in_time_and_costs_no_thread_a_question(
+    postgresql: Cluster, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    with world(tmp_path_factory.mktemp("world"), postgresql.new_database()) as server:
+        assert server.ask("GET", "/health", {}).status == 200
+        with postgresql.hung(), ThreadPoolExecutor(8) as threads:
+            asked = [threads.submit(server.ask, "GET", "/health", {}) for _ in range(8)]
+            assert {answer.result().status for answer in asked} == {503}
         assert server.ask("GET", "/health", {}).status == 200

@@ -74,6 +74,21 @@ class Cluster:
             self._process.wait(_DEADLINE_S)
             self._process = None
 
+    @contextmanager
+    def hung(self) -> Iterator[None]:
+        """Halt the server with its sessions, as a machine does that swaps or lost its disk; it goes on afterwards."""
+        assert self._process is not None
+        server = self._process.pid
+        sessions = Path(f"/proc/{server}/task/{server}/children").read_text().split()
+        halted = [server, *map(int, sessions)]
+        try:
+            for process in halted:
+                os.kill(process, signal.SIGSTOP)
+            yield
+        finally:
+            for process in halted:
+                os.kill(process, signal.SIGCONT)
+
 
 @contextmanager
 def cluster() -> Iterator[Cluster]:

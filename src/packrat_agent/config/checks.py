@@ -115,12 +115,36 @@ def check_keys(given: Mapping[tuple[str, str], Sequence[Value]], path: Path) -> 
             faults.append(
                 f"{path}, line {lines[key]}: {key}: [{section}] has no gpg_sign_key; name the key that signs, too"
             )
+        faults += _check_none(section, given, lines, path)
         if {"gpg_next_key", "gpg_former_key"} <= lines.keys():
             faults.append(
                 f"{path}, line {lines['gpg_next_key']}: gpg_next_key: [{section}] has a gpg_former_key, so its last "
                 "rotation is not over; end that one first, see `packrat-agent key rotate`"
             )
     return faults
+
+
+def _check_none(
+    section: str, given: Mapping[tuple[str, str], Sequence[Value]], lines: Mapping[str, int], path: Path
+) -> Iterator[str]:
+    """Check that `gpg_sign_key: none` stands in [mirror], and beside no other key.
+
+    Args:
+        section: The section.
+        given: (section, key) → the values with their lines.
+        lines: The keys of a rotation that the section has, with their lines.
+        path: The configuration file.
+    """
+    if "none" not in [value.text for value in given.get((section, "gpg_sign_key"), ())]:
+        return
+    if section != "mirror":
+        place = given[section, "gpg_sign_key"][0].line
+        yield (
+            f"{path}, line {place}: gpg_sign_key: `none` can stand in [mirror] only; take [{section}] out if its "
+            "repositories need no key of their own"
+        )
+    for key, line in lines.items():
+        yield f"{path}, line {line}: {key}: [{section}] has `gpg_sign_key: none`, so take {key} out or name the key"
 
 
 def warn(config: Config) -> tuple[str, ...]:

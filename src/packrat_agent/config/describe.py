@@ -11,6 +11,8 @@ def describe(config: Config) -> str:
     """Write the whole configuration as INI text, with defaults; the psk, and the login at the proxy, are masked."""
     lines = [f"# in force, from {config.source}"]
     shown = {"psk": "***" if config.packrat.psk else "", "proxy": hide_login(config.packrat.proxy or "")}
+    if config.mirror.gpg_sign_key == "":
+        shown["gpg_sign_key"] = "none"
     for section, settings in (("packrat", config.packrat), ("mirror", config.mirror)):
         lines.append(f"[{section}]")
         # The first key of a field is shown if several set it.

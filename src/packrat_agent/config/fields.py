@@ -40,7 +40,7 @@ FIELDS = (
     Field("packrat", "stall_timeout", "stall_timeout_s", types.integer_between(5, 3600)),
     Field("mirror", "description", "description", types.read_line),
     Field("mirror", "root_dir", "root_dir", types.read_root, "the directory to build the repositories in"),
-    Field("mirror", "gpg_sign_key", "gpg_sign_key", types.read_line),
+    Field("mirror", "gpg_sign_key", "gpg_sign_key", types.read_sign_key),
     Field("mirror", "gpg_next_key", "gpg_next_key", types.read_line),
     Field("mirror", "gpg_former_key", "gpg_former_key", types.read_line),
     Field("mirror", "gpg_retired_keys", "gpg_retired_keys", types.read_words),

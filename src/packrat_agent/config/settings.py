@@ -56,6 +56,7 @@ class MirrorSettings:
     root_dir: Path
     state_db: Path
     gpg_sign_key: str | None = None
+    """'': mirror.conf says that nothing is to be signed."""
     gpg_next_key: str | None = None
     gpg_former_key: str | None = None
     gpg_retired_keys: frozenset[str] = frozenset()

@@ -50,6 +50,11 @@ def read_line(text: str) -> str:
     return text
 
 
+def read_sign_key(text: str) -> str:
+    """Read the name of a key; `none` gives '', which says that nothing is to be signed."""
+    return "" if text == "none" else read_line(text)
+
+
 def read_mirror_name(text: str) -> str:
     """Read the name of a mirror."""
     if not re.fullmatch(r"[0-9A-Za-z_.-]{1,50}", text):

@@ -1,6 +1,6 @@
 """The server's records: the mirror, its repositories, and the package files that they want."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 
@@ -71,13 +71,15 @@ class Rejection:
 class MirrorView:
     """The mirror as the server describes it; records that can't be used stand in `rejected`.
 
-    `unusable` names the repositories among these: they are on the mirror, so what is published of them stays.
+    `unusable` names the repositories among these: they are on the mirror, so what is published of them stays. `held`
+    maps the names of others that stay as they are to why.
     """
 
     description: str
     repos: tuple[Repo, ...]
     rejected: tuple[Rejection, ...]
     unusable: frozenset[str] = frozenset()
+    held: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

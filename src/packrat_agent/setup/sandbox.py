@@ -57,7 +57,7 @@ class Denial:
 
 
 def list_places(config: Config) -> Iterator[Place]:
-    """List the places that a mirror needs besides root_dir, that one first."""
+    """List the files and directories that a mirror needs, `root_dir` first."""
     mirror = config.mirror
     yield Place("root_dir", mirror.root_dir, is_written=True)
     yield Place("the directory of state_db,", mirror.state_db.parent, is_written=True)

@@ -56,6 +56,15 @@ class Failure(Fact):
 
 
 @dataclass(frozen=True, slots=True)
+class FailedStart(Fact):
+    """Why the last `run` or `sync` ended before it asked the server, such as for want of the key."""
+
+    NAME = "failed_start"
+    at: float | None
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class RefusedConfig(Fact):
     """Why the configuration on disk is not the one in force."""
 

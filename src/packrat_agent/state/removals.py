@@ -90,6 +90,11 @@ class Removals:
         rows = self._db.rows("SELECT at FROM removals WHERE held AND repo = ? AND uri = ?", (repo, _REPO_ITSELF))
         return rows[0][0] if rows else None
 
+    def held_repos(self) -> frozenset[str]:
+        """Name the repositories that stay though the mirror has them no more."""
+        rows = self._db.rows("SELECT repo FROM removals WHERE held AND uri = ?", (_REPO_ITSELF,))
+        return frozenset(repo for (repo,) in rows)
+
     def hold_repos(self, repos: Collection[str], now: float) -> None:
         """Make these the repositories that stay though the mirror has them no more; dates that are there stay."""
         with self._db.transaction() as db:

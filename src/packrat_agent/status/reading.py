@@ -19,6 +19,7 @@ from packrat_agent.config.version import is_changed
 from packrat_agent.state.database import explain_damage, is_there, newest_schema
 from packrat_agent.state.fact_table import FactsRead
 from packrat_agent.state.facts import (
+    FailedStart,
     Failure,
     KeyInUse,
     LastFullSync,
@@ -88,7 +89,7 @@ def read_status(config: Config, events: int = 0, now: float | None = None) -> St
         raise _unread(path, error) from None
     started = facts.read(Started)
     agent = _agent(holder, started)
-    failure, refused_config = facts.read(Failure), facts.read(RefusedConfig)
+    refused_config = facts.read(RefusedConfig)
     return Status(
         at=at,
         mirror=config.packrat.name,
@@ -98,7 +99,7 @@ def read_status(config: Config, events: int = 0, now: float | None = None) -> St
         troubles=troubles,
         troubles_total=total,
         rejected=rejected,
-        failure=Failure(at, _UNWRITTEN) if is_unwritten(path) else failure if failure and failure.reason else None,
+        failure=Failure(at, _UNWRITTEN) if is_unwritten(path) else _read_failure(facts),
         config_error=refused_config.reason if refused_config is not None else None,
         full_pass=facts.read(LastFullSync),
         # A process that was killed could not take its progress back.
@@ -112,6 +113,14 @@ def read_status(config: Config, events: int = 0, now: float | None = None) -> St
         config_changed=_tell_changed(config, started) if agent.state is AgentState.RUNNING else None,
         side_faults=tuple(_side_faults(facts)),
     )
+
+
+def _read_failure(facts: FactsRead) -> Failure | None:
+    """Give why the agent can't work: why it could not start, or what came up since."""
+    if (start := facts.read(FailedStart)) is not None and start.reason:
+        return Failure(start.at, start.reason)
+    failure = facts.read(Failure)
+    return failure if failure is not None and failure.reason else None
 
 
 def _side_faults(facts: FactsRead) -> Iterator[SideFaultStatus]:

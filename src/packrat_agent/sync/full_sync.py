@@ -32,6 +32,7 @@ from packrat_agent.sync.keys.kept_key import note_keys
 from packrat_agent.sync.landing.site import keep_site, publish_site
 from packrat_agent.sync.lost_state import recall_suites
 from packrat_agent.sync.noted_sync import sync_and_note
+from packrat_agent.sync.planning.held_types import hold_other_types
 from packrat_agent.sync.planning.held_versions import keep_held_versions
 from packrat_agent.sync.planning.removals import Leaving, hold_back_leaving
 from packrat_agent.sync.roll_forward import roll_forward_all
@@ -330,7 +331,8 @@ async def ask_mirror(context: MirrorContext, server: Packrat, confirmed: Confirm
     said, store = await server.view(), context.store
 
     def hold() -> MirrorView:
-        view = hold_other_keys(said, store.known_tags, context.keys)
+        view = hold_other_types(said, store, context.removals, accepted=confirmed.removals)
+        view = hold_other_keys(view, store.known_tags, context.keys)
         return keep_held_versions(view, store, context.removals, accepted=confirmed.removals)
 
     view = await in_thread(hold)
@@ -340,7 +342,7 @@ async def ask_mirror(context: MirrorContext, server: Packrat, confirmed: Confirm
 
 
 def keep_repos(context: MirrorContext, view: MirrorView, confirmed: Confirmed) -> list[SyncResult]:
-    """Remember which repositories the mirror has; gives a result for each that stays though the server dropped it.
+    """Remember which repositories the mirror has; gives a result for each that stays against the server's word.
 
     Args:
         context: The mirror.
@@ -362,8 +364,9 @@ def keep_repos(context: MirrorContext, view: MirrorView, confirmed: Confirmed) -
 
 
 def _find_leaving(context: MirrorContext, view: MirrorView, confirmed: Confirmed) -> tuple[Leaving, ...]:
-    limits = context.removals
-    return hold_back_leaving(view.repos, view.unusable, context.store, limits, accepted=confirmed.removals)
+    limits, staying = context.removals, view.unusable.union(view.held)
+    leaving = hold_back_leaving(view.repos, staying, context.store, limits, accepted=confirmed.removals)
+    return (*leaving, *(Leaving(name, reason) for name, reason in view.held.items()))
 
 
 def _tell_leaving(context: MirrorContext, leaving: tuple[Leaving, ...]) -> list[SyncResult]:

@@ -3,7 +3,7 @@
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import structlog
@@ -17,7 +17,7 @@ from packrat_agent.model.changes import Retention
 from packrat_agent.model.paths import kept_paths
 from packrat_agent.publish.claim import check_ownership, claim, find_unmanaged, refuse_server_data, refuse_unmanaged
 from packrat_agent.state.database import copy_database
-from packrat_agent.state.facts import TakeoverUnderWay
+from packrat_agent.state.facts import FailedStart, Failure, TakeoverUnderWay
 from packrat_agent.state.fragments import Fragments
 from packrat_agent.state.original import find_original, is_original, read_original, set_original_aside
 from packrat_agent.state.store import Store
@@ -27,11 +27,13 @@ from packrat_agent.sync.fetch.shared_downloads import SharedDownloads
 from packrat_agent.sync.fetch.staging import find_left_over, give_back_parts
 from packrat_agent.sync.keys.find_keys import find_keys
 from packrat_agent.sync.keys.kept_key import note_keys
+from packrat_agent.sync.keys.refuse_to_unsign import refuse_to_unsign
 from packrat_agent.sync.last_renders import LastRenders
 from packrat_agent.sync.planning.removals import RemovalLimits
 from packrat_agent.sync.roll_forward import roll_forward_all
 from packrat_agent.sync.sealed_list import Sealer, Seals
 from packrat_agent.sync.turns import Turns
+from packrat_core.errors import DiskError, PackratError
 
 log = structlog.get_logger()
 
@@ -61,7 +63,7 @@ def open_mirror(config: Config, command: str = "sync", *, adopt: bool = False) -
         give_back_parts(staging)
         takes_over = adopt and finds_takeover(config)
         original = _set_aside(mirror.state_db) if takes_over else None
-        store = Store(mirror.state_db)
+        store, is_open = Store(mirror.state_db), False
         try:
             if takes_over:
                 # Before the mark: from then on, also a sync without --adopt goes on with it.
@@ -71,7 +73,18 @@ def open_mirror(config: Config, command: str = "sync", *, adopt: bool = False) -
             roll_forward_all(store, mirror.root_dir, kept_paths(mirror.root_dir, mirror.keep_files))
             context = _prepare(config, store, staging, dry_run=False)
             note_keys(context, at_start=True)
+            store.facts.drop(FailedStart)
+            if command == "run":
+                # It notes at once what is wrong still; a `sync` notes that at its end.
+                store.facts.drop(Failure)
+            is_open = True
             yield context
+        except PackratError as error:
+            if not is_open:
+                # Where a timer starts `sync`, nobody sees its exit code.
+                with suppress(DiskError):
+                    store.facts.write(FailedStart(time.time(), str(error)))
+            raise
         finally:
             store.close()
 
@@ -133,6 +146,7 @@ def _read_takeover(store: Store) -> Takeover | None:
 def _prepare(config: Config, store: Store, staging: Path, *, dry_run: bool) -> MirrorContext:
     mirror = config.mirror
     store.record_reads.trust_server(config.packrat.url, time.time())
+    refuse_to_unsign(config, store)
     keys = find_keys(config)
     _take_over_signed(store.fragments, keys)
     settings = _render_settings(mirror, keys)

@@ -16,5 +16,6 @@ def naming(part: str) -> Iterator[None]:
     try:
         yield
     except Refused as error:
-        text = str(error)
-        raise type(error)(f"{part} {text[3:]}" if text.startswith("it ") else f"{part}: {text}") from None
+        text = error.message
+        named = f"{part} {text[3:]}" if text.startswith("it ") else f"{part}: {text}"
+        raise type(error)(named, hint=error.hint) from None

@@ -1,19 +1,21 @@
 """Answers /health and /metrics, for monitoring.
 
-1. /health is open to everybody: 200 and `ok` where the database answers and takes writes, else 503. It names nothing.
+1. /health is open to everybody: 200 and `ok` where the database answers and takes writes, else 503, also where it
+   doesn't answer for some seconds. It names nothing.
 2. /metrics names mirrors, so it is answered to the addresses of `metrics_from` alone. A request through a proxy that
    is not trusted is refused, even if the proxy's own address is among them: it may come from anywhere.
 
 Source: Prometheus, "Exposition formats".
 """
 
+import asyncio
 import os
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC
 from pathlib import Path
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Engine, func, select
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -28,23 +30,40 @@ from packrat_server.store.tables import events, mirrors, package_files, sessions
 from packrat_server.store.writable import check_writable
 
 _TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_HEALTH_LIMIT_S = 5.0
+"""A database that works answers in milliseconds; a load balancer waits for some seconds."""
 _COUNTED = {"package_files": package_files, "uploads": uploads, "sessions": sessions}
 
 
-async def serve_health(context: ServerContext, address: str) -> Response:
-    """Tell whether the database answers, and takes writes: without them nobody can log in."""
+class Health:
+    """Looks whether the database works; while it hangs, all who ask share one look, and so one thread."""
 
-    def look() -> None:
-        with reading(context.engine) as connection:
-            connection.execute(select(1)).all()
-        check_writable(context.engine)
+    def __init__(self, context: ServerContext) -> None:
+        self._context = context
+        self._look: asyncio.Task[bool] | None = None
 
-    try:
-        async with context.admission.identifying(address):
-            await run_to_end(look)
-    except PackratError:
+    async def serve(self, address: str) -> Response:
+        """Tell whether the database answers, and takes writes: without them nobody can log in.
+
+        Raises: CinpError
+        """
+        async with self._context.admission.identifying(address):
+            if self._look is None or self._look.done():
+                self._look = asyncio.create_task(run_to_end(_is_usable, self._context.engine))
+            done, _ = await asyncio.wait({self._look}, timeout=_HEALTH_LIMIT_S)
+        if any(look.result() for look in done):
+            return PlainTextResponse("ok\n")
         return PlainTextResponse("the database can't be used just now\n", 503)
-    return PlainTextResponse("ok\n")
+
+
+def _is_usable(engine: Engine) -> bool:
+    try:
+        with reading(engine) as connection:
+            connection.execute(select(1)).all()
+        check_writable(engine)
+    except PackratError:
+        return False
+    return True
 
 
 async def serve_metrics(request: Request, context: ServerContext, address: str, statuses: Counter[int]) -> Response:

@@ -37,6 +37,7 @@ def test_each_section_has_its_key(conf: Path) -> None:
         ("[tag prod]\ngpg_key: A\n", "[tag prod] has no key 'gpg_key'; did you mean gpg_sign_key?"),
         ("[tag prod]\nroot_dir: /x\n", "[tag prod] has no key 'root_dir'"),
         ("[tag p]\ngpg_sign_key: A\n[tag  p]\ngpg_sign_key: B\n", "gpg_sign_key was already given in line"),
+        ("[tag p]\ngpg_sign_key: none\n", "`none` can stand in [mirror] only; take [tag p] out"),
         ("[tag p]\ngpg_sign_key: A\x07\n", "gpg_sign_key: must be one line of printable characters"),
         ("[tag p]\ngpg_next_key: B\n", "gpg_next_key: [tag p] has no gpg_sign_key; name the key that signs, too"),
         (
@@ -50,3 +51,8 @@ def test_a_wrong_section_is_reported_with_its_line(conf: Path, text: str, told: 
     [fault] = faults(conf)
     assert told in fault
     assert "line " in fault
+
+
+def test_none_stands_beside_no_key_of_a_rotation(conf: Path) -> None:
+    [fault] = faults(written(conf, mirror={"gpg_sign_key": "none", "gpg_next_key": "AA"}))
+    assert "gpg_next_key: [mirror] has `gpg_sign_key: none`, so take gpg_next_key out" in fault

@@ -66,3 +66,6 @@ def test_a_part_that_is_damaged_makes_the_whole_so() -> None:
     with pytest.raises(Refused, match=r"^its data archive: too large$") as found, naming("its data archive"):
         raise Refused("too large")
     assert type(found.value) is Refused
+    with pytest.raises(Refused) as hinted, naming("its data archive"):
+        raise Refused("too large", hint="split it")
+    assert (hinted.value.message, hinted.value.hint) == ("its data archive: too large", "split it")

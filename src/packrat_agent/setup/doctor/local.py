@@ -12,7 +12,8 @@ from packrat_agent.gpg.keyring import find_key
 from packrat_agent.gpg.signing_key import SigningKey
 from packrat_agent.publish.claim import check_writable, refuse_unmanaged
 from packrat_agent.setup.account import Account
-from packrat_agent.setup.doctor.findings import Finding, fault_of, ok, warning
+from packrat_agent.setup.doctor.findings import Finding, fault, fault_of, ok, warning
+from packrat_agent.status.reading import read_status
 from packrat_core.errors import DiskError, PackratError
 from packrat_core.fs.disk_errors import as_disk_error
 
@@ -66,10 +67,42 @@ def look_at_keys(config: Config, account: Account) -> Iterator[Finding]:
     for section, keys in config.section_keys.items():
         names |= _name_keys(f"[{section}] ", keys)
     if not mirror.gpg_sign_key:
-        others = "only repositories with a key of their own are signed" if names else "nothing is signed"
-        yield warning("key", f"gpg_sign_key is not set in [mirror]: {others}", "see docs/signing.md")
+        yield _judge_no_key(config, "only repositories with a key of their own are signed" if names else "nothing is")
     for section, name in names.items():
         yield from _look_at_key(config, account, section, name)
+
+
+def _judge_no_key(config: Config, signed: str) -> Finding:
+    """Say what follows from a [mirror] without a key.
+
+    Args:
+        config: The configuration.
+        signed: What is signed all the same.
+    """
+    if config.mirror.gpg_sign_key is not None:
+        return ok("key", f"gpg_sign_key is `none` in [mirror]: {signed}")
+    text = f"gpg_sign_key is not set in [mirror]: {signed}"
+    if (fingerprint := _find_lost_key(config)) is not None:
+        text = f"gpg_sign_key is not set in [mirror], and {fingerprint} has signed what is published: no sync starts"
+        return fault("key", text, "name the key again, or write `gpg_sign_key: none` once clients trust it unsigned")
+    return warning("key", text, "see docs/signing.md")
+
+
+def _find_lost_key(config: Config) -> str | None:
+    """Give the fingerprint of the key that signed repositories which no key signs now; None where none did.
+
+    Which repositories have a tag, this does not know: with the key of a tag, it says nothing.
+    """
+    try:
+        status = read_status(config)
+    except PackratError:
+        # `look_at_state` says why.
+        return None
+    sections = config.section_keys
+    if status.key is None or any(section.startswith("tag ") for section in sections):
+        return None
+    is_lost = any(repo.published and f"repo {repo.name}" not in sections for repo in status.repos)
+    return status.key.fingerprint if is_lost else None
 
 
 def _name_keys(section: str, keys: KeyNames) -> dict[str, str]:

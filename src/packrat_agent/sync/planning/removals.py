@@ -23,10 +23,11 @@ log = structlog.get_logger()
 _MANY_REMOVALS = 10
 """Number of files from which a removal counts as a mass removal."""
 
-_UNTIL = (
+UNTIL = (
     "they stay until it says so again in a full sync one interval from now, or until "
     "`packrat-agent sync --accept-removals`"
 )
+"""How long files stay that are held back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class RemovalLimits:
 
 @dataclass(frozen=True, slots=True)
 class Leaving:
-    """A repository that stays although the server no longer names it, and why."""
+    """A repository that stays as it is although the server no longer names it, or gives it another type; and why."""
 
     repo: str
     reason: str
@@ -116,6 +117,8 @@ def hold_back_removals(
     fresh = [uri for uri in unaccounted if uri not in ripe]
     if ripe:
         log.info("confirmed", repo=repo.name, removals=len(ripe))
+    if back := sum(uri in wanted.uris for uri in held):
+        log.info("taken-back", repo=repo.name, removals=back)
     is_held = is_suspicious(repo.name, wanted, missing, len(fresh), store, limits)
     # An answer about some packages says nothing of what else is held.
     others = {uri for uri in held.keys() - set(missing.uris) if uri not in wanted.uris}
@@ -140,7 +143,7 @@ def explain_held_back(repo: Repo, store: Store) -> str | None:
         return None
     live = store.wanted.live_count(repo.name)
     offers = f"{count_of(held, 'file')} less" if held < live else "nothing"
-    return f"the server suddenly offers {offers} for {repo.name}, where {_live(live)}; {_UNTIL}"
+    return f"the server suddenly offers {offers} for {repo.name}, where {_live(live)}; {UNTIL}"
 
 
 def _live(files: int) -> str:
@@ -164,6 +167,8 @@ def hold_back_leaving(
     # A repository that was renamed on the server keeps its directory, so its clients lose nothing.
     taken = {repo.directory for repo in repos}
     named = {repo.name for repo in repos}.union(unusable)
+    for name in sorted(removals.held_repos() & named):
+        log.info("taken-back", repo=name, text="the server names the repository again")
     left = [repo.name for repo in store.repos.all() if repo.name not in named and repo.directory not in taken]
     lost = sum(store.wanted.live_count(name) for name in left)
     # Counting all files takes a while where they are many, and nearly always no repository has left.
@@ -173,7 +178,7 @@ def hold_back_leaving(
         if not accepted and not all(at is not None and now - at >= limits.confirm_after_s for at in since):
             removals.hold_repos(left, now)
             names = f"{count_of(len(left), 'repository', 'repositories')} less" if named else "no repositories"
-            reason = f"the server suddenly names {names} for this mirror, where {_live(live)}; {_UNTIL}"
+            reason = f"the server suddenly names {names} for this mirror, where {_live(live)}; {UNTIL}"
             return tuple(Leaving(name, reason) for name in left)
         log.info("confirmed", repo=",".join(left), removals=lost)
     else:

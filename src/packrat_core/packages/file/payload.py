@@ -13,11 +13,13 @@ from packrat_core.archives.tar import TarLimits, TarReader
 from packrat_core.archives.tar_source import FileSource
 from packrat_core.errors import Damaged, Refused
 
-_CODINGS = (
+# pzstd, and others that can seek, begin with a frame that readers skip.
+_ZSTD_MAGICS = (b"\x28\xb5\x2f\xfd", *(bytes([number]) + b"\x2a\x4d\x18" for number in range(0x50, 0x60)))
+_CODINGS: tuple[tuple[re.Pattern[str], bytes | tuple[bytes, ...], str], ...] = (
     (re.compile(r".*\.(gz|tgz)"), b"\x1f\x8b", "gzip"),
     (re.compile(r".*\.(xz|txz)"), b"\xfd7zXZ\0", "xz"),
     (re.compile(r".*\.(bz2|tbz2?)"), b"BZh", "bzip2"),
-    (re.compile(r".*\.(zst|tzst)"), b"\x28\xb5\x2f\xfd", "zstd"),
+    (re.compile(r".*\.(zst|tzst)"), _ZSTD_MAGICS, "zstd"),
 )
 """Ends of names, the first bytes of such a file, and the name of the compression."""
 _ZIP_MAGIC = b"PK\x03\x04"

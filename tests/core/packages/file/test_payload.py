@@ -12,7 +12,7 @@ from collections.abc import Callable
 import pytest
 from backports import zstd
 
-from packrat_core.errors import Refused
+from packrat_core.errors import Damaged, Refused
 from packrat_core.packages.file.payload import check_payload
 from packrat_demo.build_image import tar
 
@@ -113,3 +113,12 @@ def test_a_zip_without_its_directory_is_refused() -> None:
     check(output.getvalue(), "zip")
     with pytest.raises(Refused, match="no directory"):
         check(output.getvalue()[:-30], "zip")
+
+
+@pytest.mark.parametrize("first", [0x50, 0x5F])
+def test_a_zstd_file_that_begins_with_a_frame_to_skip_is_read_to_its_end(first: int) -> None:
+    whole = bytes([first]) + b"\x2a\x4d\x18\x04\0\0\0size" + zstd.compress(b"hello" * 1000)
+    assert subprocess.run(["zstd", "-dc"], input=whole, capture_output=True, check=True).stdout == b"hello" * 1000
+    check(whole, "zst")
+    with pytest.raises(Damaged, match="the zstd stream has no end"):
+        check(whole[:-3], "zst")
