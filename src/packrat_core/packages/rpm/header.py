@@ -2,6 +2,7 @@
 
 1. An entry lies inside the store, behind the one before it, where a value of its type may begin.
 2. The values of all entries are all of the store, but for the end of the region: rpm adds up how long they are.
+3. A tag has a type that rpm reads under it.
 
 Source: rpm.org, "RPM V4 Package format"; LSB Core, "Package File Format".
 """
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from typing import BinaryIO, NamedTuple
 
 from packrat_core.errors import Damaged, Refused
+from packrat_core.packages.rpm.tag_types import check_tag_types
 from packrat_core.packages.rpm.tags import SIGNATURE_LONG_SIZE, SIGNATURE_SIZE
 
 LEAD_BYTES = 96
@@ -170,7 +172,11 @@ def _read_header(file: BinaryIO, name: str, region: int) -> Header:
     has_region = struct.unpack_from(">I", blob, 16)[0] == region
     if has_region and not _is_region(blob, entries, size, region):
         raise Refused(f"its {name} is broken: its region is not marked as it should be")
-    return Header(blob, 16 + 16 * entries, _items(blob, entries, size, name, first=int(has_region)))
+    items = _items(blob, entries, size, name, first=int(has_region))
+    # rpm checks types only where a region says that all of it is hashed; the signature header has other tags.
+    if has_region and region == _IMMUTABLE:
+        check_tag_types({tag: item.kind for tag, item in items.items()})
+    return Header(blob, 16 + 16 * entries, items)
 
 
 def _is_region(blob: bytes, entries: int, size: int, region: int) -> bool:

@@ -2,6 +2,7 @@
 
 - Each tag has the type that rpm gives it, and tags that belong together have the same number of values: createrepo_c
   does not check this, and would read beyond the values.
+- Its triggers fit together: rpm and dnf crash otherwise.
 - The paths of the files are not too long together: a few bytes can name a great many long paths.
 - Rich dependencies, such as `(a if (b or c))`, are neither nested too deeply nor too long: dnf and zypper read them
   recursively, also the parts of `(a or b or c)`, and crash when they read a repository that has one of 200,000.
@@ -17,6 +18,7 @@ import re
 from packrat_core.errors import Refused
 from packrat_core.packages.rpm.header import I18N, INT16, INT32, INT64, STRING, STRINGS, Header
 from packrat_core.packages.rpm.tags import BASE_NAMES, DIR_INDEXES, DIR_NAMES
+from packrat_core.packages.rpm.triggers import check_triggers
 
 _PATHS_LIMIT = 32 * 1024 * 1024
 _NESTING_LIMIT = 100
@@ -72,6 +74,7 @@ def check_header(header: Header) -> None:
     for together in _TOGETHER:
         if len({header.items[tag].number for tag in together if tag in header.items}) > 1:
             raise Refused(f"its header is broken: tags {together} differ in length")
+    check_triggers(header)
     _check_texts(header)
     for dependencies, *_ in _DEPENDENCIES:
         for text in header.texts(dependencies):

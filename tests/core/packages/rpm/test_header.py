@@ -223,7 +223,7 @@ def test_the_largest_store_that_is_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("entries", "is_read"), [(10_000, True), (10_001, False)])
 def test_the_most_entries_that_are_read(entries: int, is_read: bool, tmp_path: Path) -> None:
-    header = write_header({1000 + number: (INT32, number) for number in range(entries - 1)}, IMMUTABLE)
+    header = write_header({10_000 + number: (INT32, number) for number in range(entries - 1)}, IMMUTABLE)
     path = tmp_path / "x.rpm"
     path.write_bytes(package(header))
     assert refusal(path) == (None if is_read else f"its header has {entries} entries, the limit is 10000")
