@@ -3,7 +3,9 @@
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -97,3 +99,19 @@ def test_without_a_state_database_and_from_elsewhere(built: Stage, tmp_path: Pat
     assert "0 faults" in said.stdout
     (copy / "stray").write_text("")
     assert "? stray" in built.agent("verify", "--root", str(copy), "--unnamed").stdout
+
+
+@pytest.mark.parametrize("of", ["text", "pipe", "newer"])
+def test_a_state_database_that_stops_every_sync_is_told(built: Stage, of: str) -> None:
+    path = built.directory / "state/state.db"
+    if of == "newer":
+        with closing(sqlite3.connect(path)) as db:
+            db.execute("PRAGMA user_version = 9999")
+    else:
+        built.lose_state()
+        if of == "text":
+            path.write_text("not a database, but the notes of somebody\n" * 99)
+        else:
+            os.mkfifo(path)
+    built.agent("sync", expect=2)
+    assert [str(path) in told["what"] for told in verify(built, 0)["warnings"]] == [True]

@@ -1,6 +1,7 @@
 """Audits a tree, and shows what is wrong with it: what `packrat-agent verify` does."""
 
 import json
+import os
 import threading
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, replace
@@ -18,7 +19,7 @@ from packrat_agent.status.table import list_troubles
 from packrat_agent.verify.findings import Audit, Fault, Warned
 from packrat_agent.verify.repo_keys import GivenKeys, read_repo_keys
 from packrat_agent.verify.tree import verify_tree
-from packrat_core.errors import PackratError, Unsound
+from packrat_core.errors import ConfigError, PackratError, Unsound
 from packrat_core.text import count_of, human_size, printable
 
 if TYPE_CHECKING:
@@ -84,18 +85,22 @@ def _advise_on(audit: Audit, config: Config | None) -> str:
 
 def advise(faults: Sequence[Fault], kept: Collection[str] = ()) -> str:
     """Say what to do about faults of a tree, of which files of keep_file_list (`kept`) are the operator's own."""
-    repaired = own = at_server = at_key = False
+    repaired = own = at_server = at_key = at_clock = False
     for fault in faults:
         if fault.is_for_key:
             # A sync publishes the public key anew, once it can sign.
             at_key = repaired = True
         elif is_kept_or_around(fault.path, kept):
             own = True
+        elif fault.is_for_clock:
+            at_clock = True
         elif fault.is_for_server:
             at_server = True
         else:
             repaired = True
     advice = {
+        "set this machine's clock if it is behind, and verify again; if it is right, `packrat-agent sync "
+        "--trust-clock` on the mirror publishes with the present date": at_clock,
         "the signing key comes first: `packrat-agent key show` on the mirror says how to extend or replace it": at_key,
         "a full sync of its agent repairs them (`packrat-agent sync`)": repaired,
         "correct what keep_file_list names, which the agent does not write, or take it out of there": own,
@@ -108,6 +113,11 @@ def _known_troubles(config: Config) -> Iterator[Warned]:
     """Repeat what the agent knows to be wrong, which the tree alone need not show: files that are left out, say."""
     try:
         status = read_status(config)
+    except ConfigError as error:
+        # Where there is none, the first sync makes one; one that is of something else stops every sync.
+        if os.path.lexists(config.mirror.state_db):
+            yield Warned("status", str(error))
+        return
     except PackratError:
         return
     if status.server.up is False:

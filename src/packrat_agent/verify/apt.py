@@ -16,6 +16,7 @@ from functools import partial
 
 from packrat_agent.verify.debs import find_wrong_deb
 from packrat_agent.verify.findings import (
+    DATED_AHEAD,
     Fault,
     Finding,
     Named,
@@ -189,7 +190,7 @@ def _audit_dates(subject: Subject, path: str, fields: Mapping[str, str]) -> Iter
         if fields[key][:3] != _DAYS[date.weekday()]:
             yield Fault(path, f"has a {key} with the wrong day of the week: {fields[key][:60]!r}")
         elif key == "Date" and date.replace(tzinfo=UTC) - subject.now > _TOLERATED:
-            yield Fault(path, f"is dated ahead of this host's clock, and apt refuses it until {fields[key]}")
+            yield Fault(path, f"{DATED_AHEAD}, and apt refuses it until {fields[key]}")
         elif key == "Valid-Until" and date.replace(tzinfo=UTC) < subject.now and _is_offered(subject, path):
             yield Fault(
                 path, f"was valid until {fields[key]}, and apt refuses it now; its agent renews it while it runs"

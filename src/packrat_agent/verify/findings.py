@@ -19,6 +19,8 @@ from packrat_core.errors import Refused
 from packrat_core.fs.open import read_regular
 
 _REFUSED = "would be refused at upload"
+DATED_AHEAD = "is dated ahead of this host's clock"
+"""How the fault of a Release begins that apt refuses until its date."""
 KEY_ENDED = "verifies nothing any more"
 _INDEX_LIMIT = 1024 * 1024 * 1024
 _JSON_LIMIT = 256 * 1024 * 1024
@@ -69,6 +71,11 @@ class Fault:
     def is_for_key(self) -> bool:
         """Whether a sync can't repair it, nor sign anything, until the key is extended or another one signs."""
         return self.what.startswith(KEY_ENDED)
+
+    @property
+    def is_for_clock(self) -> bool:
+        """Whether a clock is wrong, or was; no ordinary sync steps back in time."""
+        return self.what.startswith(DATED_AHEAD)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """What `verify` says to do about faults is what helps."""
 
 from packrat_agent.cli.audit_tree import advise
-from packrat_agent.verify.findings import KEY_ENDED, Fault, explain_refusal
+from packrat_agent.verify.findings import DATED_AHEAD, KEY_ENDED, Fault, explain_refusal
 from packrat_core.errors import Refused
 
 DAMAGED = Fault("apt/pool/a.deb", "has 5 bytes, the index says 6")
@@ -38,3 +38,15 @@ def test_an_ended_key_comes_before_the_sync_that_could_not_sign() -> None:
     first = "the signing key comes first: `packrat-agent key show` on the mirror says how to extend or replace it"
     for faults in ([ended], [DAMAGED, ended]):
         assert advise(faults) == f"{first}; {advise([DAMAGED])}"
+
+
+def test_a_release_from_the_future_needs_a_clock_and_no_ordinary_sync() -> None:
+    ahead = Fault(
+        "apt/dists/bookworm/Release", f"{DATED_AHEAD}, and apt refuses it until Wed, 01 Jan 2200 00:05:00 UTC"
+    )
+    clock = (
+        "set this machine's clock if it is behind, and verify again; if it is right, `packrat-agent sync "
+        "--trust-clock` on the mirror publishes with the present date"
+    )
+    assert advise([ahead]) == clock
+    assert advise([DAMAGED, ahead]) == f"{clock}; {advise([DAMAGED])}"
