@@ -227,9 +227,11 @@ def test_a_postgresql_without_connections_is_reported_with_what_to_do(
         reasons = {line["reason"] for line in logged if line["event"] == "unanswered"}
         assert all("too many clients" in reason and "max_connections" in reason for reason in reasons)
         # In another language, it is known by what it says to everybody.
-        take_all(postgresql, taken)
         with monkeypatch.context() as patched:
-            patched.setattr(store_postgresql, "hint_of", lambda _: "")
+            patched.setattr(store_postgresql, "_NO_CONNECTION_WORDS", ())
+            refused = refused_once_it_has_none(server, postgresql, admin, taken)
+            assert (refused.status, refused.headers["Retry-After"]) == (503, "5")
+            take_all(postgresql, taken)
             told = store_postgresql.refusal(postgresql.url(), psycopg.OperationalError(""))
         assert isinstance(told, ServerUnavailable)
         assert "max_connections" in told.hint

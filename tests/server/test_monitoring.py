@@ -94,4 +94,6 @@ def test_a_database_that_hangs_is_told_in_time_and_costs_no_thread_a_question(
         with postgresql.hung(), ThreadPoolExecutor(8) as threads:
             asked = [threads.submit(server.ask, "GET", "/health", {}) for _ in range(8)]
             assert {answer.result().status for answer in asked} == {503}
+            told = [threads.submit(server.ask, "GET", "/metrics", {}) for _ in range(8)]
+            assert all(b"packrat_server_database_up 0\n" in answer.result().data for answer in told)
         assert server.ask("GET", "/health", {}).status == 200

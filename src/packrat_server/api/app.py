@@ -31,7 +31,7 @@ from packrat_server.api.files import lower_headers, serve_file, upload
 from packrat_server.api.identify import identify
 from packrat_server.api.in_thread import run_to_end
 from packrat_server.api.messages import CinpError, CinpResponse, read_request
-from packrat_server.api.monitoring import Health, serve_metrics
+from packrat_server.api.monitoring import Monitoring
 from packrat_server.api.verbs import answer, check_verb
 
 log = structlog.get_logger()
@@ -76,7 +76,7 @@ class App:
     def __init__(self, context: ServerContext) -> None:
         self._context = context
         self._statuses: Counter[int] = Counter()
-        self._health = Health(context)
+        self._monitoring = Monitoring(context)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; an internal error is answered by a 500 without details, which go to the log."""
@@ -134,9 +134,9 @@ class App:
         if path == "/" and request.method in ("GET", "HEAD") and "cinp-version" not in headers:
             return PlainTextResponse(_FRONT_PAGE)
         if path == "/health" and request.method in ("GET", "HEAD"):
-            return await self._health.serve(address)
+            return await self._monitoring.serve_health(address)
         if path == "/metrics" and request.method in ("GET", "HEAD"):
-            return await serve_metrics(request, self._context, access.address, self._statuses)
+            return await self._monitoring.serve_metrics(request, access.address, self._statuses)
         if path == "/files" or path.startswith("/files/"):
             if request.method == "OPTIONS":
                 return CinpResponse(None, 200, preflight_headers("OPTIONS, GET, HEAD"))

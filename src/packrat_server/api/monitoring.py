@@ -3,7 +3,8 @@
 1. /health is open to everybody: 200 and `ok` where the database answers and takes writes, else 503, also where it
    doesn't answer for some seconds. It names nothing.
 2. /metrics names mirrors, so it is answered to the addresses of `metrics_from` alone. A request through a proxy that
-   is not trusted is refused, even if the proxy's own address is among them: it may come from anywhere.
+   is not trusted is refused, even if the proxy's own address is among them: it may come from anywhere. A database that
+   doesn't answer for some seconds counts as away.
 
 Source: Prometheus, "Exposition formats".
 """
@@ -11,9 +12,11 @@ Source: Prometheus, "Exposition formats".
 import asyncio
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC
+from functools import partial
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from sqlalchemy import Connection, Engine, func, select
 from starlette.concurrency import run_in_threadpool
@@ -29,31 +32,73 @@ from packrat_server.store.database import reading
 from packrat_server.store.tables import events, mirrors, package_files, sessions, uploads
 from packrat_server.store.writable import check_writable
 
+T = TypeVar("T")
+
 _TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _HEALTH_LIMIT_S = 5.0
 """A database that works answers in milliseconds; a load balancer waits for some seconds."""
+_METRICS_LIMIT_S = 8.0
+"""Counting many records takes a while; Prometheus waits for ten seconds unless it is told otherwise."""
 _COUNTED = {"package_files": package_files, "uploads": uploads, "sessions": sessions}
 
 
-class Health:
-    """Looks whether the database works; while it hangs, all who ask share one look, and so one thread."""
+class SharedLook(Generic[T]):
+    """Looks at the database; while that hangs, all who ask share one look, and so one thread."""
+
+    def __init__(self, look: Callable[[], T], limit_s: float) -> None:
+        self._look = look
+        self._limit_s = limit_s
+        self._running: asyncio.Task[T] | None = None
+
+    async def take(self) -> T | None:
+        """Give what the look finds; None if that takes too long."""
+        if self._running is None or self._running.done():
+            self._running = asyncio.create_task(run_to_end(self._look))
+        done, _ = await asyncio.wait({self._running}, timeout=self._limit_s)
+        return next((task.result() for task in done), None)
+
+
+class Monitoring:
+    """Answers both, for one server."""
 
     def __init__(self, context: ServerContext) -> None:
         self._context = context
-        self._look: asyncio.Task[bool] | None = None
+        self._health = SharedLook(partial(_is_usable, context.engine), _HEALTH_LIMIT_S)
+        self._metrics = SharedLook(partial(_describe_database, context), _METRICS_LIMIT_S)
 
-    async def serve(self, address: str) -> Response:
+    async def serve_health(self, address: str) -> Response:
         """Tell whether the database answers, and takes writes: without them nobody can log in.
 
         Raises: CinpError
         """
         async with self._context.admission.identifying(address):
-            if self._look is None or self._look.done():
-                self._look = asyncio.create_task(run_to_end(_is_usable, self._context.engine))
-            done, _ = await asyncio.wait({self._look}, timeout=_HEALTH_LIMIT_S)
-        if any(look.result() for look in done):
+            is_usable = await self._health.take()
+        if is_usable:
             return PlainTextResponse("ok\n")
         return PlainTextResponse("the database can't be used just now\n", 503)
+
+    async def serve_metrics(self, request: Request, address: str, statuses: Counter[int]) -> Response:
+        """Give the metrics to those who may see them.
+
+        Args:
+            request: The request.
+            address: The exact address that it comes from.
+            statuses: Status → number of answers so far.
+
+        Raises:
+            CinpError: 403, for everybody else.
+        """
+        context = self._context
+        peer = request.scope["state"]["peer"].host
+        is_hidden = "x-forwarded-for" in request.headers and not context.options.trusted_proxies.has(peer)
+        if is_hidden or not context.options.metrics_from.has(address):
+            raise CinpError(403, "Not Authorized")
+        async with context.admission.identifying(name_network(address)):
+            lines = await self._metrics.take() or ["packrat_server_database_up 0"]
+        # In a thread of the files: a network filesystem that hangs does not even tell its size.
+        lines = [*lines, *await run_in_threadpool(_describe_disk, context.data_dir)]
+        lines += _describe_process(context, statuses)
+        return Response("\n".join(lines) + "\n", media_type=_TYPE)
 
 
 def _is_usable(engine: Engine) -> bool:
@@ -66,37 +111,14 @@ def _is_usable(engine: Engine) -> bool:
     return True
 
 
-async def serve_metrics(request: Request, context: ServerContext, address: str, statuses: Counter[int]) -> Response:
-    """Give the metrics to those who may see them.
-
-    Args:
-        request: The request.
-        context: The server's.
-        address: The exact address that it comes from.
-        statuses: Status → number of answers so far.
-
-    Raises:
-        CinpError: 403, for everybody else.
-    """
-    peer = request.scope["state"]["peer"].host
-    is_hidden = "x-forwarded-for" in request.headers and not context.options.trusted_proxies.has(peer)
-    if is_hidden or not context.options.metrics_from.has(address):
-        raise CinpError(403, "Not Authorized")
-
-    def look() -> list[str]:
+def _describe_database(context: ServerContext) -> list[str] | None:
+    """Describe the database; None if it can't be used."""
+    try:
         with reading(context.engine) as connection:
             lines = list(_read(connection))
-        return [*lines, *_describe_writing(context)]
-
-    try:
-        async with context.admission.identifying(name_network(address)):
-            lines = await run_to_end(look)
     except PackratError:
-        lines = ["packrat_server_database_up 0"]
-    # In a thread of the files: a network filesystem that hangs does not even tell its size.
-    lines += await run_in_threadpool(_describe_disk, context.data_dir)
-    lines += _describe_process(context, statuses)
-    return Response("\n".join(lines) + "\n", media_type=_TYPE)
+        return None
+    return [*lines, *_describe_writing(context)]
 
 
 def _describe_writing(context: ServerContext) -> Iterator[str]:

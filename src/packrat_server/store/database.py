@@ -18,6 +18,7 @@ from packrat_server.store.blobs import holds_files
 from packrat_server.store.postgresql import (
     check_pooler,
     connect_postgresql,
+    connects,
     first_line,
     hint_of,
     is_passing,
@@ -232,7 +233,7 @@ def _as_unavailable(engine: Engine, *, writes: bool = False) -> Iterator[None]:
         raise ServerUnavailable(
             f"the database {where(engine)} can't be used just now: {reason}",
             TRY_AGAIN_S if passes else 0.0,
-            hint=hint_of(reason),
+            hint=hint_of(cause),
         ) from error
 
 
@@ -256,8 +257,7 @@ def _operators_error(engine: Engine, url: str | None, error: DBAPIError | None, 
         return ServerUnavailable(message)
     if url is None:
         return explain_sqlite(Path(where(engine)), first_line(error.orig))
-    # Without an SQLSTATE the error is not from a statement: the connection could not be made.
-    if isinstance(error, OperationalError) and getattr(error.orig, "sqlstate", None) is None:
+    if isinstance(error, OperationalError) and connects(error.orig):
         return refusal(url, error.orig)
     if lends_for_statements(message):
         return refuse_pooler(place(url), "statements")

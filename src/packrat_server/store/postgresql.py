@@ -29,6 +29,10 @@ _LOOK_FOR_CONNECTION_S = 0.25
 _RECYCLE_S = 3600
 _LOCK_NOT_AVAILABLE = "55P03"
 """The SQLSTATE of a lock that was waited for too long."""
+_TOO_MANY_CONNECTIONS = "53300"
+"""The SQLSTATE of a connection that is one too many."""
+_NO_CONNECTION_WORDS = ("too many", "connection slots")
+"""What PostgreSQL in English and PgBouncer say of it; before the login, the driver gives no SQLSTATE."""
 _NO_CONNECTION_HINT = "raise its max_connections, or see in pg_stat_activity who has the connections"
 _READ_ONLY_HINT = (
     "name the primary server in the URL; if it is that, take default_transaction_read_only off role and database"
@@ -78,7 +82,12 @@ def connect_postgresql(url: str) -> Engine:
     text = conninfo(url)
 
     def connect() -> Any:
-        session = psycopg.connect(text, autocommit=True)
+        try:
+            session = psycopg.connect(text, autocommit=True)
+        except psycopg.OperationalError as error:
+            if lacks_connections(url, error):
+                raise psycopg.errors.TooManyConnections(str(error)) from error
+            raise
         session.execute(SESSION)
         session.autocommit = False
         return session
@@ -119,7 +128,7 @@ def take_connection(engine: Engine) -> Connection:
         try:
             return engine.connect()
         except OperationalError as error:
-            if error.orig is None or not hint_of(first_line(error.orig)) or time.monotonic() >= until:
+            if error.orig is None or not hint_of(error.orig) or time.monotonic() >= until:
                 raise
         time.sleep(_LOOK_FOR_CONNECTION_S)
 
@@ -169,7 +178,12 @@ def _session_of(connection: Connection) -> int:
 
 def is_passing(error: BaseException) -> bool:
     """Tell whether PostgreSQL works, and only has no connection left or has locked what is asked for."""
-    return getattr(error, "sqlstate", None) == _LOCK_NOT_AVAILABLE or bool(hint_of(first_line(error)))
+    return bool(hint_of(error))
+
+
+def connects(error: BaseException) -> bool:
+    """Tell whether a driver's error is from making a connection, and not from a statement."""
+    return getattr(error, "sqlstate", None) in (None, _TOO_MANY_CONNECTIONS)
 
 
 def conninfo(url: str) -> str:
@@ -235,7 +249,7 @@ def refusal(url: str, error: Exception) -> PackratError:
             psycopg.connect(conninfo(url)).close()
             is_running = False
         except psycopg.Error as again:
-            reason = first_line(again)
+            error, reason = again, first_line(again)
     if not is_running:
         return ServerUnavailable(
             f"{place(url)} can't be reached: {reason}", hint="see that PostgreSQL runs there and lets this machine in"
@@ -243,9 +257,8 @@ def refusal(url: str, error: Exception) -> PackratError:
     if "read-only" in reason:
         # A standby may be made the primary server yet.
         return ServerUnavailable(f"{place(url)} takes no changes: {reason}", hint=_READ_ONLY_HINT)
-    hint = hint_of(reason) or (_NO_CONNECTION_HINT if _refuses_everybody(url, reason) else "")
-    if hint:
-        return ServerUnavailable(f"{place(url)} has no connection left: {reason}", hint=hint)
+    if lacks_connections(url, error):
+        return ServerUnavailable(f"{place(url)} has no connection left: {reason}", hint=_NO_CONNECTION_HINT)
     return ConfigError(
         f"{place(url)} can't be opened: {reason}",
         hint=(
@@ -253,6 +266,19 @@ def refusal(url: str, error: Exception) -> PackratError:
             "that PGPASSFILE or passfile= names), the database, or pg_hba.conf"
         ),
     )
+
+
+def lacks_connections(url: str, error: BaseException) -> bool:
+    """Tell whether a connection was refused since PostgreSQL has none left, in whatever language it says so."""
+    from psycopg import pq
+
+    reason = first_line(error)
+    if any(words in reason for words in _NO_CONNECTION_WORDS):
+        return True
+    if not connects(error) or _BEHIND_SEVERITY not in str(error):
+        return False
+    # One that starts or stops refuses everybody, too.
+    return pq.PGconn.ping(conninfo(url).encode()) == pq.Ping.OK and _refuses_everybody(url, reason)
 
 
 def _refuses_everybody(url: str, reason: str) -> bool:
@@ -272,11 +298,12 @@ def _refuses_everybody(url: str, reason: str) -> bool:
     return False
 
 
-def hint_of(reason: str) -> str:
-    """Say what to do where PostgreSQL has no connection left, or others lock it; nothing about other reasons."""
-    if "too many" in reason or "connection slots" in reason:
-        return _NO_CONNECTION_HINT
-    return "see in pg_locks who holds the lock, and end that" if "lock timeout" in reason else ""
+def hint_of(error: BaseException) -> str:
+    """Say what to do where PostgreSQL has no connection left, or others lock it; nothing about other errors."""
+    sqlstate = getattr(error, "sqlstate", None)
+    if sqlstate == _LOCK_NOT_AVAILABLE:
+        return "see in pg_locks who holds the lock, and end that"
+    return _NO_CONNECTION_HINT if sqlstate == _TOO_MANY_CONNECTIONS else ""
 
 
 def first_line(error: BaseException) -> str:
