@@ -181,7 +181,10 @@ def _explain_failure(keys: Sequence[SigningKey], made: GpgResult) -> PackratErro
     closed = explain_closed_home(key.home)
     if closed is None and (found := _find_reason(keys, made)) is not None:
         return found
-    return SigningError(f"gpg can't sign with {_name(keys)}: {closed or made.reason or 'no reason given'}")
+    if closed is not None:
+        return SigningError(f"gpg can't sign with {_name(keys)}: {closed}")
+    trial = GpgHints(key.home, key.passphrase_file).sign(key.fingerprint)
+    return SigningError(f"gpg can't sign with {_name(keys)}: {made.reason or 'no reason given'}", hint=f"try {trial}")
 
 
 def _is_locked(made: GpgResult) -> bool:

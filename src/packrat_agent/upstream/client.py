@@ -109,7 +109,7 @@ class Packrat:
         try:
             version = (await self._client.describe(ROOT)).get("api-version")
         except NotFound as error:
-            raise ServerBroken(str(error), hint="that is not a packrat server: check host in [packrat]") from None
+            raise ServerBroken(error.message, hint="that is not a packrat server: check host in [packrat]") from None
         if not isinstance(version, str) or version.partition(".")[0] != _API_MAJOR:
             raise ServerBroken(
                 f"the server has packrat's API {str(version)[:20]!r}, this packrat-agent speaks {_API_MAJOR}.x",
@@ -155,7 +155,10 @@ class Packrat:
         except Unusable as error:
             raise ServerBroken(f"the record of mirror {self._name} can't be used: {error}") from None
         if len(names) > REPOS_LIMIT:
-            raise ServerBroken(f"the record of mirror {self._name} names more than {REPOS_LIMIT} repositories")
+            raise ServerBroken(
+                f"the record of mirror {self._name} names more than {REPOS_LIMIT} repositories",
+                hint="split the mirror on the server",
+            )
         self._repos = frozenset(names)
         repos, rejected = await read_repos(self._get_many, names)
         try:
