@@ -7,7 +7,7 @@ from pathlib import Path
 from packrat_agent.gpg.agent_program import explain_no_agent
 from packrat_agent.gpg.hints import GpgHints
 from packrat_agent.gpg.key_files import armor, dearmor
-from packrat_agent.gpg.listing import list_keys
+from packrat_agent.gpg.listed_keys import list_keys
 from packrat_agent.gpg.run import GpgResult, run_gpg, unlock_options
 from packrat_agent.gpg.signing_key import SigningKey
 from packrat_agent.gpg.verdict import lines_of
