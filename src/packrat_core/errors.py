@@ -13,16 +13,18 @@ class PackratError(Exception):
 
     Attributes:
         exit_code: the exit code of a command that ends with it.
+        default_hint: the hint where none is given.
         message: what happened, and where.
         hint: what to do next; '' where nobody has to do anything, or the message says it.
     """
 
     exit_code = 1
+    default_hint = ""
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
         self.message = message
-        self.hint = hint
+        self.hint = hint or self.default_hint
 
     def __str__(self) -> str:
         return f"{self.message}; {self.hint}" if self.hint else self.message
@@ -70,6 +72,7 @@ class ServerBroken(PackratError):
     """The server's answer has the wrong shape, size or type: its administrator must act."""
 
     exit_code = 5
+    default_hint = "report this to whoever runs the server: it, or a proxy in front of it, answers wrongly"
 
 
 class TooLarge(ServerBroken):

@@ -7,7 +7,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from packrat_agent.gpg.listing import list_keys
+from packrat_agent.gpg.listed_keys import list_keys
 from packrat_agent.gpg.run import run_gpg
 from packrat_core.errors import ConfigError, DiskError, SigningError
 from packrat_core.fs.free_space import is_full

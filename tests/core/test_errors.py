@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import packrat_server.cli.main  # noqa: F401 so that every error of both programs is known
-from packrat_core.errors import PackratError
+from packrat_core.errors import PackratError, ServerBroken
 
 
 def kinds(root: type[PackratError] = PackratError) -> Iterator[type[PackratError]]:
@@ -22,7 +22,13 @@ def kinds(root: type[PackratError] = PackratError) -> Iterator[type[PackratError
 def test_an_error_shows_what_happened_and_then_what_to_do(kind: type[PackratError]) -> None:
     error = kind("the disk is full", hint="make room")
     assert (error.message, error.hint, str(error)) == ("the disk is full", "make room", "the disk is full; make room")
-    assert str(kind("the disk is full")) == "the disk is full"
+    bare = kind("the disk is full")
+    assert str(bare) == "; ".join(filter(None, ("the disk is full", kind.default_hint)))
+
+
+@pytest.mark.parametrize("kind", list(kinds(ServerBroken)), ids=lambda kind: kind.__name__)
+def test_a_wrong_answer_of_the_server_always_comes_with_what_to_do(kind: type[ServerBroken]) -> None:
+    assert "whoever runs the server" in kind("the answer to tagMap is not a map of tags").hint
 
 
 def test_each_kind_of_error_has_its_own_exit_code() -> None:

@@ -16,7 +16,7 @@ from anyio.to_thread import current_default_thread_limiter
 
 from packrat_server.api import change_actions
 from packrat_server.api.admission import WRITERS
-from packrat_server.api.in_thread import run_to_end
+from packrat_server.api.request_threads import run_to_end
 from support.world import World, world
 
 HEARTBEAT = "/api/v2/Repo/Mirror:lab:(heartbeat)"

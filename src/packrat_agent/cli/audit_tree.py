@@ -136,7 +136,7 @@ def _visit(top: Path, keys: GivenKeys, audit: Audit) -> "Visits":
     """
     # Only then, since the web server, its libraries and the log take longer to import than a small tree to verify.
     from packrat_agent.verify.real_clients import visit_tree
-    from packrat_agent.web.in_thread import serving_in_thread
+    from packrat_agent.web.serving_in_thread import serving_in_thread
     from packrat_core.log import set_up_log
 
     set_up_log(click.get_current_context().find_root().params["log_level"])

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from packrat_agent.gpg.listing import list_keys
+from packrat_agent.gpg.listed_keys import list_keys
 from packrat_agent.gpg.run import read_home, run_gpg, stop_gpg_agent, unlock_options
 from packrat_core.errors import SigningError
 from packrat_core.fs.open import read_given

@@ -9,7 +9,7 @@ import structlog
 
 from packrat_agent.gpg.agent_program import explain_no_agent
 from packrat_agent.gpg.hints import GpgHints
-from packrat_agent.gpg.listing import ListedKey, ListedKeys, find_weak_digest, list_keys, list_signatures
+from packrat_agent.gpg.listed_keys import ListedKey, ListedKeys, find_weak_digest, list_keys, list_signatures
 from packrat_agent.gpg.rotation import SilentKey
 from packrat_agent.gpg.run import check_passphrase_file, run_gpg
 from packrat_agent.gpg.signatures import explain_closed_home, try_key

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from packrat_agent.gpg.hints import GpgHints
-from packrat_agent.gpg.listing import list_keys
+from packrat_agent.gpg.listed_keys import list_keys
 from packrat_agent.gpg.run import GpgResult, read_home, run_gpg, unlock_options
 from packrat_core.errors import DiskError, PackratError, SigningError
 from packrat_core.fs.free_space import is_full

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from packrat_agent.gpg.listing import ListedKey, ListedKeys, read_listing
+from packrat_agent.gpg.listed_keys import ListedKey, ListedKeys, read_listing
 from packrat_agent.gpg.run import run_gpg
 
 

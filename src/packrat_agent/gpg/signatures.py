@@ -7,7 +7,7 @@ from pathlib import Path
 from packrat_agent.gpg.agent_program import explain_no_agent
 from packrat_agent.gpg.hints import GpgHints
 from packrat_agent.gpg.key_files import armor, dearmor
-from packrat_agent.gpg.listing import list_keys
+from packrat_agent.gpg.listed_keys import list_keys
 from packrat_agent.gpg.run import GpgResult, run_gpg, unlock_options
 from packrat_agent.gpg.signing_key import SigningKey
 from packrat_agent.gpg.verdict import lines_of
@@ -185,7 +185,10 @@ def _explain_failure(keys: Sequence[SigningKey], made: GpgResult) -> PackratErro
     closed = explain_closed_home(key.home)
     if closed is None and (found := _find_reason(keys, made)) is not None:
         return found
-    return SigningError(f"gpg can't sign with {_name(keys)}: {closed or made.reason or 'no reason given'}")
+    if closed is not None:
+        return SigningError(f"gpg can't sign with {_name(keys)}: {closed}")
+    trial = GpgHints(key.home, key.passphrase_file).sign(key.fingerprint)
+    return SigningError(f"gpg can't sign with {_name(keys)}: {made.reason or 'no reason given'}", hint=f"try {trial}")
 
 
 def _find_unseen(passphrase_file: Path) -> str:

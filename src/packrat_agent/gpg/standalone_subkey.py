@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 from packrat_agent.gpg.hints import GpgHints
-from packrat_agent.gpg.listing import list_keys
+from packrat_agent.gpg.listed_keys import list_keys
 from packrat_agent.gpg.run import read_home, run_gpg, stop_gpg_agent, unlock_options
 from packrat_agent.gpg.signing_key import SigningKey
 from packrat_core.errors import SigningError

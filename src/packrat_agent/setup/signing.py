@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from packrat_agent.gpg.keyring import find_key
-from packrat_agent.gpg.listing import ListedKeys, list_keys
+from packrat_agent.gpg.listed_keys import ListedKeys, list_keys
 from packrat_agent.gpg.new_key import unlock_new
 from packrat_agent.gpg.run import run_gpg, stop_gpg_agent
 from packrat_agent.gpg.signing_key import SigningKey

@@ -21,7 +21,7 @@ from packrat_agent.state.file_rows import (
 )
 from packrat_agent.state.file_state import FileState, Unreadable
 from packrat_agent.state.fragments import FragmentSource, read_fragment
-from packrat_agent.state.listing import missing_from
+from packrat_agent.state.listed_uris import missing_from
 
 _MANY = 500
 _PAGE = 5000

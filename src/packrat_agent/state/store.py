@@ -12,7 +12,7 @@ from packrat_agent.state.generations import Generations
 from packrat_agent.state.index_digests import IndexDigests
 from packrat_agent.state.intents import Intents
 from packrat_agent.state.known_tags import KnownTags
-from packrat_agent.state.listing import Listing
+from packrat_agent.state.listed_uris import Listing
 from packrat_agent.state.live_entries import LiveEntries
 from packrat_agent.state.packages import WantedFiles
 from packrat_agent.state.publications import Publications

@@ -110,7 +110,7 @@ class Packrat:
             version = (await self._client.describe(ROOT)).get("api-version")
         except NotFound as error:
             raise ServerBroken(
-                str(error), hint=f"that is not a packrat server: check {self._client.names.origin}"
+                error.message, hint=f"that is not a packrat server: check {self._client.names.origin}"
             ) from None
         if not isinstance(version, str) or version.partition(".")[0] != _API_MAJOR:
             raise ServerBroken(
@@ -157,7 +157,10 @@ class Packrat:
         except Unusable as error:
             raise ServerBroken(f"the record of mirror {self._name} can't be used: {error}") from None
         if len(names) > REPOS_LIMIT:
-            raise ServerBroken(f"the record of mirror {self._name} names more than {REPOS_LIMIT} repositories")
+            raise ServerBroken(
+                f"the record of mirror {self._name} names more than {REPOS_LIMIT} repositories",
+                hint="split the mirror on the server",
+            )
         self._repos = frozenset(names)
         repos, rejected = await read_repos(self._get_many, names)
         try:

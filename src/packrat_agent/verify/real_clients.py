@@ -17,7 +17,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from packrat_agent.verify.armor import crc24
-from packrat_agent.verify.client_run import Visit
+from packrat_agent.verify.client_visit import Visit
 from packrat_agent.verify.findings import Fault, parse_json, read_index
 from packrat_agent.verify.match_paths import match_paths
 from packrat_agent.verify.names import IMAGE, TAG

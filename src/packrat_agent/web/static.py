@@ -25,7 +25,7 @@ from packrat_agent.formats.interface import IMMUTABLE
 from packrat_agent.formats.json.serving import uploaded_headers
 from packrat_agent.formats.uploaded import UPLOADED_HEADERS
 from packrat_agent.web.caching import ASK_AGAIN, choose_caching
-from packrat_agent.web.listing import HEADERS, write_listing
+from packrat_agent.web.directory_page import HEADERS, write_listing
 from packrat_agent.web.negotiate import TYPES, choose_index
 from packrat_agent.web.registry import answer_registry, is_registry_path
 from packrat_core.aio.connection_bounds import connection_limit

@@ -174,7 +174,9 @@ class CinpSession:
                 if response.status == 400 and self._speaks_another_version(response):
                     continue
                 await self._refuse(response, what)
-        raise ServerBroken(f"{what}: the server accepts none of the CInP versions {', '.join(VERSIONS)}")
+        raise ServerBroken(
+            f"{what}: the server accepts none of the CInP versions {', '.join(VERSIONS)}", hint="upgrade the older one"
+        )
 
     async def _refuse(self, response: aiohttp.ClientResponse, what: str) -> None:
         await raise_for(response, what, self._transport.proxy, self._transport.names)

@@ -29,9 +29,9 @@ from packrat_server.api.description import CINP_VERSION
 from packrat_server.api.dialect import explain_in, read_version
 from packrat_server.api.files import lower_headers, serve_file, upload
 from packrat_server.api.identify import identify
-from packrat_server.api.in_thread import run_to_end
 from packrat_server.api.messages import CinpError, CinpResponse, read_request
 from packrat_server.api.monitoring import Monitoring
+from packrat_server.api.request_threads import run_to_end
 from packrat_server.api.verbs import answer, check_verb
 
 log = structlog.get_logger()

@@ -26,9 +26,9 @@ from packrat_server.accounts.sessions import InvalidSession, read_caller
 from packrat_server.accounts.visibility import visible_files
 from packrat_server.api.call import Call
 from packrat_server.api.description import uri
-from packrat_server.api.in_thread import run_to_end
 from packrat_server.api.messages import CinpError, CinpResponse
 from packrat_server.api.permissions import may_call
+from packrat_server.api.request_threads import run_to_end
 from packrat_server.api.values import parse_id
 from packrat_server.store.blobs import blob_in, find_size, read_whole
 from packrat_server.store.database import reading

@@ -9,8 +9,8 @@ from sqlalchemy import Connection
 
 from packrat_server.accounts.sessions import Caller, InvalidSession, digest, read_caller
 from packrat_server.api.context import ServerContext
-from packrat_server.api.in_thread import run_to_end
 from packrat_server.api.messages import CinpError
+from packrat_server.api.request_threads import run_to_end
 from packrat_server.store.database import reading, writing
 from packrat_server.store.events import Author, Via
 from packrat_server.store.text import REASON_LIMIT

@@ -23,7 +23,7 @@ from packrat_server.accounts.live_sessions import read_live_sessions
 from packrat_server.accounts.sessions import READER
 from packrat_server.api.change_batch import ChangeBatch, Waiter, token_hashes
 from packrat_server.api.changed_records import RepoRecords, read_repo_records
-from packrat_server.api.in_thread import run_to_end
+from packrat_server.api.request_threads import run_to_end
 from packrat_server.store.database import reading
 from packrat_server.store.journal import Entry, Position, group_touched, read_entries, read_newest
 from packrat_server.store.postgresql import first_line

@@ -20,8 +20,8 @@ from packrat_server.accounts.live_sessions import read_live_sessions
 from packrat_server.api.change_batch import ChangeBatch, Waiter, frame, token_hashes
 from packrat_server.api.change_notifier import ChangeNotifier
 from packrat_server.api.change_question import Found, Question
-from packrat_server.api.in_thread import run_to_end
 from packrat_server.api.messages import CinpError, CinpResponse
+from packrat_server.api.request_threads import run_to_end
 from packrat_server.store.database import reading
 from packrat_server.store.journal import ChangesSince
 

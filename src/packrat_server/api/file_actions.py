@@ -8,8 +8,8 @@ from sqlalchemy import Connection, Row, bindparam, select
 from packrat_server.accounts.rights import may_tag
 from packrat_server.api.call import Call, read, write
 from packrat_server.api.description import ROOT, uri
-from packrat_server.api.in_thread import run_to_end
 from packrat_server.api.messages import CinpError
+from packrat_server.api.request_threads import run_to_end
 from packrat_server.api.values import object_not_found, parse_id
 from packrat_server.inspect_file import Inspected, Unrecognized
 from packrat_server.promotion.package_files import NewFile, create_file

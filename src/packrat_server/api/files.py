@@ -18,9 +18,9 @@ from packrat_server.accounts.sessions import ANONYMOUS, PUBLIC, Caller, InvalidS
 from packrat_server.api.body_limits import declared_length
 from packrat_server.api.call import Call, run_writer, writing_for
 from packrat_server.api.context import ServerContext
-from packrat_server.api.in_thread import run_to_end
 from packrat_server.api.messages import CinpError, CinpResponse
 from packrat_server.api.permissions import may_call
+from packrat_server.api.request_threads import run_to_end
 from packrat_server.store.blobs import Blob, blob_path, read_content, read_from_memory, receive
 from packrat_server.store.database import writing
 from packrat_server.store.orphans import add_orphans

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 from packrat_server.accounts.sessions import ANONYMOUS, PUBLIC, Caller, InvalidSession
 from packrat_server.api.context import ServerContext
-from packrat_server.api.in_thread import run_to_end
 from packrat_server.api.messages import CinpError
+from packrat_server.api.request_threads import run_to_end
 
 
 async def identify(headers: Mapping[str, str], context: ServerContext, address: str) -> Caller:

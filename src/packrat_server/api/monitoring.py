@@ -26,8 +26,8 @@ from starlette.responses import PlainTextResponse, Response
 from packrat_core.aio.addresses import name_network
 from packrat_core.errors import PackratError
 from packrat_server.api.context import ServerContext
-from packrat_server.api.in_thread import run_to_end
 from packrat_server.api.messages import CinpError
+from packrat_server.api.request_threads import run_to_end
 from packrat_server.store.database import reading
 from packrat_server.store.tables import events, mirrors, package_files, sessions, uploads
 from packrat_server.store.writable import check_writable

@@ -17,8 +17,8 @@ from packrat_server.accounts.sessions import (
     open_session,
 )
 from packrat_server.api.call import Call, run_writer
-from packrat_server.api.in_thread import run_to_end
 from packrat_server.api.messages import CinpError
+from packrat_server.api.request_threads import run_to_end
 
 T = TypeVar("T")
 

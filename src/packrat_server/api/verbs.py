@@ -17,11 +17,11 @@ from packrat_server.api.context import ServerContext
 from packrat_server.api.cors import ALLOWED_HEADERS
 from packrat_server.api.description import MULTI_URI_MAX, ROOT, Model
 from packrat_server.api.dialect import describe_in
-from packrat_server.api.in_thread import run_to_end
 from packrat_server.api.list_response import ListResponse
 from packrat_server.api.messages import CinpError, CinpRequest, CinpResponse
 from packrat_server.api.permissions import may_call
 from packrat_server.api.records import READERS, file_ids, ids_of, read_page
+from packrat_server.api.request_threads import run_to_end
 from packrat_server.api.schema import REASON, describe_namespace
 from packrat_server.api.values import object_not_found, read_arguments
 from packrat_server.promotion.package_files import KEPT, create_package, delete_file, update_package

@@ -27,7 +27,7 @@ from packrat_server.api.access_log import AccessLog
 from packrat_server.api.app import App
 from packrat_server.api.change_notifier import ChangeNotifier
 from packrat_server.api.context import ServerContext
-from packrat_server.api.in_thread import limit_threads
+from packrat_server.api.request_threads import limit_threads
 from packrat_server.api.serve_options import ServeOptions
 from packrat_server.promotion.epochs import read_epochs
 from packrat_server.serving.change_watch import watching

@@ -16,7 +16,7 @@ import pytest
 from packrat_agent.gpg.hints import GpgHints
 from packrat_agent.gpg.key_warnings import warn
 from packrat_agent.gpg.keyring import find_key
-from packrat_agent.gpg.listing import list_keys
+from packrat_agent.gpg.listed_keys import list_keys
 from packrat_agent.setup.account import account_of
 from packrat_core.errors import SigningError
 from support.keyring import Keyring, now, unlocked

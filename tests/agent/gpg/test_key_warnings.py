@@ -7,7 +7,7 @@ import pytest
 
 from packrat_agent.gpg.hints import GpgHints
 from packrat_agent.gpg.key_warnings import warn
-from packrat_agent.gpg.listing import find_weak_digest
+from packrat_agent.gpg.listed_keys import find_weak_digest
 from packrat_agent.gpg.signing_key import SigningKey
 from support.keyring import Keyring, now, unlocked
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from packrat_agent.gpg.listing import list_keys
+from packrat_agent.gpg.listed_keys import list_keys
 from packrat_agent.gpg.verdict import read_verdict
 from packrat_agent.gpg.verify import message_verifies, verifies, verifies_by_all, verifies_by_family
 from support.keyring import Keyring, unlocked

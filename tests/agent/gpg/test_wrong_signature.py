@@ -82,6 +82,16 @@ def test_a_detached_signature_is_binary_also_where_gpg_is_set_to_armor() -> None
     assert made[SignatureForm.ARMOR].startswith(b"-----BEGIN PGP SIGNATURE-----\n\n")
 
 
+def test_a_gpg_that_fails_without_a_word_comes_with_a_command_to_try(
+    signer: SigningKey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _spoil("sys.exit(2)", tmp_path, monkeypatch)
+    with pytest.raises(SigningError) as failed:
+        make_signature(signer, b"data\n", SignatureForm.CLEAR)
+    assert failed.value.message.startswith(f"gpg can't sign with {signer.fingerprint}: ")
+    assert f"--local-user '{signer.fingerprint}!' --clear-sign < /dev/null" in failed.value.hint
+
+
 def test_a_clear_signature_covers_lines_without_the_blanks_at_their_ends(signer: SigningKey) -> None:
     assert make_signature(signer, b"Origin: x  \nLabel:\t\n\n- y\n\n", SignatureForm.CLEAR)
 

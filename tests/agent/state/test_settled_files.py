@@ -13,7 +13,7 @@ from packrat_agent.model.records import DistroVersion, PackageFile, Repo, Wanted
 from packrat_agent.state.database import copy_database
 from packrat_agent.state.file_state import FileState
 from packrat_agent.state.fragments import FragmentSource
-from packrat_agent.state.listing import Listing, missing_from
+from packrat_agent.state.listed_uris import Listing, missing_from
 from packrat_agent.state.store import Store
 
 REPO = Repo("apt-dev", "", "apt-dev", "apt", (DistroVersion("bookworm", "debian", "12", "deb"),))

@@ -22,7 +22,7 @@ from typing import Self
 from packrat_agent.formats.table import FORMATS
 from packrat_agent.model.records import PackageFile, Rejection, Repo, Wanted
 from packrat_agent.state.file_rows import about
-from packrat_agent.state.listing import Listing
+from packrat_agent.state.listed_uris import Listing
 from packrat_agent.sync.context import MirrorContext, Order
 from packrat_agent.sync.planning.places import places_of
 from packrat_agent.sync.repo_work import WorkNotes

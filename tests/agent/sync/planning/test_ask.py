@@ -18,7 +18,7 @@ from packrat_agent.model.entries import Entry, Fragment
 from packrat_agent.model.records import PackageFile, Repo, Wanted
 from packrat_agent.state.fact_table import FactsRead
 from packrat_agent.state.file_rows import about as about_files
-from packrat_agent.state.listing import Listing
+from packrat_agent.state.listed_uris import Listing
 from packrat_agent.sync.context import MirrorContext, Order
 from packrat_agent.sync.mirror import open_mirror
 from packrat_agent.sync.planning import ask

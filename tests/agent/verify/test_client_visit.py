@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from packrat_agent.verify.client_run import Visit
+from packrat_agent.verify.client_visit import Visit
 from packrat_core import bounded_run
 
 

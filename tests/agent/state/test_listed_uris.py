@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from packrat_agent.state.listing import Listing
+from packrat_agent.state.listed_uris import Listing
 from packrat_core.errors import DiskError
 
 URIS = st.lists(st.text(max_size=3), max_size=30)
