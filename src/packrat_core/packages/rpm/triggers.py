@@ -1,9 +1,9 @@
-"""Checks the triggers in the header of an rpm: rpm reads one list by the numbers in another one, and crashes.
+"""Checks the triggers in the header of an rpm: rpm reads one list by the numbers in another one, and can crash.
 
 1. Names, versions, flags and indexes of triggers stand together, as many of each.
 2. Each index is that of a script, and each script has one.
 
-Where these differ, rpm and dnf crash in a transaction, or in a later one: the header is in rpm's database then.
+Where these differ, rpm or dnf can crash when it installs, removes or shows the package.
 
     check_triggers(walk(file).header)
 
@@ -46,9 +46,9 @@ def check_triggers(header: Header) -> None:
         if not there:
             continue
         if len(there) < len(together) or len(set(there)) > 1:
-            raise Refused(f"its header is broken: of its triggers, tags {together} differ in length, and rpm crashes")
+            raise Refused(f"its header is broken: of its triggers, tags {together} differ in length, and rpm can crash")
         scripts = header.items.get(triggers.scripts)
         if scripts is not None and set(header.numbers(triggers.indexes)) != set(range(scripts.number)):
             raise Refused(
-                f"its header is broken: its triggers are not those of its {scripts.number} scripts, and rpm crashes"
+                f"its header is broken: its triggers are not those of its {scripts.number} scripts, and rpm can crash"
             )
