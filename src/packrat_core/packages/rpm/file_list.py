@@ -24,6 +24,7 @@ from packrat_core.packages.rpm.tags import (
     FILE_CAPABILITIES,
     FILE_COLORS,
     FILE_DEVICES,
+    FILE_DIGESTS,
     FILE_FLAGS,
     FILE_GROUPS,
     FILE_INODES,
@@ -40,7 +41,7 @@ from packrat_core.text import count_of
 _NEEDED = (DIR_INDEXES, DIR_NAMES, FILE_MODES, FILE_USERS, FILE_GROUPS)
 _OF_EACH_FILE = (
     *(FILE_SIZES, FILE_LONG_SIZES, FILE_MODES, FILE_DEVICES, FILE_TIMES, FILE_FLAGS, FILE_USERS, FILE_GROUPS),
-    *(FILE_INODES, FILE_COLORS, FILE_CAPABILITIES),
+    *(FILE_INODES, FILE_DIGESTS, FILE_COLORS, FILE_CAPABILITIES),
 )
 _GHOST = 64
 """Flag of a file that the package owns but does not hold."""

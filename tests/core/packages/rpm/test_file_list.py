@@ -1,5 +1,6 @@
 """What rpm can't read or create of the files of a package is refused, and nothing else; the real rpm is the judge."""
 
+import hashlib
 import os
 import subprocess
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from packrat_demo.build_rpm import build_rpm as build
 
 FILES = (("/opt/f", b"x"), ("/opt/g", b"y"))
 SIZES, MODES, FLAGS, OS, OTHER, PAYLOAD_FORMAT = 1028, 1030, 1037, 1021, 1097, 1124
+DIGEST = hashlib.sha256(b"x").hexdigest()
 Change = Callable[[Tags], object]
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="rpm installs as root only")
@@ -126,7 +128,7 @@ REFUSED = {
     },
     **{
         f"one value of tag {tag}": (named("/a", "/b"), cut(tag), f"{BROKEN}: it has 2 files, and 1 value of tag {tag}")
-        for tag in (SIZES, MODES, 1033, 1034, FLAGS, 1039, 1040, 1096)
+        for tag in (SIZES, MODES, 1033, 1034, 1035, FLAGS, 1039, 1040, 1096)
     },
     **{
         f"2 values of tag {tag}": (
@@ -134,7 +136,7 @@ REFUSED = {
             with_values(tag, kind, *values),
             f"1 file, and 2 values of tag {tag}",
         )
-        for tag, kind, values in ((1140, 4, (0, 0)), (5010, 8, ("", "")))
+        for tag, kind, values in ((1035, 8, (DIGEST, DIGEST)), (1140, 4, (0, 0)), (5010, 8, ("", "")))
     },
     **{
         f"files in {directory!r}": (
