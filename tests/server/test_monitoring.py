@@ -5,10 +5,12 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
+import psycopg
 import pytest
 from click.testing import CliRunner
 
 from packrat_server.api.addresses import TrustedProxies
+from packrat_server.api.admission import IDENTIFIED_AT_ONCE
 from packrat_server.api.serve_options import ServeOptions
 from packrat_server.cli import main as cli
 from packrat_server.serving.running import running
@@ -97,3 +99,24 @@ def test_a_database_that_hangs_is_told_in_time_and_costs_no_thread_a_question(
             told = [threads.submit(server.ask, "GET", "/metrics", {}) for _ in range(8)]
             assert all(b"packrat_server_database_up 0\n" in answer.result().data for answer in told)
         assert server.ask("GET", "/health", {}).status == 200
+
+
+def test_health_is_told_while_all_places_for_unknown_tokens_are_taken(
+    postgresql: Cluster, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    url = postgresql.new_database()
+    made_up = {"Auth-Id": "manager", "Auth-Token": "x" * 40}
+    waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'sessions'::regclass"
+    with (
+        world(tmp_path_factory.mktemp("world"), url) as server,
+        ThreadPoolExecutor(IDENTIFIED_AT_ONCE) as threads,
+        psycopg.connect(url) as other,
+        psycopg.connect(url, autocommit=True) as observer,
+    ):
+        other.execute("LOCK TABLE sessions IN ACCESS EXCLUSIVE MODE")
+        path = "/api/v2/Repo/Mirror:lab:"
+        strangers = [threads.submit(server.ask, "GET", path, made_up) for _ in range(IDENTIFIED_AT_ONCE)]
+        while observer.execute(waiting).fetchone() != (IDENTIFIED_AT_ONCE,):
+            assert not any(stranger.done() for stranger in strangers)
+        assert server.ask("GET", "/health", {}).status == 200
+        assert not any(stranger.done() for stranger in strangers)

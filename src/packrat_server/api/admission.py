@@ -7,7 +7,7 @@
    and answered. The others wait; the network holds what their clients send.
 4. Polls: after a change, LOOKERS look at a time for what changed for them.
 5. Tokens that a thread looks up: IDENTIFIED_AT_ONCE at a time. STRANGERS_PER_ADDRESS of an address wait for that, so
-   that a caller with made-up tokens can't occupy all threads.
+   that a caller with made-up tokens can't occupy all threads. Monitoring doesn't wait: a thread looks for all of it.
 6. Bundles of files: BUNDLERS threads look for or read files at a time.
 7. Changes: WRITERS threads are at it, of which the database lets one at a time write. The others wait without a thread,
    for WRITER_WAIT_S at most: while somebody else holds the database, those who only read are answered.
@@ -71,6 +71,16 @@ class Admission:
         is_stranger = caller.is_stranger
         key = ("address", address) if is_stranger else ("caller", caller.name)
         with self._count(key, is_stranger=is_stranger):
+            yield
+
+    @contextmanager
+    def monitoring(self, address: str) -> Iterator[None]:
+        """Count a question about the server's health while it is answered.
+
+        Raises:
+            CinpError: 429, if too many from this address are answered.
+        """
+        with self._count(("address", address), is_stranger=True):
             yield
 
     @asynccontextmanager

@@ -71,7 +71,7 @@ class Monitoring:
 
         Raises: CinpError
         """
-        async with self._context.admission.identifying(address):
+        with self._context.admission.monitoring(address):
             is_usable = await self._health.take()
         if is_usable:
             return PlainTextResponse("ok\n")
@@ -93,7 +93,7 @@ class Monitoring:
         is_hidden = "x-forwarded-for" in request.headers and not context.options.trusted_proxies.has(peer)
         if is_hidden or not context.options.metrics_from.has(address):
             raise CinpError(403, "Not Authorized")
-        async with context.admission.identifying(name_network(address)):
+        with context.admission.monitoring(name_network(address)):
             lines = await self._metrics.take() or ["packrat_server_database_up 0"]
         # In a thread of the files: a network filesystem that hangs does not even tell its size.
         lines = [*lines, *await run_in_threadpool(_describe_disk, context.data_dir)]

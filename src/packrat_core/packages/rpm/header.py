@@ -33,6 +33,7 @@ _IMAGE, _SIGNATURES, _IMMUTABLE = 61, 62, 63
 """Tags of regions: what is hashed or signed of a header. Early packages end that of signatures by the first."""
 _FIRST_TAG = 100
 _ENTRY = struct.Struct(">iIII")
+_TAG_AND_TYPE = struct.Struct(">II8x")
 """rpm reads the tag as a signed number."""
 _REGION_BYTES = 16
 """The end of a region, somewhere in the store."""
@@ -175,7 +176,7 @@ def _read_header(file: BinaryIO, name: str, region: int) -> Header:
     items = _items(blob, entries, size, name, first=int(has_region))
     # rpm checks types only where a region says that all of it is hashed; the signature header has other tags.
     if has_region and region == _IMMUTABLE:
-        check_tag_types({tag: item.kind for tag, item in items.items()})
+        check_tag_types(_TAG_AND_TYPE.iter_unpack(blob[16 : 16 + 16 * entries]))
     return Header(blob, 16 + 16 * entries, items)
 
 

@@ -2,7 +2,7 @@
 
 - Each tag has the type that rpm gives it, and tags that belong together have the same number of values: createrepo_c
   does not check this, and would read beyond the values.
-- Its triggers fit together: rpm or dnf can crash otherwise.
+- Its triggers fit together, and with their scripts: rpm or dnf can crash otherwise.
 - The paths of the files are not too long together: a few bytes can name a great many long paths.
 - Rich dependencies, such as `(a if (b or c))`, are neither nested too deeply nor too long: dnf and zypper read them
   recursively, also the parts of `(a or b or c)`, and crash when they read a repository that has one of 200,000.
