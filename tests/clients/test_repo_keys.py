@@ -269,7 +269,8 @@ def test_a_key_is_published_before_what_it_signs(tmp_path: Path) -> None:
 def test_a_mirror_may_sign_prod_alone(one_key: TwoTags, tmp_path: Path) -> None:
     one_key.configure(tag_key(one_key))
     text = one_key.lab.config.read_text()
-    one_key.lab.config.write_text(text.replace(f"gpg_sign_key: {one_key.main.fingerprint}\n", "", 1))
+    given = f"gpg_sign_key: {one_key.main.fingerprint}\n"
+    one_key.lab.config.write_text(text.replace(given, "gpg_sign_key: none\n", 1))
     told = one_key.lab.agent("sync").stderr
     assert "only repositories with a key of their own will be signed" in told
     www = one_key.lab.www

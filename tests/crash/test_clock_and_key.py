@@ -16,10 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from packrat_agent.config.load import load
-from packrat_agent.state.facts import Failure
+from packrat_agent.state.facts import FailedStart, Failure
 from packrat_agent.state.store import Store
-from packrat_agent.sync.mirror import open_mirror
 from packrat_agent.verify.tree import verify_tree
 from packrat_demo.build_deb import Deb
 from packrat_demo.private_apt import PrivateApt
@@ -280,9 +278,9 @@ def test_a_key_that_is_lost_from_the_configuration_takes_no_signature_away(lab: 
     lab.extra = {"gpg_sign_key": "none"}
     lab.write_config()
     assert "gpg_sign_key: none" in lab.agent("config").stdout
-    lab.agent("sync")
+    assert "gpg_sign_key is `none`: nothing will be signed" in lab.agent("sync").stderr
     assert "can't work" not in lab.agent("check", "--allow-stopped", expect=None).stdout
-    assert "gpg_sign_key is `none` in [mirror]: nothing is" in lab.agent("doctor", expect=None).stdout
+    assert "gpg_sign_key is `none` in [mirror]: nothing is signed" in lab.agent("doctor", expect=None).stdout
     assert not (lab.repo / "dists/bookworm/InRelease").exists()
     lab.extra = {}
     lab.write_config()
@@ -291,13 +289,15 @@ def test_a_key_that_is_lost_from_the_configuration_takes_no_signature_away(lab: 
 
 def test_what_an_agent_failed_by_before_its_restart_is_not_told_for_ever(lab: Stage) -> None:
     lab.agent("sync")
-    config = load(lab.config)
-    store = Store(config.mirror.state_db)
+    store = Store(lab.directory / "state/state.db")
     store.facts.write(Failure(time.time(), "the server refused the login"))
+    store.facts.write(FailedStart(time.time(), "the key was lost"))
     store.close()
-    assert "refused the login" in lab.agent("check", "--allow-stopped", expect=2).stdout
-    with open_mirror(config, "run") as context:
-        assert context.store.facts.read(Failure) is None
+    assert "the key was lost" in lab.agent("check", "--allow-stopped", expect=2).stdout
+    with daemon(lab) as agent:
+        agent.until_logged("checked")
+        assert "can't work" not in lab.agent("check", expect=None).stdout
+        assert agent.stop() == 0
 
 
 def test_a_copied_state_database_wipes_no_other_directory(lab: Stage) -> None:

@@ -14,6 +14,11 @@ def path_in_root(repo: Repo, path: str) -> str:
     return f"{repo.directory}/{path}" if repo.directory else path
 
 
+def are_nested(directory: str, other: str) -> bool:
+    """Tell whether two directories are the same, or one lies in the other."""
+    return f"{directory}/".startswith(f"{other}/") or f"{other}/".startswith(f"{directory}/")
+
+
 def kept_paths(root: Path, keep_files: Iterable[Path]) -> frozenset[str]:
     """List the operator's keep files relative to `root`, without those that are elsewhere."""
     return frozenset(str(path.relative_to(root)) for path in keep_files if path.is_relative_to(root))

@@ -3,6 +3,7 @@
 Times are those of the steady clock.
 """
 
+import math
 from collections.abc import Collection, Sequence
 
 from packrat_agent.state.database import Database
@@ -10,6 +11,8 @@ from packrat_agent.state.file_state import FileState
 from packrat_agent.state.steady_clock import SteadyClock
 
 DAY_S = 86400.0
+LET_GO = -math.inf
+"""Stands for the date of a held file that is to go at the next sync, whatever the server says of it."""
 _REPO_ITSELF = ""
 """Stands in a URI's place for a repository that left the mirror."""
 _IS_LIVE = "EXISTS (SELECT 1 FROM files WHERE files.repo = removals.repo AND files.uri = removals.uri AND state = ?)"
@@ -84,6 +87,10 @@ class Removals:
             db.execute(sql, (repo, _REPO_ITSELF))
             for uri in uris:
                 self._write(repo, [uri], before.get(uri, now), held=True)
+
+    def let_go(self, repo: str, uris: Collection[str]) -> None:
+        """Let held files go at the next sync, which counts them as confirmed (`LET_GO`)."""
+        self._write(repo, uris, LET_GO, held=True)
 
     def repo_held_since(self, repo: str) -> float | None:
         """Say since when a repository stays though the mirror has it no more; None if it does not."""

@@ -17,7 +17,7 @@ from packrat_agent.model.changes import Retention
 from packrat_agent.model.paths import kept_paths
 from packrat_agent.publish.claim import check_ownership, claim, find_unmanaged, refuse_server_data, refuse_unmanaged
 from packrat_agent.state.database import copy_database
-from packrat_agent.state.facts import FailedStart, Failure, TakeoverUnderWay
+from packrat_agent.state.facts import FailedStart, TakeoverUnderWay
 from packrat_agent.state.fragments import Fragments
 from packrat_agent.state.original import find_original, is_original, read_original, set_original_aside
 from packrat_agent.state.store import Store
@@ -74,9 +74,6 @@ def open_mirror(config: Config, command: str = "sync", *, adopt: bool = False) -
             context = _prepare(config, store, staging, dry_run=False)
             note_keys(context, at_start=True)
             store.facts.drop(FailedStart)
-            if command == "run":
-                # It notes at once what is wrong still; a `sync` notes that at its end.
-                store.facts.drop(Failure)
             is_open = True
             yield context
         except PackratError as error:

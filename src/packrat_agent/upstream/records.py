@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from packrat_agent.model.key_places import MAIN_KEY, OWN_KEYS_DIR
-from packrat_agent.model.paths import PAGE_DIR
+from packrat_agent.model.paths import PAGE_DIR, are_nested
 from packrat_agent.model.records import DistroVersion, PackageFile, Repo
 from packrat_core.packages.repository_types import KIND_OF_OTHER_NAME
 
@@ -178,16 +178,12 @@ def find_overlaps(repos: Sequence[Repo]) -> dict[str, str]:
     overlaps: dict[str, str] = {}
     for at, repo in enumerate(repos):
         for other in repos[:at]:
-            if other.name not in overlaps and _nested(repo.directory, other.directory):
+            if other.name not in overlaps and are_nested(repo.directory, other.directory):
                 overlaps[repo.name] = (
                     f"its directory {repo.directory} and {other.directory} of {other.name} contain each other; "
                     "give it another filesystem_dir on the server"
                 )
     return overlaps
-
-
-def _nested(directory: str, other: str) -> bool:
-    return f"{directory}/".startswith(f"{other}/") or f"{other}/".startswith(f"{directory}/")
 
 
 def _segment(value: object, what: str) -> str:

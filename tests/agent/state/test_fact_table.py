@@ -13,6 +13,7 @@ from packrat_agent.publish.scan_slices import UntrackedRest
 from packrat_agent.state.fact_table import FactsRead
 from packrat_agent.state.facts import (
     Fact,
+    FailedStart,
     Failure,
     KeyInUse,
     LastFullSync,
@@ -40,6 +41,7 @@ OLD: dict[str, tuple[dict[str, object], Fact]] = {
         ServerHealth("http://x", False, 2.5, "refused"),
     ),
     "login": ({"refused": "400", "since": 3.5}, LoginRefusal("400", 3.5)),
+    "failed_start": ({"at": 4.5, "reason": "no key"}, FailedStart(4.5, "no key")),
     "failure": ({"at": 4.5, "reason": "disk full"}, Failure(4.5, "disk full")),
     "config_error": ({"at": 5.5, "reason": "line 3"}, RefusedConfig(5.5, "line 3")),
     "full_pass": (

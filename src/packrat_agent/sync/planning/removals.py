@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 import structlog
 
 from packrat_agent.model.records import Repo, Wanted
+from packrat_agent.state.removals import LET_GO
 from packrat_agent.state.store import Store
 from packrat_core.text import count_of
 
@@ -115,9 +116,10 @@ def hold_back_removals(
     unaccounted = [uri for uri in missing.uris if uri not in missing.accounted]
     ripe = {uri for uri in unaccounted if accepted or now - held.get(uri, now + 1) >= limits.confirm_after_s}
     fresh = [uri for uri in unaccounted if uri not in ripe]
-    if ripe:
-        log.info("confirmed", repo=repo.name, removals=len(ripe))
-    if back := sum(uri in wanted.uris for uri in held):
+    # That files go which were let go was logged when they were.
+    if confirmed := sum(held.get(uri) != LET_GO for uri in ripe):
+        log.info("confirmed", repo=repo.name, removals=confirmed)
+    if back := sum(since != LET_GO and uri in wanted.uris for uri, since in held.items()):
         log.info("taken-back", repo=repo.name, removals=back)
     is_held = is_suspicious(repo.name, wanted, missing, len(fresh), store, limits)
     # An answer about some packages says nothing of what else is held.
