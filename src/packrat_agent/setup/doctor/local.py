@@ -7,9 +7,11 @@ from datetime import UTC, datetime
 from packrat_agent.config.checks import warn as warn_of_config
 from packrat_agent.config.load import load
 from packrat_agent.config.settings import Config, KeyNames
+from packrat_agent.formats.signed_repos import has_signatures
 from packrat_agent.gpg.key_warnings import warn as warn_of_key
 from packrat_agent.gpg.keyring import find_key
 from packrat_agent.gpg.signing_key import SigningKey
+from packrat_agent.model.records import Repo
 from packrat_agent.publish.claim import check_writable, refuse_unmanaged
 from packrat_agent.setup.account import Account
 from packrat_agent.setup.doctor.findings import Finding, fault, fault_of, ok, warning
@@ -67,7 +69,8 @@ def look_at_keys(config: Config, account: Account) -> Iterator[Finding]:
     for section, keys in config.section_keys.items():
         names |= _name_keys(f"[{section}] ", keys)
     if not mirror.gpg_sign_key:
-        yield _judge_no_key(config, "only repositories with a key of their own are signed" if names else "nothing is")
+        signed = "only repositories with a key of their own are signed" if names else "nothing is signed"
+        yield _judge_no_key(config, signed)
     for section, name in names.items():
         yield from _look_at_key(config, account, section, name)
 
@@ -99,10 +102,17 @@ def _find_lost_key(config: Config) -> str | None:
         # `look_at_state` says why.
         return None
     sections = config.section_keys
-    if status.key is None or any(section.startswith("tag ") for section in sections):
+    if any(section.startswith("tag ") for section in sections):
         return None
-    is_lost = any(repo.published and f"repo {repo.name}" not in sections for repo in status.repos)
-    return status.key.fingerprint if is_lost else None
+    before = {used.section: used.key for used in status.section_keys}
+    for repo in status.repos:
+        section = f"repo {repo.name}"
+        key = before.get(section, status.key)
+        if not repo.published or section in sections or key is None or key.fingerprint is None:
+            continue
+        if has_signatures(Repo(repo.name, "", repo.directory, repo.kind, ()), config.mirror.public_url):
+            return key.fingerprint
+    return None
 
 
 def _name_keys(section: str, keys: KeyNames) -> dict[str, str]:

@@ -5,6 +5,7 @@ so the operator has to say it: `gpg_sign_key: none`.
 """
 
 from packrat_agent.config.settings import Config
+from packrat_agent.formats.signed_repos import has_signatures
 from packrat_agent.model.records import Repo
 from packrat_agent.state.facts import KeyInUse
 from packrat_agent.state.store import Store
@@ -29,7 +30,9 @@ def refuse_to_unsign(config: Config, store: Store) -> None:
     lost = [
         repo.name
         for repo in store.repos.all()
-        if repo.name in published and _loses_key(repo, config, store, has_main=bool(main and main.fingerprint))
+        if repo.name in published
+        and has_signatures(repo, config.mirror.public_url)
+        and _loses_key(repo, config, store, has_main=bool(main and main.fingerprint))
     ]
     if lost:
         raise SigningError(
