@@ -72,6 +72,14 @@ def test_a_root_with_the_name_of_the_example_stays_as_it_is(server: WebServer) -
     assert "/srv/mirror.example.org" not in text
 
 
+@pytest.mark.parametrize("server", list(WebServer))
+def test_a_path_with_words_of_the_templates_stays_as_it_is(server: WebServer) -> None:
+    words = "IMAGES-TYPES-DIGEST-DIRECTORY"
+    usual = write_site(server, Path("/srv/root"), Site("repo.example.com"), _REPOS, FORMATS)
+    text = write_site(server, Path("/srv") / words, Site("repo.example.com"), _REPOS, FORMATS)
+    assert text == usual.replace("/srv/root", f"/srv/{words}")
+
+
 @pytest.mark.parametrize("name", ["$HOME", 'say "x"', "it's", "back\\slash", "a*", "a?", "a[b]", "%{HOST}"])
 def test_what_they_read_as_something_else_is_refused_with_the_character(name: str) -> None:
     with pytest.raises(ConfigError, match="something else") as raised:

@@ -271,8 +271,7 @@ def test_a_mirror_may_sign_prod_alone(one_key: TwoTags, tmp_path: Path) -> None:
     text = one_key.lab.config.read_text()
     given = f"gpg_sign_key: {one_key.main.fingerprint}\n"
     one_key.lab.config.write_text(text.replace(given, "gpg_sign_key: none\n", 1))
-    told = one_key.lab.agent("sync").stderr
-    assert "only repositories with a key of their own will be signed" in told
+    one_key.lab.agent("sync")
     www = one_key.lab.www
     assert not (www / "repo-key").exists()
     assert not (www / "apt-dev/dists/bookworm/InRelease").exists()

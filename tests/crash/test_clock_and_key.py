@@ -275,10 +275,11 @@ def test_a_key_that_is_lost_from_the_configuration_takes_no_signature_away(lab: 
     assert (lab.repo / "dists/bookworm/InRelease").exists()
     lab.write_config()
     assert "apt-dev" in lab.agent("sync", expect=6).stderr
-    lab.extra = {"gpg_sign_key": "none"}
+    assert f"{key.fingerprint} has signed what is published: no sync starts" in lab.agent("doctor", expect=None).stdout
+    lab.extra = {"gpg_sign_key": "None"}
     lab.write_config()
     assert "gpg_sign_key: none" in lab.agent("config").stdout
-    assert "gpg_sign_key is `none`: nothing will be signed" in lab.agent("sync").stderr
+    assert "unsigned" not in lab.agent("sync").stderr
     assert "can't work" not in lab.agent("check", "--allow-stopped", expect=None).stdout
     assert "gpg_sign_key is `none` in [mirror]: nothing is signed" in lab.agent("doctor", expect=None).stdout
     assert not (lab.repo / "dists/bookworm/InRelease").exists()

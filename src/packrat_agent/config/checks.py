@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from shlex import quote
 
-from packrat_agent.config.ini import Value, find_foreign_syntax
+from packrat_agent.config.ini import Value, find_foreign_syntax, find_unreplaced
 from packrat_agent.config.settings import Config
 
 _FILES = {"state_db": "state.db", "metrics_file": "packrat.prom", "passphrase_file": "passphrase"}
@@ -135,7 +135,7 @@ def _check_none(
         lines: The keys of a rotation that the section has, with their lines.
         path: The configuration file.
     """
-    if "none" not in [value.text for value in given.get((section, "gpg_sign_key"), ())]:
+    if "none" not in [value.text.lower() for value in given.get((section, "gpg_sign_key"), ())]:
         return
     if section != "mirror":
         place = given[section, "gpg_sign_key"][0].line
@@ -193,7 +193,7 @@ def _warn_of_lists(keep_files: Iterable[Path]) -> Iterator[str]:
 def _warn_of_foreign_syntax(config: Config) -> Iterator[str]:
     """Warn of values that may be meant otherwise: those with quotes around them, or a comment behind them."""
     packrat, mirror = config.packrat, config.mirror
-    # A description is free text: quotes may be meant there.
+    # Quotes may be meant in a description, which is free text: it comes below, with URLs.
     values = [
         ("psk", packrat.psk),
         ("ca_file", packrat.ca_file),
@@ -217,6 +217,10 @@ def _warn_of_foreign_syntax(config: Config) -> Iterator[str]:
     for key, value in values:
         if value is not None and (foreign := find_foreign_syntax(str(value))):
             yield f"{key}: {foreign}"
+    free = (("proxy", packrat.proxy), ("description", mirror.description), ("public_url", mirror.public_url))
+    for key, text in free:
+        if text is not None and (unreplaced := find_unreplaced(text)):
+            yield f"{key}: {unreplaced}"
 
 
 def _warn_of_writers(config: Config) -> Iterator[str]:

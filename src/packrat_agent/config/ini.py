@@ -115,14 +115,17 @@ def find_foreign_syntax(text: str) -> str:
         return "quotes belong to the value: leave them out"
     if re.search(r"\s[#;]", text):
         return "a comment after a value belongs to the value: give it a line of its own"
-    if found := re.search(r"%\([^)]*\)s|\$\{[^}]*\}", text):
-        return f"{found[0][:_SHOWN]} is not replaced by the value of a key: write that out"
-    if "%%" in text:
-        # The original agent's parser replaced it.
-        return "%% stays two percent signs: write one where you mean one"
-    if text.startswith("~"):
-        return "~ is not replaced by a home directory: write that out"
-    return ""
+    return find_unreplaced(text)
+
+
+def find_unreplaced(text: str) -> str:
+    """Name what other parsers, the original agent's among them, replace in a value; '' if it has none."""
+    # The value may be a secret: nothing of it is shown.
+    if re.search(r"%\([^)]*\)s", text):
+        return "%(…)s is not replaced by the value of a key: write that out"
+    if re.search(r"\$\{[^}]*\}", text):
+        return "${…} is not replaced by the value of a key: write that out"
+    return "%% stays two percent signs: write one where you mean one" if "%%" in text else ""
 
 
 def _section(line: str, keys: Mapping[str, frozenset[str]]) -> tuple[str, str]:

@@ -86,7 +86,9 @@ def _read_field(row: Field, values: Sequence[Value], read: dict[str, object], pa
 
 def _explain_foreign(text: str) -> str:
     """Name the syntax of other programs that a wrong value has, if it has any."""
-    foreign = find_foreign_syntax(text)
+    # Only a wrong path is meant to have a home directory there; a psk may begin so.
+    foreign = "~ is not replaced by a home directory: write that out" if text.startswith("~") else ""
+    foreign = foreign or find_foreign_syntax(text)
     return f"; {foreign}" if foreign else ""
 
 

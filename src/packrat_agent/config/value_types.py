@@ -52,7 +52,7 @@ def read_line(text: str) -> str:
 
 def read_sign_key(text: str) -> str:
     """Read the name of a key; `none` gives '', which says that nothing is to be signed."""
-    return "" if text == "none" else read_line(text)
+    return "" if text.lower() == "none" else read_line(text)
 
 
 def read_mirror_name(text: str) -> str:

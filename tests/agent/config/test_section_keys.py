@@ -37,7 +37,7 @@ def test_each_section_has_its_key(conf: Path) -> None:
         ("[tag prod]\ngpg_key: A\n", "[tag prod] has no key 'gpg_key'; did you mean gpg_sign_key?"),
         ("[tag prod]\nroot_dir: /x\n", "[tag prod] has no key 'root_dir'"),
         ("[tag p]\ngpg_sign_key: A\n[tag  p]\ngpg_sign_key: B\n", "gpg_sign_key was already given in line"),
-        ("[tag p]\ngpg_sign_key: none\n", "`none` can stand in [mirror] only; take [tag p] out"),
+        ("[tag p]\ngpg_sign_key: None\n", "`none` can stand in [mirror] only; take [tag p] out"),
         ("[tag p]\ngpg_sign_key: A\x07\n", "gpg_sign_key: must be one line of printable characters"),
         ("[tag p]\ngpg_next_key: B\n", "gpg_next_key: [tag p] has no gpg_sign_key; name the key that signs, too"),
         (

@@ -125,6 +125,11 @@ def test_a_kept_path_that_exists_is_meant_as_it_stands(conf: Path, tmp_path: Pat
     assert not [text for text in warn(load(written(conf, mirror=mirror))) if "keep_file" in text]
 
 
+def test_a_home_directory_is_named_where_a_path_can_not_begin_so(conf: Path) -> None:
+    (fault,) = faults(written(conf, mirror={"gnupg_home": "~/gnupg"}))
+    assert fault.endswith("~ is not replaced by a home directory: write that out")
+
+
 @pytest.mark.parametrize("key", ["keep_file", "keep_file_list"])
 def test_root_dir_itself_is_not_kept(conf: Path, key: str) -> None:
     (fault,) = faults(written(conf, mirror={key: "/srv/mirror/www/a, /srv/mirror/www/"}))
@@ -163,11 +168,16 @@ def test_a_missing_directory_of_the_figures_is_warned_of(conf: Path, tmp_path: P
         ("mirror", "apt_label", "Example # ours", "apt_label: a comment"),
         ("mirror", "confirm_release_change", "'apt-prod'", "confirm_release_change: quotes"),
         ("packrat", "psk", f"{SECRET}%%x", "psk: %% stays"),
-        ("mirror", "root_dir", "/srv/mirror/%(name)s", "root_dir: %(name)s is not replaced"),
-        ("mirror", "gnupg_home", "/srv/${HOME}/gnupg", "gnupg_home: ${HOME} is not replaced"),
+        ("mirror", "root_dir", "/srv/mirror/%(name)s", "root_dir: %(…)s is not replaced"),
+        ("mirror", "gnupg_home", "/srv/${HOME}/gnupg", "gnupg_home: ${…} is not replaced"),
         ("mirror", "description", 'The "best" mirror # 1', ""),
         ("packrat", "psk", "a#b;c'", ""),
+        ("packrat", "proxy", f"http://agent:{SECRET}%%40@proxy:3128", "proxy: %% stays"),
+        ("packrat", "psk", f"%({SECRET})s", "psk: %(…)s is not replaced"),
+        ("packrat", "psk", f"${{{SECRET}}}", "psk: ${…} is not replaced"),
+        ("mirror", "description", "100%% ours", "description: %% stays"),
         ("packrat", "psk", "a%b$c~", ""),
+        ("packrat", "psk", "~a", ""),
     ],
 )
 def test_a_value_that_is_meant_otherwise_in_another_syntax_is_reported(

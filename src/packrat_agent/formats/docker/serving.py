@@ -52,7 +52,7 @@ def write_rules(server: WebServer, directory: str, root: Path) -> WebRules:
         return WebRules(shared=_fill(_APACHE_SHARED, directory, root), inside=_fill(_APACHE, directory, root))
     ends = "\n".join(f"{' ' * 16}{media_type} {end};" for media_type, end in MANIFEST_TYPES.items())
     tried = " ".join(f"/manifest.{end}" for end in MANIFEST_TYPES.values())
-    inside = _fill(_NGINX, directory, root).replace("TYPES", ends).replace("TRIED", tried)
+    inside = _fill(_NGINX.replace("TYPES", ends).replace("TRIED", tried), directory, root)
     unknown = "\n".join(
         _NGINX_UNKNOWN.replace("NAME", name).replace("BODY", text.decode().strip()) for name, text in ERRORS.items()
     )
@@ -62,14 +62,22 @@ def write_rules(server: WebServer, directory: str, root: Path) -> WebRules:
 
 
 def _fill(template: str, directory: str, root: Path) -> str:
-    text = template.replace("PATTERN", re.escape(directory).replace("\\-", "-"))
-    own = (("DIRECTORY", directory), ("ROOT", str(root)), ("IMMUTABLE", IMMUTABLE))
-    for word, value in (*own, ("UPLOADED", uploaded_lines(WebServer.APACHE))):
-        text = text.replace(word, value)
-    host = (("HOST_CATALOG", HOST_CATALOG), ("SIGNATURE_API", SIGNATURE_API), ("NO_REFERRERS", NO_REFERRERS))
-    for word, value in (*host, ("READ_ONLY", READ_ONLY.decode().strip())):
-        text = text.replace(word, value)
-    return text.replace("IMAGE", _IMAGE).replace("REFERENCE", _REFERENCE).replace("DIGEST", _DIGEST)
+    values = {
+        "PATTERN": re.escape(directory).replace("\\-", "-"),
+        "DIRECTORY": directory,
+        "ROOT": str(root),
+        "IMMUTABLE": IMMUTABLE,
+        "UPLOADED": uploaded_lines(WebServer.APACHE),
+        "HOST_CATALOG": HOST_CATALOG,
+        "SIGNATURE_API": SIGNATURE_API,
+        "NO_REFERRERS": NO_REFERRERS,
+        "READ_ONLY": READ_ONLY.decode().strip(),
+        "IMAGE": _IMAGE,
+        "REFERENCE": _REFERENCE,
+        "DIGEST": _DIGEST,
+    }
+    # All at once, since a path may hold one of the words.
+    return re.sub("|".join(values), lambda found: values[found[0]], template)
 
 
 _NGINX_OUTSIDE = f"""\

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from packrat_agent.config.checks import warn as warn_of_config
 from packrat_agent.config.load import load
 from packrat_agent.config.settings import Config, KeyNames
+from packrat_agent.formats.signed_repos import has_signatures
 from packrat_agent.gpg.key_warnings import warn as warn_of_key
 from packrat_agent.gpg.keyring import find_key
 from packrat_agent.gpg.signing_key import SigningKey
@@ -15,7 +16,6 @@ from packrat_agent.publish.claim import check_writable, refuse_unmanaged
 from packrat_agent.setup.account import Account
 from packrat_agent.setup.doctor.findings import Finding, fault, fault_of, ok, warning
 from packrat_agent.status.reading import read_status
-from packrat_agent.sync.keys.refuse_to_unsign import has_signatures
 from packrat_core.errors import DiskError, PackratError
 from packrat_core.fs.disk_errors import as_disk_error
 
@@ -102,15 +102,17 @@ def _find_lost_key(config: Config) -> str | None:
         # `look_at_state` says why.
         return None
     sections = config.section_keys
-    if status.key is None or any(section.startswith("tag ") for section in sections):
+    if any(section.startswith("tag ") for section in sections):
         return None
-    is_lost = any(
-        repo.published
-        and f"repo {repo.name}" not in sections
-        and has_signatures(Repo(repo.name, "", repo.directory, repo.kind, ()), config)
-        for repo in status.repos
-    )
-    return status.key.fingerprint if is_lost else None
+    before = {used.section: used.key for used in status.section_keys}
+    for repo in status.repos:
+        section = f"repo {repo.name}"
+        key = before.get(section, status.key)
+        if not repo.published or section in sections or key is None or key.fingerprint is None:
+            continue
+        if has_signatures(Repo(repo.name, "", repo.directory, repo.kind, ()), config.mirror.public_url):
+            return key.fingerprint
+    return None
 
 
 def _name_keys(section: str, keys: KeyNames) -> dict[str, str]:

@@ -24,11 +24,11 @@ def find_keys(config: Config) -> SigningKeys:
         SigningError: A key can't be used; the message names its section, unless it is the main key.
     """
     names = config.mirror.keys
-    if names is None:
-        said = "is not set" if config.mirror.gpg_sign_key is None else "is `none`"
-        text = f"gpg_sign_key {said} in [mirror]: only repositories with a key of their own will be signed"
-        if not config.section_keys:
-            text = f"gpg_sign_key {said}: nothing will be signed, and clients must be told to trust it"
+    # Who writes `none` knows it.
+    if config.mirror.gpg_sign_key is None:
+        text = "gpg_sign_key is not set: nothing will be signed, and clients must be told to trust it"
+        if config.section_keys:
+            text = "gpg_sign_key is not set in [mirror]: only repositories with a key of their own will be signed"
         log.warning("unsigned", text=text)
     # Several sections may name the same keys.
     prepared: dict[KeyNames, PreparedKey] = {}

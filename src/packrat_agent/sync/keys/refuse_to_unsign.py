@@ -5,8 +5,7 @@ so the operator has to say it: `gpg_sign_key: none`.
 """
 
 from packrat_agent.config.settings import Config
-from packrat_agent.formats.interface import RenderSettings
-from packrat_agent.formats.table import FORMATS
+from packrat_agent.formats.signed_repos import has_signatures
 from packrat_agent.model.records import Repo
 from packrat_agent.state.facts import KeyInUse
 from packrat_agent.state.store import Store
@@ -32,7 +31,7 @@ def refuse_to_unsign(config: Config, store: Store) -> None:
         repo.name
         for repo in store.repos.all()
         if repo.name in published
-        and has_signatures(repo, config)
+        and has_signatures(repo, config.mirror.public_url)
         and _loses_key(repo, config, store, has_main=bool(main and main.fingerprint))
     ]
     if lost:
@@ -41,14 +40,6 @@ def refuse_to_unsign(config: Config, store: Store) -> None:
             "clients would refuse what is unsigned",
             hint="name the key again, or write `gpg_sign_key: none` in [mirror] once clients trust the mirror unsigned",
         )
-
-
-def has_signatures(repo: Repo, config: Config) -> bool:
-    """Tell whether a repository is signed where there is a key; those of Python packages never are."""
-    if repo.kind not in FORMATS:
-        return False
-    settings = RenderSettings(config.mirror.description, signed=True, public_url=config.mirror.public_url)
-    return FORMATS[repo.kind].signed_part(repo, settings) is not None
 
 
 def _loses_key(repo: Repo, config: Config, store: Store, *, has_main: bool) -> bool:
