@@ -69,7 +69,8 @@ class Monitoring:
     async def serve_health(self, address: str) -> Response:
         """Tell whether the database answers, and takes writes: without them nobody can log in.
 
-        Raises: CinpError
+        Raises:
+            CinpError: 429, if too many from this address are answered.
         """
         with self._context.admission.monitoring(address):
             is_usable = await self._health.take()

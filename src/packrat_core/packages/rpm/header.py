@@ -33,8 +33,8 @@ _IMAGE, _SIGNATURES, _IMMUTABLE = 61, 62, 63
 """Tags of regions: what is hashed or signed of a header. Early packages end that of signatures by the first."""
 _FIRST_TAG = 100
 _ENTRY = struct.Struct(">iIII")
-_TAG_AND_TYPE = struct.Struct(">II8x")
 """rpm reads the tag as a signed number."""
+_TAG_AND_TYPE = struct.Struct(">II8x")
 _REGION_BYTES = 16
 """The end of a region, somewhere in the store."""
 
