@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 from support.keys import Key, new_key
@@ -37,6 +38,12 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     # A worker has a reporter, too, which nobody reads.
     if reporter is not None and not hasattr(session.config, "workerinput"):
         session.config.pluginmanager.register(SlowTests(reporter))
+
+
+@pytest.fixture(autouse=True)
+def _log_of_its_own() -> None:
+    """Forget the log that a command set up in this process for an earlier test, with its level and its stderr."""
+    structlog.reset_defaults()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

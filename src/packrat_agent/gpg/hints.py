@@ -91,6 +91,11 @@ class GpgHints:
         """Delete a key, its secret part too."""
         return f"`{self._gpg('--batch', '--yes', '--delete-secret-and-public-key', primary)}`"
 
+    def end_agent(self) -> str:
+        """End gpg-agent; gpg starts a new one."""
+        home = read_home(self.home)
+        return f"`{join([*_as_owner(home), 'gpgconf', '--homedir', str(home), '--kill', 'gpg-agent'])}`"
+
     def sign(self, fingerprint: str) -> str:
         """Sign an empty text with exactly this key."""
         command = self._gpg(*self._unlock(), "--local-user", f"{fingerprint}!", "--clear-sign")

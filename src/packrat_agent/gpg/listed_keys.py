@@ -4,13 +4,17 @@ Source: doc/DETAILS of GnuPG, "Format of the colon listings".
 """
 
 import re
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from packrat_agent.gpg.agent_program import explain_no_agent
 from packrat_agent.gpg.hints import GpgHints
-from packrat_agent.gpg.run import run_gpg
+from packrat_agent.gpg.run import read_home, run_gpg
 from packrat_agent.gpg.verdict import lines_of
+from packrat_core.errors import SigningError
 
 _PRIMARY = ("pub", "sec")
 _SUBKEY = ("sub", "ssb")
@@ -19,6 +23,9 @@ _CERTIFICATIONS = ("10", "11", "12", "13", "18")
 _WEAK_DIGESTS = {"1": "MD5", "2": "SHA-1", "3": "RIPEMD-160", "11": "SHA-224"}
 """Source: doc/DETAILS of GnuPG, "Field 16 - Hash algorithm"."""
 _FIELDS = 21
+_ATTEMPTS = 5
+_PAUSE_S = 0.2
+"""How long a gpg-agent that is about to end gets for that, before gpg asks a new one."""
 _ESCAPE = re.compile(r"\\x([0-9a-f]{2})")
 
 
@@ -103,12 +110,44 @@ def list_keys(home: Path | None, *, secret: bool, name: str | None = None) -> tu
         name: Only those of this name.
 
     Raises:
-        SigningError: gpg can't be used.
+        SigningError: gpg can't be used, or gpg-agent does not answer for a secret key that lies in the keyring.
+        DiskError: gpg-agent can't be started because the disk is full or read-only.
     """
-    command = "--list-secret-keys" if secret else "--list-keys"
+    if not secret:
+        return _list("--list-keys", home, name)
+    for attempt in range(_ATTEMPTS):
+        listed = _list("--list-secret-keys", home, name)
+        if not (unlisted := _find_unlisted(listed, home, name)):
+            return listed
+        if attempt + 1 < _ATTEMPTS:
+            time.sleep(_PAUSE_S)
+    raise explain_no_agent(home) or SigningError(
+        f"gpg-agent does not answer for the secret key {unlisted} in {read_home(home)}",
+        hint=f"end it with {GpgHints(home).end_agent()}; gpg starts a new one",
+    )
+
+
+def _list(command: str, home: Path | None, name: str | None) -> tuple[ListedKeys, ...]:
     names = () if name is None else (name,)
     details = ("--with-colons", "--with-keygrip", "--with-subkey-fingerprint")
     return read_listing(run_gpg(home, *details, command, *names).output.decode("utf-8", "replace"))
+
+
+def _find_unlisted(listed: Sequence[ListedKeys], home: Path | None, name: str | None) -> str:
+    """Find a secret key that lies in the keyring and is not listed; '' if there is none.
+
+    gpg leaves out each key that gpg-agent does not answer for, such as one that is being ended, and calls that a
+    success; the keyring would seem to be empty.
+    """
+    held = {path.stem for path in read_home(home).glob("private-keys-v1.d/*.key")}
+    if not held - {part.keygrip for keys in listed for part in (keys.primary, *keys.subkeys)}:
+        return ""
+    seen = {keys.primary.fingerprint for keys in listed}
+    # Secret parts may be left of keys whose public parts were deleted; gpg never lists these.
+    for keys in _list("--list-keys", home, name):
+        if keys.primary.fingerprint not in seen and any(part.keygrip in held for part in (keys.primary, *keys.subkeys)):
+            return keys.primary.fingerprint
+    return ""
 
 
 def read_listing(text: str) -> tuple[ListedKeys, ...]:
