@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from packrat_agent.gpg.agent_program import run_with_agent
 from packrat_agent.gpg.listed_keys import list_keys
 from packrat_agent.gpg.run import read_home, run_gpg, stop_gpg_agent, unlock_options
 from packrat_core.errors import SigningError
@@ -30,7 +31,7 @@ def export_secret(signing: Mapping[str, str], home: Path | None, passphrase_file
         SigningError: gpg does not give them out, as with a key on a card or behind another host's agent.
     """
     primaries = list(dict.fromkeys(signing.values()))
-    exported = run_gpg(home, *unlock_options(passphrase_file), "--armor", "--export-secret-keys", *primaries)
+    exported = run_with_agent(home, *unlock_options(passphrase_file), "--armor", "--export-secret-keys", *primaries)
     if exported.returncode != 0 or not exported.output:
         raise SigningError(
             f"gpg does not give out the secret keys: {exported.reason or 'no reason given'}",

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from packrat_agent.gpg.agent_program import explain_no_agent
+from packrat_agent.gpg.agent_program import ATTEMPTS, PAUSE_S, explain_no_agent
 from packrat_agent.gpg.hints import GpgHints
 from packrat_agent.gpg.run import read_home, run_gpg
 from packrat_agent.gpg.verdict import lines_of
@@ -23,9 +23,6 @@ _CERTIFICATIONS = ("10", "11", "12", "13", "18")
 _WEAK_DIGESTS = {"1": "MD5", "2": "SHA-1", "3": "RIPEMD-160", "11": "SHA-224"}
 """Source: doc/DETAILS of GnuPG, "Field 16 - Hash algorithm"."""
 _FIELDS = 21
-_ATTEMPTS = 5
-_PAUSE_S = 0.2
-"""How long a gpg-agent that is about to end gets for that, before gpg asks a new one."""
 _ESCAPE = re.compile(r"\\x([0-9a-f]{2})")
 
 
@@ -115,12 +112,12 @@ def list_keys(home: Path | None, *, secret: bool, name: str | None = None) -> tu
     """
     if not secret:
         return _list("--list-keys", home, name)
-    for attempt in range(_ATTEMPTS):
+    for attempt in range(ATTEMPTS):
         listed = _list("--list-secret-keys", home, name)
         if not (unlisted := _find_unlisted(listed, home, name)):
             return listed
-        if attempt + 1 < _ATTEMPTS:
-            time.sleep(_PAUSE_S)
+        if attempt + 1 < ATTEMPTS:
+            time.sleep(PAUSE_S)
     raise explain_no_agent(home) or SigningError(
         f"gpg-agent does not answer for the secret key {unlisted} in {read_home(home)}",
         hint=f"end it with {GpgHints(home).end_agent()}; gpg starts a new one",
@@ -134,19 +131,20 @@ def _list(command: str, home: Path | None, name: str | None) -> tuple[ListedKeys
 
 
 def _find_unlisted(listed: Sequence[ListedKeys], home: Path | None, name: str | None) -> str:
-    """Find a secret key that lies in the keyring and is not listed; '' if there is none.
+    """Find a secret part that lies in the keyring and is not listed as such; '' if there is none.
 
     gpg leaves out each key that gpg-agent does not answer for, such as one that is being ended, and calls that a
     success; the keyring would seem to be empty.
     """
     held = {path.stem for path in read_home(home).glob("private-keys-v1.d/*.key")}
-    if not held - {part.keygrip for keys in listed for part in (keys.primary, *keys.subkeys)}:
+    given = {part.keygrip for keys in listed for part in (keys.primary, *keys.subkeys) if part.has_secret}
+    if not held - given:
         return ""
-    seen = {keys.primary.fingerprint for keys in listed}
     # Secret parts may be left of keys whose public parts were deleted; gpg never lists these.
     for keys in _list("--list-keys", home, name):
-        if keys.primary.fingerprint not in seen and any(part.keygrip in held for part in (keys.primary, *keys.subkeys)):
-            return keys.primary.fingerprint
+        for part in (keys.primary, *keys.subkeys):
+            if part.keygrip in held - given:
+                return part.fingerprint
     return ""
 
 

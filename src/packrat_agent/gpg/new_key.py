@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from packrat_agent.gpg.agent_program import run_with_agent
 from packrat_agent.gpg.hints import GpgHints
 from packrat_agent.gpg.listed_keys import list_keys
-from packrat_agent.gpg.run import GpgResult, read_home, run_gpg, unlock_options
+from packrat_agent.gpg.run import GpgResult, read_home, unlock_options
 from packrat_core.errors import DiskError, PackratError, SigningError
 from packrat_core.fs.free_space import is_full
 
@@ -44,7 +45,7 @@ def make_key(home: Path | None, passphrase_file: Path | None, name: str, kind: s
     """
     _check_expires(expires)
     primary = _make_primary(home, passphrase_file, name, kind, ("cert", "never"))
-    added = run_gpg(home, *unlock_new(passphrase_file), "--quick-add-key", primary, kind, "sign", expires)
+    added = run_with_agent(home, *unlock_new(passphrase_file), "--quick-add-key", primary, kind, "sign", expires)
     if added.returncode != 0:
         hint = f"{GpgHints(home).delete(primary)} removes the primary key, which was made already"
         raise _explain(f"add a signing subkey to {primary}", home, added, hint)
@@ -93,7 +94,7 @@ def _make_primary(home: Path | None, passphrase_file: Path | None, name: str, ki
             f"the keyring has a key of the name {name!r} already",
             hint="see `packrat-agent key show`; give the new one another --name, such as one with the year",
         )
-    made = run_gpg(home, *unlock_new(passphrase_file), "--quick-generate-key", name, kind, *use)
+    made = run_with_agent(home, *unlock_new(passphrase_file), "--quick-generate-key", name, kind, *use)
     if made.returncode != 0:
         raise _explain("make a key", home, made)
     new = [key.primary.fingerprint for key in list_keys(home, secret=True) if key.primary.fingerprint not in before]

@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from packrat_agent.gpg.agent_program import explain_no_agent
+from packrat_agent.gpg.agent_program import explain_no_agent, run_with_agent
 from packrat_agent.gpg.hints import GpgHints
 from packrat_agent.gpg.key_files import armor, dearmor
 from packrat_agent.gpg.listed_keys import list_keys
-from packrat_agent.gpg.run import GpgResult, run_gpg, unlock_options
+from packrat_agent.gpg.run import GpgResult, unlock_options
 from packrat_agent.gpg.signing_key import SigningKey
 from packrat_agent.gpg.verdict import lines_of
 from packrat_agent.gpg.verify import message_verifies, verifies, verifies_by_all
@@ -121,7 +121,7 @@ def _sign(
     # The `!` stops gpg's clock at that time.
     time = () if moment_s is None else ("--faked-system-time", f"{moment_s}!")
     options = (*signers, "--digest-algo", digest, *time, *unlock_options(key.passphrase_file))
-    made = run_gpg(key.home, *options, *_COMMANDS[form], data=data)
+    made = run_with_agent(key.home, *options, *_COMMANDS[form], data=data)
     if made.returncode != 0 or not _is_by(keys, made) or not made.output:
         raise _explain_failure(keys, made)
     return made.output

@@ -10,10 +10,11 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from packrat_agent.gpg.agent_program import run_with_agent
 from packrat_agent.gpg.keyring import find_key
 from packrat_agent.gpg.listed_keys import ListedKeys, list_keys
 from packrat_agent.gpg.new_key import unlock_new
-from packrat_agent.gpg.run import run_gpg, stop_gpg_agent
+from packrat_agent.gpg.run import stop_gpg_agent
 from packrat_agent.gpg.signing_key import SigningKey
 from packrat_agent.setup.account import Account
 from packrat_core.errors import SigningError
@@ -201,7 +202,7 @@ def _in_home(account: Account, home: Path, work: Callable[[], None]) -> None:
 
 
 def _import(home: Path, data: bytes, file: Path) -> None:
-    done = run_gpg(home, "--import", data=data)
+    done = run_with_agent(home, "--import", data=data)
     if "IMPORT_OK" not in done.status:
         raise SigningError(
             f"gpg does not take {file} as a key: {done.reason}",
@@ -210,7 +211,7 @@ def _import(home: Path, data: bytes, file: Path) -> None:
 
 
 def _gpg(home: Path, *arguments: str) -> None:
-    done = run_gpg(home, *arguments)
+    done = run_with_agent(home, *arguments)
     if done.returncode != 0:
         raise SigningError(f"gpg can't make a key in {home}: {done.reason}", hint="check whether gpg works there")
 

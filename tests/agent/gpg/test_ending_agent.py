@@ -13,6 +13,9 @@ import pytest
 
 from packrat_agent.gpg.keyring import find_key
 from packrat_agent.gpg.listed_keys import list_keys
+from packrat_agent.gpg.signatures import make_signature
+from packrat_agent.gpg.verify import verifies
+from packrat_agent.model.tree import SignatureForm
 from packrat_agent.setup.account import account_of
 from packrat_agent.setup.signing import find_own_key, make_key
 from packrat_core.errors import SigningError
@@ -80,6 +83,14 @@ def test_a_key_is_found_though_the_first_agents_end(home: Path) -> None:
     fingerprint = fingerprint_of(home, "someone")
     with _agents_that_end(home, 2) as asked:
         assert find_key(fingerprint, home, None, now()).fingerprint == fingerprint
+    assert len(asked) == 2
+
+
+def test_a_signature_is_made_though_the_first_agents_end(home: Path) -> None:
+    key = find_key(fingerprint_of(home, "someone"), home, None, now())
+    with _agents_that_end(home, 2) as asked:
+        made = make_signature(key, b"data", SignatureForm.BINARY)
+    assert verifies(key, b"data", made)
     assert len(asked) == 2
 
 
