@@ -102,6 +102,7 @@ class LimitedConnection(H11Protocol):
         self.cycle.transport = _ClosedAfterRequest(self)  # type: ignore[assignment] # has what is called of it
         scope["state"]["peer"] = self.peer
         scope["state"]["write_part"] = self.write_part
+        scope["state"]["break_off"] = self.break_off
         await self._loaded_app(scope, receive, send)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # narrower
@@ -157,6 +158,13 @@ class LimitedConnection(H11Protocol):
             return False
         self.transport.write(part)
         return True
+
+    def break_off(self) -> None:
+        """Close the connection behind an answer that can't be completed, so that the client sees that it is torn."""
+        if not self.cycle.response_complete:
+            # uvicorn would log a second time that the answer is not complete, in words of its own.
+            self.cycle.disconnected = True
+            self.transport.close()
 
     def end(self) -> None:
         """Close the connection at once, whatever is under way."""
