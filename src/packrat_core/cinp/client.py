@@ -123,7 +123,8 @@ class CinpClient:
         return as_object((await self._session.ask("GET", uri)).value, f"GET {uri}")
 
     async def get_many(self, model: str, ids: Sequence[str], *, bulk: bool = False) -> dict[str, Mapping[str, Any]]:
-        """GET objects by their ids: URI → fields. Those that the server does not have are left out.
+        """GET objects by their ids: URI → fields. Those that the server does not have are left out; those of which an
+        answer lacks the fields have none.
 
         Args:
             model: The model of the objects.
@@ -173,11 +174,10 @@ class CinpClient:
                 return {}, [rest] if rest else [], 0
             middle = len(ids) // 2
             return {}, [ids[:middle], ids[middle:]] if middle else [], 0
-        asked = {f"{model}:{object_id}:" for object_id in ids}
         records = as_object(answer.value, f"GET {model}")
-        found: dict[str, Mapping[str, Any]] = {
-            key: record for key, record in records.items() if key in asked and isinstance(record, dict)
-        }
+        # One that is not there makes the request a 404. So what is left out here must not pass for removed.
+        shown = ((uri, records.get(uri)) for uri in (f"{model}:{object_id}:" for object_id in ids))
+        found: dict[str, Mapping[str, Any]] = {uri: record if isinstance(record, dict) else {} for uri, record in shown}
         return found, [], answer.size
 
     async def list_uris(self, model: str, filter_name: str | None, arguments: Mapping[str, Any]) -> list[str]:

@@ -2,8 +2,8 @@
 
 1. A write that the database refuses is noted, and forgotten once one is taken. While all is well, asking costs nothing.
 2. A question while a refusal is noted tries one write, so that the answer is up to date.
-3. PostgreSQL has room left in its tables and its log while its disk is full: a small row may fit in where no package file
-   does. So what is tried there needs new room on the disk.
+3. PostgreSQL has room left in its tables and its log while its disk is full: a small row may fit in where no package
+   file does. So what is tried there needs new room on the disk.
 """
 
 import secrets
