@@ -4,6 +4,7 @@ import logging
 import os
 import socket
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -58,3 +59,26 @@ def test_a_file_that_becomes_shorter_breaks_its_answer_off(
     assert (line["event"], line["path"]) == ("unanswered", PATH)
     assert f"{large} has become shorter" in line["reason"]
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+def test_a_server_that_stops_ends_its_answers_without_tracebacks(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with ExitStack() as opened:
+        with world(tmp_path) as server:
+            (path,) = (server.data / "files").glob("*/*")
+            os.truncate(path, SIZE)
+            at = urlsplit(server.url)
+            auth = "".join(f"{name}: {value}\r\n" for name, value in server.auth("root").items())
+            asked = (f"GET {PATH} HTTP/1.1\r\nHost: x\r\n{auth}\r\n", f"POST /api/upload HTTP/1.1\r\nHost: x\r\n{auth}")
+            download, upload = (opened.enter_context(socket.socket()) for _ in asked)
+            for connection in (download, upload):
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 32 * 1024)
+                connection.settimeout(30)
+                connection.connect((at.hostname, at.port))
+            download.sendall(asked[0].encode())
+            assert download.recv(1024).startswith(b"HTTP/1.1 200 ")
+            upload.sendall(f"{asked[1]}Expect: 100-continue\r\nContent-Length: 9\r\n\r\n".encode())
+            assert upload.recv(1024).startswith(b"HTTP/1.1 100 ")
+        assert upload.recv(1024).startswith(b"HTTP/1.1 503 ")
+    assert not [record for record in caplog.records if record.exc_info]
