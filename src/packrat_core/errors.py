@@ -79,6 +79,10 @@ class TooLarge(ServerBroken):
     """A file is endless, or larger than the operator allows."""
 
 
+class WrongRange(ServerBroken):
+    """A part of a file was asked for, and the answer is another part, or doesn't say which one it is."""
+
+
 class SigningError(PackratError):
     """The operator must correct the signing key, its keyring or its passphrase."""
 

@@ -73,8 +73,8 @@ class _Site:
     port: int
     certificate: Path | None
 
-    def get(self, path: str, **headers: str) -> _Answer:
-        """GET as `repo.example.com`; underscores in header names stand for dashes."""
+    def get(self, path: str, verb: str = "GET", **headers: str) -> _Answer:
+        """Ask as `repo.example.com`; underscores in header names stand for dashes."""
         if self.certificate is None:
             connection = HTTPConnection("127.0.0.1", self.port, timeout=60)
         else:
@@ -83,7 +83,7 @@ class _Site:
             connection = HTTPSConnection("127.0.0.1", self.port, timeout=60, context=context)
         try:
             sent = {"Host": "repo.example.com", **{name.replace("_", "-"): value for name, value in headers.items()}}
-            connection.request("GET", path, headers=sent)
+            connection.request(verb, path, headers=sent)
             response = connection.getresponse()
             return _Answer(response.status, response.headers, response.read())
         finally:
@@ -220,6 +220,11 @@ def test_a_compressed_index_is_sent_as_it_is(site: _Site) -> None:
 
 def test_files_are_sent_and_never_interpreted(site: _Site) -> None:
     assert site.get("/json-prod/tool/tool_1.var").body == _TREE["json-prod/tool/tool_1.var"]
+
+
+def test_no_request_is_sent_back(site: _Site) -> None:
+    answer = site.get("/repo-key", "TRACE", X_Secret="of a proxy")
+    assert (answer.status, b"of a proxy" in answer.body) == (405, False)
 
 
 @pytest.mark.parametrize("path", ["/repo-key", f"/{_SUITE}/InRelease", f"/{_SUITE}/Release"])

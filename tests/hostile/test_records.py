@@ -6,7 +6,7 @@ from urllib.parse import quote
 import pytest
 
 from packrat_demo.build_deb import Deb, build_deb
-from support.evil import FILE, REPO, Victim, repo_record
+from support.evil import FILE, REPO, Send, Victim, head, repo_record
 
 GOOD = "apt-dev/pool/good/good_1_all.deb"
 NAMES = {
@@ -94,6 +94,20 @@ def test_bad_uris_beyond_counting_are_counted(lured: Victim) -> None:
     assert "299000 more" in ended.said
     assert len(ended.said) < 2_000_000
     assert ended.memory_mib < 200
+
+
+@pytest.mark.parametrize("answered", ["{}", '{"name": "good"}', f'{{"{FILE}:2:": null}}'])
+def test_a_listed_file_whose_record_is_not_shown_does_not_pass_for_removed(lured: Victim, answered: str) -> None:
+    lured.evil.add("2", Deb("other", "1", "all"))
+
+    async def lie(send: Send) -> None:
+        await send(head(Content_Length=str(len(answered))) + answered.encode())
+
+    lured.evil.lies["GET", FILE] = lie
+    ended = lured.sync()
+    assert ended.code == 12, ended.said
+    for number in (1, 2):
+        assert f'record={FILE}:{number}: reason="the server does not show it"' in ended.said
 
 
 def test_an_upper_case_hash_is_a_hash(lured: Victim) -> None:

@@ -5,6 +5,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -12,6 +13,7 @@ from typing import Any, cast
 import pytest
 from sqlalchemy import insert, update
 
+from packrat_core.errors import DiskError
 from packrat_server.accounts.rights import Role
 from packrat_server.accounts.sessions import Caller
 from packrat_server.api.admission import CALLER_LIMIT, Admission
@@ -246,7 +248,9 @@ async def send_all(files: Sequence[Stored], gone: Path | None = None) -> tuple[i
 
     context = SimpleNamespace(admission=Admission(), is_on_network=False)
     call = Call(cast(ServerContext, context), Caller("lab", Role.MIRROR), None, "")
-    await Bundle(call, len(files), files)({"type": "http"}, receive, send)
+    # The server logs which file it was.
+    with nullcontext() if gone is None else pytest.raises(DiskError, match=f"{gone} has changed"):
+        await Bundle(call, len(files), files)({"type": "http"}, receive, send)
     start, *parts = sent
     assert start["type"] == "http.response.start"
     is_whole = [part.get("more_body", False) for part in parts] == [True] * (len(parts) - 1) + [False]

@@ -49,6 +49,12 @@ def test_a_range_beyond_the_end_is_416(server: World) -> None:
     assert server.ask("GET", PATH, {**server.auth("lab"), "Range": f"bytes={len(DATA)}-"}).status == 416
 
 
+@pytest.mark.parametrize("asked", ["bytes=9-5", "bytes=a-b", "bytes=0-1,5-6", "bytes=", "lines=1-2", "bytes 1-2", "x"])
+def test_what_is_no_single_range_gets_the_whole_file(server: World, asked: str) -> None:
+    answer = server.ask("GET", PATH, {**server.auth("lab"), "Range": asked})
+    assert (answer.status, answer.data) == (200, DATA)
+
+
 def test_a_range_of_other_bytes_gets_all_of_these(server: World) -> None:
     answer = server.ask("GET", PATH, {**server.auth("lab"), "Range": "bytes=10-", "If-Range": '"other"'})
     assert (answer.status, answer.data) == (200, DATA)

@@ -1,5 +1,7 @@
 """What callers, the log and those who watch the server are told while its disk or its database takes no writes."""
 
+import secrets
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -72,6 +74,40 @@ def test_those_who_watch_hear_that_the_database_can_not_be_written(server: World
     told = _told(server)
     assert told["packrat_server_database_writable"] == 1
     assert 0 < told["packrat_server_disk_free_bytes"] < told["packrat_server_disk_size_bytes"] == 4 * 1024**2
+
+
+def test_a_full_disk_of_postgresql_is_told_though_small_rows_still_fit_in(postgresql: Cluster, tmp_path: Path) -> None:
+    place = postgresql.directory / "small"
+    with small_disk(place, "24m"):
+        tables = place / "tables"
+        tables.mkdir()
+        shutil.chown(tables, "postgres", "postgres")
+        postgresql.execute(f"CREATE TABLESPACE small LOCATION '{tables}'")
+        url = postgresql.new_database("TABLESPACE small")
+        try:
+            with world(tmp_path, url) as server:
+                _look_at_a_full_disk(server, place)
+        finally:
+            postgresql.execute(f"DROP DATABASE {url.partition('?')[0].rpartition('/')[2]}")
+            postgresql.execute("DROP TABLESPACE small")
+
+
+def _look_at_a_full_disk(server: World, place: Path) -> None:
+    handle = server.upload("small_1_all.deb", SMALL).value["uri"]
+    server.call("CREATE", "/api/v2/Package/Package", {"name": "small"})
+    long = {"justification": secrets.token_hex(45_000), "provenance": "", "distroversion": "bookworm"}
+    filling = _fill(place)
+    create = "/api/v2/Package/PackageFile(create)"
+    assert server.call("CALL", create, {"file": handle, **long}).status == 500
+    assert server.call("CALL", "/api/v2/Repo/Mirror:lab:(heartbeat)", {}, "manager").status == 200
+    for _ in range(3):
+        # It took a small row, and will take no package file.
+        assert server.call("CALL", create, {"file": handle, **long}).status == 500
+        assert server.ask("GET", "/health", {}).status == 503
+    assert _told(server)["packrat_server_database_writable"] == 0
+    filling.unlink()
+    assert server.ask("GET", "/health", {}).status == 200
+    assert server.call("CALL", create, {"file": handle, **long}).status == 200
 
 
 def test_a_standby_that_only_answers_is_reported(postgresql: Cluster, tmp_path: Path) -> None:

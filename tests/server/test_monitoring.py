@@ -1,6 +1,8 @@
 """/health and /metrics: whether the server is well, for everybody; who is there, for those who may know."""
 
+import os
 import re
+import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -9,6 +11,7 @@ import psycopg
 import pytest
 from click.testing import CliRunner
 
+from packrat_server.api import monitoring
 from packrat_server.api.addresses import TrustedProxies
 from packrat_server.api.admission import IDENTIFIED_AT_ONCE
 from packrat_server.api.serve_options import ServeOptions
@@ -99,6 +102,31 @@ def test_a_database_that_hangs_is_told_in_time_and_costs_no_thread_a_question(
             told = [threads.submit(server.ask, "GET", "/metrics", {}) for _ in range(8)]
             assert all(b"packrat_server_database_up 0\n" in answer.result().data for answer in told)
         assert server.ask("GET", "/health", {}).status == 200
+
+
+def test_a_session_that_hangs_alone_is_left_behind(
+    postgresql: Cluster, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(monitoring, "_HEALTH_LIMIT_S", 1.0)
+    url = postgresql.new_database()
+    of_looks = (
+        "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'packrat-server'"
+        " AND query NOT ILIKE '%listen%'"
+    )
+    with (
+        world(tmp_path_factory.mktemp("world"), url) as server,
+        psycopg.connect(url, autocommit=True) as observer,
+    ):
+        assert server.ask("GET", "/health", {}).status == 200
+        (hung, *others) = [row[0] for row in observer.execute(of_looks).fetchall()]
+        os.kill(hung, signal.SIGSTOP)
+        try:
+            # The looks take turns with the sessions.
+            asked = [server.ask("GET", "/health", {}).status for _ in range(2 * len(others) + 4)]
+        finally:
+            os.kill(hung, signal.SIGCONT)
+        assert asked.count(503) == 1
+        assert asked[-1] == 200
 
 
 def test_health_is_told_while_all_places_for_unknown_tokens_are_taken(

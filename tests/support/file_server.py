@@ -9,7 +9,7 @@ from pathlib import Path
 from packrat_agent.model.entries import Parts, Placement, Plan
 from packrat_agent.sync.fetch.download import Fetched, Retries, fetch
 from packrat_agent.sync.fetch.shared_downloads import SharedDownloads
-from packrat_core.errors import ServerUnavailable
+from packrat_core.errors import ServerUnavailable, WrongRange
 from support.bundle_server import REPO, Answer
 
 CONTENT = bytes(range(256)) * 4096
@@ -27,6 +27,8 @@ class FileServer:
     asked: list[tuple[str, int]] = field(default_factory=list)
     asked_with: list[str | None] = field(default_factory=list)
     down: bool = False
+    wrong_ranges: bool = False
+    """Whether it answers with another part than was asked for."""
     busy_s: list[float] = field(default_factory=list)
     """For how long each of the next requests is to wait."""
 
@@ -39,6 +41,8 @@ class FileServer:
             raise ServerUnavailable("down")
         if self.busy_s:
             raise ServerUnavailable("busy", self.busy_s.pop(0))
+        if offset and self.wrong_ranges:
+            raise WrongRange("another part")
         start = offset if self.honours_range else 0
         cut = self.cuts.pop(0) if self.cuts else None
         yield Answer(start, self.files[url][start:], cut, self.validators.pop(0) if self.validators else None)

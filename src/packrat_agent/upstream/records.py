@@ -134,6 +134,8 @@ def read_file(uri: str, record: Mapping[str, Any]) -> PackageFile:
         Unusable: A field can't be used.
     """
     read_id(uri, PACKAGE_FILE)
+    if not record:
+        raise Unusable("the server does not show it")
     sha256 = record.get("sha256")
     if not isinstance(sha256, str) or not _SHA256.fullmatch(sha256.lower()):
         raise Unusable(f"its sha256 {shown(sha256)} is not a SHA-256")
@@ -236,6 +238,7 @@ def present(records: Mapping[str, Mapping[str, Any]], uri: str) -> Mapping[str, 
     Raises:
         Unusable: The server did not give it.
     """
-    if uri not in records:
+    record = records.get(uri)
+    if not record:
         raise Unusable("the server does not show it")
-    return records[uri]
+    return record

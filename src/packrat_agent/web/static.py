@@ -6,11 +6,9 @@ Source: RFC 9110 (conditional and range requests).
 
 import asyncio
 import os
-import re
 import stat
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
 from pathlib import Path
@@ -28,9 +26,10 @@ from packrat_agent.web.caching import ASK_AGAIN, choose_caching
 from packrat_agent.web.directory_page import HEADERS, write_listing
 from packrat_agent.web.negotiate import TYPES, choose_index
 from packrat_agent.web.registry import answer_registry, is_registry_path
+from packrat_core.aio.byte_range import Part, choose_part
 from packrat_core.aio.connection_bounds import connection_limit
 from packrat_core.aio.serve_http import serving_http
-from packrat_core.errors import ConfigError
+from packrat_core.errors import ConfigError, DiskError
 from packrat_core.fs.disk_errors import as_disk_error
 from packrat_core.fs.file_times import mtime_s
 from packrat_core.fs.links import open_directory
@@ -45,7 +44,6 @@ LISTED_LIMIT = 10_000
 _LISTINGS_AT_ONCE = 2
 """Few, since a large one takes a thread for a while, and others have files to send."""
 _CHUNK_BYTES = 256 * 1024
-_RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 _TYPES = {
     "asc": "application/pgp-signature",
     "css": "text/css; charset=utf-8",
@@ -75,16 +73,6 @@ _NAMED = {
 
 _ASK_AGAIN = {"Cache-Control": ASK_AGAIN}
 _LISTING = {**_ASK_AGAIN, **HEADERS}
-
-
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """The bytes to send of a file of `size` bytes; `asked` says whether the client asked for a range of them."""
-
-    start: int
-    length: int
-    size: int
-    asked: bool
 
 
 async def serve_until(root: Path, host: str, port: int, stop: asyncio.Event) -> None:
@@ -148,6 +136,9 @@ class _Files:
             return await self._answer(request)
         except PermissionError:
             raise web.HTTPForbidden from None
+        except (FileNotFoundError, NotADirectoryError):
+            # It was there a moment ago.
+            raise web.HTTPNotFound from None
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         raw = request.raw_path.partition("?")[0]
@@ -249,17 +240,24 @@ class _Files:
             headers = {**_headers(path, status), **more_headers}
             if _unchanged(request, headers["ETag"], status):
                 return web.Response(status=304, headers=headers)
-            part = _asked_part(request, headers, status.st_size)
+            validators = (headers["ETag"], headers["Last-Modified"])
+            asked, if_range = request.headers.get("Range"), request.headers.get("If-Range")
+            part = choose_part(asked, if_range, validators, status.st_size)
             if part is None:
                 return web.Response(status=416, headers={"Content-Range": f"bytes */{status.st_size}"})
             response = web.StreamResponse(status=206 if part.asked else 200, headers=headers)
             if part.asked:
-                response.headers["Content-Range"] = f"bytes {part.start}-{part.start + part.length - 1}/{part.size}"
+                response.headers["Content-Range"] = part.content_range
             response.content_length = part.length
             await response.prepare(request)
             if request.method == "GET":
                 with suppress(ConnectionError):
-                    await _copy(file, part, response)
+                    try:
+                        await _copy(file, path, part, response)
+                    except DiskError as error:
+                        # In place of the bytes that are missing, the client would take the next answer.
+                        response.force_close()
+                        log.warning("broken-off", path=request.path, reason=str(error))
             return response
 
 
@@ -270,13 +268,25 @@ def _is_directory(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-async def _copy(file: BinaryIO, part: _Part, response: web.StreamResponse) -> None:
+async def _copy(file: BinaryIO, path: Path, part: Part, response: web.StreamResponse) -> None:
+    """Send a part of a file.
+
+    Args:
+        file: The open file.
+        path: Where it was found.
+        part: What to send of it.
+        response: The answer, which has begun.
+
+    Raises:
+        DiskError: The file can't be read, or has become shorter.
+    """
     file.seek(part.start)
     left = part.length
     while left:
-        chunk = await asyncio.to_thread(file.read, min(left, _CHUNK_BYTES))
+        with as_disk_error("read", path):
+            chunk = await asyncio.to_thread(file.read, min(left, _CHUNK_BYTES))
         if not chunk:
-            break
+            raise DiskError(f"{path} has become shorter while it was sent", hint="see who writes to it")
         left -= len(chunk)
         await response.write(chunk)
 
@@ -298,26 +308,6 @@ def _unchanged(request: web.Request, etag: str, status: os.stat_result) -> bool:
         return tags.strip() == "*" or etag in (tag.strip().removeprefix("W/") for tag in tags.split(","))
     since = _moment(request.headers.get("If-Modified-Since"))
     return since is not None and mtime_s(status) <= since.timestamp()
-
-
-def _asked_part(request: web.Request, headers: Mapping[str, str], size: int) -> _Part | None:
-    """Choose what to send: the whole file, or the one range that is asked for; None if the range is beyond its end.
-
-    A range of another state of the file (`If-Range`) and a list of ranges get the whole file.
-    """
-    whole = _Part(0, size, size, asked=False)
-    match = _RANGE.fullmatch(request.headers.get("Range", ""))
-    if match is None or not (match[1] or match[2]):
-        return whole
-    if request.headers.get("If-Range", headers["ETag"]) not in (headers["ETag"], headers["Last-Modified"]):
-        return whole
-    if not match[1]:
-        length = min(int(match[2]), size)
-        return _Part(size - length, length, size, asked=True) if length else None
-    start, end = int(match[1]), min(int(match[2]), size - 1) if match[2] else size - 1
-    if start >= size:
-        return None
-    return _Part(start, end - start + 1, size, asked=True) if start <= end else whole
 
 
 def _moment(text: str | None) -> datetime | None:

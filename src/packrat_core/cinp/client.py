@@ -28,7 +28,7 @@ from packrat_core.cinp.line_stream import MEDIA_TYPE, LineStream, Silent
 from packrat_core.cinp.listing import Sink, UriQuery, list_uris
 from packrat_core.cinp.rate_limit import RateLimit
 from packrat_core.cinp.refusals import NotFound
-from packrat_core.cinp.responses import as_object, raise_for, range_start, read_answer, read_validator
+from packrat_core.cinp.responses import as_object, check_range, raise_for, read_answer, read_validator
 from packrat_core.cinp.session import CinpSession, Timeouts
 from packrat_core.cinp.transport import HttpRequest, Transport
 from packrat_core.errors import ServerBroken
@@ -123,7 +123,8 @@ class CinpClient:
         return as_object((await self._session.ask("GET", uri)).value, f"GET {uri}")
 
     async def get_many(self, model: str, ids: Sequence[str], *, bulk: bool = False) -> dict[str, Mapping[str, Any]]:
-        """GET objects by their ids: URI → fields. Those that the server does not have are left out.
+        """GET objects by their ids: URI → fields. Those that the server does not have are left out; those of which an
+        answer lacks the fields have none.
 
         Args:
             model: The model of the objects.
@@ -173,11 +174,10 @@ class CinpClient:
                 return {}, [rest] if rest else [], 0
             middle = len(ids) // 2
             return {}, [ids[:middle], ids[middle:]] if middle else [], 0
-        asked = {f"{model}:{object_id}:" for object_id in ids}
         records = as_object(answer.value, f"GET {model}")
-        found: dict[str, Mapping[str, Any]] = {
-            key: record for key, record in records.items() if key in asked and isinstance(record, dict)
-        }
+        # One that is not there makes the request a 404. So what is left out here must not pass for removed.
+        shown = ((uri, records.get(uri)) for uri in (f"{model}:{object_id}:" for object_id in ids))
+        found: dict[str, Mapping[str, Any]] = {uri: record if isinstance(record, dict) else {} for uri, record in shown}
         return found, [], answer.size
 
     async def list_uris(self, model: str, filter_name: str | None, arguments: Mapping[str, Any]) -> list[str]:
@@ -343,7 +343,8 @@ class CinpClient:
             SessionEnded: The session is over.
             ServerRefused: The file is missing or forbidden.
             ServerUnavailable: Waiting may help.
-            ServerBroken: It answers with a redirect, or with another range.
+            ServerBroken: It answers with a redirect.
+            WrongRange: It answers with another range.
         """
         headers = {**self._session.auth, "Accept-Encoding": "identity"}
         if offset:
@@ -364,9 +365,7 @@ class CinpClient:
                 await raise_for(response, what, self._transport.proxy, self._transport.names)
             start = 0
             if response.status == 206:
-                start = range_start(response.headers.get("Content-Range", ""), what)
-                if start != offset:
-                    raise ServerBroken(f"{what}: asked from byte {offset} on, the answer begins at {start}")
+                start = check_range(response.headers.get("Content-Range", ""), offset, what)
             validator = read_validator(response.headers.get("ETag"))
             yield Download(start, what, response, self._rate, validator, self._timeouts.stall_s, self._max_file_bytes)
 

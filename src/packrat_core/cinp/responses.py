@@ -23,7 +23,7 @@ from packrat_core.cinp.limits import Bounds, TooMuch, parse_json
 from packrat_core.cinp.refusals import NotFound, SessionEnded, TooMany
 from packrat_core.cinp.retry_after import read_retry_after
 from packrat_core.cinp.text_list import NotAList, TextList
-from packrat_core.errors import ServerBroken, ServerRefused, ServerUnavailable
+from packrat_core.errors import ServerBroken, ServerRefused, ServerUnavailable, WrongRange
 from packrat_core.text import count_of
 
 _ERROR_LIMIT = 64 * 1024
@@ -227,17 +227,24 @@ def as_count(text: str | None, model: str, limit: int) -> int:
     return int(text)
 
 
-def range_start(header: str, what: str) -> int:
-    """Read the first byte's place out of Content-Range.
+def check_range(header: str, offset: int, what: str) -> int:
+    """Check that a partial answer begins where it was to begin; gives that offset.
+
+    Args:
+        header: Its Content-Range.
+        offset: What was asked for.
+        what: Names the answer in messages.
 
     Raises:
-        ServerBroken: There is none.
+        WrongRange: It begins elsewhere, or doesn't say where.
     """
     unit, _, rest = header.partition(" ")
     start = rest.partition("-")[0]
     if unit != "bytes" or not start.isascii() or not start.isdigit() or len(start) > 18:
-        raise ServerBroken(f"{what}: a partial answer without a usable Content-Range")
-    return int(start)
+        raise WrongRange(f"{what}: a partial answer without a usable Content-Range")
+    if int(start) != offset:
+        raise WrongRange(f"{what}: asked from byte {offset} on, the answer begins at {int(start)}")
+    return offset
 
 
 def read_validator(header: str | None) -> str | None:

@@ -34,7 +34,9 @@ class FileLock:
             OSError: It can't be opened or made.
         """
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, _MODE)
-        if stat.S_IMODE(os.fstat(self._descriptor).st_mode) & ~_MODE:
+        status = os.fstat(self._descriptor)
+        # One with a second name may be a file of somebody else, put here to have its permissions taken away.
+        if stat.S_IMODE(status.st_mode) & ~_MODE and status.st_nlink == 1:
             with suppress(OSError):
                 os.fchmod(self._descriptor, _MODE)
 

@@ -50,15 +50,22 @@ To see packages with a browser, go to a mirror: packrat-agent makes a landing pa
 """
 
 
-def _explain_failure(error: Exception, method: str, path: str) -> CinpResponse:
-    """Log why a request can't be answered, and answer it with what strangers may know of that."""
+def _log_failure(error: Exception, method: str, path: str) -> PackratError | None:
+    """Log why a request can't be answered, or its answer not completed; gives None for an internal error."""
     failure = explain_os_error(error) if isinstance(error, OSError) else error
     if not isinstance(failure, PackratError):
         # In one quoted line: the path is what the client has chosen, line breaks and all.
         trace = "".join(traceback.format_exception(error))
         log.error("internal", method=method, path=path, traceback=trace)
-        return CinpResponse({"message": "the server failed; its log says why"}, 500)
+        return None
     log.error("unanswered", method=method, path=path, reason=str(failure))
+    return failure
+
+
+def _answer_failure(failure: PackratError | None) -> CinpResponse:
+    """Answer a request that fails with what strangers may know of that."""
+    if failure is None:
+        return CinpResponse({"message": "the server failed; its log says why"}, 500)
     if isinstance(failure, ServerUnavailable) and failure.wait_s:
         # It works, and others have it for the moment. What is broken stays 500, as on the original server.
         return CinpResponse(
@@ -107,12 +114,17 @@ class App:
             except ClientDisconnect:
                 return
             except Exception as error:
-                response = _explain_failure(error, request.method, scope["path"])
+                response = _answer_failure(_log_failure(error, request.method, scope["path"]))
             if isinstance(response, CinpResponse):
                 response.name_version(version)
             if request.method == "HEAD":
                 response.body = b""
-            await response(scope, receive, _with_capitals(send))
+            try:
+                await response(scope, receive, _with_capitals(send))
+            except Exception as error:
+                # The answer has begun, so it can't become another one.
+                _log_failure(error, request.method, scope["path"])
+                scope["state"]["break_off"]()
 
     async def _route(self, request: Request, held: ExitStack, access: Access) -> Response:
         path, headers = request.scope["path"], lower_headers(request)

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 from starlette.types import Receive, Scope, Send
 
+from packrat_core.errors import DiskError
 from packrat_server.accounts.sessions import InvalidSession, read_caller
 from packrat_server.accounts.visibility import visible_files
 from packrat_server.api.call import Call
@@ -135,20 +136,21 @@ class Bundle(CinpResponse):
         del self.raw_headers[-1]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the answer; a client that reads slowly holds up the reading."""
+        """Send the answer; a client that reads slowly holds up the reading.
+
+        Raises:
+            DiskError: A file can't be sent as announced; the client must see the connection break off.
+        """
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         part = self._first
         for files in _portions(self._files):
             # Other requests come between two parts.
             await asyncio.sleep(0)
             # A network disk may wait for the other machine even where it has the file in memory.
-            content = None if self._call.context.is_on_network else _read(files, waits=False)
+            content = None if self._call.context.is_on_network else _read_now(files)
             if content is None:
                 async with self._call.context.admission.bundling():
                     content = await run_to_end(_read, files)
-            if content is None:
-                # The announced length can't be kept, so the client must see the connection break off.
-                return
             await send({"type": "http.response.body", "body": part + content, "more_body": True})
             part = b""
         await send({"type": "http.response.body", "body": part})
@@ -165,12 +167,28 @@ def _portions(files: Sequence[Stored]) -> Iterator[Sequence[Stored]]:
         yield files[start:]
 
 
-def _read(files: Sequence[Stored], *, waits: bool = True) -> bytes | None:
-    """Read files; None where one was removed or damaged since its size was read, or is not in memory."""
+def _read_now(files: Sequence[Stored]) -> bytes | None:
+    """Read files; None where one is not in memory, or can't be read."""
     contents = []
     for file in files:
-        content = read_whole(file.path, file.size, waits=waits)
+        content = read_whole(file.path, file.size, waits=False)
         if content is None:
             return None
+        contents.append(content)
+    return b"".join(contents)
+
+
+def _read(files: Sequence[Stored]) -> bytes:
+    """Read files.
+
+    Raises:
+        DiskError: One has changed since its size was read, or can't be read.
+    """
+    contents = []
+    for file in files:
+        content = read_whole(file.path, file.size)
+        if content is None:
+            hint = "see what happens to the data directory and its disk, and restore the file from a backup"
+            raise DiskError(f"{file.path} has changed, or can't be read, while it is sent", hint=hint)
         contents.append(content)
     return b"".join(contents)

@@ -7,17 +7,17 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Mapping
-from email.utils import formatdate
 
 from sqlalchemy import insert
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import FileResponse, PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, Response
 
 from packrat_server.accounts.sessions import ANONYMOUS, PUBLIC, Caller, InvalidSession
 from packrat_server.api.body_limits import declared_length
 from packrat_server.api.call import Call, run_writer, writing_for
 from packrat_server.api.context import ServerContext
+from packrat_server.api.file_response import Shown, answer_file
 from packrat_server.api.messages import CinpError, CinpResponse
 from packrat_server.api.permissions import may_call
 from packrat_server.api.request_threads import run_to_end
@@ -125,10 +125,7 @@ async def serve_file(
     if content is None:
         return _missing(name)
     media_type = _TYPES.get(name[name.rfind(".") :], "application/octet-stream")
-    if content.data is None:
-        return FileResponse(path, media_type=media_type, headers={"ETag": etag}, stat_result=content.status)
-    shown = {"ETag": etag, "Accept-Ranges": "bytes", "Last-Modified": formatdate(content.status.st_mtime, usegmt=True)}
-    return Response(content.data, media_type=media_type, headers=shown)
+    return answer_file(request, path, Shown(etag, media_type, content))
 
 
 async def _find(

@@ -39,23 +39,40 @@ _HEALTH_LIMIT_S = 5.0
 """A database that works answers in milliseconds; a load balancer waits for some seconds."""
 _METRICS_LIMIT_S = 8.0
 """Counting many records takes a while; Prometheus waits for ten seconds unless it is told otherwise."""
+_HUNG_LOOKS = 2
 _COUNTED = {"package_files": package_files, "uploads": uploads, "sessions": sessions}
 
 
 class SharedLook(Generic[T]):
-    """Looks at the database; while that hangs, all who ask share one look, and so one thread."""
+    """Looks at the database; all who ask meanwhile share one look, and so one thread.
+
+    A session of the database may hang while others work. So a look that takes too long is left behind, _HUNG_LOOKS at
+    most, and the next who asks has another one begin.
+    """
 
     def __init__(self, look: Callable[[], T], limit_s: float) -> None:
         self._look = look
         self._limit_s = limit_s
         self._running: asyncio.Task[T] | None = None
+        self._hung: set[asyncio.Task[T]] = set()
 
     async def take(self) -> T | None:
         """Give what the look finds; None if that takes too long."""
         if self._running is None or self._running.done():
             self._running = asyncio.create_task(run_to_end(self._look))
-        done, _ = await asyncio.wait({self._running}, timeout=self._limit_s)
+        running = self._running
+        done, _ = await asyncio.wait({running}, timeout=self._limit_s)
+        if not done and running is self._running and len(self._hung) < _HUNG_LOOKS:
+            self._running = None
+            self._hung.add(running)
+            running.add_done_callback(self._forget)
         return next((task.result() for task in done), None)
+
+    def _forget(self, ended: "asyncio.Task[T]") -> None:
+        self._hung.discard(ended)
+        # Nobody waits for it any more; asyncio would print a traceback of an error that nobody has retrieved.
+        if not ended.cancelled():
+            ended.exception()
 
 
 class Monitoring:

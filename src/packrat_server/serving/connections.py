@@ -28,6 +28,7 @@ from packrat_core.aio.connection_bounds import Unread, find_crowd
 from packrat_core.aio.malformed import log_malformed
 from packrat_core.aio.open_connections import OpenConnections
 from packrat_server.api.addresses import Peer, TrustedProxies
+from packrat_server.api.messages import CinpResponse
 
 HEAD_S = 10.0
 BODY_GRACE_S = 10.0
@@ -102,7 +103,16 @@ class LimitedConnection(H11Protocol):
         self.cycle.transport = _ClosedAfterRequest(self)  # type: ignore[assignment] # has what is called of it
         scope["state"]["peer"] = self.peer
         scope["state"]["write_part"] = self.write_part
-        await self._loaded_app(scope, receive, send)
+        scope["state"]["break_off"] = self.break_off
+        try:
+            await self._loaded_app(scope, receive, send)
+        except asyncio.CancelledError:
+            # The server stops, and has waited long enough for this answer. uvicorn would log a traceback of each.
+            if self.cycle.response_started:
+                self.break_off()
+            else:
+                headers = {"Retry-After": "1", "Connection": "close"}
+                await CinpResponse({"message": "the server stops; try again later"}, 503, headers)(scope, receive, send)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # narrower
         """Begin."""
@@ -157,6 +167,13 @@ class LimitedConnection(H11Protocol):
             return False
         self.transport.write(part)
         return True
+
+    def break_off(self) -> None:
+        """Close the connection behind an answer that can't be completed, so that the client sees that it is torn."""
+        if not self.cycle.response_complete:
+            # uvicorn would log a second time that the answer is not complete, in words of its own.
+            self.cycle.disconnected = True
+            self.transport.close()
 
     def end(self) -> None:
         """Close the connection at once, whatever is under way."""

@@ -190,13 +190,20 @@ class Content:
 
 
 def read_content(path: Path, read_up_to: int) -> Content | None:
-    """Look at a stored file, and read it where it has at most `read_up_to` bytes; None where there is none."""
+    """Look at a stored file, and read it where it has at most `read_up_to` bytes; None where there is none.
+
+    Raises:
+        DiskError: It can't be read.
+    """
     try:
         with path.open("rb") as file:
             status = os.fstat(file.fileno())
             return Content(status, file.read() if status.st_size <= read_up_to else None)
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
         return None
+    except OSError as error:
+        with as_disk_error("read", path):
+            raise error
 
 
 def read_from_memory(path: Path, read_up_to: int) -> Content | None:

@@ -33,7 +33,10 @@ _TOO_MANY_CONNECTIONS = "53300"
 """The SQLSTATE of a connection that is one too many."""
 _NO_CONNECTION_WORDS = ("too many", "connection slots")
 """What PostgreSQL in English and PgBouncer say of it; before the login, the driver gives no SQLSTATE."""
-_NO_CONNECTION_HINT = "raise its max_connections, or see in pg_stat_activity who has the connections"
+_NO_CONNECTION_HINT = (
+    "raise its max_connections, or the connection limit of the role or database that the reason names, "
+    "or see in pg_stat_activity who has the connections"
+)
 _READ_ONLY_HINT = (
     "name the primary server in the URL; if it is that, take default_transaction_read_only off role and database"
 )

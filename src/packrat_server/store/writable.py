@@ -2,11 +2,13 @@
 
 1. A write that the database refuses is noted, and forgotten once one is taken. While all is well, asking costs nothing.
 2. A question while a refusal is noted tries one write, so that the answer is up to date.
+3. PostgreSQL has room left in its tables and its log while its disk is full: a small row may fit in where no package
+   file does. So what is tried there needs new room on the disk.
 """
 
 import secrets
 
-from sqlalchemy import Engine, delete, insert
+from sqlalchemy import Connection, Engine, delete, insert
 
 from packrat_server.store.database import refused_last_write, writing
 from packrat_server.store.tables import sessions
@@ -20,8 +22,21 @@ def check_writable(engine: Engine) -> None:
     """
     if not refused_last_write(engine):
         return
-    probe = secrets.token_bytes(32)
     with writing(engine) as connection:
-        # It changes a page of the file, and nothing of what is in there.
-        connection.execute(insert(sessions).values(token_hash=probe, name="", role="", expires=0.0))
-        connection.execute(delete(sessions).where(sessions.c.token_hash == probe))
+        if connection.dialect.name == "postgresql":
+            _take_room(connection)
+        else:
+            _change_page(connection)
+
+
+def _take_room(connection: Connection) -> None:
+    # The lock of the writers keeps another server from the name; the transaction leaves nothing of it.
+    connection.exec_driver_sql("CREATE TABLE room_to_write AS SELECT md5(n::text) FROM generate_series(1, 4000) AS n")
+    connection.exec_driver_sql("DROP TABLE room_to_write")
+
+
+def _change_page(connection: Connection) -> None:
+    """Change a page of the file, and nothing of what is in there."""
+    probe = secrets.token_bytes(32)
+    connection.execute(insert(sessions).values(token_hash=probe, name="", role="", expires=0.0))
+    connection.execute(delete(sessions).where(sessions.c.token_hash == probe))

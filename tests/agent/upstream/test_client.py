@@ -96,9 +96,10 @@ def test_ids_that_are_missing_are_left_out_whether_the_server_names_them_or_not(
     assert len(asked) < 50
 
 
-def test_objects_that_nobody_asked_for_are_left_out(line: Line) -> None:
-    stuffed = {f"{FILES}:1:": {}, f"{FILES}:4:": {}, f"{REPOS}:1:": {}, f"{FILES}:2:": "x"}
-    assert line.ask(WAYS["get_many"], lambda request: answer_of(stuffed)) == {f"{FILES}:1:": {}}
+def test_objects_that_nobody_asked_for_are_left_out_and_those_that_are_not_shown_have_no_fields(line: Line) -> None:
+    stuffed = {f"{FILES}:1:": {"a": 1}, f"{FILES}:4:": {}, f"{REPOS}:1:": {}, f"{FILES}:2:": "x"}
+    expected = {f"{FILES}:1:": {"a": 1}, f"{FILES}:2:": {}, f"{FILES}:3:": {}}
+    assert line.ask(WAYS["get_many"], lambda request: answer_of(stuffed)) == expected
 
 
 def test_an_action_without_a_result_answers_with_nothing(line: Line) -> None:

@@ -15,7 +15,7 @@ from packrat_agent.sync.fetch.local_copies import LocalCopies
 from packrat_agent.sync.fetch.partial_file import FLUSH_BYTES, PartialFile, closing
 from packrat_agent.sync.fetch.shared_downloads import Share
 from packrat_core.backoff import BackOff
-from packrat_core.errors import DiskError, PackratError, ServerBroken, ServerUnavailable, TooLarge
+from packrat_core.errors import DiskError, PackratError, ServerBroken, ServerUnavailable, TooLarge, WrongRange
 from packrat_core.failpoints import done
 from packrat_core.fs.disk_errors import as_disk_error
 from packrat_core.fs.free_space import keep_room
@@ -277,7 +277,7 @@ class _Source:
             if self._given_up >= self.retries.busy and time.monotonic() < self._busy_until:
                 raise ServerUnavailable(f"{url} was not asked for: the server asks to wait")
             try:
-                resumed = await self._receive_once(part, url)
+                resumed = await self._resume_once(part, url)
                 self._given_up = 0
                 return resumed
             except ServerUnavailable as error:
@@ -300,6 +300,21 @@ class _Source:
         if self._busy_since is None:
             self._busy_since = now
         return now - self._busy_since + asked_s > self.retries.patience_s
+
+    async def _resume_once(self, part: PartialFile, url: str) -> bool:
+        """Receive what is missing; where the server can't send just that, the next attempt asks for the whole file.
+
+        Raises:
+            ServerUnavailable: Another attempt may succeed.
+        """
+        try:
+            return await self._receive_once(part, url)
+        except WrongRange as error:
+            if not part.size:
+                raise
+            # Kept, it would have the server send the same wrong answer for ever.
+            part.restart()
+            raise ServerUnavailable(str(error), hint="it will be downloaded from its start") from None
 
     async def _receive_once(self, part: PartialFile, url: str) -> bool:
         async with self.open_file(url, part.size, part.validator) as opened:

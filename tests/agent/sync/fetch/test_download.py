@@ -98,6 +98,13 @@ def test_a_file_that_changed_meanwhile_is_taken_from_its_start(tmp_path: Path) -
     assert server.asked_with == [None, '"1"', None]
 
 
+def test_a_file_whose_rest_the_server_can_not_send_is_taken_from_its_start(tmp_path: Path) -> None:
+    wanted = placement("a", CONTENT)
+    server = FileServer({"/files/a": CONTENT}, cuts=[3 * 65536], wrong_ranges=True)
+    assert run_fetch(server, tmp_path, wanted).staged[wanted.file.sha256].read_bytes() == CONTENT
+    assert server.asked == [("/files/a", 0), ("/files/a", 3 * 65536), ("/files/a", 0)]
+
+
 def test_a_download_that_never_begins_ends_after_all_its_tries(tmp_path: Path) -> None:
     server = FileServer({}, down=True)
     run_fetch(server, tmp_path, placement("a", b"a"))

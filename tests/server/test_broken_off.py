@@ -1,0 +1,84 @@
+"""An answer that the disk breaks off ends its connection, and the log has one line of it that names the file."""
+
+import logging
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from structlog.testing import capture_logs
+
+from support.world import World, world
+
+SIZE = 64 * 1024**2
+"""More than the buffers on the way hold."""
+PATH = "/files/conf_1.0.json"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with world(tmp_path_factory.mktemp("broken-off")) as made:
+        yield made
+
+
+@pytest.fixture
+def large(server: World) -> Path:
+    """A large package file, as it is stored."""
+    (path,) = (server.data / "files").glob("*/*")
+    os.truncate(path, SIZE)
+    return path
+
+
+@pytest.mark.parametrize("more", [{}, {"Range": "bytes=9-"}], ids=["whole", "a part"])
+def test_a_file_that_becomes_shorter_breaks_its_answer_off(
+    server: World, large: Path, more: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    at = urlsplit(server.url)
+    assert at.hostname and at.port
+    headers = {**server.auth("root"), **more, "Host": "x"}
+    head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    asked = f"GET {PATH} HTTP/1.1\r\n{head}\r\n".encode()
+    with capture_logs() as logged, socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 32 * 1024)
+        connection.settimeout(30)
+        connection.connect((at.hostname, at.port))
+        # In place of the bytes that are missing, the client must not take the next answer.
+        connection.sendall(asked * 2)
+        received = connection.recv(1024)
+        assert received.startswith(b"HTTP/1.1 20")
+        os.truncate(large, 0)
+        count = 0
+        while part := connection.recv(1024**2):
+            count += len(part)
+            assert b"HTTP/1.1 " not in part
+    assert count < SIZE
+    (line,) = [line for line in logged if line["log_level"] == "error"]
+    assert (line["event"], line["path"]) == ("unanswered", PATH)
+    assert f"{large} has become shorter" in line["reason"]
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+def test_a_server_that_stops_ends_its_answers_without_tracebacks(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with ExitStack() as opened:
+        with world(tmp_path) as server:
+            (path,) = (server.data / "files").glob("*/*")
+            os.truncate(path, SIZE)
+            at = urlsplit(server.url)
+            auth = "".join(f"{name}: {value}\r\n" for name, value in server.auth("root").items())
+            asked = (f"GET {PATH} HTTP/1.1\r\nHost: x\r\n{auth}\r\n", f"POST /api/upload HTTP/1.1\r\nHost: x\r\n{auth}")
+            download, upload = (opened.enter_context(socket.socket()) for _ in asked)
+            for connection in (download, upload):
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 32 * 1024)
+                connection.settimeout(30)
+                connection.connect((at.hostname, at.port))
+            download.sendall(asked[0].encode())
+            assert download.recv(1024).startswith(b"HTTP/1.1 200 ")
+            upload.sendall(f"{asked[1]}Expect: 100-continue\r\nContent-Length: 9\r\n\r\n".encode())
+            assert upload.recv(1024).startswith(b"HTTP/1.1 100 ")
+        assert upload.recv(1024).startswith(b"HTTP/1.1 503 ")
+    assert not [record for record in caplog.records if record.exc_info]
