@@ -163,7 +163,20 @@ def _part(archive: ImageArchive, named: Sequence[Descriptor]) -> tuple[list[Desc
             (about if manifest.subject else tops).append(descriptor)
     if not tops:
         raise Refused(f"it holds {len(named)} artifacts and no image; save each into a file of its own")
-    return tops, about
+    return _without_parts(tops, manifests), about
+
+
+def _without_parts(tops: Sequence[Descriptor], manifests: Mapping[tuple[str, str, int], Manifest]) -> list[Descriptor]:
+    """Leave out the manifests that an index beside them names.
+
+    oras lists all that it copies: an index, also one without a name, and the images in it. A manifest with a name of
+    its own is another image to those who made the archive.
+    """
+    names: dict[str, set[str]] = {}
+    for top in tops:
+        for child in manifests[top.identity].children:
+            names.setdefault(child.digest, set()).add(top.name)
+    return [top for top in tops if top.digest not in names or (top.name and top.name not in names[top.digest])]
 
 
 def _is_of_cosign(descriptor: Descriptor) -> bool:
@@ -180,16 +193,8 @@ def _read_image(archive: ImageArchive, walk: "_Walk", tops: Sequence[Descriptor]
     """
     if len({top.digest for top in tops}) == 1:
         return walk.follow(_read_blob(archive, tops[0]), tops[0].media_type)
-    names = {top.name for top in tops}
-    if len(names) == 1:
+    if len({top.name for top in tops}) == 1:
         return walk.follow(index, OCI_INDEX)
-    # Some tools list the manifests of an index beside it, without names.
-    with_names = {top.digest: top for top in tops if top.name}
-    if len(with_names) == 1:
-        (top,) = with_names.values()
-        found = walk.follow(_read_blob(archive, top), top.media_type)
-        if all(other.digest in found.manifests for other in tops):
-            return found
     raise Refused(f"it holds {len(tops)} images; save each into a file of its own")
 
 

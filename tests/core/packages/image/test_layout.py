@@ -59,6 +59,33 @@ def test_the_manifests_of_an_index_may_stand_beside_it() -> None:
         read(layout(top, named(WEB, MANIFEST, "2.0"), blobs=BLOBS))
 
 
+@pytest.mark.parametrize("name", ["", "1.0"])
+def test_an_index_keeps_its_digest_beside_its_manifests_of_the_same_name_or_none(name: str) -> None:
+    """`oras copy HOST/web@sha256:…` lists an index and the images in it, all without a name."""
+
+    def entry(data: bytes, kind: str) -> dict[str, Any]:
+        return named(data, kind, name) if name else described(data, kind)
+
+    kind = f"{OCI}.index.v1+json"
+    images = [described(WEB, MANIFEST), described(OTHER, MANIFEST)]
+    index = as_json({"schemaVersion": 2, "mediaType": kind, "manifests": images})
+    entries = [entry(WEB, MANIFEST), entry(index, kind), entry(OTHER, MANIFEST)]
+    image = read(layout(*entries, blobs=[*BLOBS, index]))
+    assert image.top == digest(index)
+    assert set(image.manifests) == {digest(index), digest(WEB), digest(OTHER)}
+    outer = as_json({"schemaVersion": 2, "mediaType": kind, "manifests": [described(index, kind)]})
+    image = read(layout(*entries, entry(outer, kind), blobs=[*BLOBS, index, outer]))
+    assert image.top == digest(outer)
+
+
+def test_several_images_are_counted_without_their_parts() -> None:
+    """As `oras backup HOST/web:1.0,2.0` makes them."""
+    kind = f"{OCI}.index.v1+json"
+    entries = [named(INDEX, kind, "1.0"), named(OTHER, MANIFEST, "2.0"), described(WEB, MANIFEST)]
+    with pytest.raises(Refused, match="it holds 2 images"):
+        read(layout(*entries, blobs=BLOBS))
+
+
 def test_an_image_keeps_its_digest_beside_a_signature_of_cosign() -> None:
     """cosign asks for the signature of the digest to which the tag leads."""
     image = read(saved_by_cosign())
