@@ -133,8 +133,7 @@ class _Unpacking:
         files = self._files
         for number, name in enumerate(files.names):
             if number not in self._found and not files.ghosts[number]:
-                word = "lists" if files.find(name) == number else "lists twice, so that rpm finds one of them alone"
-                raise Refused(f"it lacks {shown(b'/' + name)}, which its header {word}")
+                raise Refused(f"it lacks {shown(b'/' + name)}, which its header lists")
 
     def _check_member(self, member: Member) -> None:
         files = self._files

@@ -64,13 +64,7 @@ class PayloadFiles:
 
     def find(self, name: bytes) -> int | None:
         """Return the number of the file that a name in the archive is of: `./opt/a`, `/opt/a` and `opt/a` are one."""
-        name = name.removeprefix(b"./").removeprefix(b"/")
-        number = self._numbers.get(name)
-        if number is None or len(self._numbers) == len(self.names):
-            return number
-        # Of files with the same name, rpm takes the one that a binary search meets first.
-        at = _search(self.names, name)
-        return number if at is None else at
+        return self._numbers.get(name.removeprefix(b"./").removeprefix(b"/"))
 
 
 def read_files(header: Header) -> PayloadFiles:
@@ -80,7 +74,8 @@ def read_files(header: Header) -> PayloadFiles:
         header: one that `check_header` and `check_files` accept, and that lists files.
 
     Raises:
-        Refused: its names in the payload don't fit the paths, or links to one file are said to differ.
+        Refused: its names in the payload don't fit the paths, a path is there twice or below a file, or links to one
+            file are said to differ.
     """
     paths = _paths(header, BASE_NAMES, DIR_INDEXES, DIR_NAMES)
     names = paths
@@ -105,7 +100,10 @@ def read_files(header: Header) -> PayloadFiles:
                 "which it has two sizes or digests"
             )
     _check_parents(paths, kinds, ghosts)
-    numbers = {name: number for number, name in reversed(tuple(enumerate(names)))}
+    numbers = {name: number for number, name in enumerate(names)}
+    if len(numbers) != len(names):
+        twice = next(name for number, name in enumerate(names) if numbers[name] != number)
+        raise Refused(f"its header lists {shown(b'/' + twice)} twice, and rpm finds one of them alone, or a conflict")
     return PayloadFiles(paths, kinds, ghosts, sizes, algorithm, digests, links, names, numbers)
 
 
@@ -141,19 +139,6 @@ def _check_parents(paths: Sequence[bytes], kinds: Sequence[int], ghosts: Sequenc
             seen.add(directory)
             limit.count(directory.decode("latin-1"))
             directory = directory.rpartition(b"/")[0]
-
-
-def _search(names: Sequence[bytes], name: bytes) -> int | None:
-    low, high = 0, len(names)
-    while low < high:
-        middle = (low + high) // 2
-        if names[middle] == name:
-            return middle
-        if names[middle] < name:
-            low = middle + 1
-        else:
-            high = middle
-    return None
 
 
 def _paths(header: Header, base_names: int, dir_indexes: int, dir_names: int) -> list[bytes]:

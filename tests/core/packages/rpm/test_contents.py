@@ -105,13 +105,10 @@ TAKEN = {
     "a ghost": of([A, G], [PACKED_A]),
     "a ghost in the archive": of([A, G], [Packed("./opt/g", b"ghost"), PACKED_A]),
     "ghosts alone": of([G], []),
-    "two ghosts of a name": of([A, G, G], [PACKED_A]),
     "no files and any payload": Package([], b"garbage"),
     "a directory of a size": of([Listed("/opt/d", mode=DIRECTORY, size=4096)], [PACKED_D]),
     "a directory twice": of([D], [PACKED_D, PACKED_D]),
-    "a directory listed twice": of([D, D], [Packed(0), Packed(1)]),
     "a file called as a directory is": of([D], [Packed("./opt/d")]),
-    "a file and its ghost": of([G, Listed("/opt/g", b"aaaaa")], [Packed("./opt/g", b"aaaaa")]),
     "a digest in capitals": with_digest(hashlib.sha256(b"aaaaa").hexdigest().upper(), 8),
     "MD5": with_digest(MD5, 1),
     "MD5 without a word": with_digest(MD5, None),
@@ -131,12 +128,10 @@ REFUSED = {
     "a file less": (of([A, B], [PACKED_A]), "lacks '/opt/b', which its header lists"),
     "a file more": (of([A], [PACKED_A, PACKED_B]), "has './opt/b', which its header does not list"),
     "a file twice": (of([A], [PACKED_A, PACKED_A]), "has '/opt/a' twice"),
-    "a file listed twice": (of([A, A], [PACKED_A]), "lacks '/opt/a', which its header lists twi"),
-    "a directory listed twice": (of([D, D], [PACKED_D]), "lacks '/opt/d', which its header lists twice"),
-    "a ghost and its file": (
-        of([A, Listed("/opt/a", flags=GHOST)], [PACKED_A]),
-        "'/opt/a', which its header lists twi",
-    ),
+    "a file listed twice": (of([A, A], [PACKED_A, PACKED_A]), "its header lists '/opt/a' twice"),
+    "a directory listed twice": (of([D, D], [PACKED_D]), "its header lists '/opt/d' twice"),
+    "a file and a directory": (of([A, Listed("/opt/a", mode=DIRECTORY)], [Packed(0, b"aaaaa"), Packed(1)]), "twice"),
+    "a ghost and its file": (of([A, Listed("/opt/a", flags=GHOST)], [PACKED_A]), "lists '/opt/a' twice"),
     "other bytes": (named("./opt/a", b"aaaab"), "has other bytes of '/opt/a' than its header says, whose sha256 is "),
     "fewer bytes": (named("./opt/a", b"aaaa"), "has other bytes of '/opt/a'"),
     "more bytes": (named("./opt/a", b"aaaaa" + b"x" * 8), "where a member should begin"),
@@ -164,7 +159,7 @@ REFUSED = {
     "content with the first link": (of(LINKS[:2], [Packed("./opt/a", b"data"), Packed("./opt/b")]), "a member should"),
     "the last link first": (
         of(LINKS[:2], [Packed("./opt/b", b"data"), Packed("./opt/a")]),
-        "'/opt/b' before other lin",
+        "'/opt/b' before other",
     ),
     "another link twice": (
         of(LINKS, [*map(Packed, ("./opt/a", "./opt/b", "./opt/b")), Packed("./opt/c", b"data")]),
@@ -196,7 +191,7 @@ REFUSED = {
     "a target that is too long": (symlink(b"target..."), "where a member should begin"),
     "no target": (
         of([Listed("/opt/s", mode=LINK)], [Packed("./opt/s")]),
-        "a symbolic link, 's', with a target of 0 by",
+        "a symbolic link, 's', with a target of 0",
     ),
     "a long target": (
         of([Listed("/opt/s", target="a" * 4096, mode=LINK)], [Packed("./opt/s", b"a" * 4096)]),
@@ -204,7 +199,7 @@ REFUSED = {
     ),
     "no targets": (
         of([SYMLINK], [Packed("./opt/s", b"target")], t1036=None),
-        "symbolic links, and 0 values of tag 1036",
+        "links, and 0 values of tag 1036",
     ),
     "a symbolic link twice": (of([SYMLINK], [Packed("./opt/s", b"target")] * 2), "has '/opt/s' twice"),
     "a directory with content": (of([D], [Packed("./opt/d", b"data")]), "has b'data07' where a member should begin"),
@@ -285,6 +280,13 @@ def test_an_empty_file_of_an_early_package_may_have_zeros_for_a_digest(tmp_path:
     """rpm installs it, and only `rpm --verify` finds the digest wrong."""
     for digest in ("", "0" * 32):
         assert not refusal(write_package(tmp_path / "x.rpm", with_digest(digest, 1, b"")))
+
+
+def test_a_path_twice_is_refused_even_where_rpm_takes_one_of_the_two(tmp_path: Path) -> None:
+    """That depends on their order and on what they are, and no program writes such a header."""
+    for listed in ([A, G, G], [G, Listed("/opt/g", b"aaaaa")]):
+        path = write_package(tmp_path / "x.rpm", of(listed, [PACKED_A]))
+        assert "its header lists '/opt/g' twice" in refusal(path)
 
 
 def test_a_damaged_payload_is_called_damaged(tmp_path: Path) -> None:
