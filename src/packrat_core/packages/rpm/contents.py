@@ -24,6 +24,7 @@ from typing import BinaryIO
 
 from packrat_core.archives.compressed_stream import open_compressed
 from packrat_core.archives.gzip_stream import GZIP_MAGIC
+from packrat_core.archives.limits import check_count
 from packrat_core.archives.plain_stream import PlainStream, Readable
 from packrat_core.errors import Refused
 from packrat_core.packages.parts import naming
@@ -36,6 +37,8 @@ from packrat_core.packages.rpm.tags import BASE_NAMES, PAYLOAD_COMPRESSION
 _XZ_MAGIC = b"\xfd"
 _XZ_MEMORY_LIMIT = 100 * 1024 * 1024
 """What rpm gives the decompressor of xz and lzma; the usual levels need up to 65 MiB."""
+_REPEATS_LIMIT = 1000
+"""Members of the archive beyond the number of files: rpm takes directories several times, and ghosts."""
 _AS_IT_IS = "none"
 _COMPRESSIONS = {
     name: coding
@@ -128,9 +131,11 @@ class _Unpacking:
         Raises:
             Refused: it contradicts the header.
         """
+        files, members = self._files, 0
         while (member := self._archive.next_member()) is not None:
+            members += 1
+            check_count(members, len(files.names) + _REPEATS_LIMIT)
             self._check_member(member)
-        files = self._files
         for number, name in enumerate(files.names):
             if number not in self._found and not files.ghosts[number]:
                 raise Refused(f"it lacks {shown(b'/' + name)}, which its header lists")
@@ -161,8 +166,10 @@ class _Unpacking:
             self._archive.skip_content(size)
 
     def _check_file(self, number: int, name: str) -> None:
-        links = self._files.links.get(number, (number,))
-        if self._first_link is not None and self._first_link not in links:
+        of_all = self._files.links
+        links = of_all.get(number, (number,))
+        # One list for all links of a set: to look for the first one in it would take too long.
+        if self._first_link is not None and of_all[self._first_link] is not links:
             raise Refused(f"it has {name} amid the links to another file, and rpm makes it one of them")
         if number != links[-1]:
             self._first_link = number if self._first_link is None else self._first_link

@@ -298,6 +298,14 @@ def test_a_damaged_payload_is_called_damaged(tmp_path: Path) -> None:
         check_contents(file)
 
 
+def test_an_archive_of_far_more_members_than_files_is_refused(tmp_path: Path) -> None:
+    """A few bytes unpack to millions of members; rpm takes a directory as often as it is there."""
+    for repeats, told in ((1001, ""), (1002, "it has more than 1001 members")):
+        path = write_package(tmp_path / "x.rpm", of([D], [PACKED_D] * repeats))
+        assert told.removeprefix("it ") in refusal(path)
+        assert bool(refusal(path)) == bool(told)
+
+
 def test_few_bytes_that_name_long_directories_are_refused(tmp_path: Path) -> None:
     """As it looks for files below files, it makes all directories of a path."""
     files = [Listed(f"/{number}{'/a' * 2000}/x", b"x") for number in range(60)]
