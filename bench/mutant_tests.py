@@ -80,6 +80,12 @@ TESTS: dict[str, tuple[str, ...]] = {
         "tests/core/packages/deb/test_read_deb.py",
     ),
     "packrat_core/packages/rpm/architectures.py": ("tests/core/packages/test_architectures.py",),
+    "packrat_core/packages/rpm/contents.py": ("tests/core/packages/rpm/test_contents.py",),
+    "packrat_core/packages/rpm/cpio.py": ("tests/core/packages/rpm/test_contents.py",),
+    "packrat_core/packages/rpm/file_list.py": (
+        "tests/core/packages/rpm/test_file_list.py",
+        "tests/core/packages/rpm/test_contents.py",
+    ),
     "packrat_core/packages/rpm/header.py": (
         "tests/core/packages/rpm/test_header_entries.py",
         "tests/core/packages/rpm/test_digests.py",
@@ -88,6 +94,7 @@ TESTS: dict[str, tuple[str, ...]] = {
         "tests/core/packages/test_payload_differential.py",
         "tests/core/packages/rpm/test_digests.py",
     ),
+    "packrat_core/packages/rpm/payload_files.py": ("tests/core/packages/rpm/test_contents.py",),
     "packrat_core/packages/rpm/rules.py": ("tests/core/packages/rpm/test_file_list.py",),
     "packrat_core/packages/rpm/signatures.py": ("tests/clients/test_rpm_signatures.py",),
     "packrat_core/packages/rpm/versions.py": ("tests/server/test_latest.py",),

@@ -26,10 +26,10 @@ from packrat_core.packages.python.file_names import check_ending, is_outdated, s
 from packrat_core.packages.python.inspect import Kind, NoDistribution, check_file_name, read_distribution
 from packrat_core.packages.python.payload import check_payload as check_python
 from packrat_core.packages.rpm import architectures as rpm
+from packrat_core.packages.rpm.contents import check_contents as check_rpm
 from packrat_core.packages.rpm.file_list import check_files as check_rpm_files
 from packrat_core.packages.rpm.header import walk
 from packrat_core.packages.rpm.inspect import identify, is_source
-from packrat_core.packages.rpm.payload import check_payload as check_rpm
 from packrat_core.packages.rpm.rules import check_header
 
 _NOT_IN_PACKAGE_NAME = re.compile(r"[^0-9A-Za-z_-]+")

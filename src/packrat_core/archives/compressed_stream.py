@@ -33,11 +33,11 @@ class _Decompressor(Protocol):
     def decompress(self, data: bytes, max_length: int) -> bytes: ...
 
 
-_DECOMPRESSORS: Mapping[str, Callable[[], _Decompressor]] = {
-    "xz": lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_MEMORY_LIMIT),
-    "lzma": lambda: lzma.LZMADecompressor(lzma.FORMAT_ALONE, memlimit=_MEMORY_LIMIT),
-    "zstd": zstd.ZstdDecompressor,
-    "bzip2": bz2.BZ2Decompressor,
+_DECOMPRESSORS: Mapping[str, Callable[[int], _Decompressor]] = {
+    "xz": lambda limit: lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=limit),
+    "lzma": lambda limit: lzma.LZMADecompressor(lzma.FORMAT_ALONE, memlimit=limit),
+    "zstd": lambda _: zstd.ZstdDecompressor(),
+    "bzip2": lambda _: bz2.BZ2Decompressor(),
 }
 
 _PADDING_UNIT: Mapping[str, int] = {"xz": 4, "bzip2": 1}
@@ -46,7 +46,14 @@ _PADDING_UNIT: Mapping[str, int] = {"xz": 4, "bzip2": 1}
 _ERRORS = (lzma.LZMAError, zstd.ZstdError, OSError, MemoryError)
 
 
-def open_compressed(file: Readable, coding: str, limit: int | None = None, *, several: bool = False) -> PlainStream:
+def open_compressed(
+    file: Readable,
+    coding: str,
+    limit: int | None = None,
+    *,
+    several: bool = False,
+    memory_limit: int = _MEMORY_LIMIT,
+) -> PlainStream:
     """Open a compressed file.
 
     Args:
@@ -54,11 +61,14 @@ def open_compressed(file: Readable, coding: str, limit: int | None = None, *, se
         coding: `gzip`, `xz`, `zstd`, `bzip2` or `lzma`.
         limit: Maximum number of decompressed bytes, in addition to the limits of all archives; None for no extra limit.
         several: Accept several streams, one after the other; gzip may always have several members.
+        memory_limit: Bytes that a decompressor of xz or lzma may use.
 
     Returns:
         The stream of decompressed bytes.
     """
-    return GzipStream(file, limit) if coding == "gzip" else CompressedStream(file, coding, limit, several=several)
+    if coding == "gzip":
+        return GzipStream(file, limit)
+    return CompressedStream(file, coding, limit, several=several, memory_limit=memory_limit)
 
 
 def unpack_at_once(packed: bytes, coding: str, limit: int) -> bytes | None:
@@ -72,7 +82,7 @@ def unpack_at_once(packed: bytes, coding: str, limit: int) -> bytes | None:
     Returns:
         What the stream of `open_compressed` gives; None where that has to say what is wrong, or has more bytes.
     """
-    decompressor = zlib.decompressobj(WITH_GZIP_HEADER) if coding == "gzip" else _DECOMPRESSORS[coding]()
+    decompressor = zlib.decompressobj(WITH_GZIP_HEADER) if coding == "gzip" else _DECOMPRESSORS[coding](_MEMORY_LIMIT)
     try:
         # One byte more shows that there is more.
         plain = decompressor.decompress(packed, limit + 1)
@@ -84,11 +94,20 @@ def unpack_at_once(packed: bytes, coding: str, limit: int) -> bytes | None:
 class CompressedStream(PlainStream):
     """The decompressed bytes of a file of one compressed stream, or of several."""
 
-    def __init__(self, file: Readable, coding: str, limit: int | None = None, *, several: bool = False) -> None:
+    def __init__(
+        self,
+        file: Readable,
+        coding: str,
+        limit: int | None = None,
+        *,
+        several: bool = False,
+        memory_limit: int = _MEMORY_LIMIT,
+    ) -> None:
         super().__init__(file, limit)
         self._coding = coding
         self._several = several
-        self._decompressor = _DECOMPRESSORS[coding]()
+        self._memory_limit = memory_limit
+        self._decompressor = _DECOMPRESSORS[coding](memory_limit)
         self._input = b""
         self._ended = False
 
@@ -130,7 +149,7 @@ class CompressedStream(PlainStream):
                     raise Refused(f"it has bytes after the end of the {self._coding} stream")
                 self._check_zeros(zeros)
                 self._input = begin
-                self._decompressor = _DECOMPRESSORS[self._coding]()
+                self._decompressor = _DECOMPRESSORS[self._coding](self._memory_limit)
                 return True
             rest = self._read_packed()
         self._check_zeros(zeros)

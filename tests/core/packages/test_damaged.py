@@ -14,6 +14,7 @@ from packrat_core.packages.file.payload import check_payload as check_file
 from packrat_core.packages.image.payload import check_payload as check_image
 from packrat_core.packages.parts import naming
 from packrat_core.packages.python.payload import check_payload as check_python
+from packrat_core.packages.rpm.contents import check_contents
 from packrat_core.packages.rpm.payload import check_payload as check_rpm
 from packrat_demo.build_deb import Deb, build_deb
 from packrat_demo.build_image import Image, build_oci
@@ -31,6 +32,7 @@ def check_deb(file: BinaryIO) -> None:
 SAMPLES: dict[str, tuple[Check, bytes]] = {
     "deb": (check_deb, build_deb(Deb("a", "1", "all"))),
     "rpm": (check_rpm, build_rpm(Rpm("a", "1", "noarch"))),
+    "contents of an rpm": (check_contents, build_rpm(Rpm("a", "1", "noarch", files=(("/a", b"data"),)))),
     "wheel": (check_python, build_wheel(Python("a", "1"))),
     "sdist": (check_python, build_sdist(Python("a", "1"))),
     "image": (check_image, build_oci(Image("a", "1"))),

@@ -1,7 +1,9 @@
 """Fuzz targets: what is read of a deb, an rpm and a Python distribution, by the agent and by the server."""
 
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 from hypothesis import strategies as st
@@ -17,14 +19,20 @@ from packrat_core.packages.deb.versions import version_key as deb_version
 from packrat_core.packages.python.metadata import check_text, read_metadata
 from packrat_core.packages.python.requirements import check_requirements
 from packrat_core.packages.python.versions import version_key as python_version
+from packrat_core.packages.rpm.contents import check_contents
+from packrat_core.packages.rpm.file_list import check_files
 from packrat_core.packages.rpm.header import walk
+from packrat_core.packages.rpm.payload_files import read_files
+from packrat_core.packages.rpm.rules import check_header
 from packrat_core.packages.rpm.signatures import read_signatures
+from packrat_core.packages.rpm.tags import BASE_NAMES
 from packrat_core.packages.rpm.versions import version_key as rpm_version
 from packrat_demo.build_deb import Deb, build_deb, write_control
 from packrat_demo.build_rpm import Rpm, build_rpm
 from packrat_demo.build_wheel import Python, build_sdist, build_sdist_zip, build_wheel, write_metadata
 from packrat_server.inspect_file import Unrecognized, inspect_file
 from support.fuzz.engine import Target
+from support.rpm_payloads import GHOST, Listed, Package, Packed, pack, write_package
 
 _RELATIONS = (("Depends", "libc6 (>= 2.36), a:any | b (<< 1:2-3)"), ("Description", "one\n two"))
 _REQUIRES = ("requests[socks]>=2 ; python_version < '3.9' and extra == 'x'", "a @ https://e/x.whl", "b (>1,<2)")
@@ -46,6 +54,16 @@ _METADATA = _lines(
 )
 
 
+_LISTED = (
+    Listed("/opt/a", b"data", inode=7),
+    Listed("/opt/b", b"data", inode=7),
+    Listed("/opt/c", b"c" * 99),
+    Listed("/opt/d", mode=stat.S_IFDIR | 0o755),
+    Listed("/opt/e", target="target", mode=stat.S_IFLNK | 0o777),
+    Listed("/opt/f", flags=GHOST),
+)
+
+
 @contextmanager
 def package_targets(directory: Path) -> Iterator[list[Target]]:
     """The readers of packages and of what stands in them."""
@@ -63,6 +81,7 @@ def package_targets(directory: Path) -> Iterator[list[Target]]:
         Target("packages.deb", debs, PackageReader(directory, "apt", "one_2-3_amd64.deb")),
         Target("packages.rpm", rpms, PackageReader(directory, "yum", "one-1.2-1.x86_64.rpm")),
         Target("packages.rpm_header", rpms, _HeaderReader(directory / "header")),
+        Target("packages.rpm_payload", _payloads(), _PayloadReader(directory / "payload")),
         Target("packages.wheel", pythons[:1], PackageReader(directory, "pypi", "some_project-1.0-py3-none-any.whl")),
         Target("packages.sdist", pythons[1:2], PackageReader(directory, "pypi", "some_project-1.0.tar.gz")),
         Target("packages.sdist_zip", pythons[2:], PackageReader(directory, "pypi", "some_project-1.0.zip")),
@@ -125,6 +144,29 @@ class _HeaderReader:
             for tag in header.items:
                 for read in (header.texts, header.text, header.numbers, header.binary, header.data):
                     read(tag)
+        check_header(rpm.header)
+        check_files(rpm.header)
+        if BASE_NAMES in rpm.header.items:
+            read_files(rpm.header)
+
+
+class _PayloadReader:
+    """Reads the archive in an rpm whose digests are right, and whose header lists what the samples hold."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    def __call__(self, data: bytes) -> None:
+        write_package(self._file, Package(_LISTED, data, "none"))
+        with self._file.open("rb") as file:
+            check_contents(file)
+
+
+def _payloads() -> list[bytes]:
+    names = [Packed(f".{file.path}", file.target.encode() or file.data) for file in _LISTED]
+    numbers = [replace(member, name=number) for number, member in enumerate(names)]
+    # Of two links, the last one has the content.
+    return [pack([replace(members[0], data=b""), *members[1:-1]]) for members in (names, numbers)]
 
 
 def _relation(data: bytes) -> None:

@@ -4,8 +4,10 @@
    directory. dpkg creates the symbolic link under another name first: such a package can replace an earlier version
    that has the symbolic link, but no new client can install it.
 2. A symbolic link without a target, unless dpkg passes over it for a directory of its name.
-3. A file that stands in the place of a directory: a directory of its name comes behind it, or a member below it. Pipes
+3. A hard link to itself, or to a file that comes behind it: an update would link it to the file of the earlier version.
+4. A file that stands in the place of a directory: a directory of its name comes behind it, or a member below it. Pipes
    and devices give way to a directory of their name: dpkg gives files their names at the end, all others at once.
+5. A directory or a pipe as a conffile: dpkg reads it, and fails at the one, and waits for ever at the other.
 
 What depends on other packages of the client is taken: a file in a directory that the archive does not have, a hard link
 to a file that it does not have, a member that leads through a symbolic link.
@@ -13,11 +15,13 @@ to a file that it does not have, a member that leads through a symbolic link.
     members = DataMembers()
     for member in TarReader(archive):
         members.add(member)
+    members.check_conffiles(["etc/tool.conf"])
 
 Source: dpkg's archives.c; measured with dpkg 1.21 and 1.22.
 """
 
 import posixpath
+from collections.abc import Iterable
 
 from packrat_core.archives.limits import DirectoryNames
 from packrat_core.archives.tar import TarKind, TarMember
@@ -35,8 +39,12 @@ class DataMembers:
         self._files: set[int] = set()
         """With the hard links."""
         self._pipes_and_devices: set[int] = set()
+        self._pipes: set[int] = set()
+        """Those of them that are pipes at the end."""
         self._above: set[int] = set()
         """Directories above other members; all above one that is in here are in here, too."""
+        self._awaited: dict[int, str] = {}
+        """Targets of hard links that are not there yet, and the first link to each."""
         self._names = DirectoryNames()
 
     def add(self, member: TarMember) -> None:
@@ -46,6 +54,10 @@ class DataMembers:
             Refused: dpkg can't unpack it.
         """
         self._check_way(member)
+        if self._awaited and (link := self._awaited.get(hash(member.name))) is not None:
+            raise Refused(
+                f"its hard link {link!r} stands before the file that it is one to, so that dpkg can't create it"
+            )
         name, shown = hash(member.name), member.name[:_SHOWN_LIMIT]
         if member.kind is TarKind.DIRECTORY:
             if name in self._files:
@@ -68,6 +80,22 @@ class DataMembers:
         else:
             is_file = member.kind in (TarKind.FILE, TarKind.HARD_LINK)
             (self._files if is_file else self._pipes_and_devices).add(name)
+            if member.kind is TarKind.NAMED_PIPE:
+                self._pipes.add(name)
+            else:
+                self._pipes.discard(name)
+
+    def check_conffiles(self, names: Iterable[str]) -> None:
+        """Check the conffiles, once all members are there.
+
+        Raises:
+            Refused: dpkg can't read one.
+        """
+        for name in names:
+            number = hash(name)
+            if number in self._directories or number in self._pipes:
+                what = "a directory" if number in self._directories else "a pipe"
+                raise Refused(f"its conffile {name[:_SHOWN_LIMIT]!r} is {what}, which dpkg can't read as a file")
 
     def _check_way(self, member: TarMember) -> None:
         way = posixpath.dirname(member.name)
@@ -87,3 +115,9 @@ class DataMembers:
                     f"its hard link {member.name[:_SHOWN_LIMIT]!r} is one to {what}, which dpkg can't create; make it "
                     "a symbolic link"
                 )
+        shown = member.name[:_SHOWN_LIMIT]
+        if target == member.name:
+            raise Refused(f"its hard link {shown!r} is one to itself, so that dpkg can't create it")
+        number = hash(target)
+        if number not in self._files and number not in self._pipes_and_devices:
+            self._awaited.setdefault(number, shown)

@@ -56,23 +56,34 @@ def check_payload(file: BinaryIO) -> None:
     control, data = find_archives(file)
     with naming("its control archive"):
         reader = TarReader(open_archive(file, control), may_be_empty=True)
-        for member in reader:
-            _check_control_member(reader, member)
+        conffiles = [name for member in reader for name in _check_control_member(reader, member)]
     with naming("its data archive"):
         members = DataMembers()
         for member in TarReader(open_archive(file, data), may_be_empty=True, unreadable=_UNREADABLE):
             _check_name(member.name, _DATA_NAME_BYTES)
             members.add(member)
+        members.check_conffiles(conffiles)
 
 
-def _check_control_member(reader: TarReader, member: TarMember) -> None:
+def _check_control_member(reader: TarReader, member: TarMember) -> list[str]:
+    """Check a member of the control archive; return the paths of the conffiles, if it lists them.
+
+    Raises:
+        Refused: dpkg can't read it.
+    """
     if member.kind is TarKind.DIRECTORY:
         if member.name != ".":
             raise Refused(f"it has a directory {member.name[:_SHOWN_LIMIT]!r}, at which dpkg fails")
-        return
+        return []
     _check_name(member.name, FILE_NAME_BYTES if "." in member.name else _CONTROL_NAME_BYTES)
     if member.name in ("conffiles", "triggers") and member.is_file:
-        _check_lines(member.name, reader.read(_LINES_LIMIT))
+        content = reader.read(_LINES_LIMIT)
+        _check_lines(member.name, content)
+        if member.name == "conffiles":
+            # A line may also begin with a flag, for a path that the package does not have.
+            lines = content.decode("utf-8", "backslashreplace").split("\n")
+            return [line.strip("/ ") for line in lines if line.startswith("/") and not line.rstrip().endswith("/")]
+    return []
 
 
 def _check_name(name: str, limit: int) -> None:

@@ -6,14 +6,18 @@
 4. A directory stands below the root: rpm crashes if one doesn't begin with a slash.
 5. A file has a name of its own, one part of a path. The root itself has none, but is a directory.
 6. The mode of a file says of which type it is.
-7. rpm writes a file beside the place where it belongs, under a longer name, and renames it.
+7. A symbolic link has a target.
+8. Capabilities are written as libcap reads them; which names it knows depends on its version.
+9. rpm writes a file beside the place where it belongs, under a longer name, and renames it.
 
     check_files(walk(file).header)
 
-Source: rpm's rpmfi.c and fsm.c; rpm.org, "Tags".
+Source: rpm's rpmfi.c and fsm.c; rpm.org, "Tags"; cap_from_text(3).
 """
 
+import re
 import stat
+from collections.abc import Sequence
 
 from packrat_core.errors import Refused
 from packrat_core.packages.rpm.header import Header
@@ -31,8 +35,10 @@ from packrat_core.packages.rpm.tags import (
     FILE_LONG_SIZES,
     FILE_MODES,
     FILE_SIZES,
+    FILE_TARGETS,
     FILE_TIMES,
     FILE_USERS,
+    GHOST,
     OS,
     PAYLOAD_FORMAT,
 )
@@ -43,11 +49,13 @@ _OF_EACH_FILE = (
     *(FILE_SIZES, FILE_LONG_SIZES, FILE_MODES, FILE_DEVICES, FILE_TIMES, FILE_FLAGS, FILE_USERS, FILE_GROUPS),
     *(FILE_INODES, FILE_DIGESTS, FILE_COLORS, FILE_CAPABILITIES),
 )
-_GHOST = 64
-"""Flag of a file that the package owns but does not hold."""
 _TYPES = frozenset({stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK, stat.S_IFIFO, stat.S_IFSOCK, stat.S_IFCHR, stat.S_IFBLK})
+_CAPABILITY = r"(?:cap_[a-z0-9_]+|[0-9]+|0x[0-9a-f]+|all)"
+_CAPABILITIES = rf"(?:{_CAPABILITY}(?:,{_CAPABILITY})*(?:=[eip]*|[+-][eip]+)(?:[+-][eip]+)*|=[eip]*)"
+_CAPABILITIES_TEXT = re.compile(rf"\s*(?:{_CAPABILITIES}(?:\s+{_CAPABILITIES})*\s*)?".encode(), re.IGNORECASE)
 _NO_NAMES = frozenset({b"", b".", b".."})
 _NAME_BYTES = 255
+_TARGET_BYTES = 4095
 _WRITTEN_NAME_BYTES = _NAME_BYTES - len(";6b09f0b2")
 
 
@@ -81,13 +89,22 @@ def check_files(header: Header) -> None:
 
 def _check_names(header: Header) -> None:
     names, modes = header.texts(BASE_NAMES), header.numbers(FILE_MODES)
+    kinds = set(map(stat.S_IFMT, set(modes)))
     is_usual = max(map(len, names)) <= _WRITTEN_NAME_BYTES and _NO_NAMES.isdisjoint(names)
+    flags = header.numbers(FILE_FLAGS) or (0,) * len(names)
     # Fast path for nearly all packages.
-    if not is_usual or b"/" in b"".join(names) or not _TYPES.issuperset(map(stat.S_IFMT, set(modes))):
-        flags = header.numbers(FILE_FLAGS) or (0,) * len(names)
+    if not is_usual or b"/" in b"".join(names) or not _TYPES.issuperset(kinds):
         for name, mode, flag in zip(names, modes, flags, strict=True):
-            if not flag & _GHOST:
+            if not flag & GHOST:
                 _check_file(name, stat.S_IFMT(mode))
+    if stat.S_IFLNK in kinds:
+        _check_targets(
+            header, [stat.S_ISLNK(mode) and not flag & GHOST for mode, flag in zip(modes, flags, strict=True)]
+        )
+    if FILE_CAPABILITIES in header.items:
+        _check_capabilities(
+            header, [stat.S_ISREG(mode) and not flag & GHOST for mode, flag in zip(modes, flags, strict=True)]
+        )
     for directory in header.texts(DIR_NAMES):
         if not directory.startswith(b"/"):
             raise Refused(
@@ -104,6 +121,27 @@ def _check_file(name: bytes, kind: int) -> None:
     if not is_directory and (name in _NO_NAMES or b"/" in name):
         raise Refused(f"it has a file with the name {_shown(name)}, which rpm can't create")
     _check_length(name, _NAME_BYTES if is_directory else _WRITTEN_NAME_BYTES)
+
+
+def _check_targets(header: Header, is_link: Sequence[bool]) -> None:
+    targets = header.texts(FILE_TARGETS)
+    if len(targets) != len(is_link):
+        raise Refused(
+            f"its header is broken: it has {count_of(len(is_link), 'file')}, some of them symbolic links, and "
+            f"{count_of(len(targets), 'value')} of tag {FILE_TARGETS}"
+        )
+    for name, target, is_created in zip(header.texts(BASE_NAMES), targets, is_link, strict=True):
+        if is_created and not 0 < len(target) <= _TARGET_BYTES:
+            raise Refused(
+                f"it has a symbolic link, {_shown(name)}, with a target of {len(target)} bytes; rpm creates those "
+                f"with 1 to {_TARGET_BYTES}"
+            )
+
+
+def _check_capabilities(header: Header, is_regular: Sequence[bool]) -> None:
+    for name, text, is_set in zip(header.texts(BASE_NAMES), header.texts(FILE_CAPABILITIES), is_regular, strict=True):
+        if is_set and text and not _CAPABILITIES_TEXT.fullmatch(text):
+            raise Refused(f"it has a file, {_shown(name)}, with the capabilities {_shown(text)}, which rpm can't set")
 
 
 def _check_length(name: bytes, limit: int) -> None:

@@ -33,6 +33,44 @@ _OF_PAYLOAD = (
 """Tags, the types that rpm knows them by, and algorithms; the last two are those of packages of format 6."""
 
 
+class DigestedPayload:
+    """The payload of an rpm as it is packed, which can be read once; its digests are computed meanwhile."""
+
+    def __init__(self, rpm: RpmFile, file: BinaryIO) -> None:
+        """Read from `file`, the one that `rpm` was read from.
+
+        Raises:
+            Refused: a digest of the header differs, or header or payload have none.
+        """
+        check_digests(rpm)
+        file.seek(rpm.end)
+        self._file = file
+        self._expected = _payload_digests(rpm)
+        self._found = {name: hashlib.new(name, usedforsecurity=False) for name in self._expected}
+        # The MD5 in the signature header begins with the header; all other digests cover the payload alone.
+        if "md5" in self._found:
+            self._found["md5"].update(rpm.header.blob)
+
+    def read(self, size: int) -> bytes:
+        """Return `size` bytes, or fewer at the end."""
+        data = self._file.read(size)
+        for digest in self._found.values():
+            digest.update(data)
+        return data
+
+    def finish(self) -> None:
+        """Read what is left, and compare the digests.
+
+        Raises:
+            Refused: one of them differs.
+        """
+        while self.read(READ_BYTES):
+            pass
+        for name, value in self._expected.items():
+            if self._found[name].hexdigest() != value:
+                raise Damaged(f"its payload is damaged: the {_shown(name)} in its headers is of other bytes")
+
+
 def check_payload(file: BinaryIO) -> None:
     """Check the digests of header and payload.
 
@@ -40,19 +78,7 @@ def check_payload(file: BinaryIO) -> None:
         Refused: a digest differs, or header or payload have none.
     """
     file.seek(0)
-    rpm = walk(file)
-    check_digests(rpm)
-    expected = _payload_digests(rpm)
-    found = {name: hashlib.new(name, usedforsecurity=False) for name in expected}
-    # The MD5 in the signature header begins with the header; all other digests cover the payload alone.
-    if "md5" in found:
-        found["md5"].update(rpm.header.blob)
-    while data := file.read(READ_BYTES):
-        for digest in found.values():
-            digest.update(data)
-    for name, value in expected.items():
-        if found[name].hexdigest() != value:
-            raise Damaged(f"its payload is damaged: the {_shown(name)} in its headers is of other bytes")
+    DigestedPayload(walk(file), file).finish()
 
 
 def check_digests(rpm: RpmFile) -> None:

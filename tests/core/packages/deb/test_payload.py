@@ -53,6 +53,10 @@ def beside(name: str, content: bytes, kind: bytes = FILE) -> bytes:
     return deb(archive(("./", DIRECTORY, b"")), (name, kind, content))
 
 
+def with_conffiles(lines: bytes, *members: Member) -> bytes:
+    return deb(archive(("./", DIRECTORY, b""), *members), ("./conffiles", FILE, lines))
+
+
 def is_installed(package: bytes, root: Path) -> bool:
     """Whether dpkg installs it in a root of its own."""
     for name in ("info", "updates", "triggers"):
@@ -97,6 +101,12 @@ TAKEN = {
         ("./a/", DIRECTORY, b""), ("./a", LINK, b"")
     ),
     "a file twice": having(("./a", FILE, b"x"), ("./b", HARD_LINK, b"./a"), ("./a", FILE, b"y")),
+    "a hard link to the former of two files of a name": having(
+        ("./a", FILE, b"x"), ("./b", HARD_LINK, b"./a"), ("./a", FILE, b"y")
+    ),
+    "a symbolic link as a conffile": with_conffiles(b"/l\n", ("./f", FILE, b"x"), ("./l", LINK, b"f")),
+    "a device as a conffile": with_conffiles(b"/d\n", ("./d", tarfile.CHRTYPE, b"")),
+    "a conffile with a slash behind the name of a directory": with_conffiles(b"/d/\n", ("./d/", DIRECTORY, b"")),
     "conffiles": beside("./conffiles", b"/x\n\n \n/y z\nremove-on-upgrade /z\n"),
     "no conffiles": beside("./conffiles", b""),
     "the longest path of a conffile": beside("./conffiles", b"/" + b"a" * 100 + b"/" + b"b" * 140 + b"\n"),
@@ -130,6 +140,18 @@ REFUSED = {
         "its hard link 'b' is one to a directory",
     ),
     "a hard link to the root": (having(("./b", HARD_LINK, b"./")), "its hard link 'b' is one to a directory"),
+    "a hard link before its file": (
+        having(("./b", HARD_LINK, b"./a"), ("./a", FILE, b"x")),
+        "its hard link 'b' stands before the file that it is one to",
+    ),
+    "a hard link to itself": (having(("./b", FILE, b"x"), ("./b", HARD_LINK, b"b")), "link 'b' is one to itself"),
+    **{
+        f"a directory as a conffile, {line!r}": (
+            with_conffiles(line, ("./d/", DIRECTORY, b"")),
+            "its data archive: its conffile 'd' is a directory",
+        )
+        for line in (b"/x\n/d\n", b"//d \n")
+    },
     "a hard link to nothing": (having(("./b", HARD_LINK, b"")), "its hard link 'b' is one to a directory"),
     "a symbolic link without a target": (having(("./a", LINK, b"")), "its symbolic link 'a' has no target"),
     "a directory behind a file of its name": (
@@ -215,3 +237,11 @@ def test_debs_that_dpkg_cannot_install_are_refused(name: str, tmp_path: Path) ->
     assert told in reason
     assert reason.isprintable()
     assert not is_installed(package, tmp_path)
+
+
+def test_a_pipe_as_a_conffile_is_refused() -> None:
+    """dpkg waits for ever for somebody to write to it."""
+    reason = refusal(with_conffiles(b"/p\n", ("./p", tarfile.FIFOTYPE, b"")))
+    assert reason is not None
+    assert "its conffile 'p' is a pipe" in reason
+    assert refusal(with_conffiles(b"/p\n", ("./p", tarfile.FIFOTYPE, b""), ("./p", FILE, b"x"))) is None
