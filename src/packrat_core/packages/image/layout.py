@@ -162,7 +162,7 @@ def _part(archive: ImageArchive, named: Sequence[Descriptor]) -> tuple[list[Desc
         else:
             (about if manifest.subject else tops).append(descriptor)
     if not tops:
-        raise Refused(f"it holds {len(named)} artifacts and no image; save each into a file of its own")
+        raise Refused(f"it holds {len(named)} artifacts and no image", hint="save each into a file of its own")
     return tops, about
 
 
@@ -190,7 +190,7 @@ def _read_image(archive: ImageArchive, walk: "_Walk", tops: Sequence[Descriptor]
         found = walk.follow(_read_blob(archive, top), top.media_type)
         if all(other.digest in found.manifests for other in tops):
             return found
-    raise Refused(f"it holds {len(tops)} images; save each into a file of its own")
+    raise Refused(f"it holds {len(tops)} images", hint="save each into a file of its own")
 
 
 class _Walk:
