@@ -84,6 +84,11 @@ def inspect_file(path: Path, name: str, kind: str | None = None) -> Inspected:
     return _by_name(path, name, kind)
 
 
+def _unusable(what: str, error: Refused, hint: str = "build or download it again") -> Unrecognized:
+    """Say that a file is unusable, and what to do; `hint`: what that is where the refusal doesn't say it."""
+    return Unrecognized(f"unusable {what}: {error}" if error.hint else f"unusable {what}: {error}; {hint}")
+
+
 def _checked(path: Path, inspected: Inspected) -> Inspected:
     """Check the payload of an inspected file.
 
@@ -94,7 +99,7 @@ def _checked(path: Path, inspected: Inspected) -> Inspected:
         with path.open("rb") as file:
             _PAYLOAD_CHECKS[inspected.type](file)
     except Refused as error:
-        raise Unrecognized(f"unusable {inspected.type}: {error}; build or download it again") from None
+        raise _unusable(inspected.type, error) from None
     return inspected
 
 
@@ -107,7 +112,7 @@ def _image(path: Path, name: str) -> Inspected:
     try:
         image, tag = split_file_name(name)
     except Refused as error:
-        raise Unrecognized(f"unusable docker: {error}; rename the file, or give --package and --version") from None
+        raise _unusable("docker", error, "rename the file, or give --package and --version") from None
     return _checked(path, Inspected(image, tag, "docker", "all"))
 
 
@@ -116,7 +121,7 @@ def _deb(path: Path, name: str) -> Inspected:
         check_deb_name(name)
         facts = read_stanza(read_control(path)).facts
     except Refused as error:
-        raise Unrecognized(f"unusable deb: {error}") from None
+        raise _unusable("deb", error) from None
     if not deb.is_known(facts.arch):
         raise Unrecognized(f"Unrecognized deb Arch: {facts.arch}, which dpkg does not know")
     return Inspected(facts.name, facts.version, "deb", deb.server_name(facts.arch))
@@ -137,7 +142,7 @@ def inspect_rpm(path: Path) -> Inspected:
         check_header(header)
         check_rpm_files(header)
     except Refused as error:
-        raise Unrecognized(f"unusable rpm: {error}") from None
+        raise _unusable("rpm", error) from None
     if not rpm.is_known(facts.arch):
         raise Unrecognized(f"Unrecognized rpm Arch: {facts.arch}, which rpm does not know")
     epoch, _, version = facts.version.rpartition(":")
@@ -153,7 +158,7 @@ def _by_name(path: Path, name: str, kind: str | None) -> Inspected:
                 return _checked(path, found)
         except NoDistribution as error:
             if kind == "python" or name.endswith((".whl", ".egg")):
-                raise Unrecognized(f"unusable Python distribution: {error}") from None
+                raise _unusable("Python distribution", error) from None
             # Another archive that is called like a source distribution.
             reason = f": {error}"
     if kind == "docker" or (kind is None and name.endswith(".tar") and is_image_archive(path)):
@@ -183,7 +188,7 @@ def _check_archive(path: Path, name: str, end: str) -> None:
         with path.open("rb") as file:
             check_file(file, name)
     except Refused as error:
-        raise Unrecognized(f"unusable {end[:200]}: {error}; build or download it again") from None
+        raise _unusable(end[:200], error) from None
 
 
 def _python(path: Path, name: str, kind: str | None) -> Inspected | None:
@@ -203,7 +208,7 @@ def _python(path: Path, name: str, kind: str | None) -> Inspected | None:
     except Refused as error:
         if kind is None and not is_outdated(name):
             return None
-        raise NoDistribution(str(error)) from None
+        raise NoDistribution(error.message, hint=error.hint) from None
     try:
         found = read_distribution(path)
         check_file_name(name, found.kind, found.core.name, found.core.version)
@@ -214,7 +219,7 @@ def _python(path: Path, name: str, kind: str | None) -> Inspected | None:
         if kind is None and not name.endswith(".whl") and named is not None and named["version"][0].isdigit():
             # For example image_1.0-2.tar.gz: what a Python distribution must not contain, another archive may.
             return None
-        raise Unrecognized(f"unusable Python distribution: {error}") from None
+        raise _unusable("Python distribution", error) from None
     # Like the original server: the project as the file name spells it, limited to the characters of package names.
     spelled = name.partition("-")[0]
     if found.kind is Kind.SDIST:

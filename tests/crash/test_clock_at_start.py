@@ -12,7 +12,7 @@ import pytest
 
 from packrat_demo.build_deb import Deb
 from support.keys import Key, gnupg_home, make_key
-from support.stage import Daemon, Stage, stage
+from support.stage import Daemon, Stage, new_daemon, stage
 
 FIRST = Deb("first", "1", "amd64")
 
@@ -29,12 +29,8 @@ def daemon_on_machine_up_for(seconds: int, lab: Stage) -> Iterator[Daemon]:
     """Run the agent where the machine seems to have started so long ago."""
     offset = seconds - int(time.clock_gettime(time.CLOCK_BOOTTIME))
     command = ["unshare", "--time", f"--boottime={offset}", "--", *lab.command("run")]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    try:
-        yield Daemon(process)
-    finally:
-        process.kill()
-        process.wait()
+    with new_daemon(command) as agent:
+        yield agent
 
 
 def expired_key(home: Path) -> Key:

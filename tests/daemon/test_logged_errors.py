@@ -22,7 +22,7 @@ from packrat_demo.build_deb import Deb, build_deb
 from packrat_server import admin
 from packrat_server.store.database import open_database
 from support.keys import Key, end_gpg_agent, new_key
-from support.stage import DEADLINE_S, Daemon, Stage, daemon
+from support.stage import DEADLINE_S, Daemon, Stage, daemon, new_daemon
 
 FIRST, SECOND = Deb("first", "1", "amd64"), Deb("second", "1", "amd64")
 
@@ -317,19 +317,15 @@ def test_a_server_that_is_away_is_a_warning_first_and_an_error_when_check_warns(
     lab.server.url = "http://127.0.0.1:9"
     lab.write_config()
     command = [sys.executable, "-c", AWAY, "--config", str(lab.config), "run"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        agent = Daemon(process)
-        try:
-            told = agent.until_logged("waiting")
-            assert re.search(r"WARNING +waiting ", told), told
-            assert "ERROR" not in told.partition("waiting")[0]
-            assert check(lab)[0] == 0
-            told = agent.until_logged("waiting", 2)
-            assert re.search(r"ERROR +waiting ", told), told
-            ended, said = check(lab, "--max-away", "2:3600")
-            assert (ended, "has been away" in said) == (1, True), said
-        finally:
-            agent.stop()
+    with new_daemon(command) as agent:
+        told = agent.until_logged("waiting")
+        assert re.search(r"WARNING +waiting ", told), told
+        assert "ERROR" not in told.partition("waiting")[0]
+        assert check(lab)[0] == 0
+        told = agent.until_logged("waiting", 2)
+        assert re.search(r"ERROR +waiting ", told), told
+        ended, said = check(lab, "--max-away", "2:3600")
+        assert (ended, "has been away" in said) == (1, True), said
 
 
 def test_a_kept_public_key_that_is_not_the_signing_keys_is_reported_until_it_is(lab: Stage) -> None:

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,7 @@ import pytest
 from packrat_agent.config.settings import AGENT_DIR
 from packrat_demo.build_deb import Deb
 from support.small_disk import small_disk
-from support.stage import Daemon, Stage
+from support.stage import Stage, new_daemon
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
@@ -18,8 +17,7 @@ def test_check_says_that_the_agent_publishes_into_what_was_mounted_before(lab: S
     lab.server.put_deb(Deb("tool", "1", "amd64"))
     lab.agent("sync")
     apart = ["unshare", "--mount", "--propagation", "private", *lab.command("run")]
-    with subprocess.Popen(apart, stderr=subprocess.PIPE, text=True) as process:
-        agent = Daemon(process)
+    with new_daemon(apart) as agent:
         agent.until_logged("checked")
         assert "another filesystem" not in lab.agent("check", "--allow-plain-http", expect=None).stdout
         copy = shutil.copytree(lab.www, tmp_path / "copy", symlinks=True)

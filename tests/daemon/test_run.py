@@ -12,7 +12,7 @@ from packrat_demo.build_deb import Deb
 from packrat_server import admin
 from packrat_server.store.database import open_database
 from support.calls import watch
-from support.stage import DEADLINE_S, Stage, daemon
+from support.stage import DEADLINE_S, Stage, daemon, new_daemon
 
 
 def test_a_tagged_package_arrives_and_a_failed_one_disappears(lab: Stage) -> None:
@@ -34,7 +34,7 @@ def test_a_tagged_package_arrives_and_a_failed_one_disappears(lab: Stage) -> Non
 def test_run_imports_the_modules_of_all_types_at_its_start(lab: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     """Weeks later, those of another version of this program may be installed in their place."""
     monkeypatch.setenv("PYTHONPROFILEIMPORTTIME", "1")
-    with daemon(lab) as agent:
+    with new_daemon(lab.command("run")) as agent:
         log = agent.until_logged("checked seconds=")
         assert agent.stop() == 0
     imported = {line.rpartition("|")[2].strip(' "') for line in log.splitlines() if "import time:" in line}

@@ -1,14 +1,13 @@
 """A server that never knows what changed since the agent's last question: its word is taken, and work goes on."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 
 from support.evil import FILE, MIRROR, Send, Victim, answer, head
 from support.mirror_conf import write_mirror_conf
-from support.stage import Daemon
+from support.stage import new_daemon
+from support.warm_agent import AGENT
 
 CHANGES = f"{MIRROR}:lab:(changes)"
 LOST = {"/api/v2/Repo/Repo:apt-dev:": None}
@@ -44,12 +43,8 @@ def test_a_history_that_is_lost_time_and_again_floods_no_log_and_stops_no_work(l
     config = write_mirror_conf(
         lured.directory, lured.evil.url, root_dir=lured.www, mirror="full_sync_interval: 10\nmax_file_size: 1M\n"
     )
-    command = [sys.executable, "-m", "packrat_agent.cli", "--config", str(config), "run"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        agent = Daemon(process)
-        try:
-            log = agent.until_logged("checked", 2)
-        finally:
-            agent.stop()
+    with new_daemon([*AGENT, "--config", str(config), "run"]) as agent:
+        log = agent.until_logged("checked", 2)
+        agent.stop()
     assert 0 < log.count("reread") <= LOGGED_LIMIT
     assert lured.pool() == ["apt-dev/pool/good/good_1_all.deb"]

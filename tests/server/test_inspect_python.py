@@ -73,6 +73,24 @@ def test_unusable_files_are_refused_with_the_reason(tmp_path: Path, name: str, d
 
 
 @pytest.mark.parametrize(
+    ("name", "data", "kind", "advice"),
+    [
+        ("tool-1.0-py3-none-any.whl", build_wheel(Python("tool", "1.0"))[:-4], None, "build or download it again"),
+        ("tool-1.0.egg", pack_zip([("x", b"")]), "python", "build a wheel"),
+        ("tool-1.0.bin", b"x", "python", "build one of these, or upload it as a file of another type"),
+        ("tool_1.0_all.deb", b"!<arch>\n", None, "build or download it again"),
+        ("tool-1.0.noarch.rpm", b"\xed\xab\xee\xdb", None, "build or download it again"),
+        ("tool_1.0.tar.gz", b"\x1f\x8b", None, "build or download it again"),
+    ],
+)
+def test_a_refusal_says_once_what_to_do(tmp_path: Path, name: str, data: bytes, kind: str | None, advice: str) -> None:
+    with pytest.raises(Unrecognized) as refused:
+        inspect(tmp_path, name, data, kind)
+    assert str(refused.value).endswith(f"; {advice}")
+    assert str(refused.value).count("build") == 1
+
+
+@pytest.mark.parametrize(
     "name", ["my_tool-1.0.tar.bz2", "my_tool-1.0.tgz", "my_tool_1.0.egg", "my_tool_1.0.zip", "my_tool_1.0.bin"]
 )
 def test_files_declared_as_python_are_judged_as_by_the_mirror(tmp_path: Path, name: str) -> None:

@@ -4,8 +4,10 @@ import errno
 import os
 import re
 import subprocess
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 _SOURCE = Path(__file__).with_name("calls.c")
@@ -59,10 +61,19 @@ class Watch:
 
 
 def watch(directory: Path, below: Sequence[Path]) -> Watch:
-    """Build the library in `directory`, and watch what happens below some others."""
+    """Put the library into `directory`, and watch what happens below some others."""
     library = directory / "calls.so"
-    subprocess.run(["gcc", "-shared", "-fPIC", "-O1", "-o", str(library), str(_SOURCE), "-ldl"], check=True)
+    library.write_bytes(_built())
     return Watch(library, tuple(below), directory / "calls.log")
+
+
+@cache
+def _built() -> bytes:
+    """The library, compiled once a process."""
+    with tempfile.TemporaryDirectory() as place:
+        library = Path(place) / "calls.so"
+        subprocess.run(["gcc", "-shared", "-fPIC", "-O1", "-o", str(library), str(_SOURCE), "-ldl"], check=True)
+        return library.read_bytes()
 
 
 def number(name: str) -> str:

@@ -3,13 +3,13 @@
 import os
 import random
 import re
-import signal
 import subprocess
 from pathlib import PurePath
 
 from packrat_agent.verify.tree import verify_tree
 from packrat_demo.build_deb import Deb
 from support.stage import Stage
+from support.warm_agent import RunningAgent
 
 _BESIDE = frozenset({"Packages.gz", "Packages.xz", "Release", "Release.gpg", "InRelease"})
 """Killed between the first pointer and InRelease, the last, those beside it may be newer; apt goes by InRelease."""
@@ -26,7 +26,7 @@ def kill_again_and_again(lab: Stage, times: int, seed: int) -> int:
     lab.write_config()
     offered: dict[str, list[str]] = {}
     published: set[str] = set()
-    longest_s = 1.5
+    longest_s = 0.8
     ended = 0
     for number in range(times):
         name = f"package-{number}"
@@ -35,15 +35,18 @@ def kill_again_and_again(lab: Stage, times: int, seed: int) -> int:
         if len(offered) > 5:
             for uri in offered.pop(dice.choice([other for other in offered if other != name])):
                 lab.server.act(uri, "fail")
-        command = lab.command("run" if number % 3 == 2 else "sync")
-        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        command = "run" if number % 3 == 2 else "sync"
+        process = RunningAgent(["--config", str(lab.config), command], os.environ)
+        with process.stderr:
+            failed = False
             try:
-                _, said = process.communicate(timeout=dice.uniform(0.2, longest_s))
+                failed = process.wait(dice.uniform(0.02, longest_s)) != 0
                 ended += 1
-                assert process.returncode == 0, f"round {number} of seed {seed}:\n{said}"
             except subprocess.TimeoutExpired:
-                os.kill(process.pid, signal.SIGKILL)
-                _, said = process.communicate()
+                process.kill()
+                process.wait()
+            said = process.stderr.read()
+        assert not failed, f"round {number} of seed {seed}:\n{said}"
         assert "Traceback" not in said, f"round {number} of seed {seed}:\n{said}"
         _assert_whole(lab, f"round {number} of seed {seed}:\n{said}", published)
     done = lab.agent("sync")

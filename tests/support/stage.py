@@ -24,7 +24,7 @@ from support.mirror_conf import write_mirror_conf
 from support.relay import Relay, relay_to
 from support.secrets_once import PSK, one_salt
 from support.server_data import new_server_data
-from support.warm_agent import AGENT, run_agent
+from support.warm_agent import AGENT, RunningAgent, run_agent
 
 T = TypeVar("T")
 
@@ -212,7 +212,7 @@ def relayed(made: Stage) -> Iterator[Relay]:
 class Daemon:
     """A `packrat-agent run`, and what it logged so far."""
 
-    def __init__(self, process: "subprocess.Popen[str]") -> None:
+    def __init__(self, process: "subprocess.Popen[str] | RunningAgent") -> None:
         self.process = process
         self._lines: list[str] = []
         self._ended = False
@@ -259,7 +259,20 @@ class Daemon:
 @contextmanager
 def daemon(set_up: Stage, environment: Mapping[str, str] | None = None) -> Iterator[Daemon]:
     """Run `packrat-agent run` until the context ends, in this environment or another one."""
-    process = subprocess.Popen(set_up.command("run"), env=environment, stderr=subprocess.PIPE, text=True)
+    arguments = ["--config", str(set_up.config), "run"]
+    with _until_the_end(RunningAgent(arguments, os.environ if environment is None else environment)) as agent:
+        yield agent
+
+
+@contextmanager
+def new_daemon(command: Sequence[str]) -> Iterator[Daemon]:
+    """Run a command line of `packrat-agent run` in a new process until the context ends."""
+    with _until_the_end(subprocess.Popen(command, stderr=subprocess.PIPE, text=True)) as agent:
+        yield agent
+
+
+@contextmanager
+def _until_the_end(process: "subprocess.Popen[str] | RunningAgent") -> Iterator[Daemon]:
     try:
         yield Daemon(process)
     finally:

@@ -83,12 +83,16 @@ class Copy:
         """Wait until it ends, and kill it where that takes longer; gives the exit code, negative for a signal."""
         with self._told:
             try:
-                if not select.select([self._told], [], [], timeout_s)[0]:
+                if not self.ends_within(timeout_s):
                     raise subprocess.TimeoutExpired("packrat-agent", timeout_s or 0)
                 return int(self._told.readline())
             except BaseException:
                 self.kill()
                 raise
+
+    def ends_within(self, timeout_s: float | None) -> bool:
+        """Wait so long for its end, before `wait`; tells whether it came."""
+        return bool(select.select([self._told], [], [], timeout_s)[0])
 
     def kill(self) -> None:
         """Kill it, and wait until it is gone."""
@@ -128,6 +132,54 @@ def run_agent(
         for file in (out, err):
             file.seek(0)
         return subprocess.CompletedProcess([*AGENT, *arguments], code, out.read(), err.read())
+
+
+class RunningAgent:
+    """An agent that runs until it is told to end, to be used like a subprocess.Popen; stderr is its log."""
+
+    def __init__(self, arguments: Sequence[str], environment: Mapping[str, str]) -> None:
+        """Start it.
+
+        environment: All its variables.
+        """
+        log, writing = os.pipe()
+        self.stderr = os.fdopen(log)
+        self._code: int | None = None
+        try:
+            with Path(os.devnull).open("wb") as nothing:
+                self._copy = _copier_for(environment).start(arguments, environment, nothing.fileno(), writing)
+        finally:
+            os.close(writing)
+        self.pid = self._copy.pid
+
+    def poll(self) -> int | None:
+        """Give the exit code; None while it runs."""
+        return self.wait() if self._code is not None or self._copy.ends_within(0) else None
+
+    def wait(self, timeout_s: float | None = None) -> int:
+        """Wait until it ends; gives the exit code, negative for a signal.
+
+        Raises: subprocess.TimeoutExpired: It takes longer, and goes on.
+        """
+        if self._code is None:
+            if not self._copy.ends_within(timeout_s):
+                raise subprocess.TimeoutExpired("packrat-agent", timeout_s or 0)
+            self._code = self._copy.wait()
+        return self._code
+
+    def send_signal(self, number: int) -> None:
+        """Send it a signal, unless it has ended."""
+        if self.poll() is None:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        """Tell it to end."""
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Kill it."""
+        self.send_signal(signal.SIGKILL)
 
 
 @dataclass(slots=True)

@@ -13,4 +13,7 @@ def version_of(repo: Repo, file: PackageFile) -> DistroVersion:
     for version in repo.distro_versions:
         if version.name == file.distro_version:
             return version
-    raise Refused(f"it is for {file.distro_version}, which {repo.name} does not have")
+    raise Refused(
+        f"it is for {file.distro_version}, which {repo.name} does not have",
+        hint="report this to whoever runs the server: it lists the file for this repository",
+    )

@@ -6,9 +6,9 @@ clients never read it.
 
 import base64
 import json
-import os
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from html import unescape
 from itertools import pairwise
@@ -33,6 +33,7 @@ _SCRIPT = re.compile(
 )
 _SEARCHED = re.compile(r'<section [^>]*\bdata-packages="\./([^"]{1,1000})"')
 _SHARD = re.compile(r"[0-9a-f]{64}")
+_INDEX = "index.json"
 _SHARD_LIMIT = 256 * 1024 * 1024
 
 
@@ -51,11 +52,11 @@ def audit_script(subject: Subject, page: str) -> Iterator[Finding]:
 
 
 def find_lost_lists(subject: Subject, page: str) -> Iterator[Finding]:
-    """Find the lists that the page searches and that are not there at all; pages of earlier agents search none."""
+    """Find the lists that the page searches and that have no index; pages of earlier agents search none."""
     for match in _SEARCHED.finditer(page):
         path = unescape(match[1])
         try:
-            is_there = is_plain(path) and (subject.top / path).is_dir()
+            is_there = is_plain(path) and _has_index(subject, path)
         except OSError as error:
             # One of its directories is closed to this user, or its name is longer than any file's.
             yield Fault(path, f"can't be looked at: {explain_os_error(error)}")
@@ -65,20 +66,19 @@ def find_lost_lists(subject: Subject, page: str) -> Iterator[Finding]:
 
 
 def audit_list(subject: Subject, directory: str) -> Iterator[Finding]:
-    """Audit the list of a repository; trees of earlier agents have none.
+    """Audit the list of a repository, if it has an index; trees of earlier agents have none.
 
     Args:
         subject: The tree under audit.
         directory: The repository's directory.
     """
     here = f"{directory}/{PACKAGE_LIST}"
-    path = f"{here}/index.json"
-    if not (subject.top / here).is_dir():
-        return
-    is_offered = subject.offered is None or directory in subject.offered
-    if not is_offered and not os.path.lexists(subject.top / path):
-        # The shards of a repository that has left the directory stay for a while.
-        return
+    path = f"{here}/{_INDEX}"
+    # Shards come before their index and stay after it; a page that searches a list without index is found by itself.
+    # Where the directory is closed, reading the index says so.
+    with suppress(OSError):
+        if not _has_index(subject, here):
+            return
     found: list[Finding] = []
     content = read_pointer(subject, path, found)
     index = parse_json(path, content, found)
@@ -93,6 +93,15 @@ def audit_list(subject: Subject, directory: str) -> Iterator[Finding]:
                 read = partial(_look_at_shard, first, packages)
                 found.append(Named(shard, sha256, size, path, read=read))
     yield from found
+
+
+def _has_index(subject: Subject, path: str) -> bool:
+    """Return whether a list has its index; raises OSError if it can't be looked at."""
+    try:
+        (subject.top / path / _INDEX).lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
 
 
 def _read_shards(index: Any) -> Sequence[tuple[str, str, int, int]] | None:

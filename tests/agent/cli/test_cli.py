@@ -22,13 +22,17 @@ from packrat_core.listen import parse_listen
 from packrat_server.cli import main as server_cli
 from support.mirror_conf import write_mirror_conf
 from support.replay import answer_of, replaying
+from support.warm_agent import run_agent
 
 PSK = "s3cr3t-psk"
 PROGRAMS = {"packrat_agent.cli": agent_cli.main, "packrat_server.cli": server_cli.main}
 
 
-def called(*arguments: str, module: str = "packrat_agent.cli", **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run a program to its end, on a terminal of usual width that isn't one."""
+def called(*arguments: str, module: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a program to its end, on a terminal of usual width that isn't one; by default a copy of packrat-agent."""
+    whole = {**os.environ, "COLUMNS": "80", **environment}
+    if not module:
+        return run_agent(arguments, whole, 60)
     return subprocess.run(
         [sys.executable, "-m", module, *arguments],
         capture_output=True,
@@ -36,7 +40,7 @@ def called(*arguments: str, module: str = "packrat_agent.cli", **environment: st
         timeout=60,
         check=False,
         stdin=subprocess.DEVNULL,
-        env={**os.environ, "COLUMNS": "80", **environment},
+        env=whole,
     )
 
 

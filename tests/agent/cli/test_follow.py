@@ -1,6 +1,7 @@
 """`run` ends on SIGTERM, whatever happens to its configuration at that moment."""
 
 import asyncio
+import gc
 import os
 import signal
 from collections.abc import Iterator
@@ -17,15 +18,18 @@ from support.mirror_conf import write_mirror_conf
 
 
 @pytest.fixture
-def default_stops() -> Iterator[None]:
-    """Give back the signals that work which was stopped keeps."""
+def own_process() -> Iterator[None]:
+    """Give back what an agent takes for the rest of its process: the signals that stop it, and garbage collection."""
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    thresholds = gc.get_threshold()
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
+    gc.set_threshold(*thresholds)
+    gc.unfreeze()
 
 
-@pytest.mark.usefixtures("default_stops")
+@pytest.mark.usefixtures("own_process")
 def test_a_stop_is_kept_where_the_configuration_that_was_just_read_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -67,7 +67,8 @@ def test_a_new_key_has_a_subkey_that_expires_and_a_revocation_certificate(place:
     assert subkey[6]
     assert subkey[11] == "s"
     assert place.home.stat().st_mode & 0o777 == 0o700
-    assert len(list((place.home / "openpgp-revocs.d").iterdir())) == 1
+    fingerprint = next(line[9] for line in listed if line[0] == "fpr")
+    assert (place.home / "openpgp-revocs.d" / f"{fingerprint}.rev").exists()
     again = place.run("new", "--kind", "ed25519", expect=6).stderr.decode()
     assert "has a key of the name 'the lab' already" in again
 

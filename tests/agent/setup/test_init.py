@@ -23,6 +23,7 @@ from packrat_server.store.database import open_database
 from support.keys import Key, end_gpg_agent, make_key
 from support.ports import held_port, hold_port
 from support.stage import Server, packrat_server
+from support.warm_agent import AGENT, run_agent
 
 _ME = pwd.getpwuid(os.geteuid()).pw_name
 _DEADLINE_S = 120
@@ -48,6 +49,9 @@ class _Place:
         return self.directory / "state/gnupg"
 
     def command(self, *more: str) -> list[str]:
+        return [*AGENT, *self.arguments(*more)]
+
+    def arguments(self, *more: str) -> list[str]:
         given = {
             "--server": self.server.url,
             "--name": "prod",
@@ -60,19 +64,11 @@ class _Place:
             **self.options,
         }
         options = [part for option, value in given.items() if value for part in (option, value)]
-        program = [sys.executable, "-m", "packrat_agent", "--config", str(self.config)]
-        return [*program, "init", "--no-start", *options, *more]
+        return ["--config", str(self.config), "init", "--no-start", *options, *more]
 
     def init(self, *more: str, expect: int = 0, path: str = "") -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            self.command(*more),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=_DEADLINE_S,
-            check=False,
-            env={**os.environ, "PATH": path or os.environ["PATH"]},
-        )
+        environment = {**os.environ, "PATH": path or os.environ["PATH"]}
+        done = run_agent(self.arguments(*more), environment, _DEADLINE_S)
         assert done.returncode == expect, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done
 

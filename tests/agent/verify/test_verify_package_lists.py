@@ -96,6 +96,21 @@ def test_a_list_that_is_lost_is_found(tmp_path: Path) -> None:
     write_list(tmp_path, lambda *_: None)
     assert list(find_lost_lists(subject, page)) == []
     assert list(find_lost_lists(subject, '<section id="repository-apt-dev">')) == []
+    (tmp_path / HERE / "index.json").unlink()
+    assert list(find_lost_lists(subject, page)) == [Fault(HERE, "is missing, though index.html searches it")]
+
+
+def test_shards_whose_index_is_not_live_yet_are_no_fault(tmp_path: Path) -> None:
+    write_list(tmp_path, lambda *_: None)
+    (tmp_path / HERE / "index.json").unlink()
+    assert find_wrong(tmp_path) == []
+
+
+def test_an_index_that_can_not_be_read_is_a_fault(tmp_path: Path) -> None:
+    write_list(tmp_path, lambda *_: None)
+    (tmp_path / HERE / "index.json").unlink()
+    (tmp_path / HERE / "index.json").mkdir()
+    assert find_wrong(tmp_path) == ["can't be read: is not a regular file"]
 
 
 def test_a_list_that_can_not_be_looked_at_is_found(tmp_path: Path) -> None:

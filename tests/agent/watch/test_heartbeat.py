@@ -13,6 +13,7 @@ from packrat_agent.status.nagios import Level, Limit, Limits, judge
 from packrat_agent.status.reading import read_status
 from packrat_agent.watch.heartbeat import Heartbeat
 from packrat_agent.watch.outage_log import OutageLog
+from packrat_agent.watch.workers import Lane
 from packrat_core.errors import DiskError, ServerUnavailable
 from support.mirror_conf import write_mirror_conf
 
@@ -21,6 +22,39 @@ LIMITS = Limits(disk_percent=Limit(), allow_stopped=True, allow_plain_http=True)
 
 async def _beat() -> None:
     """A server that takes every heartbeat."""
+
+
+def test_a_heartbeat_is_due_once_after_each_work_and_waits_for_changes(tmp_path: Path) -> None:
+    store = Store(tmp_path / "state.db")
+    outage = OutageLog(store, "https://packrat.example.com", UnwrittenMark(tmp_path / "state.db"))
+    busy = {Lane.HEALTH: frozenset[str](), Lane.CHANGE: frozenset[str]()}
+    workers: Any = SimpleNamespace(finished=0, is_idle=False, busy=busy.__getitem__)
+    asked: list[str] = []
+
+    async def hear() -> None:
+        asked.append("heartbeat")
+
+    server: Any = SimpleNamespace(heartbeat=hear)
+    heartbeat = Heartbeat(workers, outage, lambda: False)
+    assert not heartbeat.is_due
+    workers.finished = 1
+    assert heartbeat.is_due
+    busy[Lane.HEALTH] = frozenset({"beating"})
+    assert not heartbeat.is_due
+    asyncio.run(heartbeat.beat(server))
+    busy[Lane.HEALTH] = frozenset()
+    # The heartbeat itself is no work to tell of.
+    workers.finished = 2
+    assert (asked, heartbeat.is_due) == (["heartbeat"], False)
+    workers.finished, busy[Lane.CHANGE] = 3, frozenset({"apt-dev"})
+    assert not heartbeat.is_due
+    busy[Lane.CHANGE] = frozenset()
+    assert heartbeat.is_due
+    outage.note(ServerUnavailable("the server is away"))
+    assert not heartbeat.is_due
+    workers.is_idle = True
+    assert heartbeat.is_due
+    store.close()
 
 
 def test_a_scan_that_failed_is_over_once_another_one_succeeds(tmp_path: Path) -> None:

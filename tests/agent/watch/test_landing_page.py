@@ -7,6 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from packrat_agent.config.load import load
+from packrat_agent.config.settings import AGENT_DIR
 from packrat_agent.status.reading import read_status
 from packrat_agent.sync.context import MirrorContext
 from packrat_agent.sync.landing.site import publish_site
@@ -18,7 +19,7 @@ from support.mirror_conf import write_mirror_conf
 ROUNDS = 20
 """Rounds of the event loop in which a task comes to where it has to wait."""
 
-AT_ONCE = PagePace(settle_s=0.0, again_s=0.0)
+AT_ONCE = PagePace(settle_s=0.0, rest_s=3600.0, again_s=0.0)
 
 
 async def pass_rounds() -> None:
@@ -41,6 +42,40 @@ def test_a_stop_while_the_page_waits_for_its_turn_does_not_lose_it(tmp_path: Pat
     with open_mirror(load(write_mirror_conf(tmp_path))) as context:
         asyncio.run(stop(context))
         assert (context.root / "index.html").is_file()
+
+
+def test_without_news_the_page_stays_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
+
+    async def keep(context: MirrorContext) -> None:
+        keeping = asyncio.create_task(keep_page(context, AT_ONCE))
+        await pass_rounds()
+        assert not context.turns.publishing.locked()
+        keeping.cancel()
+        await asyncio.gather(keeping, return_exceptions=True)
+
+    with open_mirror(load(write_mirror_conf(tmp_path))) as context:
+        asyncio.run(keep(context))
+        assert not (context.root / "index.html").exists()
+
+
+def test_no_page_is_written_where_the_disk_of_root_dir_is_gone(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
+
+    async def keep(context: MirrorContext) -> None:
+        keeping = asyncio.create_task(keep_page(context, AT_ONCE))
+        context.page.arrived.set()
+        async with asyncio.timeout(60):
+            while not read_status(context.config).side_faults:
+                assert not keeping.done()
+                await asyncio.sleep(0)
+        keeping.cancel()
+        await asyncio.gather(keeping, return_exceptions=True)
+
+    with open_mirror(load(write_mirror_conf(tmp_path))) as context:
+        (context.root / AGENT_DIR / "mark").rename(tmp_path / "mark")
+        asyncio.run(keep(context))
+        assert not (context.root / "index.html").exists()
 
 
 def test_an_unexpected_error_is_shown_and_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

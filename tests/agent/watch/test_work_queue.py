@@ -28,6 +28,17 @@ def drain_due(queue: WorkQueue) -> list[tuple[str, Order]]:
     return taken
 
 
+def test_what_is_due_wakes_who_waits() -> None:
+    async def test() -> None:
+        queue = WorkQueue()
+        waiting = asyncio.create_task(queue.wait())
+        await asyncio.sleep(0)
+        queue.add_due(["apt"])
+        await asyncio.wait_for(waiting, 60)
+
+    asyncio.run(test())
+
+
 @given(st.lists(_CHANGES), st.lists(_REPOS))
 def test_all_that_was_added_comes_out_once(changes: list[dict[str, frozenset[str] | None]], due: list[str]) -> None:
     async def test() -> tuple[list[tuple[str, Order]], list[tuple[str, Order]]]:

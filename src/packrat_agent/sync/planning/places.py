@@ -45,7 +45,10 @@ def place_of(repo: Repo, form: Format, file: PackageFile, kept: Collection[str])
     """
     path = path_in_root(repo, form.place(repo, file))
     if is_kept_or_around(path, kept):
-        raise Refused(f"{path} is kept by keep_file in mirror.conf, so it is not written")
+        raise Refused(
+            f"{path} is kept by keep_file in mirror.conf, so it is not written",
+            hint="move what you keep to another place, and take this one out of keep_file",
+        )
     return path
 
 

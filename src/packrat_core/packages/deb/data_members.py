@@ -112,8 +112,8 @@ class DataMembers:
         for names, what in ((self._links, "a symbolic link"), (self._directories, "a directory")):
             if hash(target) in names or (target == "." and what == "a directory"):
                 raise Refused(
-                    f"its hard link {member.name[:_SHOWN_LIMIT]!r} is one to {what}, which dpkg can't create; make it "
-                    "a symbolic link"
+                    f"its hard link {member.name[:_SHOWN_LIMIT]!r} is one to {what}, which dpkg can't create",
+                    hint="make it a symbolic link",
                 )
         shown = member.name[:_SHOWN_LIMIT]
         if target == member.name:

@@ -81,8 +81,8 @@ def check_end(control: bytes) -> None:
     else:
         return
     raise Refused(
-        f"its control file {fault}, so that no dpkg installs the package; correct it, and build the package again "
-        "under a new version"
+        f"its control file {fault}, so that no dpkg installs the package",
+        hint="correct it, and build the package again under a new version",
     )
 
 
@@ -104,14 +104,14 @@ def check_installable(fields: Mapping[bytes, bytes], architecture: str) -> None:
         if present == _REVISION and value.strip(_SPACES):
             raise Refused(
                 f"its control file has a {shown.decode('ascii')}, which dpkg appends to the version: it installs "
-                "another one than apt offers, and its database can be unreadable afterwards; make it the end of the "
-                "version, behind a dash, and build the package again"
+                "another one than apt offers, and its database can be unreadable afterwards",
+                hint="make it the end of the version, behind a dash, and build the package again",
             )
         fault = _fault_of(present, value, architecture)
         if fault is not None:
             raise Refused(
-                f"its control file has a {shown.decode('ascii')} with which no dpkg installs the package: {fault}; "
-                "correct it, and build the package again under a new version"
+                f"its control file has a {shown.decode('ascii')} with which no dpkg installs the package: {fault}",
+                hint="correct it, and build the package again under a new version",
             )
 
 

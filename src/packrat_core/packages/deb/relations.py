@@ -71,8 +71,8 @@ def check_fields(fields: Mapping[bytes, bytes]) -> None:
         fault = _fault_of(name, value.strip(_SPACES))
         if fault is not None:
             raise Refused(
-                f"its control file has a {shown.decode('ascii')} that stops apt on every client: {fault}; correct it, "
-                "and build the package again under a new version"
+                f"its control file has a {shown.decode('ascii')} that stops apt on every client: {fault}",
+                hint="correct it, and build the package again under a new version",
             )
 
 
@@ -98,7 +98,8 @@ def check_stanza_size(size: int) -> None:
     if size > STANZA_LIMIT:
         raise Refused(
             f"its control file makes a stanza of {size} bytes, which stops apt on every client: the limit is "
-            f"{STANZA_LIMIT}; shorten its longest fields, and build the package again under a new version"
+            f"{STANZA_LIMIT}",
+            hint="shorten its longest fields, and build the package again under a new version",
         )
 
 

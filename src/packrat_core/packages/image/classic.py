@@ -40,7 +40,7 @@ def read_classic(archive: ImageArchive) -> ClassicImage:
     """
     images = read_list(read_json(archive.read(CLASSIC_FILE, MANIFEST_LIMIT), CLASSIC_FILE), CLASSIC_FILE)
     if len(images) != 1 or not isinstance(images[0], dict):
-        raise Refused(f"its {CLASSIC_FILE} names {len(images)} images; save each into a file of its own")
+        raise Refused(f"its {CLASSIC_FILE} names {len(images)} images", hint="save each into a file of its own")
     config_name = images[0].get("Config")
     if not isinstance(config_name, str):
         raise Refused(f"its {CLASSIC_FILE} names no configuration")

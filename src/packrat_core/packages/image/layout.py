@@ -162,7 +162,7 @@ def _part(archive: ImageArchive, named: Sequence[Descriptor]) -> tuple[list[Desc
         else:
             (about if manifest.subject else tops).append(descriptor)
     if not tops:
-        raise Refused(f"it holds {len(named)} artifacts and no image; save each into a file of its own")
+        raise Refused(f"it holds {len(named)} artifacts and no image", hint="save each into a file of its own")
     return _without_parts(tops, manifests), about
 
 
@@ -195,7 +195,7 @@ def _read_image(archive: ImageArchive, walk: "_Walk", tops: Sequence[Descriptor]
         return walk.follow(_read_blob(archive, tops[0]), tops[0].media_type)
     if len({top.name for top in tops}) == 1:
         return walk.follow(index, OCI_INDEX)
-    raise Refused(f"it holds {len(tops)} images; save each into a file of its own")
+    raise Refused(f"it holds {len(tops)} images", hint="save each into a file of its own")
 
 
 class _Walk:

@@ -159,14 +159,14 @@ def _refuse_fault(blob: "_Blob", layer: str) -> None:
 def _refuse_zstd(archive: ImageArchive, member: TarMember, layer: ClassicLayer) -> None:
     # Its manifest would be of Docker's schema 2, which has no type for layers in zstd.
     if find_compression(archive, member) == "zstd":
-        raise Refused(f"its layer {layer.name[:120]} is compressed as zstd; save it as an OCI archive")
+        raise Refused(f"its layer {layer.name[:120]} is compressed as zstd", hint="save it as an OCI archive")
 
 
 def _refuse_skippable(archive: ImageArchive, member: TarMember, layer: str) -> None:
     # podman knows zstd by the first bytes of a frame with content, and can't unpack a layer that begins otherwise.
     start = archive.open(member).read(_MAGIC_BYTES)
     if start[1:] == _SKIPPABLE and start[0] & 0xF0 == 0x50:
-        raise Refused(f"its layer {layer} is compressed by pzstd, which podman can't unpack; use zstd")
+        raise Refused(f"its layer {layer} is compressed by pzstd, which podman can't unpack", hint="use zstd")
 
 
 def _read_to_end(archive: ImageArchive, member: TarMember, *, unpack: bool) -> _Blob:

@@ -32,7 +32,7 @@ def check_entry_points(content: bytes) -> None:
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError:
-        raise Refused(f"its entry_points.txt is not UTF-8; {_ADVICE}") from None
+        raise Refused("its entry_points.txt is not UTF-8", hint=_ADVICE) from None
     group = None
     # Among entries with the same name the last counts; only that is ever read.
     scripts: dict[tuple[str, str], str] = {}
@@ -47,7 +47,7 @@ def check_entry_points(content: bytes) -> None:
             continue
         name, equals, value = line.partition("=")
         if not equals:
-            raise Refused(f"its entry_points.txt has a line without '=': {line[:_SHOWN_LIMIT]!r}; {_ADVICE}")
+            raise Refused(f"its entry_points.txt has a line without '=': {line[:_SHOWN_LIMIT]!r}", hint=_ADVICE)
         if group in _SCRIPTS:
             scripts[group, name.strip()] = value.strip()
     for (_, name), value in scripts.items():
@@ -59,21 +59,24 @@ def _check_script(name: str, value: str) -> None:
     if match is None or match[1].count(":") != 1:
         raise Refused(
             f"its entry_points.txt has a script {name[:_SHOWN_LIMIT]!r} that names no callable as module:function: "
-            f"{value[:_SHOWN_LIMIT]!r}; {_ADVICE}"
+            f"{value[:_SHOWN_LIMIT]!r}",
+            hint=_ADVICE,
         )
     if match[2] is None and re.search(r"[\[\]]", name + value):
         raise Refused(
             f"its entry_points.txt has a script {name[:_SHOWN_LIMIT]!r} with brackets that hold no extras: "
-            f"{value[:_SHOWN_LIMIT]!r}; {_ADVICE}"
+            f"{value[:_SHOWN_LIMIT]!r}",
+            hint=_ADVICE,
         )
     # Backslashes separate names on Windows.
     parts = name.replace("\\", "/").split("/")
     if posixpath.isabs(name) or ".." in parts or (name and parts[-1] in ("", ".")):
         raise Refused(
-            f"its entry_points.txt has a script outside the directory of scripts: {name[:_SHOWN_LIMIT]!r}; {_ADVICE}"
+            f"its entry_points.txt has a script outside the directory of scripts: {name[:_SHOWN_LIMIT]!r}", hint=_ADVICE
         )
     if any(len(part.encode()) > _FILE_NAME_BYTES for part in parts):
         raise Refused(
             f"its entry_points.txt has a script with a name of more than {_FILE_NAME_BYTES} bytes, "
-            f"{name[:_SHOWN_LIMIT]!r}; {_ADVICE}"
+            f"{name[:_SHOWN_LIMIT]!r}",
+            hint=_ADVICE,
         )

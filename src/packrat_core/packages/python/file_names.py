@@ -24,26 +24,32 @@ _OUTDATED = re.compile(
 _WHEEL = re.compile(r"[^-]+-[^-]+(-[0-9][!-,.-~]*)?(-[A-Za-z0-9_.]+){3}\.whl")
 """Matches the name of a wheel whose tags clients read; packaging takes nearly all letters there."""
 
-_ARCHIVE = "is not published in a Python index; build the source distribution again, as .tar.gz"
+_ARCHIVE = ("is not published in a Python index", "build the source distribution again, as .tar.gz")
+_INSTALLER = ("is an installer, which pip and uv can't install", "build a wheel")
 _ADVICE = {
-    ".egg": "is an egg, which pip and uv can't install; build a wheel",
-    ".exe": "is an installer, which pip and uv can't install; build a wheel",
-    ".msi": "is an installer, which pip and uv can't install; build a wheel",
+    ".egg": ("is an egg, which pip and uv can't install", "build a wheel"),
+    ".exe": _INSTALLER,
+    ".msi": _INSTALLER,
 }
+"""What the others are, and what to do."""
 
 
 def check_ending(file_name: str) -> None:
     """Check that a file is called like one that an index has.
 
     Raises:
-        Refused: it is not; the message says what it is, and what to build in its place.
+        Refused: it is not; the message says what it is, and the hint what to build in its place.
     """
     if file_name.endswith((".whl", *SDIST_ENDINGS)):
         return
     match = _OUTDATED.fullmatch(file_name)
     if match is not None:
-        raise Refused(f"{file_name} {_ADVICE.get(match['ending'].lower(), _ARCHIVE)}")
-    raise Refused(f"{file_name} is neither a wheel (.whl) nor a source distribution (.tar.gz, .zip)")
+        what, hint = _ADVICE.get(match["ending"].lower(), _ARCHIVE)
+        raise Refused(f"{file_name} {what}", hint=hint)
+    raise Refused(
+        f"{file_name} is neither a wheel (.whl) nor a source distribution (.tar.gz, .zip)",
+        hint="build one of these, or upload it as a file of another type",
+    )
 
 
 def is_outdated(file_name: str) -> bool:

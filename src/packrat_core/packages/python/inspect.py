@@ -200,7 +200,8 @@ class _Root:
         if beside and not self._has_project:
             raise Refused(
                 f"it has {beside[0][:80]!r} beside the directory {top[:80]!r}, so pip and uv look for a project in the "
-                "place of both and find none; rebuild it, with all files in one directory"
+                "place of both and find none",
+                hint="rebuild it, with all files in one directory",
             )
 
 
@@ -225,7 +226,8 @@ def _check_info_directory(member: str, core: CoreMetadata) -> None:
         return
     raise Refused(
         f"its metadata is in {member[:120]}, but is that of {core.name} {core.version}; clients read there the name "
-        f"{name[:60]!r} and the version {version[:60]!r}; build the wheel again"
+        f"{name[:60]!r} and the version {version[:60]!r}",
+        hint="build the wheel again",
     )
 
 

@@ -74,13 +74,15 @@ def check_text(content: bytes) -> None:
         Refused: it is not UTF-8, or begins with a byte order mark, behind which clients find no field.
     """
     if content.startswith(_BYTE_ORDER_MARKS):
-        raise Refused("its METADATA begins with a byte order mark, behind which pip and uv find no Name; rewrite it")
+        raise Refused(
+            "its METADATA begins with a byte order mark, behind which pip and uv find no Name", hint="rewrite it"
+        )
     try:
         content.decode("utf-8")
     except UnicodeDecodeError as error:
         raise Refused(
-            f"its METADATA is not UTF-8 (byte {error.start}: {content[error.start]:#04x}), so pip can't read it; build "
-            "it again, with its texts in UTF-8"
+            f"its METADATA is not UTF-8 (byte {error.start}: {content[error.start]:#04x}), so pip can't read it",
+            hint="build it again, with its texts in UTF-8",
         ) from None
 
 

@@ -100,5 +100,6 @@ def _check_version(path: str, version: str) -> None:
 def _refused(path: str, found: str) -> Refused:
     return Refused(
         f"it puts {posixpath.basename(path)[:_SHOWN_LIMIT]!r} beside the installed projects, where clients {found}; "
-        "pip or uv ends there; rebuild it"
+        "pip or uv ends there",
+        hint="rebuild it",
     )

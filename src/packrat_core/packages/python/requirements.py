@@ -98,14 +98,14 @@ def _check(text: str) -> None:
             requirement.marker.evaluate(_ENVIRONMENT)
     except (InvalidRequirement, RecursionError):
         raise Refused(
-            f"its METADATA has a Requires-Dist that clients can't read: {text[:60]!r}; correct it and build the wheel "
-            "again"
+            f"its METADATA has a Requires-Dist that clients can't read: {text[:60]!r}",
+            hint="correct it and build the wheel again",
         ) from None
     except (UndefinedComparison, UndefinedEnvironmentName, ValueError):
         # ValueError: InvalidVersion, and what int() raises.
         raise Refused(
-            f"its METADATA has a Requires-Dist with a condition at which pip fails: {text[:60]!r}; correct it and "
-            "build the wheel again"
+            f"its METADATA has a Requires-Dist with a condition at which pip fails: {text[:60]!r}",
+            hint="correct it and build the wheel again",
         ) from None
 
 

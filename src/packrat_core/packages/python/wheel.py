@@ -59,11 +59,11 @@ def read_wheel_file(archive: ZipArchive, info: str) -> str:
     check_placed_metadata(archive, info)
     for name in ("WHEEL", "RECORD"):
         if name not in found:
-            raise Refused(f"its {info[:_SHOWN_LIMIT]} has no {name}; {_ADVICE}")
+            raise Refused(f"its {info[:_SHOWN_LIMIT]} has no {name}", hint=_ADVICE)
     try:
         text = archive.read(found["WHEEL"], _WHEEL_FILE_LIMIT).decode("utf-8")
     except UnicodeDecodeError:
-        raise Refused(f"its WHEEL is not UTF-8; {_ADVICE}") from None
+        raise Refused("its WHEEL is not UTF-8", hint=_ADVICE) from None
     _check_version(text)
     _check_record(archive, found["RECORD"])
     if "entry_points.txt" in found:
@@ -83,13 +83,14 @@ def _find_frame(members: Iterable[ZipMember], info: str) -> dict[str, ZipMember]
         if top == info:
             found[rest] = member
         elif top.endswith(".dist-info"):
-            raise Refused(f"it has a second .dist-info directory, {top[:_SHOWN_LIMIT]!r}; {_ADVICE}")
+            raise Refused(f"it has a second .dist-info directory, {top[:_SHOWN_LIMIT]!r}", hint=_ADVICE)
         elif top.endswith(".data") and not member.name.endswith("/"):
             parts = posixpath.normpath(member.name).split("/", 2)
             if len(parts) < 3 or parts[1] not in _DATA_DIRECTORIES:
                 raise Refused(
                     f"it has a file {member.name[:_SHOWN_LIMIT]!r}, but a .data directory has only "
-                    f"{', '.join(sorted(_DATA_DIRECTORIES))}; {_ADVICE_PIP}"
+                    f"{', '.join(sorted(_DATA_DIRECTORIES))}",
+                    hint=_ADVICE_PIP,
                 )
     return found
 
@@ -99,7 +100,7 @@ def _check_version(text: str) -> None:
         return
     version = HeaderParser().parsestr(text).get("Wheel-Version")
     if version is None:
-        raise Refused(f"its WHEEL has no Wheel-Version; {_ADVICE}")
+        raise Refused("its WHEEL has no Wheel-Version", hint=_ADVICE)
     try:
         # As pip does, so that the same spellings count.
         numbers = [int(part) for part in str(version).split(".")]
@@ -108,7 +109,7 @@ def _check_version(text: str) -> None:
         known = False
     if not known:
         shown = str(version)[:_SHOWN_LIMIT]
-        raise Refused(f"its WHEEL has the Wheel-Version {shown!r}, where clients know 1.0; {_ADVICE}")
+        raise Refused(f"its WHEEL has the Wheel-Version {shown!r}, where clients know 1.0", hint=_ADVICE)
 
 
 def _check_record(archive: ZipArchive, member: ZipMember) -> None:
@@ -126,11 +127,11 @@ def _check_record(archive: ZipArchive, member: ZipMember) -> None:
         for row in csv.reader(lines):
             lines.pending = 0
             if not row:
-                raise Refused(f"its RECORD has an empty line; {_ADVICE_PIP}")
+                raise Refused("its RECORD has an empty line", hint=_ADVICE_PIP)
     except UnicodeDecodeError:
-        raise Refused(f"its RECORD is not UTF-8; {_ADVICE}") from None
+        raise Refused("its RECORD is not UTF-8", hint=_ADVICE) from None
     except csv.Error as error:
-        raise Refused(f"its RECORD is not a table of CSV: {error}; {_ADVICE_PIP}") from None
+        raise Refused(f"its RECORD is not a table of CSV: {error}", hint=_ADVICE_PIP) from None
 
 
 class _Lines:

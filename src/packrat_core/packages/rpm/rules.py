@@ -100,7 +100,8 @@ def _check_texts(header: Header) -> None:
             if len(text) > _TEXT_LIMIT:
                 raise Refused(
                     f"its header has a text of {len(text)} bytes under tag {tag}, with which clients can't read the "
-                    f"index: the limit is {_TEXT_LIMIT}; rebuild it with a shorter one"
+                    f"index: the limit is {_TEXT_LIMIT}",
+                    hint="rebuild it with a shorter one",
                 )
             total += len(text) + (_LONGEST_ESCAPE - 1) * sum(map(text.count, (b"&", b"<", b">", b'"')))
     if total > _TEXTS_LIMIT:
@@ -114,7 +115,8 @@ def _check_rich(dependency: bytes) -> None:
     if len(dependency) > _WORDS_LIMIT and len(dependency.split()) > _WORDS_LIMIT:
         raise Refused(
             f"its header has a rich dependency of more than {_WORDS_LIMIT} words, which can crash clients: "
-            f"{dependency[:60].decode('ascii', 'backslashreplace')!r}; rebuild it without"
+            f"{dependency[:60].decode('ascii', 'backslashreplace')!r}",
+            hint="rebuild it without",
         )
     if dependency.count(b"(") <= _NESTING_LIMIT:
         return
@@ -124,5 +126,6 @@ def _check_rich(dependency: bytes) -> None:
         if depth > _NESTING_LIMIT:
             raise Refused(
                 f"its header has a rich dependency with more than {_NESTING_LIMIT} nested parentheses, which can crash "
-                f"clients: {dependency[:60].decode('ascii', 'backslashreplace')!r}; rebuild it without"
+                f"clients: {dependency[:60].decode('ascii', 'backslashreplace')!r}",
+                hint="rebuild it without",
             )

@@ -96,6 +96,8 @@ def test_release_lists_every_index_with_its_size_and_hash_and_by_hash_has_it(tmp
         plain = {path for path in listed if path.endswith("/Packages")}
         assert len(plain) >= 2
         assert set(listed) - plain == pointers
+        # Where an earlier version wrote it, it is withdrawn like content.
+        assert set(publication.former) == plain
         for path, (sha256, size) in listed.items():
             assert (hashlib.sha256(files[path]).hexdigest(), len(files[path])) == (sha256, size)
             by_hash = files.get(f"{path.rpartition('/')[0]}/by-hash/SHA256/{sha256}")

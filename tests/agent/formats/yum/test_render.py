@@ -232,3 +232,15 @@ def test_without_an_address_there_are_no_generations(tmp_path: Path) -> None:
     repo_file = files(tree)["rhel/main/9/yum-dev.repo"]
     assert isinstance(repo_file, TreeFile)
     assert b"baseurl=@MIRROR@/yum-dev/rhel/main/9/\n" in bytes(repo_file.content)
+
+
+@pytest.mark.parametrize(
+    ("signed", "signs_all", "checks"), [(True, True, (1, 1)), (True, False, (0, 1)), (False, True, (0, 0))]
+)
+def test_a_client_checks_what_this_mirror_signs(
+    tmp_path: Path, signed: bool, signs_all: bool, checks: tuple[int, int]
+) -> None:
+    settings = RenderSettings("", signed=signed, signs_all_packages=signs_all, public_key=b"KEY\n" if signed else b"")
+    repo_file = files(render([entry(tmp_path, HELLO)], settings))["rhel/main/9/yum-dev.repo"]
+    assert isinstance(repo_file, TreeFile)
+    assert f"\ngpgcheck={checks[0]}\nrepo_gpgcheck={checks[1]}\n" in bytes(repo_file.content).decode()
