@@ -358,6 +358,7 @@ def _server(config: Config, facts: FactsRead) -> ServerStatus:
         login_refused=login.refused,
         login_refused_since=None if login.refused is None else login.since,
         plain_http=warn_of_plain_http(config.packrat),
+        answered=health.answered,
     )
 
 
