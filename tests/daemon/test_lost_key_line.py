@@ -21,7 +21,8 @@ def lose(lab: Stage, said: str | None = None) -> None:
 @pytest.mark.parametrize("has_key", [True, False])
 def test_each_signed_type_is_known_by_its_files(tmp_path: Path, key: Key, has_key: bool) -> None:
     with mirror_of_all(tmp_path, key if has_key else None) as lab:
-        fill(lab)
+        if has_key:
+            fill(lab)
         lab.agent("sync")
         found = {
             kind: any(is_signature(kind, str(path.relative_to(top))) for path in top.rglob("*"))

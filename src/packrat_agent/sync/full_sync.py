@@ -311,13 +311,14 @@ class DryRun(FullSync):
         adopted = {path for result in self.summary.syncs for path in result.adopted}
         untracked = find_untracked(self._context, self._seen.found)
         self.summary.collected = [path for path in untracked if path not in adopted]
+        if self._context.takeover is not None or self.summary.unremembered:
+            self.summary.collected = find_removed(self._view, self.summary, self.untracked, self.summary.collected)
         if self._context.takeover is not None:
             await in_thread(self._tell_takeover)
         self.summary.seconds = time.monotonic() - self._started
 
     def _tell_takeover(self) -> None:
         context, summary, view = self._context, self.summary, self._view
-        summary.collected = find_removed(view, summary, summary.collected)
         summary.losses = find_losses(context, view, summary, self.untracked)
         summary.changes = find_changed_names(context, view, self.untracked)
         summary.notes = find_chores(view, self.untracked)
