@@ -45,6 +45,8 @@ class HungDisk:
 
     _device: int
     hangs: bool = False
+    is_silent: bool = False
+    """Whether nothing at all is answered while it hangs, as by an NFS server that is gone."""
     asked: Event = field(default_factory=Event)
     """Is set once somebody waits."""
     _waiting: list[int] = field(default_factory=list)
@@ -63,7 +65,7 @@ class HungDisk:
             except OSError:
                 return
             _, operation, number, node = struct.unpack_from("<IIQQ", request)
-            if operation == _OPEN and self.hangs:
+            if self.hangs and (operation == _OPEN or (self.is_silent and operation not in _UNANSWERED)):
                 self._waiting.append(number)
                 self.asked.set()
             elif operation == _LOOKUP:
@@ -100,7 +102,8 @@ def hung_disk(directory: Path) -> Iterator[HungDisk]:
         finally:
             recovery.cancel()
             disk.recover()
-            subprocess.run(["umount", directory], check=True)
+            # Those who waited may not have ended yet.
+            subprocess.run(["umount", "--lazy", directory], check=True)
             answering.join()
     finally:
         os.close(device)

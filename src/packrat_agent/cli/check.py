@@ -7,10 +7,10 @@ from typing import Any, TypeVar
 import click
 
 from packrat_agent.cli.config_option import config_option
-from packrat_agent.config.load import load
 from packrat_agent.status.nagios import Level, Limit, Limits, judge, pass_age_limit, tell_unknown
-from packrat_agent.status.reading import read_status
+from packrat_agent.status.reading import load_and_read
 from packrat_core.errors import PackratError
+from packrat_core.fs.in_time import in_time
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -77,12 +77,12 @@ def check_command(ctx: click.Context, /, as_json: bool, **given: Any) -> None:
     Each limit is WARNING or WARNING:CRITICAL. Exit codes: 0 OK; 1 WARNING; 2 CRITICAL; 3 UNKNOWN.
     """
     try:
-        config = load(ctx.obj)
+        config, status = in_time(lambda: load_and_read(ctx.obj))
         interval_s = float(config.mirror.full_sync_interval_s)
         limits = Limits(
             **{**given, "pass_age_s": given["pass_age_s"] or pass_age_limit(interval_s), "pass_s": Limit(interval_s)}
         )
-        verdict = judge(read_status(config), limits)
+        verdict = judge(status, limits)
     except PackratError as error:
         verdict = tell_unknown(str(error))
     except OSError as error:

@@ -18,11 +18,12 @@ def config_command(config_path: Path) -> None:
     from packrat_agent.cli.load_config import log_warnings
     from packrat_agent.config.describe import describe
     from packrat_agent.config.load import load
+    from packrat_core.fs.in_time import in_time
 
-    config = load(config_path)
+    # Unlike Path.exists, os.path.exists raises nothing where a directory is closed.
+    config, is_begun = in_time(lambda: (loaded := load(config_path), os.path.exists(loaded.mirror.state_db)))
     click.echo(describe(config), nl=False)
     log_warnings(config)
-    # Unlike Path.exists, this raises nothing where a directory is closed.
-    if not os.path.exists(config.mirror.state_db):
+    if not is_begun:
         dry_run, init = command_line(config_path, "sync", "--dry-run"), command_line(config_path, "init")
         tell_next(f"{dry_run} says what the first sync would do; {init} sets up all that is missing")

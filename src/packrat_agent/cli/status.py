@@ -6,9 +6,9 @@ from pathlib import Path
 import click
 
 from packrat_agent.cli.config_option import config_option
-from packrat_agent.config.load import load
-from packrat_agent.status.reading import read_status
+from packrat_agent.status.reading import load_and_read
 from packrat_core.cli.parameters import Between
+from packrat_core.fs.in_time import in_time
 
 
 @click.command("status")
@@ -20,7 +20,7 @@ from packrat_core.cli.parameters import Between
 @click.pass_obj
 def status_command(config_path: Path, as_json: bool, events: int) -> None:
     """Show the state of the mirror; changes nothing."""
-    status = read_status(load(config_path), events)
+    _, status = in_time(lambda: load_and_read(config_path, events))
     if as_json:
         click.echo(status.as_json())
     else:

@@ -123,7 +123,12 @@ class Facts:
         """
         before, up = self.read(ServerHealth), not reason
         since = now if before is None or before.up is not up else before.since
-        self.write(ServerHealth(url, up, since, reason))
+        self.write(ServerHealth(url, up, since, reason, up or (before.answered if before is not None else None)))
+
+    def expect_server(self, url: str) -> None:
+        """Remember that a `run` has started, and that the server has not answered it yet."""
+        before = self.read(ServerHealth) or ServerHealth(url, None, None, None)
+        self.write(replace(before, url=url, answered=False))
 
     def _read(self, kind: type[_AnyFact], name: str) -> _AnyFact | None:
         rows = self._db.rows("SELECT value FROM settings WHERE name = ?", (name,))

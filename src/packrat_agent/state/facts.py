@@ -28,13 +28,17 @@ class Started(Fact):
 
 @dataclass(frozen=True, slots=True)
 class ServerHealth(Fact):
-    """Whether the packrat server answers, `since` when that is so, and the reason why not."""
+    """Whether the packrat server answers, `since` when that is so, and the reason why not.
+
+    `answered`: whether it has answered since the last start of `packrat-agent run`.
+    """
 
     NAME = "server"
     url: str | None
     up: bool | None
     since: float | None
     reason: str | None
+    answered: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

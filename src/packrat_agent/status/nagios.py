@@ -17,6 +17,8 @@ _FULL_SYNCS_MISSED = (3, 10)
 _DAY_S = 86400
 _AHEAD_S = 60
 """A date further ahead than this was noted by a wrong clock and says nothing about the age."""
+_FIRST_ANSWER_S = 60
+"""Whether a server answers that drops all packets is known only once the agent gives up."""
 _LONGEST_LINE = 2000
 _LONGEST_REASON = 400
 _AWAY = "the packrat server has been away for"
@@ -186,13 +188,26 @@ def _server(status: Status, limits: Limits) -> Iterator[Finding]:
     # Where a timer starts `sync`, the server counts as it was when the last one asked it.
     if server.up is False and (status.agent.state is not AgentState.STOPPED or limits.allow_stopped):
         away_s = max(0.0, status.at - (server.since or status.at))
-        yield limits.away_s.judge(away_s), f"{_AWAY} {human_age(away_s)}{_why_away(status)}"
+        level, text = limits.away_s.judge(away_s), f"{_AWAY} {human_age(away_s)}"
+        if _is_unanswered(status) and limits.away_s != Limit():
+            # Nothing says that it is only restarting: its address may be wrong, or the way to it closed.
+            level, text = max(level, Level.WARNING), f"{text}, and has not answered since the agent started"
+        yield level, f"{text}{_why_away(status)}"
         if server.since is not None and server.since - status.at > _AHEAD_S:
             yield Level.WARNING, "the packrat server is away, and since when is dated ahead of this host's clock"
+    elif _is_unanswered(status) and limits.away_s != Limit():
+        waits_s = status.at - (status.agent.started or status.at)
+        if waits_s > _FIRST_ANSWER_S:
+            yield Level.WARNING, f"the packrat server has not answered since the agent started {human_age(waits_s)} ago"
     if server.login_refused:
         yield Level.WARNING, f"the mirror is read without a login: {server.login_refused}"
     if server.plain_http is not None and not limits.allow_plain_http:
         yield Level.WARNING, server.plain_http
+
+
+def _is_unanswered(status: Status) -> bool:
+    """Tell whether an agent runs that the server has never answered."""
+    return status.agent.state in (AgentState.RUNNING, AgentState.ELSEWHERE) and status.server.answered is False
 
 
 def _full_syncs(status: Status, limits: Limits) -> Iterator[Finding]:

@@ -13,6 +13,7 @@ from contextlib import closing, contextmanager, suppress
 from heapq import nsmallest
 from pathlib import Path
 
+from packrat_agent.config.load import load
 from packrat_agent.config.plain_http import warn_of_plain_http
 from packrat_agent.config.settings import Config
 from packrat_agent.config.version import is_changed
@@ -62,6 +63,16 @@ _OLD_BYTES = (
 )
 
 _UNWRITTEN = "it can't write its state database: its log says why"
+
+
+def load_and_read(config_path: Path, events: int = 0) -> tuple[Config, Status]:
+    """Read a configuration, and the state of its mirror.
+
+    Raises:
+        ConfigError: This, and DiskError as `read_status`; or the configuration can't be used.
+    """
+    config = load(config_path)
+    return config, read_status(config, events)
 
 
 def read_status(config: Config, events: int = 0, now: float | None = None) -> Status:
@@ -358,6 +369,7 @@ def _server(config: Config, facts: FactsRead) -> ServerStatus:
         login_refused=login.refused,
         login_refused_since=None if login.refused is None else login.since,
         plain_http=warn_of_plain_http(config.packrat),
+        answered=health.answered,
     )
 
 

@@ -114,5 +114,5 @@ def _show_untracked(summary: _SummaryReport) -> None:
     if summary.unremembered:
         _print_line(
             "No state database of this agent knows this tree. The sync rewrites the indexes in their places, and "
-            "only then removes what is left."
+            "only then removes what is left; earlier indexes that go then are not counted here."
         )

@@ -40,6 +40,7 @@ class ServerStatus(NamedTuple):
 
     `login_refused`: why it refused the psk of a mirror that it shows without a login; None where it did not.
     `plain_http`: what others on the way to it can do; None if it is reached by https, or on this machine.
+    `answered`: whether it has answered since the agent last started.
     """
 
     url: str
@@ -49,6 +50,7 @@ class ServerStatus(NamedTuple):
     login_refused: str | None = None
     login_refused_since: float | None = None
     plain_http: str | None = None
+    answered: bool | None = None
 
 
 class RepoStatus(NamedTuple):

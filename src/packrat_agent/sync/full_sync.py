@@ -29,6 +29,7 @@ from packrat_agent.sync.context import MirrorContext, Order, Progress, Summary, 
 from packrat_agent.sync.disk_look import Look, find_untracked, look, look_without_a_touch, note_look
 from packrat_agent.sync.keys.held_keys import hold_other_keys
 from packrat_agent.sync.keys.kept_key import note_keys
+from packrat_agent.sync.keys.refuse_to_unsign import refuse_to_unsign_found
 from packrat_agent.sync.landing.site import keep_site, publish_site
 from packrat_agent.sync.lost_state import recall_suites
 from packrat_agent.sync.noted_sync import sync_and_note
@@ -208,8 +209,11 @@ class FullSync:
         """Remember which repositories the mirror has, except those that leave suspiciously, and show them on the site.
 
         Raises:
+            SigningError: Signed repositories on disk would be published without signatures.
             DiskError: The state database or root_dir can't be written.
         """
+        if self._seen is not None and self._seen.is_first:
+            refuse_to_unsign_found(self._context, view.repos, self.untracked)
         async with self._context.turns.publishing:
             self.summary.syncs += await in_thread(keep_repos, self._context, view, self.confirmed)
             if self._context.takeover is not None:
@@ -296,6 +300,8 @@ class DryRun(FullSync):
 
     async def keep_repos(self, view: MirrorView) -> None:
         """Tell which repositories would stay though the server doesn't name them."""
+        if self._seen is not None and self._seen.is_first:
+            refuse_to_unsign_found(self._context, view.repos, self.untracked)
         leaving = _find_leaving(self._context, view, self.confirmed)
         self.summary.syncs += _tell_leaving(self._context, leaving)
 
@@ -305,13 +311,14 @@ class DryRun(FullSync):
         adopted = {path for result in self.summary.syncs for path in result.adopted}
         untracked = find_untracked(self._context, self._seen.found)
         self.summary.collected = [path for path in untracked if path not in adopted]
+        if self._context.takeover is not None or self.summary.unremembered:
+            self.summary.collected = find_removed(self._view, self.summary, self.untracked, self.summary.collected)
         if self._context.takeover is not None:
             await in_thread(self._tell_takeover)
         self.summary.seconds = time.monotonic() - self._started
 
     def _tell_takeover(self) -> None:
         context, summary, view = self._context, self.summary, self._view
-        summary.collected = find_removed(view, summary, summary.collected)
         summary.losses = find_losses(context, view, summary, self.untracked)
         summary.changes = find_changed_names(context, view, self.untracked)
         summary.notes = find_chores(view, self.untracked)

@@ -86,6 +86,7 @@ class Agent:
         config, facts = self._context.config, self._context.store.facts
         log.info("started", version=__version__, server=config.packrat.url, mirror=config.packrat.name)
         facts.write(Started(os.getpid(), socket.gethostname(), time.time(), __version__, describe_version(config)))
+        facts.expect_server(config.packrat.url)
         for stale in (ScanProgress, Failure):
             facts.drop(stale)
         facts.drop_work()

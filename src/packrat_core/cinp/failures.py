@@ -18,6 +18,7 @@ from packrat_core.text import printable
 
 _EXPIRED, _NOT_YET = 10, 9
 _OTHER_NAME = (62, 64)
+_NO_ISSUER = (20, 21)
 _NO_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG", "UNEXPECTED_EOF")
 _TOLD_LIMIT = 300
 
@@ -265,7 +266,10 @@ def _explain_certificate(cause: Exception, where: str, setting: str, ca_file: st
         return ServerUnavailable(
             f"{text}: it is for another name ({message})", hint=f"set {setting} to a name that it is for"
         )
-    return ServerUnavailable(f"{text} ({message})", hint=f"set {ca_file} to the certificate of the CA that issued it")
+    hint = f"set {ca_file} to the certificate of the CA that issued it"
+    if code in _NO_ISSUER:
+        hint += "; if the CA is known here, have the server send the certificates of the CAs in between, too"
+    return ServerUnavailable(f"{text} ({message})", hint=hint)
 
 
 def _or_raise(check: str, timeout: str) -> str:

@@ -76,6 +76,14 @@ class InnerGroup(click.Group):
 
     command_class = _InnerCommand
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; who asks it for help is told how."""
+        if args[0] == "help" and not ctx.resilient_parsing:
+            ctx.fail(f"No such command 'help'. See `{ctx.command_path} --help`.")
+        return super().resolve_command(ctx, args)
+
 
 def _be_prepared(context: click.Context, prepare: Callable[[click.Context], None] | None) -> None:
     # A shell that completes a line reads its arguments, too, and nothing works then.

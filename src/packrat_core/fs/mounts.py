@@ -6,12 +6,36 @@ the characters that separate fields, and the type follows a lone dash; proc_pid_
 
 import os
 import re
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 _MOUNTS = Path("/proc/self/mountinfo")
 _ESCAPED = re.compile(rb"\\([0-7]{3})")
 _POINT = 4
 _MOUNT_ID = re.compile(rb"^mnt_id:\s*([0-9]+)$", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """A mounted filesystem: where, of which type, and what it comes from, as `host:/export`."""
+
+    point: str
+    kind: str
+    source: str
+
+
+def list_mounts() -> Iterator[Mount]:
+    """List all that is mounted; nothing where the system does not tell."""
+    try:
+        lines = _MOUNTS.read_bytes().split(b"\n")
+    except OSError:
+        return
+    for line in lines:
+        place, _, filesystem = line.partition(b" - ")
+        fields, of = place.split(b" "), filesystem.split(b" ")
+        if len(fields) > _POINT and len(of) > 1:
+            yield Mount(*(os.fsdecode(_unescape(text)) for text in (fields[_POINT], *of[:2])))
 
 
 def mounts_below(root: Path) -> frozenset[str]:

@@ -77,6 +77,7 @@ _OF_A_ROTATION = (
 )
 NEWER: dict[str, dict[str, object]] = {"key": dict.fromkeys(("stale", "unused", *_OF_A_ROTATION))}
 NEWER["started"] = {"config": None}
+NEWER["server"] = {"answered": None}
 """Fields that came later."""
 
 
@@ -152,9 +153,26 @@ def test_a_server_keeps_its_since_until_it_changes(store: Store) -> None:
     store.facts.note_server("http://x", 3.0, "refused")
     store.facts.note_server("http://x", 4.0, "reset")
     assert since() == 3.0
-    assert store.facts.read(ServerHealth) == ServerHealth("http://x", False, 3.0, "reset")
+    assert store.facts.read(ServerHealth) == ServerHealth("http://x", False, 3.0, "reset", answered=True)
     store.facts.note_server("http://x", 5.0)
     assert since() == 5.0
+
+
+def test_whether_a_server_has_answered_begins_anew_with_each_start(store: Store) -> None:
+    def read() -> tuple[bool | None, bool | None]:
+        health = store.facts.read(ServerHealth)
+        assert health is not None
+        return health.up, health.answered
+
+    store.facts.note_server("http://x", 1.0, "refused")
+    assert read() == (False, None)
+    store.facts.expect_server("http://x")
+    assert read() == (False, False)
+    store.facts.note_server("http://x", 2.0)
+    assert read() == (True, True)
+    store.facts.expect_server("http://x")
+    store.facts.note_server("http://x", 3.0, "refused")
+    assert read() == (False, False)
 
 
 _JSON = st.recursive(

@@ -78,6 +78,33 @@ def test_each_fault_has_its_level(bench: Bench, name: str, value: dict[str, obje
     assert text in told[1]
 
 
+@pytest.mark.parametrize(
+    ("server", "started", "limit", "level", "text"),
+    [
+        ({"up": False, "since": _NOW - 9}, 9, Limits().away_s, Level.WARNING, "away for 9.0 s, and has not answered"),
+        ({"up": False, "since": _NOW - 3601}, 9, Limits().away_s, Level.CRITICAL, ", and has not answered since the"),
+        ({"up": False, "since": _NOW - 9, "answered": True}, 9, Limits().away_s, Level.OK, "away for a moment"),
+        ({"up": False, "since": _NOW - 9}, 9, Limit(), Level.OK, "away for a moment"),
+        ({"up": None, "since": None}, 60, Limits().away_s, Level.OK, "server not seen yet"),
+        ({"up": None, "since": None}, 61, Limits().away_s, Level.WARNING, "since the agent started 61 s ago"),
+        ({"up": True, "since": _NOW - 9999}, 61, Limits().away_s, Level.WARNING, "has not answered since the agent"),
+        ({"up": True, "since": _NOW - 9999}, 61, Limit(), Level.OK, "server up"),
+    ],
+)
+def test_a_server_that_never_answered_since_the_start_is_told(
+    bench: Bench, server: dict[str, object], started: int, limit: Limit, level: Level, text: str
+) -> None:
+    bench.say_good()
+    bench.be_held_elsewhere()
+    bench.say(
+        server={"url": "https://packrat.example.com", "answered": False, "reason": "refused", **server},
+        started={"pid": 7, "host": "other", "at": _NOW - started, "version": "1.2"},
+    )
+    told = bench.verdict(away_s=limit)
+    assert told[0] is level, told[1]
+    assert text in told[1]
+
+
 def test_a_root_dir_without_the_files_of_the_mirror_is_reported_also_where_a_timer_syncs(bench: Bench) -> None:
     bench.say_good()
     root = bench.config.mirror.root_dir

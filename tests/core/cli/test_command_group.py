@@ -32,6 +32,15 @@ def test_quotes_in_errors_are_printable(error: PackratError, told: str) -> None:
     assert (done.exit_code, done.stderr) == (error.exit_code, told)
 
 
+@pytest.mark.parametrize(("line", "place"), [(["help"], "program"), (["inner", "help"], "program inner")])
+def test_who_asks_a_group_for_help_by_that_word_is_told_the_option(line: list[str], place: str) -> None:
+    group = ErrorTellingGroup("program")
+    group.add_command(InnerGroup("inner", commands=[click.Command("take")]))
+    done = CliRunner().invoke(group, line, prog_name="program")
+    assert done.exit_code == 2
+    assert done.stderr.splitlines()[-1] == f"Error: No such command 'help'. See `{place} --help`."
+
+
 def test_quotes_of_arguments_are_printable() -> None:
     group = ErrorTellingGroup("program")
     group.add_command(click.Command("take"))

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from packrat_agent.config.load import load
@@ -15,10 +16,11 @@ from packrat_agent.setup.doctor.upstream import look_at_server
 from packrat_agent.setup.owner import find_owner
 from packrat_agent.setup.service import check_program, find_agent_account
 from packrat_agent.status.lock_holder import find_holder
-from packrat_agent.status.reading import read_status
+from packrat_agent.status.reading import load_and_read, read_status
 from packrat_agent.status.values import RepoStatus
-from packrat_core.errors import PackratError
+from packrat_core.errors import DiskError, PackratError
 from packrat_core.fs.disk_errors import explain_os_error
+from packrat_core.fs.in_time import in_time
 
 
 def examine(path: Path) -> Iterator[Finding]:
@@ -27,6 +29,12 @@ def examine(path: Path) -> Iterator[Finding]:
     Args:
         path: mirror.conf.
     """
+    try:
+        # Of a disk that hangs nothing more is told: whatever looks there next would never end.
+        in_time(lambda: _look_at_disk(path))
+    except DiskError as error:
+        yield fault_of("disk", error)
+        return
     try:
         config = load(path)
     except PackratError as error:
@@ -54,6 +62,11 @@ def examine(path: Path) -> Iterator[Finding]:
             yield fault_of(
                 "doctor", explain_os_error(error) or PackratError(str(error), hint="run `packrat-agent doctor` as root")
             )
+
+
+def _look_at_disk(path: Path) -> None:
+    with suppress(PackratError, OSError):
+        load_and_read(path)
 
 
 def _list_looks(config: Config, account: Account) -> list[Callable[[], Iterator[Finding]]]:

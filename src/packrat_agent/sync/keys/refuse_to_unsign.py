@@ -2,13 +2,20 @@
 
 Clients that check signatures refuse such a repository. A line that was lost from mirror.conf must not do that to them,
 so the operator has to say it: `gpg_sign_key: none`.
+
+The state database knows which repositories were signed. Where that is lost, too, the signatures in root_dir tell: they
+need not be true for that, since somebody who puts one there only has the agent wait for the operator.
 """
 
+from collections.abc import Collection, Sequence
+
 from packrat_agent.config.settings import Config
-from packrat_agent.formats.signed_repos import has_signatures
+from packrat_agent.formats.signed_repos import has_signatures, is_signature
+from packrat_agent.model.paths import path_in_root
 from packrat_agent.model.records import Repo
 from packrat_agent.state.facts import KeyInUse
 from packrat_agent.state.store import Store
+from packrat_agent.sync.context import MirrorContext
 from packrat_core.errors import SigningError
 from packrat_core.text import name_some
 
@@ -35,11 +42,39 @@ def refuse_to_unsign(config: Config, store: Store) -> None:
         and _loses_key(repo, config, store, has_main=bool(main and main.fingerprint))
     ]
     if lost:
-        raise SigningError(
-            f"{config.source} names no gpg_sign_key for {name_some(lost)}, published with signatures until now; "
-            "clients would refuse what is unsigned",
-            hint="name the key again, or write `gpg_sign_key: none` in [mirror] once clients trust the mirror unsigned",
-        )
+        raise _refuse(config, lost)
+
+
+def refuse_to_unsign_found(context: MirrorContext, repos: Sequence[Repo], untracked: Collection[str]) -> None:
+    """Refuse the same where the state database is lost, by the signatures on disk.
+
+    Args:
+        context: The mirror, whose state database knows of no file.
+        repos: Its repositories.
+        untracked: The paths of what stands below root_dir.
+
+    Raises:
+        SigningError: A repository on disk is signed, and mirror.conf names no key for it.
+    """
+    # Before a takeover, the loss of signatures is among the losses that the operator confirms.
+    if context.config.mirror.gpg_sign_key is not None or context.takeover is not None:
+        return
+    unsigned = {path_in_root(repo, ""): repo for repo in repos if context.key_of(repo) is None}
+    lost = [
+        repo.name
+        for below, repo in unsigned.items()
+        if any(path.startswith(below) and is_signature(repo.kind, path.removeprefix(below)) for path in untracked)
+    ]
+    if lost:
+        raise _refuse(context.config, lost)
+
+
+def _refuse(config: Config, lost: list[str]) -> SigningError:
+    return SigningError(
+        f"{config.source} names no gpg_sign_key for {name_some(lost)}, published with signatures until now; "
+        "clients would refuse what is unsigned",
+        hint="name the key again, or write `gpg_sign_key: none` in [mirror] once clients trust the mirror unsigned",
+    )
 
 
 def _loses_key(repo: Repo, config: Config, store: Store, *, has_main: bool) -> bool:

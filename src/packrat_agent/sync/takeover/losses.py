@@ -26,6 +26,7 @@ from packrat_agent.sync.takeover.original_places import (
     read_suite,
 )
 from packrat_agent.sync.takeover.other_keys import find_other_keys
+from packrat_agent.sync.takeover.own_indexes import find_own_indexes
 
 _WITH_SUITES = frozenset({"apt", "yum"})
 _NOT_OFFERED = "the server no longer offers it there"
@@ -175,16 +176,21 @@ def begin_with_suites(context: MirrorContext, repos: Sequence[Repo], untracked: 
         context.store.publications.remember_others(repo.name, suite, facts)
 
 
-def find_removed(view: MirrorView, summary: Summary, paths: Sequence[str]) -> list[str]:
-    """Find the untracked paths that a takeover removes; it rewrites others in place and leaves held repositories alone.
+def find_removed(view: MirrorView, summary: Summary, untracked: Collection[str], paths: Sequence[str]) -> list[str]:
+    """Find the untracked paths that go where no state database knows the tree.
+
+    Others are rewritten in their places, and held repositories left alone.
 
     Args:
         view: The mirror as the server describes it.
         summary: What the dry run of its repositories gave.
+        untracked: The paths of what stands below `root_dir`.
         paths: What no repository adopts.
     """
     held = {result.repo for result in summary.syncs if result.held is not None}.union(summary.errors)
-    stays: set[str] = set()
+    stays = find_own_indexes(view.repos, untracked, paths)
+    # Another file in the very place, such as an rpm that is signed again.
+    stays.update(placement.path for result in summary.syncs for placement in result.planned)
     for repo in view.repos:
         below = path_in_root(repo, "")
         inside = [path for path in paths if path.startswith(below)]

@@ -1,0 +1,166 @@
+"""Does what may wait for a disk that hangs in a process of its own, so that the program itself answers in bounded time.
+
+A network disk whose server is gone lets each process wait that looks at it, in the kernel, where no signal ends it.
+"""
+
+import os
+import pickle
+import select
+import signal
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import TypeVar
+
+from packrat_core.errors import DiskError
+from packrat_core.fs.mounts import Mount, list_mounts
+from packrat_core.text import name_some
+
+T = TypeVar("T")
+
+_SLOW_S = 4.0
+_HUNG_S = 7.0
+"""The clients of monitoring systems wait for ten seconds."""
+_LONGEST_S = 60.0
+_MOUNT_ANSWERS_S = 1.0
+_MOUNTS_LIMIT = 200
+_UNASKED = frozenset({"autofs", "proc", "sysfs", "devpts", "cgroup", "cgroup2", "mqueue", "tracefs", "debugfs", "bpf"})
+"""Types of filesystems that need no disk; and autofs, which mounts another one when it is asked."""
+
+
+def in_time(work: Callable[[], T]) -> T:
+    """Do something that only reads, and return what it returns.
+
+    Args:
+        work: It is done in a copy of this process, which has one thread and opens no terminal; what it returns or
+            raises can be pickled.
+
+    Raises:
+        DiskError: It did not end in time; the message names the filesystems that don't answer.
+    """
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        _answer(work, writing)
+    os.close(writing)
+    with os.fdopen(reading, "rb", buffering=0) as pipe:
+        answer = _read(pipe.fileno())
+    if answer is None:
+        os.kill(child, signal.SIGKILL)
+        raise _explain_late()
+    os.waitpid(child, 0)
+    if not answer:
+        raise RuntimeError("the process that looks at the disk ended without an answer")
+    is_error, value = pickle.loads(answer)  # noqa: S301 from a copy of this process
+    if is_error:
+        raise value
+    result: T = value
+    return result
+
+
+def _answer(work: Callable[[], T], writing: int) -> None:
+    """Do the work, write its answer to a pipe, and end without the clean-up of the process that this is a copy of."""
+    try:
+        _let_go_of_all_but(writing)
+        try:
+            answer = pickle.dumps((False, work()))
+        except Exception as error:
+            answer = _pickle_error(error)
+        with os.fdopen(writing, "wb") as pipe:
+            pipe.write(answer)
+    finally:
+        os._exit(0)
+
+
+def _let_go_of_all_but(writing: int) -> None:
+    """Close what this copy of the process has open: who reads to its end what the program prints waits for no copy."""
+    null = os.open(os.devnull, os.O_RDWR)
+    for stream in range(3):
+        os.dup2(null, stream)
+    os.closerange(3, writing)
+    os.closerange(writing + 1, os.sysconf("SC_OPEN_MAX"))
+
+
+def _pickle_error(error: Exception) -> bytes:
+    error.add_note("".join(traceback.format_exception(error)))
+    try:
+        answer = pickle.dumps((True, error.with_traceback(None)))
+        pickle.loads(answer)  # noqa: S301 it was made here
+    except Exception:
+        return pickle.dumps((True, RuntimeError(f"{type(error).__name__}: {error}")))
+    return answer
+
+
+def _read(descriptor: int) -> bytes | None:
+    """Read to the end; None if that does not come in time."""
+    started, parts = time.monotonic(), list[bytes]()
+    limit_s, is_looked = _LONGEST_S, False
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    while (left_s := (limit_s if is_looked else _SLOW_S) - (time.monotonic() - started)) > 0 or not is_looked:
+        if poll.poll(max(0.0, left_s) * 1000):
+            part = os.read(descriptor, 1 << 16)
+            if not part:
+                return b"".join(parts)
+            parts.append(part)
+        elif not is_looked:
+            # A large mirror on a busy disk may take so long, too.
+            is_looked, limit_s = True, _HUNG_S if find_hung_mounts() else _LONGEST_S
+    return None
+
+
+def _explain_late() -> DiskError:
+    hung = [f"{mount.point} ({mount.kind} of {mount.source})" for mount in find_hung_mounts()]
+    if hung:
+        return DiskError(
+            f"a disk does not answer: {name_some(hung)}",
+            hint="see to the machine or device that it comes from, or unmount it (`umount -f`, or else `umount -l`)",
+        )
+    return DiskError(
+        f"a disk did not answer within {_LONGEST_S:.0f} seconds",
+        hint="it may be frozen for a snapshot (`fsfreeze --unfreeze` ends that), or fail: see `dmesg`",
+    )
+
+
+def find_hung_mounts() -> list[Mount]:
+    """Find the filesystems that don't say within a moment how large they are."""
+    mounts = {mount.point: mount for mount in list_mounts() if mount.kind not in _UNASKED}
+    asked = list(mounts.values())[:_MOUNTS_LIMIT]
+    reading, writing = os.pipe()
+    children = [_ask_mount(mount, number, writing) for number, mount in enumerate(asked)]
+    os.close(writing)
+    with os.fdopen(reading, "rb", buffering=0) as pipe:
+        answered = set(_read_numbers(pipe.fileno()))
+    for number, child in enumerate(children):
+        if number in answered:
+            os.waitpid(child, 0)
+        else:
+            os.kill(child, signal.SIGKILL)
+    return [mount for number, mount in enumerate(asked) if number not in answered]
+
+
+def _ask_mount(mount: Mount, number: int, writing: int) -> int:
+    """Start a process that asks a filesystem for its size, and writes its number once that has answered."""
+    child = os.fork()
+    if child:
+        return child
+    try:
+        _let_go_of_all_but(writing)
+        # An error is an answer, too.
+        with suppress(OSError):
+            os.statvfs(mount.point)
+        os.write(writing, bytes([number]))
+    finally:
+        os._exit(0)
+
+
+def _read_numbers(descriptor: int) -> Iterator[int]:
+    latest = time.monotonic() + _MOUNT_ANSWERS_S
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    while (left_s := latest - time.monotonic()) > 0 and poll.poll(left_s * 1000):
+        numbers = os.read(descriptor, _MOUNTS_LIMIT)
+        if not numbers:
+            return
+        yield from numbers
