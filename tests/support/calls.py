@@ -63,7 +63,9 @@ class Watch:
 def watch(directory: Path, below: Sequence[Path]) -> Watch:
     """Put the library into `directory`, and watch what happens below some others."""
     library = directory / "calls.so"
-    library.write_bytes(_built())
+    # Not in the place of one that a process may have mapped.
+    if not library.exists():
+        library.write_bytes(_built())
     return Watch(library, tuple(below), directory / "calls.log")
 
 
