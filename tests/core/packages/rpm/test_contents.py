@@ -224,7 +224,7 @@ REFUSED = {
     "an empty file without a digest": (with_digest("", 8, b""), "has other bytes of '/opt/a'"),
     "names before a relocation that fit nothing": (
         of([A], [PACKED_A], t1119=(4, (1,)), t1120=(8, ("a",)), t1121=(8, ("/opt/",))),
-        "(1120, 1119, 1121) don't fit",
+        "a file stands in a directory that is not listed",
     ),
     "fewer names before a relocation": (
         of([A, B], [PACKED_A], t1119=(4, (0,)), t1120=(8, ("a",)), t1121=(8, ("/opt/",))),
@@ -311,3 +311,11 @@ def test_few_bytes_that_name_long_directories_are_refused(tmp_path: Path) -> Non
     files = [Listed(f"/{number}{'/a' * 2000}/x", b"x") for number in range(60)]
     path = write_package(tmp_path / "x.rpm", Package(files, b""))
     assert "its directories are nested too deeply" in refusal(path)
+
+
+def test_a_few_bytes_that_name_very_many_names_before_a_relocation_are_refused(tmp_path: Path) -> None:
+    """A package of 3 MB could fill all memory."""
+    files = [Listed(f"/opt/{number}", b"x") for number in range(1000)]
+    former = {1119: (4, (0,) * 1000), 1120: (8, ("o",) * 1000), 1121: (8, ("/" + "d" * 40_000,))}
+    path = write_package(tmp_path / "x.rpm", Package(files, b"", tags=former))  # type: ignore[arg-type] # values fit
+    assert "the paths of its files have more than 33554432 bytes" in refusal(path)
