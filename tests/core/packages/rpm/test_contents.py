@@ -61,6 +61,7 @@ def named(name: str, data: bytes = b"aaaaa", **more: object) -> Package:
 
 
 FIRST, SECOND = pack([PACKED_A])[:50], pack([PACKED_A])[50:]
+SHA256 = hashlib.sha256(b"aaaaa").hexdigest()
 MD5 = hashlib.md5(b"aaaaa", usedforsecurity=False).hexdigest()
 TAKEN = {
     "files in another order": of([A, B], [PACKED_B, PACKED_A]),
@@ -109,7 +110,8 @@ TAKEN = {
     "a directory of a size": of([Listed("/opt/d", mode=DIRECTORY, size=4096)], [PACKED_D]),
     "a directory twice": of([D], [PACKED_D, PACKED_D]),
     "a file called as a directory is": of([D], [Packed("./opt/d")]),
-    "a digest in capitals": with_digest(hashlib.sha256(b"aaaaa").hexdigest().upper(), 8),
+    "a digest in capitals": with_digest(SHA256.upper(), 8),
+    "a digest with other letters for zeros": with_digest(SHA256.replace("0", "x"), 8),
     "MD5": with_digest(MD5, 1),
     "MD5 without a word": with_digest(MD5, None),
     "MD5 under an unknown number": with_digest(MD5, 99),
@@ -211,6 +213,7 @@ REFUSED = {
         of([D, SYMLINK, Listed("/opt/s/x", b"x")], [PACKED_D, Packed("./opt/s", b"target"), Packed("./opt/s/x", b"x")]),
         "it has files below '/opt/s', which is no directory",
     ),
+    "a digest with control characters": (with_digest("\x1b[2J" * 16, 8), f"whose sha256 is {'0020' * 16}"),
     "no digest": (with_digest("", 8), "has other bytes of '/opt/a'"),
     "a short digest": (with_digest("ab", 8), "has '/opt/a', and its header has no digests in sha256"),
     "a short digest of a directory": (
@@ -218,8 +221,8 @@ REFUSED = {
         "has no digests in sha256",
     ),
     "no digests": (of([A], [PACKED_A], t1035=None), "has no digests in sha256, which rpm expects of files"),
-    "SHA-256 without a word": (with_digest(hashlib.sha256(b"aaaaa").hexdigest(), None), "has no digests in md5"),
-    "SHA-256 under an unknown number": (with_digest(hashlib.sha256(b"aaaaa").hexdigest(), 3), "no digests in md5"),
+    "SHA-256 without a word": (with_digest(SHA256, None), "has no digests in md5"),
+    "SHA-256 under an unknown number": (with_digest(SHA256, 3), "no digests in md5"),
     "MD5 called SHA-256": (with_digest(MD5, 8), "has no digests in sha256"),
     "an empty file without a digest": (with_digest("", 8, b""), "has other bytes of '/opt/a'"),
     "names before a relocation that fit nothing": (
@@ -272,7 +275,9 @@ def test_what_rpm_installs_is_taken(name: str, tmp_path: Path) -> None:
 def test_what_rpm_fails_at_is_refused(name: str, tmp_path: Path) -> None:
     package, told = REFUSED[name]
     path = write_package(tmp_path / "x.rpm", package)
-    assert told in refusal(path)
+    reason = refusal(path)
+    assert told in reason
+    assert reason.isprintable()
     assert install(path, tmp_path / "root")
 
 
