@@ -106,6 +106,9 @@ TAKEN = {
     "a ghost": of([A, G], [PACKED_A]),
     "a ghost in the archive": of([A, G], [Packed("./opt/g", b"ghost"), PACKED_A]),
     "ghosts alone": of([G], []),
+    "a ghost of a symbolic link, and no targets": of(
+        [A, Listed("/opt/g", mode=LINK, flags=GHOST)], [PACKED_A], t1036=None
+    ),
     "no files and any payload": Package([], b"garbage"),
     "a directory of a size": of([Listed("/opt/d", mode=DIRECTORY, size=4096)], [PACKED_D]),
     "a directory twice": of([D], [PACKED_D, PACKED_D]),
