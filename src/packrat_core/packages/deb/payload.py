@@ -17,6 +17,7 @@ Source: dpkg's tarfn.c, archives.c, unpack.c and trigger.c; deb-conffiles(5), de
 """
 
 import re
+from collections.abc import Iterator
 from typing import BinaryIO
 
 from packrat_core.archives.member_names import FILE_NAME_BYTES, longest_part
@@ -56,17 +57,21 @@ def check_payload(file: BinaryIO) -> None:
     control, data = find_archives(file)
     with naming("its control archive"):
         reader = TarReader(open_archive(file, control), may_be_empty=True)
-        conffiles = [name for member in reader for name in _check_control_member(reader, member)]
+        conffiles = b""
+        for member in reader:
+            content = _check_control_member(reader, member)
+            # dpkg unpacks each over the one before it.
+            conffiles = content if member.name == "conffiles" else conffiles
     with naming("its data archive"):
         members = DataMembers()
         for member in TarReader(open_archive(file, data), may_be_empty=True, unreadable=_UNREADABLE):
             _check_name(member.name, _DATA_NAME_BYTES)
             members.add(member)
-        members.check_conffiles(conffiles)
+        members.check_conffiles(_paths_of(conffiles))
 
 
-def _check_control_member(reader: TarReader, member: TarMember) -> list[str]:
-    """Check a member of the control archive; return the paths of the conffiles, if it lists them.
+def _check_control_member(reader: TarReader, member: TarMember) -> bytes:
+    """Check a member of the control archive; return its content, if it is one that is read.
 
     Raises:
         Refused: dpkg can't read it.
@@ -74,16 +79,21 @@ def _check_control_member(reader: TarReader, member: TarMember) -> list[str]:
     if member.kind is TarKind.DIRECTORY:
         if member.name != ".":
             raise Refused(f"it has a directory {member.name[:_SHOWN_LIMIT]!r}, at which dpkg fails")
-        return []
+        return b""
     _check_name(member.name, FILE_NAME_BYTES if "." in member.name else _CONTROL_NAME_BYTES)
-    if member.name in ("conffiles", "triggers") and member.is_file:
-        content = reader.read(_LINES_LIMIT)
-        _check_lines(member.name, content)
-        if member.name == "conffiles":
-            # A line may also begin with a flag, for a path that the package does not have.
-            lines = content.decode("utf-8", "backslashreplace").split("\n")
-            return [line.strip("/ ") for line in lines if line.startswith("/") and not line.rstrip().endswith("/")]
-    return []
+    if member.name not in ("conffiles", "triggers") or not member.is_file:
+        return b""
+    content = reader.read(_LINES_LIMIT)
+    _check_lines(member.name, content)
+    return content
+
+
+def _paths_of(conffiles: bytes) -> Iterator[str]:
+    """Give the paths of the conffiles, without the slash before them."""
+    for line in conffiles.decode("utf-8", "backslashreplace").split("\n"):
+        # A line may also begin with a flag, for a path that the package does not have.
+        if line.startswith("/") and not line.rstrip().endswith("/"):
+            yield line.strip("/ ")
 
 
 def _check_name(name: str, limit: int) -> None:

@@ -195,6 +195,13 @@ def _read_image(archive: ImageArchive, walk: "_Walk", tops: Sequence[Descriptor]
         return walk.follow(_read_blob(archive, tops[0]), tops[0].media_type)
     if len({top.name for top in tops}) == 1:
         return walk.follow(index, OCI_INDEX)
+    # What only an inner index names may stand beside the outer one, without that inner index.
+    with_names = {top.digest: top for top in tops if top.name}
+    if len(with_names) == 1:
+        (top,) = with_names.values()
+        found = walk.follow(_read_blob(archive, top), top.media_type)
+        if all(other.digest in found.manifests for other in tops):
+            return found
     raise Refused(f"it holds {len(tops)} images", hint="save each into a file of its own")
 
 

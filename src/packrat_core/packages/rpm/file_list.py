@@ -124,6 +124,8 @@ def _check_file(name: bytes, kind: int) -> None:
 
 
 def _check_targets(header: Header, is_link: Sequence[bool]) -> None:
+    if not any(is_link):
+        return
     targets = header.texts(FILE_TARGETS)
     if len(targets) != len(is_link):
         raise Refused(

@@ -36,6 +36,9 @@ _MD5 = 1
 _ALGORITHMS = {_MD5: "md5", 2: "sha1", 8: "sha256", 9: "sha384", 10: "sha512", 11: "sha224"}
 """Numbers of OpenPGP for the algorithms that rpm knows; it takes any other for MD5."""
 
+_HEX_DIGITS = bytes(number if chr(number) in "0123456789abcdef" else ord("0") for number in bytes(range(256)).lower())
+"""For bytes.translate: rpm reads capitals, too, and takes any other character for zero."""
+
 
 @dataclass(frozen=True, slots=True)
 class PayloadFiles:
@@ -166,7 +169,7 @@ def _digests(header: Header, digits: int) -> list[str]:
     # rpm takes none of them if one is of another length.
     if any(len(digest) not in (0, digits) for digest in digests):
         return []
-    return [(digest or b"0" * digits).decode("ascii", "replace").lower() for digest in digests]
+    return [(digest or b"0" * digits).translate(_HEX_DIGITS).decode("ascii") for digest in digests]
 
 
 def _links(header: Header, has_content: Sequence[bool]) -> dict[int, Sequence[int]]:

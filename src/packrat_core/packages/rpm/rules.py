@@ -17,7 +17,15 @@ import re
 
 from packrat_core.errors import Refused
 from packrat_core.packages.rpm.header import I18N, INT16, INT32, INT64, STRING, STRINGS, Header
-from packrat_core.packages.rpm.tags import BASE_NAMES, DIR_INDEXES, DIR_NAMES
+from packrat_core.packages.rpm.tags import (
+    BASE_NAMES,
+    DIR_INDEXES,
+    DIR_NAMES,
+    FILE_CAPABILITIES,
+    FORMER_BASE_NAMES,
+    FORMER_DIR_INDEXES,
+    FORMER_DIR_NAMES,
+)
 from packrat_core.packages.rpm.triggers import check_triggers
 
 _PATHS_LIMIT = 32 * 1024 * 1024
@@ -36,7 +44,10 @@ _DEPENDENCIES = (
 )
 """Tags of what a package provides, requires, conflicts with … (names, flags, versions)."""
 
-_TOGETHER = (*_DEPENDENCIES, (1081, 1080, 1082), (BASE_NAMES, DIR_INDEXES, BASE_NAMES))
+_TOGETHER = (
+    *(*_DEPENDENCIES, (1081, 1080, 1082)),
+    *((BASE_NAMES, DIR_INDEXES, BASE_NAMES), (FORMER_BASE_NAMES, FORMER_DIR_INDEXES, FORMER_BASE_NAMES)),
+)
 """Groups of tags (names, numbers, texts) whose values belong together one by one."""
 
 _KINDS: dict[int, tuple[int, ...]] = {
@@ -45,7 +56,7 @@ _KINDS: dict[int, tuple[int, ...]] = {
     **dict.fromkeys((1003, 1006, 1009, 1028, 1034, 1037, 1045, 1046, 1106), (INT32,)),
     **dict.fromkeys((5008, 5009), (INT64,)),
     **dict.fromkeys((1030, 1033), (INT16,)),
-    **dict.fromkeys((1027, 1035, 1036, 1039, 1040, DIR_NAMES), (STRINGS,)),
+    **dict.fromkeys((1027, 1035, 1036, 1039, 1040, FILE_CAPABILITIES, DIR_NAMES, FORMER_DIR_NAMES), (STRINGS,)),
     **{
         tag: (kind,)
         for names, numbers, texts in _TOGETHER
@@ -54,8 +65,8 @@ _KINDS: dict[int, tuple[int, ...]] = {
 }
 """Tag → the types that rpm allows for it."""
 
-_NOT_INDEXED = frozenset({1035, 1036, 1039, 1040})
-"""Hash, target of the link, user and group of each file: of half a million files, the hashes alone have 32 MB."""
+_NOT_INDEXED = frozenset({1035, 1036, 1039, 1040, FILE_CAPABILITIES, FORMER_BASE_NAMES, FORMER_DIR_NAMES})
+"""What is there of each file beside its path: of half a million files, the hashes alone have 32 MB."""
 _INDEXED = tuple(
     tag for tag, kinds in _KINDS.items() if tag not in _NOT_INDEXED and not {STRING, STRINGS, I18N}.isdisjoint(kinds)
 )
@@ -79,10 +90,25 @@ def check_header(header: Header) -> None:
     for dependencies, *_ in _DEPENDENCIES:
         for text in header.texts(dependencies):
             _check_rich(text)
-    # Every file repeats the name of its directory in the index, so one long name can be multiplied by many files.
-    lengths = [len(name) for name in header.texts(DIR_NAMES)]
+    _check_paths(header, DIR_NAMES, DIR_INDEXES)
+    _check_paths(header, FORMER_DIR_NAMES, FORMER_DIR_INDEXES)
+
+
+def _check_paths(header: Header, dir_names: int, dir_indexes: int) -> None:
+    """Check that the paths of the files are not too long together.
+
+    Args:
+        header: that of the package.
+        dir_names: the tag of the directories.
+        dir_indexes: the tag of the numbers of each file's directory.
+
+    Raises:
+        Refused: they are, or a directory is missing.
+    """
+    # A path repeats the name of its directory, in the index and in memory, so many files multiply one long name.
+    lengths = [len(name) for name in header.texts(dir_names)]
     try:
-        paths = sum(lengths[index] for index in header.numbers(DIR_INDEXES))
+        paths = sum(lengths[index] for index in header.numbers(dir_indexes))
     except IndexError:
         raise Refused("its header is broken: a file stands in a directory that is not listed") from None
     if paths > _PATHS_LIMIT:

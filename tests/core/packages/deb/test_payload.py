@@ -107,6 +107,11 @@ TAKEN = {
     "a symbolic link as a conffile": with_conffiles(b"/l\n", ("./f", FILE, b"x"), ("./l", LINK, b"f")),
     "a device as a conffile": with_conffiles(b"/d\n", ("./d", tarfile.CHRTYPE, b"")),
     "a conffile with a slash behind the name of a directory": with_conffiles(b"/d/\n", ("./d/", DIRECTORY, b"")),
+    "an earlier list of conffiles with a directory": deb(
+        archive(("./", DIRECTORY, b""), ("./d/", DIRECTORY, b"")),
+        ("./conffiles", FILE, b"/d\n"),
+        ("./conffiles", FILE, b"/x\n"),
+    ),
     "conffiles": beside("./conffiles", b"/x\n\n \n/y z\nremove-on-upgrade /z\n"),
     "no conffiles": beside("./conffiles", b""),
     "the longest path of a conffile": beside("./conffiles", b"/" + b"a" * 100 + b"/" + b"b" * 140 + b"\n"),
@@ -152,6 +157,14 @@ REFUSED = {
         )
         for line in (b"/x\n/d\n", b"//d \n")
     },
+    "a later list of conffiles with a directory": (
+        deb(
+            archive(("./", DIRECTORY, b""), ("./d/", DIRECTORY, b"")),
+            ("./conffiles", FILE, b"/x\n"),
+            ("./conffiles", FILE, b"/d\n"),
+        ),
+        "its conffile 'd' is a directory",
+    ),
     "a hard link to nothing": (having(("./b", HARD_LINK, b"")), "its hard link 'b' is one to a directory"),
     "a symbolic link without a target": (having(("./a", LINK, b"")), "its symbolic link 'a' has no target"),
     "a directory behind a file of its name": (

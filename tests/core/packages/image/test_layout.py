@@ -78,6 +78,13 @@ def test_an_index_keeps_its_digest_beside_its_manifests_of_the_same_name_or_none
     assert image.top == digest(outer)
 
 
+def test_images_beside_an_index_may_be_named_by_an_inner_one_alone() -> None:
+    kind = f"{OCI}.index.v1+json"
+    outer = as_json({"schemaVersion": 2, "mediaType": kind, "manifests": [described(INDEX, kind)]})
+    entries = [named(outer, kind, "1.0"), described(WEB, MANIFEST)]
+    assert read(layout(*entries, blobs=[*BLOBS, outer])).top == digest(outer)
+
+
 def test_several_images_are_counted_without_their_parts() -> None:
     """As `oras backup HOST/web:1.0,2.0` makes them."""
     kind = f"{OCI}.index.v1+json"

@@ -61,6 +61,7 @@ def named(name: str, data: bytes = b"aaaaa", **more: object) -> Package:
 
 
 FIRST, SECOND = pack([PACKED_A])[:50], pack([PACKED_A])[50:]
+SHA256 = hashlib.sha256(b"aaaaa").hexdigest()
 MD5 = hashlib.md5(b"aaaaa", usedforsecurity=False).hexdigest()
 TAKEN = {
     "files in another order": of([A, B], [PACKED_B, PACKED_A]),
@@ -105,11 +106,15 @@ TAKEN = {
     "a ghost": of([A, G], [PACKED_A]),
     "a ghost in the archive": of([A, G], [Packed("./opt/g", b"ghost"), PACKED_A]),
     "ghosts alone": of([G], []),
+    "a ghost of a symbolic link, and no targets": of(
+        [A, Listed("/opt/g", mode=LINK, flags=GHOST)], [PACKED_A], t1036=None
+    ),
     "no files and any payload": Package([], b"garbage"),
     "a directory of a size": of([Listed("/opt/d", mode=DIRECTORY, size=4096)], [PACKED_D]),
     "a directory twice": of([D], [PACKED_D, PACKED_D]),
     "a file called as a directory is": of([D], [Packed("./opt/d")]),
-    "a digest in capitals": with_digest(hashlib.sha256(b"aaaaa").hexdigest().upper(), 8),
+    "a digest in capitals": with_digest(SHA256.upper(), 8),
+    "a digest with other letters for zeros": with_digest(SHA256.replace("0", "x"), 8),
     "MD5": with_digest(MD5, 1),
     "MD5 without a word": with_digest(MD5, None),
     "MD5 under an unknown number": with_digest(MD5, 99),
@@ -211,6 +216,7 @@ REFUSED = {
         of([D, SYMLINK, Listed("/opt/s/x", b"x")], [PACKED_D, Packed("./opt/s", b"target"), Packed("./opt/s/x", b"x")]),
         "it has files below '/opt/s', which is no directory",
     ),
+    "a digest with control characters": (with_digest("\x1b[2J" * 16, 8), f"whose sha256 is {'0020' * 16}"),
     "no digest": (with_digest("", 8), "has other bytes of '/opt/a'"),
     "a short digest": (with_digest("ab", 8), "has '/opt/a', and its header has no digests in sha256"),
     "a short digest of a directory": (
@@ -218,13 +224,13 @@ REFUSED = {
         "has no digests in sha256",
     ),
     "no digests": (of([A], [PACKED_A], t1035=None), "has no digests in sha256, which rpm expects of files"),
-    "SHA-256 without a word": (with_digest(hashlib.sha256(b"aaaaa").hexdigest(), None), "has no digests in md5"),
-    "SHA-256 under an unknown number": (with_digest(hashlib.sha256(b"aaaaa").hexdigest(), 3), "no digests in md5"),
+    "SHA-256 without a word": (with_digest(SHA256, None), "has no digests in md5"),
+    "SHA-256 under an unknown number": (with_digest(SHA256, 3), "no digests in md5"),
     "MD5 called SHA-256": (with_digest(MD5, 8), "has no digests in sha256"),
     "an empty file without a digest": (with_digest("", 8, b""), "has other bytes of '/opt/a'"),
     "names before a relocation that fit nothing": (
         of([A], [PACKED_A], t1119=(4, (1,)), t1120=(8, ("a",)), t1121=(8, ("/opt/",))),
-        "(1120, 1119, 1121) don't fit",
+        "a file stands in a directory that is not listed",
     ),
     "fewer names before a relocation": (
         of([A, B], [PACKED_A], t1119=(4, (0,)), t1120=(8, ("a",)), t1121=(8, ("/opt/",))),
@@ -272,7 +278,9 @@ def test_what_rpm_installs_is_taken(name: str, tmp_path: Path) -> None:
 def test_what_rpm_fails_at_is_refused(name: str, tmp_path: Path) -> None:
     package, told = REFUSED[name]
     path = write_package(tmp_path / "x.rpm", package)
-    assert told in refusal(path)
+    reason = refusal(path)
+    assert told in reason
+    assert reason.isprintable()
     assert install(path, tmp_path / "root")
 
 
@@ -311,3 +319,11 @@ def test_few_bytes_that_name_long_directories_are_refused(tmp_path: Path) -> Non
     files = [Listed(f"/{number}{'/a' * 2000}/x", b"x") for number in range(60)]
     path = write_package(tmp_path / "x.rpm", Package(files, b""))
     assert "its directories are nested too deeply" in refusal(path)
+
+
+def test_a_few_bytes_that_name_very_many_names_before_a_relocation_are_refused(tmp_path: Path) -> None:
+    """A package of 3 MB could fill all memory."""
+    files = [Listed(f"/opt/{number}", b"x") for number in range(1000)]
+    former = {1119: (4, (0,) * 1000), 1120: (8, ("o",) * 1000), 1121: (8, ("/" + "d" * 40_000,))}
+    path = write_package(tmp_path / "x.rpm", Package(files, b"", tags=former))  # type: ignore[arg-type] # values fit
+    assert "the paths of its files have more than 33554432 bytes" in refusal(path)

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import struct
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -181,6 +182,32 @@ def test_a_colon_in_a_version_is_refused(version: str, release: str, tmp_path: P
     path = tmp_path / "x.rpm"
     path.write_bytes(build(Rpm("x", version, "noarch", release)))
     assert "an unusable " in str(refusal(path))
+
+
+CAPABILITIES = 5010
+FILE_TAGS = (SIZES, MODES, 1033, 1034, 1035, 1036, FLAGS, 1039, 1040, 1095, 1096, 1116, 1117, 1118, 1140, CAPABILITIES)
+
+
+@pytest.mark.parametrize("tag", FILE_TAGS)
+def test_no_type_of_a_value_stops_the_check(tag: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """rpm compares types with tags only where a header has a region; in others, 4.18 crashes at numbers for texts."""
+    plain = build_rpm.write_header
+    values = {3: (1,), 4: (1,), 5: (1,), 6: "x", 7: b"x"}
+    path = tmp_path / "x.rpm"
+    for kind, value in values.items():
+
+        def without_region(tags: Tags, region: int, kind: int = kind, value: object = value) -> bytes:
+            if OS not in tags:
+                return plain(tags, region)
+            blob = plain({**tags, tag: (kind, value)}, region)  # type: ignore[dict-item] # values fit their types
+            entries, size = struct.unpack(">II", blob[8:16])
+            return blob[:8] + struct.pack(">II", entries - 1, size - 16) + blob[32:-16]
+
+        monkeypatch.setattr(build_rpm, "write_header", without_region)
+        path.write_bytes(build(named("/opt/f")))
+        told = refusal(path)
+        assert told is None or "its header is broken" in told or "names no type" in told
+        assert told is not None or tag != CAPABILITIES
 
 
 SOURCE_PACKAGE, SOURCE_RPM = 1106, 1044
