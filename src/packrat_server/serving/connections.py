@@ -100,10 +100,13 @@ class LimitedConnection(H11Protocol):
         self._drops_all = False
 
     async def _run(self, scope: Any, receive: Any, send: Any) -> None:
-        self.cycle.transport = _ClosedAfterRequest(self)  # type: ignore[assignment] # has what is called of it
+        cycle = self.cycle
+        cycle.transport = _ClosedAfterRequest(self)  # type: ignore[assignment] # has what is called of it
         scope["state"]["peer"] = self.peer
         scope["state"]["write_part"] = self.write_part
         scope["state"]["break_off"] = self.break_off
+        # Asking for the next message would tell, too, and read on each time what the client sends behind its request.
+        scope["state"]["is_gone"] = lambda: cycle.disconnected
         try:
             await self._loaded_app(scope, receive, send)
         except asyncio.CancelledError:
