@@ -21,7 +21,7 @@ from typing import Any
 
 import h11
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from packrat_core.aio.addresses import name_network
 from packrat_core.aio.connection_bounds import Unread, find_crowd
@@ -41,6 +41,8 @@ STALLED_S = 60.0
 
 CONNECTIONS_LIMIT = 4096
 _REPLACED_PART = 16
+_CHANGE_NOTHING = frozenset({"DESCRIBE", "GET", "HEAD", "LIST", "OPTIONS", "POST"})
+"""Methods that may be repeated: an upload has no effect until its handle is used."""
 _SERIOUS = logging.getLogger("uvicorn.error.serious")
 """What uvicorn warns of are malformed requests, which are logged here, and upgrades to WebSocket, which do no harm."""
 _SERIOUS.setLevel(logging.ERROR)
@@ -100,19 +102,22 @@ class LimitedConnection(H11Protocol):
         self._drops_all = False
 
     async def _run(self, scope: Any, receive: Any, send: Any) -> None:
+        # By the end of an answer, the connection may be at the next one.
         cycle = self.cycle
         cycle.transport = _ClosedAfterRequest(self)  # type: ignore[assignment] # has what is called of it
+        break_off = functools.partial(self._break_off, cycle)
         scope["state"]["peer"] = self.peer
         scope["state"]["write_part"] = self.write_part
-        scope["state"]["break_off"] = self.break_off
+        scope["state"]["break_off"] = break_off
         # Asking for the next message would tell, too, and read on each time what the client sends behind its request.
         scope["state"]["is_gone"] = lambda: cycle.disconnected
         try:
             await self._loaded_app(scope, receive, send)
         except asyncio.CancelledError:
             # The server stops, and has waited long enough for this answer. uvicorn would log a traceback of each.
-            if self.cycle.response_started:
-                self.break_off()
+            if cycle.response_started or scope["method"] not in _CHANGE_NOTHING:
+                # Clients repeat what a 503 refuses; a thread may still be at this change.
+                break_off()
             else:
                 headers = {"Retry-After": "1", "Connection": "close"}
                 await CinpResponse({"message": "the server stops; try again later"}, 503, headers)(scope, receive, send)
@@ -171,11 +176,11 @@ class LimitedConnection(H11Protocol):
         self.transport.write(part)
         return True
 
-    def break_off(self) -> None:
+    def _break_off(self, cycle: RequestResponseCycle) -> None:
         """Close the connection behind an answer that can't be completed, so that the client sees that it is torn."""
-        if not self.cycle.response_complete:
+        if not cycle.response_complete:
             # uvicorn would log a second time that the answer is not complete, in words of its own.
-            self.cycle.disconnected = True
+            cycle.disconnected = True
             self.transport.close()
 
     def end(self) -> None:
