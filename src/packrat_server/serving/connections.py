@@ -28,7 +28,6 @@ from packrat_core.aio.connection_bounds import Unread, find_crowd
 from packrat_core.aio.malformed import log_malformed
 from packrat_core.aio.open_connections import OpenConnections
 from packrat_server.api.addresses import Peer, TrustedProxies
-from packrat_server.api.messages import CinpResponse
 
 HEAD_S = 10.0
 BODY_GRACE_S = 10.0
@@ -41,8 +40,6 @@ STALLED_S = 60.0
 
 CONNECTIONS_LIMIT = 4096
 _REPLACED_PART = 16
-_CHANGE_NOTHING = frozenset({"DESCRIBE", "GET", "HEAD", "LIST", "OPTIONS", "POST"})
-"""Methods that may be repeated: an upload has no effect until its handle is used."""
 _SERIOUS = logging.getLogger("uvicorn.error.serious")
 """What uvicorn warns of are malformed requests, which are logged here, and upgrades to WebSocket, which do no harm."""
 _SERIOUS.setLevel(logging.ERROR)
@@ -105,22 +102,12 @@ class LimitedConnection(H11Protocol):
         # By the end of an answer, the connection may be at the next one.
         cycle = self.cycle
         cycle.transport = _ClosedAfterRequest(self)  # type: ignore[assignment] # has what is called of it
-        break_off = functools.partial(self._break_off, cycle)
         scope["state"]["peer"] = self.peer
         scope["state"]["write_part"] = self.write_part
-        scope["state"]["break_off"] = break_off
+        scope["state"]["break_off"] = functools.partial(self._break_off, cycle)
         # Asking for the next message would tell, too, and read on each time what the client sends behind its request.
         scope["state"]["is_gone"] = lambda: cycle.disconnected
-        try:
-            await self._loaded_app(scope, receive, send)
-        except asyncio.CancelledError:
-            # The server stops, and has waited long enough for this answer. uvicorn would log a traceback of each.
-            if cycle.response_started or scope["method"] not in _CHANGE_NOTHING:
-                # Clients repeat what a 503 refuses; a thread may still be at this change.
-                break_off()
-            else:
-                headers = {"Retry-After": "1", "Connection": "close"}
-                await CinpResponse({"message": "the server stops; try again later"}, 503, headers)(scope, receive, send)
+        await self._loaded_app(scope, receive, send)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # narrower
         """Begin."""
