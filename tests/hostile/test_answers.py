@@ -215,6 +215,12 @@ def test_files_of_another_name_than_asked_for_are_not_taken_for_those() -> None:
     assert ask(evil, find) == {first: [f"{FILE}:1:"], second: [f"{FILE}:2:"], f"{FILE}:1:": [f"{FILE}:1:"]}
 
 
+def test_a_record_that_an_answer_leaves_out_counts_as_not_found_yet() -> None:
+    names = [f"{FILE}:1:", f"{FILE}:2:"]
+    evil = Evil(lies={("GET", FILE): whole(b"{}")})
+    assert ask(evil, lambda client: FileFinder(client).find_each(names)) == {}
+
+
 def test_a_trickle_of_headers_ends_too() -> None:
     evil = Evil(lies={("LIST", FILE): trickle(b"HTTP/1.1 200 OK\r\nX: ")})
     with pytest.raises(ServerUnavailable):

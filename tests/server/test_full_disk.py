@@ -99,11 +99,11 @@ def _look_at_a_full_disk(server: World, place: Path) -> None:
     filling = _fill(place)
     create = "/api/v2/Package/PackageFile(create)"
     assert server.call("CALL", create, {"file": handle, **long}).status == 500
-    assert server.call("CALL", "/api/v2/Repo/Mirror:lab:(heartbeat)", {}, "manager").status == 200
     for _ in range(3):
-        # It took a small row, and will take no package file.
-        assert server.call("CALL", create, {"file": handle, **long}).status == 500
+        # It takes a small row, and would take no package file.
+        assert server.call("CALL", "/api/v2/Repo/Mirror:lab:(heartbeat)", {}, "manager").status == 200
         assert server.ask("GET", "/health", {}).status == 503
+    assert server.call("CALL", create, {"file": handle, **long}).status == 500
     assert _told(server)["packrat_server_database_writable"] == 0
     filling.unlink()
     assert server.ask("GET", "/health", {}).status == 200

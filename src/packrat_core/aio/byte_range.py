@@ -7,8 +7,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-# More digits than any file's size has; Python takes long for very long numbers.
-_RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
+# Some clients name the largest number of 64 bits as the end; Python takes long for very long numbers.
+_RANGE = re.compile(r"bytes=([0-9]{0,20})-([0-9]{0,20})")
 
 
 @dataclass(frozen=True, slots=True)

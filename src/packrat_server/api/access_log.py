@@ -3,7 +3,8 @@
     ADDRESS - USER [DATE] "METHOD PATH HTTP/1.1" STATUS BYTES "REFERER" "USER-AGENT"
 
 1. A line is written when the answer has been sent, so that of a long poll comes at its end.
-2. If the client hung up before the answer, the status is 499, as nginx writes it.
+2. If the client hung up before the answer, the status is 499, as nginx writes it. It is also that of a change that a
+   stop of the server left without an answer.
 3. What clients send can't break a line: quotes, backslashes and everything but printable ASCII is written as `\\xNN`.
 4. The file may be moved away at any time, as logrotate does: the next line goes to a new one. While none can be made,
    lines go on into the old one.
@@ -115,6 +116,11 @@ class Access:
     status: int = _HUNG_UP
     sent: int = 0
     at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the answer has begun."""
+        return self.status != _HUNG_UP
 
     def counting(self, send: Send) -> Send:
         """Count what is sent."""

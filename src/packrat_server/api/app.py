@@ -36,6 +36,9 @@ from packrat_server.api.verbs import answer, check_verb
 
 log = structlog.get_logger()
 
+_CHANGE_NOTHING = frozenset({"DESCRIBE", "GET", "HEAD", "LIST", "OPTIONS", "POST"})
+"""Methods that may be repeated: an upload has no effect until its handle is used."""
+_STOPPING = {"Retry-After": "1", "Connection": "close"}
 _HEADER_NAMES = 256
 """More than answers have: clients don't choose the names of their headers."""
 _ABSOLUTE = re.compile(rb"https?://[^/]*", re.IGNORECASE)
@@ -77,6 +80,23 @@ def _answer_failure(failure: PackratError | None) -> CinpResponse:
     return CinpResponse({"message": f"the server's {what} can't be used just now; try again later"}, 500)
 
 
+async def _end_answer(scope: Scope, receive: Receive, send: Send, access: Access) -> None:
+    """End an answer at the stop of the server: with a 503 if it has not begun, and nothing is done twice because of it.
+
+    Args:
+        scope: The request.
+        receive: Gives what the client sends.
+        send: Sends the answer.
+        access: Whether it has begun.
+    """
+    if access.has_begun or scope["method"] not in _CHANGE_NOTHING:
+        # Clients repeat what a 503 refuses; a thread may still be at this change.
+        scope["state"]["break_off"]()
+        return
+    stopping = CinpResponse({"message": "the server stops; try again later"}, 503, _STOPPING)
+    await stopping(scope, receive, _with_capitals(send))
+
+
 class App:
     """Routes each request: /files/NAME is a download, POST /api/upload an upload, everything else CInP."""
 
@@ -92,9 +112,12 @@ class App:
         _take_origin_form(scope)
         access = Access(scope)
         scope["state"]["write_part"] = access.counting_parts(scope["state"]["write_part"])
+        sending = allowing(access.counting(send), find_allowed(scope, self._context.options))
         try:
-            allowed = find_allowed(scope, self._context.options)
-            await self._answer(scope, receive, allowing(access.counting(send), allowed), access)
+            await self._answer(scope, receive, sending, access)
+        except asyncio.CancelledError:
+            # The server stops, and has waited long enough for this answer. uvicorn would log a traceback of each.
+            await _end_answer(scope, receive, sending, access)
         finally:
             self._statuses[access.status] += 1
             if self._context.access_log is not None:

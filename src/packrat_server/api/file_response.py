@@ -79,11 +79,11 @@ class _StoredFile(Response):
         if scope["method"] == "HEAD":
             await send({"type": "http.response.body", "body": b""})
             return
-        request = Request(scope, receive)
+        is_gone = scope["state"]["is_gone"]
         left = self._part.length
         file = await run_in_threadpool(_open, self._path, self._part.start)
         try:
-            while left and not await request.is_disconnected():
+            while left and not is_gone():
                 chunk = await run_in_threadpool(_read, file, self._path, min(left, _CHUNK_BYTES))
                 if not chunk:
                     raise DiskError(

@@ -98,7 +98,7 @@ class FileFinder:
             name: {
                 uri: records[uri]
                 for uri in sorted(uris, key=_number)
-                if uri in records and (uri == name or _is_called(records[uri], without_epoch(name)))
+                if records.get(uri) and (uri == name or _is_called(records[uri], without_epoch(name)))
             }
             for name, uris in listed.items()
         }

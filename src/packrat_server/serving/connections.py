@@ -21,14 +21,13 @@ from typing import Any
 
 import h11
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from packrat_core.aio.addresses import name_network
 from packrat_core.aio.connection_bounds import Unread, find_crowd
 from packrat_core.aio.malformed import log_malformed
 from packrat_core.aio.open_connections import OpenConnections
 from packrat_server.api.addresses import Peer, TrustedProxies
-from packrat_server.api.messages import CinpResponse
 
 HEAD_S = 10.0
 BODY_GRACE_S = 10.0
@@ -100,19 +99,15 @@ class LimitedConnection(H11Protocol):
         self._drops_all = False
 
     async def _run(self, scope: Any, receive: Any, send: Any) -> None:
-        self.cycle.transport = _ClosedAfterRequest(self)  # type: ignore[assignment] # has what is called of it
+        # By the end of an answer, the connection may be at the next one.
+        cycle = self.cycle
+        cycle.transport = _ClosedAfterRequest(self)  # type: ignore[assignment] # has what is called of it
         scope["state"]["peer"] = self.peer
         scope["state"]["write_part"] = self.write_part
-        scope["state"]["break_off"] = self.break_off
-        try:
-            await self._loaded_app(scope, receive, send)
-        except asyncio.CancelledError:
-            # The server stops, and has waited long enough for this answer. uvicorn would log a traceback of each.
-            if self.cycle.response_started:
-                self.break_off()
-            else:
-                headers = {"Retry-After": "1", "Connection": "close"}
-                await CinpResponse({"message": "the server stops; try again later"}, 503, headers)(scope, receive, send)
+        scope["state"]["break_off"] = functools.partial(self._break_off, cycle)
+        # Asking for the next message would tell, too, and read on each time what the client sends behind its request.
+        scope["state"]["is_gone"] = lambda: cycle.disconnected
+        await self._loaded_app(scope, receive, send)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # narrower
         """Begin."""
@@ -168,11 +163,11 @@ class LimitedConnection(H11Protocol):
         self.transport.write(part)
         return True
 
-    def break_off(self) -> None:
+    def _break_off(self, cycle: RequestResponseCycle) -> None:
         """Close the connection behind an answer that can't be completed, so that the client sees that it is torn."""
-        if not self.cycle.response_complete:
+        if not cycle.response_complete:
             # uvicorn would log a second time that the answer is not complete, in words of its own.
-            self.cycle.disconnected = True
+            cycle.disconnected = True
             self.transport.close()
 
     def end(self) -> None:

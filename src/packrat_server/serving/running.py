@@ -57,7 +57,17 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, context: ServerContext) -> None:
         super().__init__(config)
         self._notifier = context.notifier
+        self._access_log = context.access_log
         self.database = where(context.engine)
+
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve until told to stop."""
+        try:
+            super().run(sockets)
+        finally:
+            # An answer that the stop breaks off writes its line when all else is closed.
+            if self._access_log is not None:
+                self._access_log.close()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start to serve."""
@@ -234,8 +244,6 @@ class _Lifespan:
         await asyncio.to_thread(self._context.logins.close)
         self._context.downloads.close()
         self._context.callers.close()
-        if self._context.access_log is not None:
-            self._context.access_log.close()
         await asyncio.to_thread(self._context.engine.dispose)
         self._lock.release()
         await send({"type": "lifespan.shutdown.complete"})

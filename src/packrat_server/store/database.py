@@ -36,7 +36,7 @@ _AWAY = (OperationalError, InterfaceError, InternalError, NoConnection)
 _TABLES_NAMED = 3
 _URL_LIMIT = 64 * 1024
 _refused: WeakSet[Engine] = WeakSet()
-"""Those that refused the last write."""
+"""Those that refused a write, until they are known to take writes again."""
 
 
 def read_url(data_dir: Path) -> str | None:
@@ -201,12 +201,18 @@ def writing(engine: Engine) -> Iterator[Connection]:
         connection.begin(),
     ):
         yield connection
-    _refused.discard(engine)
+    if engine.dialect.name == "sqlite":
+        forget_refusal(engine)
 
 
-def refused_last_write(engine: Engine) -> bool:
-    """Tell whether the last write was refused, as on a full disk or by a standby: reading may go on meanwhile."""
+def has_refused_write(engine: Engine) -> bool:
+    """Tell whether a refusal is noted, as on a full disk or by a standby: reading may go on meanwhile."""
     return engine in _refused
+
+
+def forget_refusal(engine: Engine) -> None:
+    """Forget the refusal, since the database takes writes again."""
+    _refused.discard(engine)
 
 
 @contextmanager

@@ -1,32 +1,39 @@
 """Tells whether a database takes writes: on a full disk, or where PostgreSQL is a standby, it may still answer.
 
-1. A write that the database refuses is noted, and forgotten once one is taken. While all is well, asking costs nothing.
-2. A question while a refusal is noted tries one write, so that the answer is up to date.
-3. PostgreSQL has room left in its tables and its log while its disk is full: a small row may fit in where no package
-   file does. So what is tried there needs new room on the disk.
+1. A write that the database refuses is noted. While none is, asking costs nothing.
+2. A question while a refusal is noted tries one write, so that the answer is up to date. Once that is taken, the
+   refusal is forgotten.
+3. SQLite's refusal is forgotten with any write that it takes. PostgreSQL has room left in its tables and its log while
+   its disk is full: a heartbeat may fit in where no package file does. So there only 2 counts, and takes new room.
 """
 
 import secrets
 
 from sqlalchemy import Connection, Engine, delete, insert
 
-from packrat_server.store.database import refused_last_write, writing
+from packrat_server.store.database import forget_refusal, has_refused_write, writing
 from packrat_server.store.tables import sessions
 
 
 def check_writable(engine: Engine) -> None:
-    """Try to write, if the last write was refused.
+    """Try to write, if a refusal is noted.
 
     Raises:
         PackratError: The database still refuses it.
     """
-    if not refused_last_write(engine):
+    if not has_refused_write(engine):
         return
     with writing(engine) as connection:
-        if connection.dialect.name == "postgresql":
+        if connection.dialect.name == "postgresql" and _may_create(connection):
             _take_room(connection)
         else:
             _change_page(connection)
+    forget_refusal(engine)
+
+
+def _may_create(connection: Connection) -> bool:
+    """Tell whether the role may make a table, which else only a new version of the server has to."""
+    return bool(connection.exec_driver_sql("SELECT has_schema_privilege(current_schema(), 'CREATE')").scalar_one())
 
 
 def _take_room(connection: Connection) -> None:

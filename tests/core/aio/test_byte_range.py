@@ -7,7 +7,10 @@ from packrat_core.aio.byte_range import Part, choose_part
 
 @pytest.mark.parametrize(
     ("asked", "start", "length"),
-    [("bytes=0-0", 0, 1), ("bytes=5-", 5, 5), ("bytes=9-99", 9, 1), ("bytes=-3", 7, 3), ("bytes=-99", 0, 10)],
+    [
+        *(("bytes=0-0", 0, 1), ("bytes=5-", 5, 5), ("bytes=9-99", 9, 1), ("bytes=-3", 7, 3), ("bytes=-99", 0, 10)),
+        (f"bytes=4-{2**64 - 1}", 4, 6),
+    ],
 )
 def test_a_range(asked: str, start: int, length: int) -> None:
     part = choose_part(asked, None, (), 10)
@@ -16,7 +19,8 @@ def test_a_range(asked: str, start: int, length: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "asked", [None, "", "bytes=3-2", "bytes=a-", "lines=0-1", "bytes=0-1,4-5", "bytes=²-", "bytes=-"]
+    "asked",
+    [None, "", "bytes=3-2", "bytes=a-", "lines=0-1", "bytes=0-1,4-5", "bytes=²-", "bytes=-", f"bytes=4-{10**20}"],
 )
 def test_what_is_no_single_range_gets_the_whole_file(asked: str | None) -> None:
     assert choose_part(asked, None, (), 10) == Part(0, 10, 10, asked=False)
