@@ -166,6 +166,9 @@ def test_upgrade_remove_and_purge_leave_what_nobody_can_make_again(installed: _I
         in root.run("tr '\\n' ' ' < /proc/$(cat /run/stand-in/packrat-agent.pid)/cmdline").stdout
     )
 
+    # What the operator made, as the page on upgrades says, and a file beside mirror.conf.
+    made = ("/var/lib/packratAgent/state.db.before", "/etc/packrat/notes")
+    root.run(f"cp -p /var/lib/packratAgent/state.db {made[0]}; touch {made[1]}")
     root.run("apt-get remove packrat-agent")
     assert not root.path("/usr/lib/packrat-agent").exists()
     assert root.path("/etc/packrat/mirror.conf").is_file()
@@ -173,7 +176,9 @@ def test_upgrade_remove_and_purge_leave_what_nobody_can_make_again(installed: _I
 
     told = root.run("apt-get purge packrat-agent").stdout
     assert "kept: /var/lib/packratAgent/gnupg" in told
-    for gone in ("/etc/packrat", "/etc/default/packrat-agent", "/var/lib/packratAgent/state.db"):
+    assert [name for name in made if not root.path(name).is_file()] == []
+    assert sorted(os.listdir(root.path("/var/lib/packratAgent"))) == ["gnupg", "state.db.before"]
+    for gone in ("/etc/packrat/mirror.conf", "/etc/default/packrat-agent", "/var/lib/packratAgent/state.db"):
         assert not root.path(gone).exists(), gone
     assert root.path("/var/www/repo/apt-prod/dists").is_dir()
     assert any(root.path("/var/lib/packratAgent/gnupg/private-keys-v1.d").iterdir())

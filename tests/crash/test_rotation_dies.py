@@ -215,6 +215,10 @@ def test_a_subkey_and_the_key_of_a_section_are_rotated_in_the_same_way(made: Rot
     assert made.faults() == []
     said = lab.agent("key", "rotate", "--section", "repo apt-dev", "--finish").stdout
     assert "no package needs it" in said
+    # It was killed before it could say so, for example, and is given again.
+    again = lab.agent("key", "rotate", "--section", "repo apt-dev", "--finish")
+    assert "nothing to do: the former key no longer signs" in again.stdout
+    assert "systemctl reload packrat-agent" in again.stderr
     # apt has no signed packages, so there is nothing to retire.
     assert "gpg_retired_keys" not in lab.config.read_text(), said
     # Another subkey of the same primary key.

@@ -81,6 +81,9 @@ class _Rotation:
         if phase is None:
             click.echo(f"[{self._section}] signs with {names.sign_key}; no rotation is under way")
             click.echo(self._advice.how_to_begin())
+            if noted is not None and noted.phase is not None:
+                # It still signs as mirror.conf said before.
+                tell_next(RELOAD)
             return
         is_noted = noted is not None and noted.phase == phase.value
         now = time.time()
@@ -156,7 +159,9 @@ class _Rotation:
         """
         names, noted = self._names, self._noted
         if names.former_key is None:
-            if names.retired_keys:
+            # Where no package needs the former key, mirror.conf names none, and only the agent's note says what was.
+            is_unread = names.next_key is None and noted is not None and noted.phase == Phase.SWITCHED
+            if names.retired_keys or is_unread:
                 self._tell_done("the former key no longer signs")
                 return
             raise ConfigError(

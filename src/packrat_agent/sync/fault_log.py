@@ -36,6 +36,7 @@ _LOGGED: Mapping[str, Callable[[str | None, Mapping[str, str], str], None]] = {
     "page": lambda _repo, _what, reason: log.error("page", reason=reason, text=_BESIDE),
     "refused": lambda repo, what, reason: log.error("refused", repo=repo, **what, reason=reason),
     "rejected": lambda repo, what, reason: log.error("rejected", repo=repo, **what, reason=reason),
+    "server-clock": lambda _repo, _what, reason: log.warning("server-clock", reason=reason),
 }
 
 

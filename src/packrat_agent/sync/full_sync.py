@@ -24,6 +24,7 @@ from packrat_agent.model.entries import StoredFile
 from packrat_agent.model.records import MirrorView, Repo
 from packrat_agent.state.facts import LastFullSync
 from packrat_agent.state.rejections import MIRROR
+from packrat_agent.sync.clock_check import check_clock
 from packrat_agent.sync.collect import collect
 from packrat_agent.sync.context import MirrorContext, Order, Progress, Summary, SyncResult
 from packrat_agent.sync.disk_look import Look, find_untracked, look, look_without_a_touch, note_look
@@ -89,8 +90,7 @@ async def sync(
     Raises:
         PackratError: The sync could not begin, or not go on; what stops one repository stands in the summary.
     """
-    full = (DryRun if context.dry_run else FullSync)(context, confirmed, on_progress)
-    return await full.run(server, rehearsal)
+    return await (DryRun if context.dry_run else FullSync)(context, confirmed, on_progress).run(server, rehearsal)
 
 
 async def rehearse(
@@ -113,8 +113,7 @@ async def rehearse(
     full = DryRun(context, confirmed, on_progress)
     full.rehearsed.position = await _find_position(server)
     summary = await full.run(server)
-    seen = full.seen
-    seen = seen if seen is not None and not seen.found.directories.locked else None
+    seen = full.seen if full.seen is not None and not full.seen.found.directories.locked else None
     return summary, Rehearsal(seen, full.rehearsed)
 
 
@@ -155,6 +154,7 @@ class FullSync:
         await in_thread(self._context.store.record_reads.distrust, time.time())
         await in_thread(self._context.store.facts.drop_work)
         await in_thread(self._context.store.facts.drop_side_faults)
+        await in_thread(check_clock, self._context, server)
         if rehearsal is not None:
             self.rehearsed = rehearsal.rehearsed
             self.rehearsed.keep_records(await _find_position(server))

@@ -96,6 +96,11 @@ class Packrat:
         self.has_kept = False
         """Whether the server lists deprecated files, too, for repositories that mark them."""
 
+    @property
+    def clock_ahead_s(self) -> float:
+        """By how much this host's clock is ahead of the server's; 0 if they agree."""
+        return self._client.clock_ahead_s
+
     async def open(self) -> None:
         """Check that the server has the supported API version, log in, and find out what it offers.
 

@@ -1,9 +1,9 @@
 """Reads the date that the packrat server, or what stands in front of it, sends with its answers."""
 
 from datetime import datetime
-from email.utils import parsedate_to_datetime
 
 from packrat_agent.config.settings import PackratSettings
+from packrat_core.cinp.server_date import read_date
 from packrat_core.cinp.session import CinpSession, Timeouts
 from packrat_core.cinp.transport import HttpRequest, Transport
 
@@ -18,8 +18,4 @@ async def read_server_date(packrat: PackratSettings) -> datetime | None:
     timeouts = Timeouts(connect_s=packrat.connect_timeout_s, stall_s=packrat.stall_timeout_s)
     until = CinpSession(transport, timeouts).until(timeouts.stall_s, timeouts.total_s)
     async with transport, transport.send(HttpRequest("GET", "/", {}, None, until, repeatable=True)) as response:
-        try:
-            return parsedate_to_datetime(response.headers.get("Date", ""))
-        except (ValueError, TypeError, OverflowError, IndexError):
-            # Whatever it makes of text that is not a date.
-            return None
+        return read_date(response.headers)

@@ -12,6 +12,7 @@ import structlog
 
 from packrat_agent.model.changes import NOTHING_CONFIRMED, Confirmed
 from packrat_agent.publish.claim import take_confirmed
+from packrat_agent.sync.clock_check import check_clock
 from packrat_agent.sync.context import MirrorContext, Progress
 from packrat_agent.sync.disk_look import is_looked_at_first
 from packrat_agent.sync.full_sync import FullSync
@@ -103,6 +104,7 @@ class FullSyncs:
             self._take_confirmed()
             full = FullSync(self._context, self._confirmed, self._on_progress)
             view = await full.ask(server)
+            await in_thread(check_clock, self._context, server)
             look_first = await in_thread(is_looked_at_first, self._context)
             if look_first:
                 self.is_looking_first = True

@@ -14,7 +14,6 @@ from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from packrat_core.aio.workers import run_workers
@@ -96,6 +95,11 @@ class CinpClient:
         return self._transport.names
 
     @property
+    def clock_ahead_s(self) -> float:
+        """By how much this host's clock is ahead of the server's; 0 if they agree."""
+        return self._transport.clock_ahead_s
+
+    @property
     def is_busy(self) -> bool:
         """Whether bulk work is under way."""
         return self._bulk_records.is_busy or self._bulk_downloads.is_busy
@@ -109,10 +113,8 @@ class CinpClient:
         await self._transport.__aenter__()
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._transport.__aexit__(kind, error, trace)
+    async def __aexit__(self, *exception: object) -> None:
+        await self._transport.__aexit__(*exception)
 
     async def describe(self, uri: str) -> Mapping[str, Any]:
         """DESCRIBE a namespace, model or action."""

@@ -15,6 +15,7 @@ Source: RFC 9110, 9.2.2 (idempotent methods), RFC 9112, 9.3.1 (retrying requests
 
 import asyncio
 import ssl
+import time
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
@@ -28,6 +29,7 @@ from packrat_core.cinp.bounded_head import IS_REUSED, BoundedConnector
 from packrat_core.cinp.failures import MIRROR_CONF, SettingNames, explain, explain_unresolved
 from packrat_core.cinp.name_resolver import NameResolver
 from packrat_core.cinp.route import bypasses
+from packrat_core.cinp.server_date import measure_ahead, read_date
 from packrat_core.errors import ConfigError, ServerBroken, ServerUnavailable
 from packrat_core.fs.open import open_given
 from packrat_core.fs.ownership import explain_unread
@@ -64,6 +66,7 @@ class Transport:
     Attributes:
         proxy: What requests go through; None where the origin is reached without.
         names: What the user calls the settings, for errors.
+        clock_ahead_s: By how much this host's clock is ahead of the server's, by its last answer; 0 if they agree.
     """
 
     def __init__(
@@ -83,6 +86,7 @@ class Transport:
         self._pooled: aiohttp.ClientSession | None = None
         self._unpooled: aiohttp.ClientSession | None = None
         self._reuses_for_all = True
+        self.clock_ahead_s = 0.0
 
     async def __aenter__(self) -> Self:
         encrypted = any(str(url).startswith("https:") for url in (self._origin, self.proxy))
@@ -148,7 +152,8 @@ class Transport:
         return await self._ask(self._unpooled, request)
 
     async def _ask(self, session: aiohttp.ClientSession, request: HttpRequest) -> aiohttp.ClientResponse:
-        return await session.request(
+        sent = time.time()
+        response = await session.request(
             request.verb,
             URL(self._origin + request.path, encoded=True),
             headers=request.headers,
@@ -157,6 +162,10 @@ class Transport:
             timeout=request.timeout,
             allow_redirects=False,
         )
+        # What a cache on the way answers has the date of an earlier answer; it only has those to GET.
+        ahead_s = measure_ahead(sent, time.time(), read_date(response.headers)) if request.verb != "GET" else None
+        self.clock_ahead_s = self.clock_ahead_s if ahead_s is None else ahead_s
+        return response
 
 
 def _session(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:

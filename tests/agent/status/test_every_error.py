@@ -35,10 +35,11 @@ STATES: Mapping[str, tuple[Callable[[Store, str], None], str]] = {
         "left_out_files 1",
     ),
     "held": (lambda store, why: store.facts.update_repo("apt-dev", held=why), r"repo_held\{.*\} 1"),
-    "metrics": (lambda store, why: store.facts.note_side_fault("metrics_file", why, NOW), "side_faults [12]"),
-    "page": (lambda store, why: store.facts.note_side_fault("the landing page", why, NOW), "side_faults [12]"),
+    "metrics": (lambda store, why: store.facts.note_side_fault("metrics_file", why, NOW), "side_faults [123]"),
+    "page": (lambda store, why: store.facts.note_side_fault("the landing page", why, NOW), "side_faults [123]"),
     "refused": (lambda store, why: store.wanted.refuse("apt-dev", [Refusal(FILE, why)]), "left_out_files 1"),
     "rejected": (lambda store, why: store.rejections.note("", [Rejection("/r/1", why)]), "rejected_records 1"),
+    "server-clock": (lambda store, why: store.facts.note_side_fault("the clock", why, NOW), "side_faults [123]"),
     "waiting": (lambda store, why: store.facts.write(Failure(NOW, why)), "failing 1"),
 }
 """Word → how the agent remembers its state, and the figure that shows it."""

@@ -68,7 +68,7 @@ def _look_at_clock(config: Config, account: Account) -> Iterator[Finding]:
         return
     if date is None:
         return
-    ahead_s = (datetime.now(UTC) - (date if date.tzinfo else date.replace(tzinfo=UTC))).total_seconds()
+    ahead_s = (datetime.now(UTC) - date).total_seconds()
     where = f"{count_of(round(abs(ahead_s)), 'second')} {'ahead of' if ahead_s > 0 else 'behind'} that of the server"
     # The header has whole seconds, and the answer took its time.
     if abs(ahead_s) > _CLOCK_FAULT_S:

@@ -1,0 +1,36 @@
+"""A host whose clock and the packrat server's don't agree: the log and `check` say so, and what is published stays."""
+
+from pathlib import Path
+
+import pytest
+
+from packrat_demo.build_deb import Deb
+from support.faked_clock import sync_at
+from support.stage import Stage, new_daemon, stage
+
+
+def checked(lab: Stage) -> str:
+    return lab.agent("check", "--allow-stopped", "--allow-plain-http", "--disk-free", "0", expect=None).stdout
+
+
+@pytest.mark.parametrize(("moment", "text"), [("+1d", "24 h ahead of"), ("-30d", "30 d behind")])
+def test_a_sync_with_another_clock_than_the_servers_says_so(tmp_path: Path, moment: str, text: str) -> None:
+    with stage(tmp_path, None) as lab:
+        lab.server.put_deb(Deb("first", "1", "amd64"))
+        sync_at(lab, moment)
+        assert f"this host's clock is {text} the packrat server's" in checked(lab)
+        assert "Package: first" in lab.packages()
+        lab.agent("sync")
+        assert "the packrat server's" not in checked(lab)
+
+
+def test_a_running_agent_says_so_once(tmp_path: Path) -> None:
+    with stage(tmp_path, None) as lab:
+        lab.server.put_deb(Deb("first", "1", "amd64"))
+        with new_daemon(["faketime", "--exclude-monotonic", "-f", "+365d", *lab.command("run")]) as agent:
+            told = agent.until_logged("checked ")
+            lab.agent("sync")
+            told = agent.until_logged("checked ", 2)
+            assert told.count("server-clock ") == 1
+            assert "server-clock reason=\"this host's clock is 365 d ahead of the packrat server's" in told
+            assert "the packrat server's" in checked(lab)
