@@ -31,6 +31,7 @@ from packrat_core.packages.rpm.tags import (
     FORMER_DIR_NAMES,
     GHOST,
 )
+from packrat_core.text import count_of
 
 _MD5 = 1
 _ALGORITHMS = {_MD5: "md5", 2: "sha1", 8: "sha256", 9: "sha384", 10: "sha512", 11: "sha224"}
@@ -85,7 +86,8 @@ def read_files(header: Header) -> PayloadFiles:
     if FORMER_BASE_NAMES in header.items:
         names = _paths(header, FORMER_BASE_NAMES, FORMER_DIR_INDEXES, FORMER_DIR_NAMES)
     if len(names) != len(paths):
-        raise Refused(f"its header is broken: it has {len(paths)} files, and {len(names)} names in the payload")
+        files, entries = count_of(len(paths), "file"), count_of(len(names), "name")
+        raise Refused(f"its header is broken: it has {files}, and {entries} in the payload")
     names = [name.removeprefix(b"/") for name in names]
     kinds = [stat.S_IFMT(mode) for mode in header.numbers(FILE_MODES)]
     flags = header.numbers(FILE_FLAGS) or (0,) * len(paths)

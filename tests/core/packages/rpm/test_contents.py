@@ -234,7 +234,7 @@ REFUSED = {
     ),
     "fewer names before a relocation": (
         of([A, B], [PACKED_A], t1119=(4, (0,)), t1120=(8, ("a",)), t1121=(8, ("/opt/",))),
-        "2 files, and 1 names in the",
+        "2 files, and 1 name in the payload",
     ),
     **{
         f"capabilities {text!r}": (with_capabilities(text), "which rpm can't set")
