@@ -103,6 +103,8 @@ class FullSyncs:
             self._take_confirmed()
             full = FullSync(self._context, self._confirmed, self._on_progress)
             view = await full.ask(server)
+            # The heartbeat, which tells more, waits for the look, which may take hours.
+            self._context.store.facts.note_answered()
             look_first = await in_thread(is_looked_at_first, self._context)
             if look_first:
                 self.is_looking_first = True
