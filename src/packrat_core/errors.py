@@ -83,6 +83,10 @@ class WrongRange(ServerBroken):
     """A part of a file was asked for, and the answer is another part, or doesn't say which one it is."""
 
 
+OF_SERVER = (ServerUnavailable, ServerRefused, ServerBroken)
+"""What the server, or the way to it, is to blame for."""
+
+
 class SigningError(PackratError):
     """The operator must correct the signing key, its keyring or its passphrase."""
 

@@ -1,12 +1,14 @@
 """Looking at a real agent from another process, and carrying its mirror to another host."""
 
 import json
+import os
 import shutil
 import signal
+import time
 from pathlib import Path
 
 from packrat_demo.build_deb import Deb
-from support.stage import Stage, daemon
+from support.stage import DEADLINE_S, Stage, daemon
 
 _GOOD = ("--disk-free", "0", "--key-days", "0")
 
@@ -60,6 +62,21 @@ def test_looking_does_not_hinder_the_agent(lab: Stage) -> None:
             agent.until_logged("published repo=apt-dev", number + 1)
         assert agent.stop() == 0
         assert "ERROR" not in agent.log
+
+
+def test_a_server_that_answers_is_known_to_do_so_though_the_disk_is_looked_at_for_hours(lab: Stage) -> None:
+    lab.agent("sync")
+    lab.lose_state()
+    large = lab.www / "large"
+    large.touch()
+    os.truncate(large, 1024**4)
+    with daemon(lab) as agent:
+        agent.until_logged("started")
+        deadline = time.monotonic() + DEADLINE_S
+        while not (told := json.loads(lab.agent("status", "--json").stdout))["server"]["answered"]:
+            assert time.monotonic() < deadline
+        assert told["full_pass"] is None
+        assert agent.stop() == 0
 
 
 def _move(lab: Stage, *, with_state: bool) -> None:

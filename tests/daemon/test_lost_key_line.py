@@ -58,5 +58,6 @@ def test_a_running_agent_waits_for_the_operator_and_check_is_critical(lab: Stage
         told = lab.agent("check", expect=2).stdout
         assert "the agent can't work: " in told
         assert "published with signatures until now" in told
+        assert "the packrat server" not in told
         assert agent.stop() == 0
     assert lab.tree() == before

@@ -32,13 +32,12 @@ from packrat_agent.watch import memory
 from packrat_agent.watch.signals import until_signalled
 from packrat_core.cli.tell_next import tell_next
 from packrat_core.errors import (
+    OF_SERVER,
     Busy,
     DiskError,
     Held,
     Incomplete,
     PackratError,
-    ServerBroken,
-    ServerRefused,
     ServerUnavailable,
 )
 from packrat_core.text import count_of
@@ -178,7 +177,7 @@ async def _sync(
             summary = await sync(context, server, confirmed, on_progress, rehearsal)
     except PackratError as error:
         with suppress(DiskError):
-            if isinstance(error, ServerUnavailable | ServerRefused | ServerBroken):
+            if isinstance(error, OF_SERVER):
                 facts.note_server(url, time.time(), str(error))
             if not isinstance(error, ServerUnavailable):
                 facts.write(Failure(time.time(), str(error)))

@@ -3,6 +3,7 @@
 Source: doc/DETAILS of GnuPG, "Format of the colon listings".
 """
 
+import os
 import re
 import time
 from collections.abc import Sequence
@@ -107,7 +108,7 @@ def list_keys(home: Path | None, *, secret: bool, name: str | None = None) -> tu
         name: Only those of this name.
 
     Raises:
-        SigningError: gpg can't be used, or gpg-agent does not answer for a secret key that lies in the keyring.
+        SigningError: gpg can't be used, or gpg-agent answers for no secret key though some lie in the keyring.
         DiskError: gpg-agent can't be started because the disk is full or read-only.
     """
     if not secret:
@@ -118,6 +119,9 @@ def list_keys(home: Path | None, *, secret: bool, name: str | None = None) -> tu
             return listed
         if attempt + 1 < ATTEMPTS:
             time.sleep(PAUSE_S)
+    if listed:
+        # It answers, and has no such key: it may be that of another host, or the file of the key may be damaged.
+        return listed
     raise explain_no_agent(home) or SigningError(
         f"gpg-agent does not answer for the secret key {unlisted} in {read_home(home)}",
         hint=f"end it with {GpgHints(home).end_agent()}; gpg starts a new one",
@@ -136,7 +140,9 @@ def _find_unlisted(listed: Sequence[ListedKeys], home: Path | None, name: str | 
     gpg leaves out each key that gpg-agent does not answer for, such as one that is being ended, and calls that a
     success; the keyring would seem to be empty.
     """
-    held = {path.stem for path in read_home(home).glob("private-keys-v1.d/*.key")}
+    # As root, somebody may have made or imported one that the agent's user can't read: gpg-agent doesn't have it.
+    files = read_home(home).glob("private-keys-v1.d/*.key")
+    held = {path.stem for path in files if os.access(path, os.R_OK)}
     given = {part.keygrip for keys in listed for part in (keys.primary, *keys.subkeys) if part.has_secret}
     if not held - given:
         return ""

@@ -130,6 +130,12 @@ class Facts:
         before = self.read(ServerHealth) or ServerHealth(url, None, None, None)
         self.write(replace(before, url=url, answered=False))
 
+    def note_answered(self) -> None:
+        """Remember that the server has answered the `run` that goes on; whether it does all is another question."""
+        before = self.read(ServerHealth)
+        if before is not None and before.answered is False:
+            self.write(replace(before, answered=True))
+
     def _read(self, kind: type[_AnyFact], name: str) -> _AnyFact | None:
         rows = self._db.rows("SELECT value FROM settings WHERE name = ?", (name,))
         return _parse(kind, rows[0][0]) if rows else None

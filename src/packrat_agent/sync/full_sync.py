@@ -23,21 +23,16 @@ from packrat_agent.model.changes import Confirmed
 from packrat_agent.model.entries import StoredFile
 from packrat_agent.model.records import MirrorView, Repo
 from packrat_agent.state.facts import LastFullSync
-from packrat_agent.state.rejections import MIRROR
 from packrat_agent.sync.clock_check import check_clock
 from packrat_agent.sync.collect import collect
 from packrat_agent.sync.context import MirrorContext, Order, Progress, Summary, SyncResult
 from packrat_agent.sync.disk_look import Look, find_untracked, look, look_without_a_touch, note_look
-from packrat_agent.sync.keys.held_keys import hold_other_keys
 from packrat_agent.sync.keys.kept_key import note_keys
 from packrat_agent.sync.keys.refuse_to_unsign import refuse_to_unsign_found
+from packrat_agent.sync.known_repos import ask_mirror, find_leaving, keep_repos, tell_leaving
 from packrat_agent.sync.landing.site import keep_site, publish_site
 from packrat_agent.sync.lost_state import recall_suites
 from packrat_agent.sync.noted_sync import sync_and_note
-from packrat_agent.sync.planning.held_types import hold_other_types
-from packrat_agent.sync.planning.held_versions import keep_held_versions
-from packrat_agent.sync.planning.removals import Leaving, hold_back_leaving
-from packrat_agent.sync.roll_forward import roll_forward_all
 from packrat_agent.sync.takeover.losses import (
     begin_with_suites,
     find_changed_names,
@@ -212,8 +207,7 @@ class FullSync:
             SigningError: Signed repositories on disk would be published without signatures.
             DiskError: The state database or root_dir can't be written.
         """
-        if self._seen is not None and self._seen.is_first:
-            refuse_to_unsign_found(self._context, view.repos, self.untracked)
+        self._refuse_to_unsign(view)
         async with self._context.turns.publishing:
             self.summary.syncs += await in_thread(keep_repos, self._context, view, self.confirmed)
             if self._context.takeover is not None:
@@ -255,6 +249,11 @@ class FullSync:
         await server.heartbeat()
         self.summary.seconds = time.monotonic() - self._started
         await in_thread(_note_full_sync, self._context, self._seen, self.summary)
+
+    def _refuse_to_unsign(self, view: MirrorView) -> None:
+        """Raises: SigningError if signed repositories that are only known from the disk would lose their signatures."""
+        if self._seen is not None and self._seen.is_first:
+            refuse_to_unsign_found(self._context, view.repos, self.untracked)
 
     async def _sync_repos(self, server: Packrat, repos: Sequence[Repo]) -> None:
         """Sync the repositories, each in a worker of its own.
@@ -300,10 +299,9 @@ class DryRun(FullSync):
 
     async def keep_repos(self, view: MirrorView) -> None:
         """Tell which repositories would stay though the server doesn't name them."""
-        if self._seen is not None and self._seen.is_first:
-            refuse_to_unsign_found(self._context, view.repos, self.untracked)
-        leaving = _find_leaving(self._context, view, self.confirmed)
-        self.summary.syncs += _tell_leaving(self._context, leaving)
+        self._refuse_to_unsign(view)
+        leaving = find_leaving(self._context, view, self.confirmed)
+        self.summary.syncs += tell_leaving(self._context, leaving)
 
     async def finish(self, server: Packrat) -> None:
         """Name what would be removed, and what clients would lose by a takeover."""
@@ -322,65 +320,6 @@ class DryRun(FullSync):
         summary.losses = find_losses(context, view, summary, self.untracked)
         summary.changes = find_changed_names(context, view, self.untracked)
         summary.notes = find_chores(view, self.untracked)
-
-
-async def ask_mirror(context: MirrorContext, server: Packrat, confirmed: Confirmed) -> MirrorView:
-    """Ask for the mirror and its repositories, and tell which of these records can't be used.
-
-    Args:
-        context: The mirror.
-        server: The server to ask.
-        confirmed: What the operator confirms; removals let distribution versions go with their files.
-
-    Raises:
-        PackratError: The server doesn't answer, or refuses to; the disk fails.
-    """
-    said, store = await server.view(), context.store
-
-    def hold() -> MirrorView:
-        view = hold_other_types(said, store, context.removals, accepted=confirmed.removals)
-        view = hold_other_keys(view, store.known_tags, context.keys)
-        return keep_held_versions(view, store, context.removals, accepted=confirmed.removals)
-
-    view = await in_thread(hold)
-    context.fault_log.rejected("", view.rejected)
-    context.store.rejections.note(MIRROR, view.rejected)
-    return view
-
-
-def keep_repos(context: MirrorContext, view: MirrorView, confirmed: Confirmed) -> list[SyncResult]:
-    """Remember which repositories the mirror has; gives a result for each that stays against the server's word.
-
-    Args:
-        context: The mirror.
-        view: The mirror as the server describes it.
-        confirmed: What the operator confirms; removals let all go.
-
-    Raises:
-        DiskError: The state database or root_dir can't be written.
-    """
-    # Before a directory may get another repository: later, an old index would be renamed over that one's.
-    roll_forward_all(context.store, context.root, context.kept)
-    leaving = _find_leaving(context, view, confirmed)
-    results = _tell_leaving(context, leaving)
-    context.store.repos.save(view.repos, view.unusable.union(left.repo for left in leaving))
-    context.store.known_tags.note(view.repos)
-    for left in leaving:
-        context.store.facts.update_repo(left.repo, held=left.reason)
-    return results
-
-
-def _find_leaving(context: MirrorContext, view: MirrorView, confirmed: Confirmed) -> tuple[Leaving, ...]:
-    limits, staying = context.removals, view.unusable.union(view.held)
-    leaving = hold_back_leaving(view.repos, staying, context.store, limits, accepted=confirmed.removals)
-    return (*leaving, *(Leaving(name, reason) for name, reason in view.held.items()))
-
-
-def _tell_leaving(context: MirrorContext, leaving: tuple[Leaving, ...]) -> list[SyncResult]:
-    results = [SyncResult(left.repo, held=left.reason) for left in leaving]
-    for result in results:
-        context.fault_log.result(result, whole=True)
-    return results
 
 
 def _note_full_sync(context: MirrorContext, seen: Look, summary: Summary) -> None:

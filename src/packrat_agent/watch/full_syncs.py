@@ -105,6 +105,8 @@ class FullSyncs:
             full = FullSync(self._context, self._confirmed, self._on_progress)
             view = await full.ask(server)
             await in_thread(check_clock, self._context, server)
+            # The heartbeat, which tells more, waits for the look, which may take hours.
+            self._context.store.facts.note_answered()
             look_first = await in_thread(is_looked_at_first, self._context)
             if look_first:
                 self.is_looking_first = True

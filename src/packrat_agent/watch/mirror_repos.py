@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from packrat_agent.model.changes import Confirmed
 from packrat_agent.model.records import MirrorView, Repo
 from packrat_agent.sync.context import MirrorContext
-from packrat_agent.sync.full_sync import ask_mirror, keep_repos
+from packrat_agent.sync.known_repos import ask_mirror, keep_repos
 from packrat_agent.sync.landing.site import keep_site
 from packrat_agent.upstream.client import Packrat
 from packrat_agent.watch.work_queue import WorkQueue

@@ -16,7 +16,7 @@ from packrat_agent.state.store import Store
 from packrat_agent.state.unwritten import UnwrittenMark
 from packrat_agent.status.nagios import AWAY_WARNING_S
 from packrat_core.backoff import BackOff
-from packrat_core.errors import DiskError, PackratError, ServerUnavailable
+from packrat_core.errors import OF_SERVER, DiskError, PackratError, ServerUnavailable, SigningError
 
 log = structlog.get_logger()
 
@@ -59,8 +59,13 @@ class OutageLog:
         # It may be the state database's own disk that is full.
         try:
             self._store.events.add(now, "waiting", None, self.reason)
-            if not isinstance(error, DiskError):
+            if isinstance(error, OF_SERVER):
                 self._store.facts.note_server(self._server_url, now, self.reason)
+                if not is_away:
+                    self._store.facts.note_answered()
+            elif isinstance(error, SigningError):
+                # Nothing is signed before the server has answered.
+                self._store.facts.note_server(self._server_url, now)
             if not is_away:
                 self._store.facts.write(Failure(now, self.reason))
         except DiskError:

@@ -9,11 +9,12 @@ import select
 import signal
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import TypeVar
 
-from packrat_core.errors import DiskError
+from packrat_core.errors import DiskError, PackratError
 from packrat_core.fs.mounts import Mount, list_mounts
 from packrat_core.text import name_some
 
@@ -25,6 +26,10 @@ _HUNG_S = 7.0
 _LONGEST_S = 60.0
 _MOUNT_ANSWERS_S = 1.0
 _MOUNTS_LIMIT = 200
+_ASKED, _ANSWERED = 1, 2
+"""How often a process has written its number by then."""
+_FEW = 256
+"""How many file descriptors this program has at most where it needs another process; that is where /proc is closed."""
 _UNASKED = frozenset({"autofs", "proc", "sysfs", "devpts", "cgroup", "cgroup2", "mqueue", "tracefs", "debugfs", "bpf"})
 """Types of filesystems that need no disk; and autofs, which mounts another one when it is asked."""
 
@@ -38,20 +43,30 @@ def in_time(work: Callable[[], T]) -> T:
 
     Raises:
         DiskError: It did not end in time; the message names the filesystems that don't answer.
+        PackratError: The other process was killed.
     """
     reading, writing = os.pipe()
-    child = os.fork()
+    try:
+        child = os.fork()
+    except OSError:
+        # For want of processes or memory: most disks answer, and then this one is enough.
+        os.close(reading)
+        os.close(writing)
+        return work()
     if child == 0:
         _answer(work, writing)
     os.close(writing)
     with os.fdopen(reading, "rb", buffering=0) as pipe:
         answer = _read(pipe.fileno())
     if answer is None:
-        os.kill(child, signal.SIGKILL)
+        _kill(child)
         raise _explain_late()
-    os.waitpid(child, 0)
+    _await_end(child)
     if not answer:
-        raise RuntimeError("the process that looks at the disk ended without an answer")
+        raise PackratError(
+            "the process that looked at the disk was killed",
+            hint="call this again; `dmesg` says whether the system did that for want of memory",
+        )
     is_error, value = pickle.loads(answer)  # noqa: S301 from a copy of this process
     if is_error:
         raise value
@@ -73,13 +88,33 @@ def _answer(work: Callable[[], T], writing: int) -> None:
         os._exit(0)
 
 
+def _await_end(child: int) -> None:
+    """Wait until a process ends, which is about to."""
+    # Whoever started this program may have told the system to forget processes as they end.
+    with suppress(ChildProcessError):
+        os.waitpid(child, 0)
+
+
+def _kill(child: int) -> None:
+    """Kill a process; it may be gone, or end only once the disk answers."""
+    with suppress(ProcessLookupError):
+        os.kill(child, signal.SIGKILL)
+
+
 def _let_go_of_all_but(writing: int) -> None:
     """Close what this copy of the process has open: who reads to its end what the program prints waits for no copy."""
+    # In a container there may be a billion numbers, and not every build of Python closes those at once.
+    try:
+        numbers = list(map(int, os.listdir("/proc/self/fd")))
+    except OSError:
+        numbers = list(range(_FEW))
+    for descriptor in numbers:
+        if descriptor > 2 and descriptor != writing:
+            with suppress(OSError):
+                os.close(descriptor)
     null = os.open(os.devnull, os.O_RDWR)
     for stream in range(3):
         os.dup2(null, stream)
-    os.closerange(3, writing)
-    os.closerange(writing + 1, os.sysconf("SC_OPEN_MAX"))
 
 
 def _pickle_error(error: Exception) -> bytes:
@@ -128,25 +163,31 @@ def find_hung_mounts() -> list[Mount]:
     mounts = {mount.point: mount for mount in list_mounts() if mount.kind not in _UNASKED}
     asked = list(mounts.values())[:_MOUNTS_LIMIT]
     reading, writing = os.pipe()
-    children = [_ask_mount(mount, number, writing) for number, mount in enumerate(asked)]
+    children: list[int] = []
+    # Of those for which the system gives no process any more, nothing is known.
+    with suppress(OSError):
+        for number, mount in enumerate(asked):
+            children.append(_ask_mount(mount, number, writing))
     os.close(writing)
     with os.fdopen(reading, "rb", buffering=0) as pipe:
-        answered = set(_read_numbers(pipe.fileno()))
+        told = Counter(_read_numbers(pipe.fileno()))
     for number, child in enumerate(children):
-        if number in answered:
-            os.waitpid(child, 0)
+        if told[number] == _ANSWERED:
+            _await_end(child)
         else:
-            os.kill(child, signal.SIGKILL)
-    return [mount for number, mount in enumerate(asked) if number not in answered]
+            _kill(child)
+    # On a machine with too much to do, a process may not even have begun to ask; that says nothing about the disk.
+    return [mount for number, mount in enumerate(asked) if told[number] == _ASKED]
 
 
 def _ask_mount(mount: Mount, number: int, writing: int) -> int:
-    """Start a process that asks a filesystem for its size, and writes its number once that has answered."""
+    """Start a process that asks a filesystem for its size, and writes its number before, and once that has answered."""
     child = os.fork()
     if child:
         return child
     try:
         _let_go_of_all_but(writing)
+        os.write(writing, bytes([number]))
         # An error is an answer, too.
         with suppress(OSError):
             os.statvfs(mount.point)

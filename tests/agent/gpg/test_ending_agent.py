@@ -19,11 +19,12 @@ from packrat_agent.model.tree import SignatureForm
 from packrat_agent.setup.account import account_of
 from packrat_agent.setup.signing import find_own_key, make_key
 from packrat_core.errors import SigningError
+from packrat_core.fs.in_time import in_time
 from support.keyring import now
 from support.keys import end_gpg_agent, fingerprint_of, gnupg_home
 from support.keys import make_key as make_signing_key
 
-from .test_remote_agent import socket_of
+from .test_remote_agent import redirect, socket_of
 
 
 def _end_agent(home: Path) -> None:
@@ -110,3 +111,39 @@ def test_what_is_left_of_a_deleted_key_is_no_key(home: Path) -> None:
     left = home / "private-keys-v1.d" / f"{'0' * 40}.key"
     left.write_bytes(b"(private-key)")
     assert [key.user for key in list_keys(home, secret=True)] == ["someone"]
+
+
+def test_a_key_that_the_agent_does_not_have_keeps_no_other_from_signing(home: Path) -> None:
+    """The agent may be that of another host, and what lies here be left from before."""
+    left = fingerprint_of(home, "someone")
+    with gnupg_home() as there:
+        far = make_signing_key(there, "far")
+        subprocess.run(["gpgconf", "--homedir", str(there), "--launch", "gpg-agent"], check=True)
+        public = subprocess.run(["gpg", "--homedir", str(there), "--export"], check=True, capture_output=True).stdout
+        subprocess.run(["gpg", "--homedir", str(home), "--batch", "--import"], input=public, check=True)
+        _end_agent(home)
+        redirect(home, socket_of(there, "agent-socket"))
+        assert find_key(far.fingerprint, home, None, now()).fingerprint == far.fingerprint
+        with pytest.raises(SigningError, match="without its secret part"):
+            find_key(left, home, None, now())
+        # Nothing ends the agent of the other home by this way.
+        Path(socket_of(home, "agent-socket")).unlink()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a file that another user can't read")
+def test_a_key_that_its_user_can_not_read_keeps_no_other_from_signing(home: Path) -> None:
+    """As root, somebody made or imported another key there."""
+    mine = fingerprint_of(home, "someone")
+    before = set(home.glob("private-keys-v1.d/*"))
+    make_signing_key(home, "of root")
+    (other,) = set(home.glob("private-keys-v1.d/*")) - before
+    _end_agent(home)
+    for path in (home, *home.rglob("*")):
+        os.lchown(path, 65534, 65534)
+    os.lchown(other, 0, 0)
+
+    def find() -> str:
+        os.setresuid(65534, 65534, 0)
+        return find_key(mine, home, None, now()).fingerprint
+
+    assert in_time(find) == mine

@@ -13,7 +13,7 @@ from packrat_agent.model.tree import Content, ReadyPublication, TreeFile, Unsign
 from packrat_agent.publish.pointers import are_pointers_ready, staged_name, staging_pointers
 from packrat_agent.publish.writer import intend
 from packrat_agent.sync.context import MirrorContext
-from packrat_agent.sync.full_sync import keep_repos
+from packrat_agent.sync.known_repos import keep_repos
 from packrat_agent.sync.mirror import open_mirror
 from packrat_agent.sync.roll_forward import roll_forward_all
 from support.mirror_conf import write_mirror_conf

@@ -1,12 +1,15 @@
 """heartbeat: what failed is told to be over only once it is."""
 
 import asyncio
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from packrat_agent.config.load import load
-from packrat_agent.state.facts import Failure
+from packrat_agent.state.facts import Failure, ServerHealth
 from packrat_agent.state.store import Store
 from packrat_agent.state.unwritten import UnwrittenMark
 from packrat_agent.status.nagios import Level, Limit, Limits, judge
@@ -14,7 +17,14 @@ from packrat_agent.status.reading import read_status
 from packrat_agent.watch.heartbeat import Heartbeat
 from packrat_agent.watch.outage_log import OutageLog
 from packrat_agent.watch.workers import Lane
-from packrat_core.errors import DiskError, ServerUnavailable
+from packrat_core.errors import (
+    DiskError,
+    PackratError,
+    ServerBroken,
+    ServerRefused,
+    ServerUnavailable,
+    SigningError,
+)
 from support.mirror_conf import write_mirror_conf
 
 LIMITS = Limits(disk_percent=Limit(), allow_stopped=True, allow_plain_http=True)
@@ -77,3 +87,24 @@ def test_a_scan_that_failed_is_over_once_another_one_succeeds(tmp_path: Path) ->
     assert store.facts.read(Failure) is None
     assert outage.reason == ""
     store.close()
+
+
+@pytest.mark.parametrize(
+    ("error", "up", "answered"),
+    [
+        (ServerUnavailable("refused"), False, False),
+        (ServerRefused("wrong psk"), False, True),
+        (ServerBroken("no JSON"), False, True),
+        (SigningError("no key"), True, True),
+        (DiskError("full"), None, False),
+    ],
+)
+def test_what_an_error_says_about_the_server(
+    tmp_path: Path, error: PackratError, up: bool | None, answered: bool
+) -> None:
+    with closing(Store(tmp_path / "state.db")) as store:
+        store.facts.expect_server("https://packrat.example.com")
+        OutageLog(store, "https://packrat.example.com", UnwrittenMark(tmp_path / "state.db")).note(error)
+        health = store.facts.read(ServerHealth)
+    assert health is not None
+    assert (health.up, health.answered) == (up, answered)

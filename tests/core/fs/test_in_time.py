@@ -1,11 +1,13 @@
 """What may wait for a disk that hangs is done by another process, whose answer and errors are as its own."""
 
+import errno
 import os
+import signal
 from pathlib import Path
 
 import pytest
 
-from packrat_core.errors import ConfigError, DiskError
+from packrat_core.errors import ConfigError, DiskError, PackratError
 from packrat_core.fs import in_time as module
 from packrat_core.fs.in_time import find_hung_mounts, in_time
 from support.hung_disk import hung_disk
@@ -38,8 +40,39 @@ def test_an_error_that_can_not_be_sent_is_named() -> None:
 
 
 def test_a_process_that_is_killed_is_told() -> None:
-    with pytest.raises(RuntimeError, match="ended without an answer"):
+    with pytest.raises(PackratError, match="the process that looked at the disk was killed"):
         in_time(lambda: os.kill(os.getpid(), 9))
+
+
+def test_who_started_this_program_may_ignore_the_end_of_processes() -> None:
+    """Some supervisors do that, and programs inherit it."""
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        assert in_time(lambda: "done") == "done"
+        assert find_hung_mounts() == []
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+
+
+def test_without_another_process_the_work_is_done_in_this_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> int:
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    monkeypatch.setattr(os, "fork", refuse)
+    before = os.listdir("/proc/self/fd")
+    assert in_time(os.getpid) == os.getpid()
+    assert find_hung_mounts() == []
+    assert len(os.listdir("/proc/self/fd")) == len(before)
+
+
+def test_the_other_process_has_only_the_way_for_its_answer_open() -> None:
+    def list_open() -> list[str]:
+        return [str(path.readlink()) for path in Path("/proc/self/fd").iterdir() if path.exists()]
+
+    with Path("/dev/zero").open("rb"):
+        opened = in_time(list_open)
+    (way,) = (place for place in opened if place != os.devnull and not place.startswith("/proc/"))
+    assert way.startswith("pipe:")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
@@ -71,3 +104,9 @@ def test_a_frozen_disk_is_told_after_a_while(monkeypatch: pytest.MonkeyPatch) ->
     finally:
         os.close(reading)
         os.close(writing)
+
+
+def test_a_machine_with_too_much_to_do_is_no_disk_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The processes that ask for the mounts had no time to begin."""
+    monkeypatch.setattr(module, "_MOUNT_ANSWERS_S", 0.0)
+    assert find_hung_mounts() == []

@@ -26,7 +26,7 @@ from packrat_agent.sync.takeover.original_places import (
     read_suite,
 )
 from packrat_agent.sync.takeover.other_keys import find_other_keys
-from packrat_agent.sync.takeover.own_indexes import find_own_indexes
+from packrat_agent.sync.takeover.own_indexes import find_own_indexes, is_made_by_us
 
 _WITH_SUITES = frozenset({"apt", "yum"})
 _NOT_OFFERED = "the server no longer offers it there"
@@ -188,16 +188,18 @@ def find_removed(view: MirrorView, summary: Summary, untracked: Collection[str],
         paths: What no repository adopts.
     """
     held = {result.repo for result in summary.syncs if result.held is not None}.union(summary.errors)
-    stays = find_own_indexes(view.repos, untracked, paths)
+    planned = [placement for result in summary.syncs for placement in result.planned]
+    stays = find_own_indexes(view.repos, planned, untracked, paths)
     # Another file in the very place, such as an rpm that is signed again.
-    stays.update(placement.path for result in summary.syncs for placement in result.planned)
+    stays.update(placement.path for placement in planned)
     for repo in view.repos:
         below = path_in_root(repo, "")
         inside = [path for path in paths if path.startswith(below)]
         if repo.name in held:
             stays.update(inside)
             continue
-        stays.update(path for path in inside if keeps_path(repo.kind, path.removeprefix(below)))
+        if not is_made_by_us(repo, untracked):
+            stays.update(path for path in inside if keeps_path(repo.kind, path.removeprefix(below)))
         if repo.kind == "pypi":
             result = next((result for result in summary.syncs if result.repo == repo.name), None)
             names = {placement.file.file_name for placement in result.planned} if result is not None else set()
