@@ -109,7 +109,7 @@ def test_dates_of_a_clock_that_was_ahead_can_be_set_right(tmp_path: Path, home: 
         with daemon(lab) as agent:
             agent.until_logged("checked")
             lab.agent("sync", "--trust-clock")
-            agent.until_logged("checked", 2)
+            agent.until_logged("published repo=apt-dev")
             said = apt.run("update")
             assert (said.exit_code, "W:" in said.output) == (0, False), said.output
             assert "second" in apt.run("install", "--simulate", "second").output

@@ -240,11 +240,12 @@ class _Files:
             headers = {**_headers(path, status), **more_headers}
             if _unchanged(request, headers["ETag"], status):
                 return web.Response(status=304, headers=headers)
-            validators = (headers["ETag"], headers["Last-Modified"])
             asked, if_range = request.headers.get("Range"), request.headers.get("If-Range")
-            part = choose_part(asked, if_range, validators, status.st_size)
+            part = choose_part(asked, if_range, tuple(_validators(headers).values()), status.st_size)
             if part is None:
-                return web.Response(status=416, headers={"Content-Range": f"bytes */{status.st_size}"})
+                # apt, which may have all of it, takes over the date; without one, it dates its file by its own clock.
+                complete = {"Content-Range": f"bytes */{status.st_size}", **_validators(headers)}
+                return web.Response(status=416, headers=complete)
             response = web.StreamResponse(status=206 if part.asked else 200, headers=headers)
             if part.asked:
                 response.headers["Content-Range"] = part.content_range
@@ -299,6 +300,10 @@ def _headers(path: Path, status: os.stat_result) -> dict[str, str]:
         "Last-Modified": format_datetime(datetime.fromtimestamp(mtime_s(status), UTC), usegmt=True),
         "Accept-Ranges": "bytes",
     }
+
+
+def _validators(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name: headers[name] for name in ("ETag", "Last-Modified")}
 
 
 def _unchanged(request: web.Request, etag: str, status: os.stat_result) -> bool:

@@ -90,6 +90,9 @@ def test_a_listing_has_a_bounded_number_of_names(site: Site, monkeypatch: pytest
 def test_a_range_beyond_the_file_is_416(site: Site, asked: str) -> None:
     answer = site.ask(FILE, Range=asked)
     assert answer.status == 416
+    # By these, apt knows of which state of the file it has all.
+    whole = site.ask(FILE).headers
+    assert [answer.headers[name] for name in ("last-modified", "etag")] == [whole["last-modified"], whole["etag"]]
     assert answer.headers["content-range"] == "bytes */1024"
     assert DATA not in answer.body
 

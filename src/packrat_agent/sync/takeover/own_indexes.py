@@ -10,7 +10,6 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from packrat_agent.model.entries import Placement
 from packrat_agent.model.paths import path_in_root
 from packrat_agent.model.records import Repo
-from packrat_core.packages.python.spellings import normalize
 
 _MADE_BY_US = "_repo_main/packages/index.json"
 """Every repository has this list for the landing page; those of the original agent have not."""
@@ -65,6 +64,9 @@ def _is_index(repo: Repo, path: str, parts: frozenset[str]) -> bool:
 
 def _list_parts(repo: Repo, planned: Sequence[Placement]) -> Iterator[str]:
     """List the parts of a repository that have indexes of their own."""
+    # It takes a while to import, and only Python repositories need it.
+    from packrat_core.packages.python.spellings import normalize
+
     for version in repo.distro_versions:
         name = version.version or version.name
         yield name if repo.kind == "apt" else f"{version.distro}/main/{name}"
