@@ -110,6 +110,9 @@ def test_dates_of_a_clock_that_was_ahead_can_be_set_right(tmp_path: Path, home: 
             agent.until_logged("checked")
             lab.agent("sync", "--trust-clock")
             agent.until_logged("published repo=apt-dev")
+            # apt goes on with the file that it refused, by a date of whole seconds, and all this is over in one.
+            for refused in (tmp_path / "apt/state/lists/partial").glob("*InRelease"):
+                refused.unlink()
             said = apt.run("update")
             assert (said.exit_code, "W:" in said.output) == (0, False), said.output
             assert "second" in apt.run("install", "--simulate", "second").output
