@@ -14,6 +14,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from packrat_server.api.serve_options import ServeOptions
+from support.broken_off import read_shortened
 from support.world import World, world
 
 SIZE = 64 * 1024**2
@@ -44,19 +45,8 @@ def test_a_file_that_becomes_shorter_breaks_its_answer_off(
     headers = {**server.auth("root"), **more, "Host": "x"}
     head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     asked = f"GET {PATH} HTTP/1.1\r\n{head}\r\n".encode()
-    with capture_logs() as logged, socket.socket() as connection:
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 32 * 1024)
-        connection.settimeout(30)
-        connection.connect((at.hostname, at.port))
-        # In place of the bytes that are missing, the client must not take the next answer.
-        connection.sendall(asked * 2)
-        received = connection.recv(1024)
-        assert received.startswith(b"HTTP/1.1 20")
-        os.truncate(large, 0)
-        count = 0
-        while part := connection.recv(1024**2):
-            count += len(part)
-            assert b"HTTP/1.1 " not in part
+    with capture_logs() as logged:
+        count = read_shortened(at.hostname, at.port, asked, large)
     assert count < SIZE
     (line,) = [line for line in logged if line["log_level"] == "error"]
     assert (line["event"], line["path"]) == ("unanswered", PATH)

@@ -1,10 +1,10 @@
 """A file that becomes shorter while it is sent: the client is not given the next answer for the rest of it."""
 
 import os
-import socket
 
 from structlog.testing import capture_logs
 
+from support.broken_off import read_shortened
 from support.site import Site
 
 SIZE = 64 * 1024**2
@@ -15,17 +15,8 @@ def test_the_connection_ends_behind_a_file_that_becomes_shorter(site: Site) -> N
     large = site.root / "large"
     large.touch()
     os.truncate(large, SIZE)
-    with capture_logs() as logged, socket.socket() as connection:
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 32 * 1024)
-        connection.settimeout(30)
-        connection.connect(("127.0.0.1", site.port))
-        connection.sendall(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n" * 2)
-        assert connection.recv(1024).startswith(b"HTTP/1.1 200 ")
-        os.truncate(large, 0)
-        count = 0
-        while part := connection.recv(1024**2):
-            count += len(part)
-            assert b"HTTP/1.1 " not in part
+    with capture_logs() as logged:
+        count = read_shortened("127.0.0.1", site.port, b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n", large)
     assert count < SIZE
     assert [(line["event"], line["log_level"], line["path"]) for line in logged] == [
         ("broken-off", "warning", "/large")
