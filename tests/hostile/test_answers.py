@@ -14,7 +14,7 @@ import pytest
 
 from packrat_agent.model.entries import Placement, Plan
 from packrat_agent.model.records import PackageFile, Repo
-from packrat_agent.sync.fetch.download import Retries, fetch
+from packrat_agent.sync.fetch.download import Retries, fetch, to_stage
 from packrat_agent.sync.fetch.shared_downloads import SharedDownloads
 from packrat_core.cinp.client import CinpClient, DownloadLimits
 from packrat_core.cinp.session import Timeouts
@@ -238,6 +238,7 @@ def test_a_trickle_of_a_file_is_given_up(tmp_path: Path) -> None:
         plan = Plan(repo, (), (Placement(file, "x/pool/x.deb"),), (), (), (), {}, {}, {})
         retries = Retries(tries=2, wait_s=(0.0, 0.0))
         with SharedDownloads(1).share(staging, urgent=True) as share:
+            share.want(to_stage(plan))
             return await fetch(plan, share, root, client.open_file, lambda files, size: None, retries)
 
     # Each try has to come to the server.

@@ -14,7 +14,7 @@ import pytest
 from packrat_agent.config.load import load
 from packrat_agent.model.entries import Placement, Plan
 from packrat_agent.model.records import PackageFile, Repo
-from packrat_agent.sync.fetch.download import Fetched, Retries, fetch
+from packrat_agent.sync.fetch.download import Fetched, Retries, fetch, to_stage
 from packrat_agent.sync.fetch.shared_downloads import SharedDownloads
 from packrat_agent.upstream.client import Packrat
 from packrat_agent.upstream.connection import connected
@@ -260,6 +260,7 @@ def get(
             retries = Retries(wait_s=(0.0, 0.0))
             plan = Plan(REPO, (), tuple(placements), (), (), (), {}, {}, {})
             with SharedDownloads(4).share(staging, urgent=True) as share:
+                share.want(to_stage(plan))
                 return await fetch(plan, share, staging, packrat.open_file, lambda files, size: None, retries)
 
     fetched = asyncio.run(work())

@@ -16,7 +16,7 @@ from typing import Any
 from packrat_agent.model.entries import Placement, Plan
 from packrat_agent.model.records import PackageFile, Repo
 from packrat_agent.sync.fetch.bundles import AT_ONCE
-from packrat_agent.sync.fetch.download import Fetched, Retries, fetch
+from packrat_agent.sync.fetch.download import Fetched, Retries, fetch, to_stage
 from packrat_agent.sync.fetch.shared_downloads import SharedDownloads
 from packrat_core.errors import PackratError, ServerRefused, ServerUnavailable
 
@@ -133,6 +133,7 @@ async def fetching(
         note.append((files, size))
 
     with (downloads or SharedDownloads(4)).share(staging, urgent=False) as share:
+        share.want(to_stage(plan))
         fetched = await fetch(plan, share, root, server.open_file, on_progress, QUICK, server.open_bundle)
     for sha256, path in fetched.staged.items():
         assert path == staging / sha256

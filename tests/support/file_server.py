@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from packrat_agent.model.entries import Parts, Placement, Plan
-from packrat_agent.sync.fetch.download import Fetched, Retries, fetch
+from packrat_agent.sync.fetch.download import Fetched, Retries, fetch, to_stage
 from packrat_agent.sync.fetch.shared_downloads import SharedDownloads
 from packrat_core.errors import ServerUnavailable, WrongRange
 from support.bundle_server import REPO, Answer
@@ -82,4 +82,5 @@ def run_fetch(
             told.append((files, size))
 
     with SharedDownloads(parallel).share(staging, urgent=True) as share:
+        share.want(to_stage(plan))
         return asyncio.run(fetch(plan, share, root, server.open_file, on_progress, retries))

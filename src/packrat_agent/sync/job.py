@@ -9,7 +9,7 @@ from packrat_agent.formats.interface import Format
 from packrat_agent.model.entries import Plan
 from packrat_agent.model.records import Repo
 from packrat_agent.sync.context import MirrorContext, Order, SyncResult
-from packrat_agent.sync.fetch.download import Fetched, fetch
+from packrat_agent.sync.fetch.download import Fetched, fetch, to_stage
 from packrat_agent.sync.fetch.shared_downloads import Share
 from packrat_agent.sync.fetch.staging import own_staging
 from packrat_agent.sync.repo_work import WorkNotes
@@ -55,7 +55,7 @@ class Job:
         Raises:
             DiskError: Staging can't be written. Any other error fails only its own file.
         """
-        if share.has_missed([placement.file.sha256 for placement in plan.fetch]):
+        if share.want(to_stage(plan)):
             plan = await in_thread(self._find_copies_again, plan)
         bulk = len(plan.fetch) > _FEW_DOWNLOADS
         open_file, open_bundle = partial(self.server.open_file, bulk=bulk), self.server.bundles.opener(bulk=bulk)

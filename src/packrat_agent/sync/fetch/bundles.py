@@ -127,7 +127,8 @@ class BundledFetch:
             del self._waiting[-len(portion) :]
             async with self._share.claim(placement.file.sha256 for placement in portion) as claim:
                 claimed = [placement for placement in portion if placement.file.sha256 in claim.sha256s]
-                wait_s = await self._get(claimed, claim) if claimed else 0.0
+                # A single file costs one request in any case; it may be the one that another sync's bundle left out.
+                wait_s = await self._get(claimed, claim) if len(claimed) > 1 else 0.0
 
     async def _get(self, claimed: Sequence[Placement], claim: Claim) -> float:
         """Get one bundle; gives for how many seconds to wait before the next one."""

@@ -84,6 +84,13 @@ class Fetched:
     failed: dict[str, PackratError]
 
 
+def to_stage(plan: Plan) -> set[str]:
+    """Give the SHA-256 of everything that a plan may need in staging: of its files, and of their parts."""
+    parts = (plan.parts[placement.file.uri] for placement in plan.link)
+    files = {placement.file.sha256 for placement in (*plan.fetch, *plan.link)}
+    return files.union(*(found.values() for found in parts))
+
+
 async def fetch(
     plan: Plan,
     share: Share,
@@ -102,7 +109,7 @@ async def fetch(
 
     Args:
         plan: What to stage, and where copies of it are in the tree.
-        share: The sync's part in the downloads of the mirror, with its staging directory.
+        share: The sync's part in the downloads of the mirror, with its staging directory; it wants `to_stage(plan)`.
         root: Top of the tree.
         open_file: Opens a file of the server.
         on_progress: Called with (files done, bytes downloaded) since the last call.
@@ -117,8 +124,6 @@ async def fetch(
     """
     placements = (*plan.fetch, *plan.link)
     waiting = list({placement.file.sha256: placement for placement in reversed(placements)}.values())
-    parts = (plan.parts[placement.file.uri] for placement in plan.link)
-    share.want({*(p.file.sha256 for p in placements), *(sha256 for found in parts for sha256 in found.values())})
     fetched = Fetched({}, {})
     source = _Source(open_file, share, on_progress, retries or Retries())
     try:

@@ -63,26 +63,21 @@ class Share:
         self._staged: dict[str, Path] = {}
         self._ended_before = downloads.ended
 
-    def has_missed(self, sha256s: Collection[str]) -> bool:
-        """Tell whether other syncs may have published some of these files since this one began: the tree has them."""
-        if self._downloads.ended > self._ended_before:
-            return True
-        # A sync that has published a file removes it from staging, and has not ended yet.
-        staged = (other._first_staged(sha256s) for other in self._downloads.shares if other is not self)
-        return any(path is not None and not os.path.lexists(path) for path in staged)
+    def want(self, sha256s: Collection[str]) -> bool:
+        """Get what an earlier process left, what other syncs have in staging now, and what they download later.
 
-    def _first_staged(self, sha256s: Collection[str]) -> Path | None:
-        return next((self._staged[sha256] for sha256 in sha256s if sha256 in self._staged), None)
-
-    def want(self, sha256s: Collection[str]) -> None:
-        """Get what an earlier process left, what other syncs have in staging now, and what they download later."""
+        Returns:
+            Whether other syncs may have published some of these files since this one began: then the tree has them.
+        """
         self._wanted.update(sha256s)
         if self._downloads.left_over:
             for sha256 in sha256s:
                 self._take_left_over(sha256)
+        has_missed = self._downloads.ended > self._ended_before
         for other in self._downloads.shares:
             for sha256, staged in list(other._staged.items()):
-                self._take(sha256, staged)
+                has_missed |= not self._take(sha256, staged)
+        return has_missed
 
     def _take_left_over(self, sha256: str) -> None:
         left_over, target = self._downloads.left_over, self.staging / sha256
@@ -144,14 +139,18 @@ class Share:
         """Give a file that is in staging already, verified."""
         return self._staged.get(sha256)
 
-    def _take(self, sha256: str, staged: Path) -> None:
+    def _take(self, sha256: str, staged: Path) -> bool:
+        """Link a file that another sync has staged, if it is wanted; tells whether none of them is missing now."""
         if sha256 not in self._wanted or sha256 in self._staged:
-            return
+            return True
         target = self.staging / sha256
-        # What can't be linked, since it is published and gone from staging by now, is downloaded.
-        with suppress(OSError):
+        try:
             os.link(staged, target, follow_symlinks=False)
-            self._staged[sha256] = target
+        except OSError:
+            # A sync removes what it has published from staging, one file after the other, before it ends.
+            return False
+        self._staged[sha256] = target
+        return True
 
 
 class Claim:

@@ -102,22 +102,27 @@ def test_a_sync_knows_that_another_one_has_ended_beside_it(two: tuple[Path, Path
     with downloads.share(two[0], urgent=False):
         pass
     with downloads.share(two[0], urgent=False) as one:
-        assert not one.has_missed([A])
+        assert not one.want([A])
         with downloads.share(two[1], urgent=True) as other:
-            assert not other.has_missed([A])
-        assert one.has_missed([A])
+            assert not other.want([A])
+        assert one.want([A])
 
 
-def test_a_sync_knows_that_another_one_has_published_and_not_ended(two: tuple[Path, Path]) -> None:
+@pytest.mark.parametrize("gone", [A, B])
+def test_a_sync_knows_that_another_one_has_published_and_not_ended(two: tuple[Path, Path], gone: str) -> None:
+    """It removes the files from staging one after the other: any of them may be the first."""
+
     async def test() -> None:
         server, downloads = Server(), SharedDownloads(4)
         server.may.set()
         with downloads.share(two[0], urgent=False) as one, downloads.share(two[1], urgent=False) as late:
-            staged = await one.get(A, server.of(one))
-            assert not late.has_missed([B, A])
-            staged.unlink()
-            assert late.has_missed([B, A])
-            assert not late.has_missed([B])
+            staged = {sha256: await one.get(sha256, server.of(one, sha256)) for sha256 in (A, B)}
+            staged[gone].unlink()
+            (other,) = {A, B} - {gone}
+            assert not late.want([other])
+            assert late.want([gone])
+            assert late.find(other) is not None
+            assert late.find(gone) is None
 
     asyncio.run(asyncio.wait_for(test(), DEADLINE_S))
 
