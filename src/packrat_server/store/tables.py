@@ -106,12 +106,14 @@ package_file_tags = Table(
     "package_file_tags",
     metadata,
     Column("id", _LARGE, primary_key=True),
-    Column("package_file", ForeignKey("package_files.id"), nullable=False, index=True),
-    Column("tag", ForeignKey("tags.name"), nullable=False, index=True),
+    Column("package_file", ForeignKey("package_files.id"), nullable=False),
+    Column("tag", ForeignKey("tags.name"), nullable=False),
     Column("by", _text(40), nullable=False),
     Column("at", DateTime(timezone=True), nullable=False),
     Column("change_control_id", _text(50)),
     UniqueConstraint("package_file", "tag"),
+    # By the tag alone, PostgreSQL would read all files of a tag for each file where it has no statistics yet.
+    Index("package_file_tags_of_tag", "tag", "package_file"),
     sqlite_autoincrement=True,
 )
 
