@@ -117,7 +117,8 @@ def test_a_standby_that_only_answers_is_reported(postgresql: Cluster, tmp_path: 
         postgresql.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
         postgresql.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
         login = {"username": "lab", "password": "lab_psk"}
-        assert server.call("CALL", "/api/v2/Auth/User(login)", login, who=None).status == 500
+        refused = server.call("CALL", "/api/v2/Auth/User(login)", login, who=None)
+        assert (refused.status, refused.headers["Retry-After"]) == (503, "5")
         assert server.ask("GET", "/health", {}).status == 503
         postgresql.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = off")
         postgresql.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")

@@ -327,12 +327,13 @@ def test_a_database_that_was_away_is_used_again(postgresql: Cluster, tmp_path: P
             try:
                 for verb, target in (("GET", RECORD), ("LIST", PACKAGE_FILE), ("CALL", "/api/v2/Auth/User(whoami)")):
                     answer = server.call(verb, target, None)
-                    assert (answer.status, list(answer.value)) == (500, ["message"])
+                    assert (answer.status, list(answer.value)) == (503, ["message"])
+                    assert answer.headers["Retry-After"] == "5"
                     assert answer.headers["Cinp-Version"] == "0.9"
                 # Where nothing is known, waiting would be in vain.
                 away = server.call("CALL", CHANGES, {"position": position, "timeout": 200}, "lab")
-                assert away.status == 500
-                assert server.ask("GET", "/files/hello_2.10-3_amd64.deb", server.auth("root")).status == 500
+                assert away.status == 503
+                assert server.ask("GET", "/files/hello_2.10-3_amd64.deb", server.auth("root")).status == 503
             finally:
                 postgresql.start()
             # The first request already.
@@ -356,7 +357,7 @@ def test_a_server_can_be_stopped_while_its_database_is_away_and_says_so_when_it_
             with other_process(server) as other:
                 other.auth("lab")
                 postgresql.stop()
-                assert other.call("GET", "/api/v2/Repo/Mirror:lab:", None, "lab").status == 500
+                assert other.call("GET", "/api/v2/Repo/Mirror:lab:", None, "lab").status == 503
             process = serving(server.data)
             said = process.communicate(timeout=60)[1].splitlines()
         finally:

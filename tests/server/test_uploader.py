@@ -12,7 +12,7 @@ from contextlib import aclosing
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from packrat_core.cinp.refusals import SessionEnded
 from packrat_core.cinp.session import Timeouts
@@ -203,3 +203,47 @@ def test_a_busy_server_is_sent_the_file_again(server: Server, tmp_path: Path, mo
         monkeypatch.undo()
     assert result.result().exit_code == 0, result.result().output
     assert "too many requests at once" in result.result().stderr
+
+
+@pytest.mark.parametrize("change", ["longer", "shorter", "other"])
+def test_a_file_that_changes_while_it_is_sent_is_not_taken(server: Server, tmp_path: Path, change: str) -> None:
+    path = tmp_path / f"{change}_1.0.img"
+    size = 24 * 1024 * 1024
+    path.write_bytes(bytes(size))
+    with relay_to(server.url) as relay, ThreadPoolExecutor(1) as pool:
+        relay.held = "POST /api/upload"
+        command = ["upload", "--url", relay.url, "--distro", "img", str(path)]
+        result = pool.submit(lambda: CliRunner().invoke(main, command, env={"PACKRAT_PASSWORD": server.password}))
+        relay.until_asked("POST /api/upload")
+        with path.open("r+b") as file:
+            file.truncate(size // 4 if change == "shorter" else size)
+            file.seek(0 if change == "other" else size, os.SEEK_SET)
+            file.write(b"x" if change != "shorter" else b"")
+        relay.passes.set()
+        told = result.result()
+        again = CliRunner().invoke(main, command, env={"PACKRAT_PASSWORD": server.password})
+    assert told.exit_code == 4 and not told.stdout, told.output
+    assert "it changed while it was sent; upload it again" in told.stderr
+    assert again.exit_code == 0 and "already uploaded" not in again.stdout, again.output
+
+
+def test_a_lost_refusal_is_not_taken_for_success_where_another_has_made_the_file(
+    server: Server, tmp_path: Path
+) -> None:
+    for place, content in (("mine", b"mine"), ("other", b"other")):
+        (tmp_path / place).mkdir()
+        (tmp_path / place / "contended_1.0.img").write_bytes(content)
+
+    def upload(url: str, place: str) -> Result:
+        command = ["upload", "--url", url, "--distro", "img", str(tmp_path / place / "contended_1.0.img")]
+        return CliRunner().invoke(main, command, env={"PACKRAT_PASSWORD": server.password})
+
+    with relay_to(server.url) as relay, ThreadPoolExecutor(1) as pool:
+        relay.held, relay.cut, relay.cuts = "(create)", "(create)", [0]
+        mine = pool.submit(upload, relay.url, "mine")
+        relay.until_asked("(create)")
+        assert upload(server.url, "other").exit_code == 0
+        relay.passes.set()
+        told = mine.result()
+    assert not relay.cuts
+    assert told.exit_code == 4 and "other bytes" in told.stderr, told.output

@@ -22,12 +22,12 @@ from packrat_core.cinp.bulk_pace import Pace
 from packrat_core.cinp.bulk_work import BulkWork
 from packrat_core.cinp.download import Download
 from packrat_core.cinp.failures import MIRROR_CONF, SettingNames
-from packrat_core.cinp.limits import RECORDS
 from packrat_core.cinp.line_stream import MEDIA_TYPE, LineStream, Silent
 from packrat_core.cinp.listing import Sink, UriQuery, list_uris
+from packrat_core.cinp.post_file import post_file
 from packrat_core.cinp.rate_limit import RateLimit
 from packrat_core.cinp.refusals import NotFound
-from packrat_core.cinp.responses import as_object, check_range, raise_for, read_answer, read_validator
+from packrat_core.cinp.responses import as_object, check_range, raise_for, read_validator
 from packrat_core.cinp.session import CinpSession, Timeouts
 from packrat_core.cinp.transport import HttpRequest, Transport
 from packrat_core.errors import ServerBroken
@@ -381,20 +381,9 @@ class CinpClient:
 
         Raises:
             NoAnswer: The connection died; the file may have been taken.
+            ServerRefused: The server does not take it, or it changed while it was sent.
         """
-        return await self._session.patiently(lambda: self._post_file_now(path, name, file))
-
-    async def _post_file_now(self, path: str, name: str, file: Path) -> Any:
-        headers = {
-            **self._session.auth,
-            "Content-Type": "application/octet-stream",
-            "Content-Disposition": f'inline; filename="{name}"',
-            "Content-Length": str(file.stat().st_size),
-        }
         timeout = self._session.until(self._timeouts.total_s)
-        with file.open("rb") as body:
-            asked = HttpRequest("POST", path, headers, body, timeout, repeatable=False)
-            async with self._transport.send(asked) as response:
-                if response.status >= 300:
-                    await raise_for(response, f"the upload of {name}", self._transport.proxy, self._transport.names)
-                return (await read_answer(response, f"the upload of {name}", RECORDS)).value
+        return await self._session.patiently(
+            lambda: post_file(self._transport, path, name, file, self._session.auth, timeout)
+        )

@@ -33,6 +33,7 @@ from packrat_server.api.messages import CinpError, CinpResponse, read_request
 from packrat_server.api.monitoring import Monitoring
 from packrat_server.api.request_threads import run_to_end
 from packrat_server.api.verbs import answer, check_verb
+from packrat_server.store.database import DatabaseAway
 
 log = structlog.get_logger()
 
@@ -70,9 +71,14 @@ def _answer_failure(failure: PackratError | None) -> CinpResponse:
     if failure is None:
         return CinpResponse({"message": "the server failed; its log says why"}, 500)
     if isinstance(failure, ServerUnavailable) and failure.wait_s:
-        # It works, and others have it for the moment. What is broken stays 500, as on the original server.
+        # Nothing was carried out, and waiting helps. What is broken stays 500, as on the original server.
+        reason = (
+            "the server's database can't be used just now"
+            if isinstance(failure, DatabaseAway)
+            else "the server is busy"
+        )
         return CinpResponse(
-            {"message": f"the server is busy; try again in {failure.wait_s:.0f} s"},
+            {"message": f"{reason}; try again in {failure.wait_s:.0f} s"},
             503,
             {"Retry-After": f"{failure.wait_s:.0f}"},
         )

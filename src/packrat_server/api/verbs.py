@@ -269,10 +269,12 @@ def _create(request: CinpRequest, model: Model, call: Call) -> CinpResponse:
     try:
         with writing_for(call) as connection:
             create_package(connection, name, _author(request, call), counts)
+            # Before the commit: an answer that fails after it would say that nothing was made.
+            record = _one_package(connection, name)
     except Rejected as error:
         raise CinpError(400, {"name": [error.message]}) from None
     headers = {"Verb": "CREATE", "Cache-Control": "no-cache", "Multi-Object": "False"}
-    return CinpResponse(_one_package(name, call.context), 201, {**headers, "Object-Id": f"{model.path}:{name}:"})
+    return CinpResponse(record, 201, {**headers, "Object-Id": f"{model.path}:{name}:"})
 
 
 def _update(request: CinpRequest, model: Model, call: Call) -> CinpResponse:
@@ -285,8 +287,9 @@ def _update(request: CinpRequest, model: Model, call: Call) -> CinpResponse:
         if row is None:
             raise CinpError(404, {"model_path": model.path, "object_id": ids[0]})
         update_package(connection, row, _author(request, call), counts)
+        record = _one_package(connection, ids[0])
     headers = {"Verb": "UPDATE", "Cache-Control": "no-cache", "Multi-Object": "False"}
-    return CinpResponse(_one_package(ids[0], call.context), 200, headers)
+    return CinpResponse(record, 200, headers)
 
 
 def _delete(request: CinpRequest, model: Model, call: Call) -> CinpResponse:
@@ -320,6 +323,5 @@ def _counts(request: CinpRequest) -> dict[str, int]:
     return counts
 
 
-def _one_package(name: str, context: ServerContext) -> dict[str, Any]:
-    with reading(context.engine) as connection:
-        return READERS[_PACKAGE](connection, Caller("", Role.ADMIN), [name])[name]
+def _one_package(connection: Connection, name: str) -> dict[str, Any]:
+    return READERS[_PACKAGE](connection, Caller("", Role.ADMIN), [name])[name]

@@ -166,9 +166,9 @@ class FileUploads:
             return str(await self._client.call(f"{PACKAGE_FILE}(create)", arguments))
 
         async def look() -> str | None:
-            records = await self._client.get_many(PACKAGE_FILE, [_id_of(uri) for uri in await self._catalog.find(name)])
-            wanted = (distro_version, f"{ROOT}Attrib/DistroVersion:{distro_version}:")
-            return next((uri for uri, record in records.items() if record.get("distroversion") in wanted), None)
+            # Of these bytes: another uploader may have made one of others under the same name meanwhile.
+            there, _ = await self._find_same(sent.new.path, name)
+            return there.get(distro_version)
 
         try:
             return await carry_out_once(create, look)
@@ -255,10 +255,6 @@ def _sendable(name: str) -> str:
         # No request can have it in its head.
         raise ServerRefused("Invalid Content-Disposition")
     return name
-
-
-def _id_of(uri: str) -> str:
-    return uri.rsplit(":", 2)[1]
 
 
 def _choose(wanted: Sequence[str], options: Any, file_name: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import ctypes
+import os
 import signal
 import socket
 import sys
@@ -45,6 +46,7 @@ from packrat_server.store.tables import package_files, uploads
 log = structlog.get_logger()
 
 _GRACEFUL_S = 2
+_THREADS_S = 5.0
 _SQLITE_THREADS = 40
 _SWITCH_S = 0.0005
 _M_MMAP_THRESHOLD = -3
@@ -112,6 +114,7 @@ def serve(data_dir: Path, host: str, port: int, options: ServeOptions) -> None:
     # uvicorn closes them.
     server.run(sockets=listeners)
     log.info("stopped")
+    _leave_threads()
 
 
 @contextmanager
@@ -209,6 +212,22 @@ def _favour_short_requests() -> None:
     # The C library would keep large blocks in each thread that ever had one. Other C libraries have no such function.
     with suppress(AttributeError):
         ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _OWN_BLOCK_BYTES)
+
+
+def _leave_threads() -> None:
+    """End the process although threads wait for a database or a disk that does not answer; Python would wait for them.
+
+    Nobody gets what they would answer, and what they were to change is rolled back, as after a crash.
+    """
+    until = time.monotonic() + _THREADS_S
+    others = [thread for thread in threading.enumerate() if thread is not threading.current_thread()]
+    for thread in others:
+        if not thread.daemon:
+            thread.join(max(0.0, until - time.monotonic()))
+    if any(thread.is_alive() and not thread.daemon for thread in others):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
 
 
 def _url(listener: socket.socket) -> str:

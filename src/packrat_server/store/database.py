@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 from weakref import WeakSet
@@ -21,6 +22,7 @@ from packrat_server.store.postgresql import (
     connects,
     first_line,
     hint_of,
+    is_away,
     is_passing,
     is_pooled,
     lends_for_statements,
@@ -37,6 +39,17 @@ _TABLES_NAMED = 3
 _URL_LIMIT = 64 * 1024
 _refused: WeakSet[Engine] = WeakSet()
 """Those that refused a write, until they are known to take writes again."""
+
+
+class DatabaseAway(ServerUnavailable):
+    """PostgreSQL can't be reached, as during a restart or until a standby takes over; nothing was changed."""
+
+
+@dataclass(slots=True)
+class _Progress:
+    """How far a transaction is: once it is being committed, nobody knows whether that was carried out."""
+
+    commits: bool = False
 
 
 def read_url(data_dir: Path) -> str | None:
@@ -195,12 +208,13 @@ def writing(engine: Engine) -> Iterator[Connection]:
         ServerUnavailable: The database can't be reached, or another writer does not end.
     """
     with (
-        _as_unavailable(engine, writes=True),
+        _as_unavailable(engine, writes=True) as progress,
         writers_turn(engine) if engine.dialect.name == "sqlite" else nullcontext(),
         take_connection(engine).execution_options(writes=True) as connection,
         connection.begin(),
     ):
         yield connection
+        progress.commits = True
     if engine.dialect.name == "sqlite":
         forget_refusal(engine)
 
@@ -216,9 +230,10 @@ def forget_refusal(engine: Engine) -> None:
 
 
 @contextmanager
-def _as_unavailable(engine: Engine, *, writes: bool = False) -> Iterator[None]:
+def _as_unavailable(engine: Engine, *, writes: bool = False) -> Iterator[_Progress]:
+    progress = _Progress()
     try:
-        yield
+        yield progress
     except (*_AWAY, DatabaseError) as error:
         # Its other subclasses, such as IntegrityError, are about the data and not the database.
         if not isinstance(error, _AWAY) and type(error) is not DatabaseError:
@@ -236,11 +251,10 @@ def _as_unavailable(engine: Engine, *, writes: bool = False) -> Iterator[None]:
         passes = isinstance(error, NoConnection) or is_passing(cause)
         if writes and not passes:
             _refused.add(engine)
-        raise ServerUnavailable(
-            f"the database {where(engine)} can't be used just now: {reason}",
-            TRY_AGAIN_S if passes else 0.0,
-            hint=hint_of(cause),
-        ) from error
+        text = f"the database {where(engine)} can't be used just now: {reason}"
+        if not passes and is_away(cause) and not progress.commits:
+            raise DatabaseAway(text, TRY_AGAIN_S) from error
+        raise ServerUnavailable(text, TRY_AGAIN_S if passes else 0.0, hint=hint_of(cause)) from error
 
 
 @contextmanager

@@ -31,6 +31,10 @@ _LOCK_NOT_AVAILABLE = "55P03"
 """The SQLSTATE of a lock that was waited for too long."""
 _TOO_MANY_CONNECTIONS = "53300"
 """The SQLSTATE of a connection that is one too many."""
+_CONNECTION_LOST = "08"
+"""The class of the SQLSTATEs of a connection that is lost; the driver often gives none."""
+_AWAY = ("57P01", "57P02", "57P03", "25006")
+"""The SQLSTATEs of a stop, a crash, a start that is under way, and of a server that takes no changes."""
 _NO_CONNECTION_WORDS = ("too many", "connection slots")
 """What PostgreSQL in English and PgBouncer say of it; before the login, the driver gives no SQLSTATE."""
 _NO_CONNECTION_HINT = (
@@ -182,6 +186,12 @@ def _session_of(connection: Connection) -> int:
 def is_passing(error: BaseException) -> bool:
     """Tell whether PostgreSQL works, and only has no connection left or has locked what is asked for."""
     return bool(hint_of(error))
+
+
+def is_away(error: BaseException) -> bool:
+    """Tell whether PostgreSQL can't be reached, ended the session, or takes no changes until a standby takes over."""
+    sqlstate = getattr(error, "sqlstate", None)
+    return sqlstate is None or sqlstate[:2] == _CONNECTION_LOST or sqlstate in _AWAY
 
 
 def connects(error: BaseException) -> bool:
