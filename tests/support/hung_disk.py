@@ -47,6 +47,8 @@ class HungDisk:
     hangs: bool = False
     is_silent: bool = False
     """Whether nothing at all is answered while it hangs, as by an NFS server that is gone."""
+    refusal: int = errno.ENOENT
+    """What opening a file gives while it doesn't hang."""
     asked: Event = field(default_factory=Event)
     """Is set once somebody waits."""
     _waiting: list[int] = field(default_factory=list)
@@ -77,7 +79,7 @@ class HungDisk:
             elif operation in _ANSWERS:
                 self._answer(number, 0, _ANSWERS[operation])
             elif operation not in _UNANSWERED:
-                self._answer(number, errno.ENOENT if operation == _OPEN else errno.ENOSYS)
+                self._answer(number, self.refusal if operation == _OPEN else errno.ENOSYS)
 
     def _answer(self, number: int, error: int, content: bytes = b"") -> None:
         os.write(self._device, struct.pack("<IiQ", 16 + len(content), -error, number) + content)

@@ -77,7 +77,7 @@ def check_command(ctx: click.Context, /, as_json: bool, **given: Any) -> None:
     Each limit is WARNING or WARNING:CRITICAL. Exit codes: 0 OK; 1 WARNING; 2 CRITICAL; 3 UNKNOWN.
     """
     try:
-        config, status = in_time(lambda: load_and_read(ctx.obj))
+        config, status = in_time(lambda: load_and_read(ctx.obj), ctx.obj)
         interval_s = float(config.mirror.full_sync_interval_s)
         limits = Limits(
             **{**given, "pass_age_s": given["pass_age_s"] or pass_age_limit(interval_s), "pass_s": Limit(interval_s)}

@@ -21,7 +21,9 @@ def config_command(config_path: Path) -> None:
     from packrat_core.fs.in_time import in_time
 
     # Unlike Path.exists, os.path.exists raises nothing where a directory is closed.
-    config, is_begun = in_time(lambda: (loaded := load(config_path), os.path.exists(loaded.mirror.state_db)))
+    config, is_begun = in_time(
+        lambda: (loaded := load(config_path), os.path.exists(loaded.mirror.state_db)), config_path
+    )
     click.echo(describe(config), nl=False)
     log_warnings(config)
     if not is_begun:

@@ -15,6 +15,8 @@ _LOADING_LIBRPM = ("sync", "run", "doctor", "demo")
 _WITHOUT_LOG = ("status", "check", "verify")
 # They say on stdout what others say in the log.
 _QUIET = ("init", "doctor")
+_WAITING_FOR_DISKS = ("run", "sync", "key")
+"""The others look at disks in a process of their own, or make copies of this one, which must have no other threads."""
 _EXIT_CODES = """
 Exit codes: 0 all good; 1 internal error; 2 configuration or command line; 3 the server can't be reached;
 4 the server refused the request; 5 the server's answers are broken; 6 the signing key; 7 the disk; 8 another agent is
@@ -76,6 +78,10 @@ def _prepare(ctx: click.Context) -> None:
     if command not in _WITHOUT_LOG:
         is_default = root.get_parameter_source("log_level") is click.core.ParameterSource.DEFAULT
         set_up_log("error" if is_default and command in _QUIET else root.params["log_level"])
+    if command in _WAITING_FOR_DISKS:
+        from packrat_agent.watch.disk_watch import WATCH
+
+        WATCH.start()
 
 
 for _command, _summary in (

@@ -20,7 +20,7 @@ from packrat_core.fs.in_time import in_time
 @click.pass_obj
 def status_command(config_path: Path, as_json: bool, events: int) -> None:
     """Show the state of the mirror; changes nothing."""
-    _, status = in_time(lambda: load_and_read(config_path, events))
+    _, status = in_time(lambda: load_and_read(config_path, events), config_path)
     if as_json:
         click.echo(status.as_json())
     else:

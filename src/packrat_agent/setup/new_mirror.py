@@ -3,7 +3,7 @@
 import asyncio
 import os
 import pwd
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from packrat_agent.config.settings import Config
@@ -21,6 +21,9 @@ from packrat_agent.upstream.connection import connected
 from packrat_agent.upstream.login import LoginState
 from packrat_core.cinp.failures import MIRROR_CONF, SettingNames
 from packrat_core.errors import ConfigError, ServerRefused
+
+_WAIT_S = 10
+"""For how long somebody at a terminal waits for the next byte of the server, where the agent may wait for longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +166,7 @@ def ask_server(config: Config, names: SettingNames = MIRROR_CONF) -> MirrorView:
     """Log in to the packrat server, and ask what it offers this mirror.
 
     Args:
-        config: The configuration.
+        config: The configuration; limits of time that are longer than ten seconds count as ten.
         names: What errors call the settings.
 
     Raises:
@@ -172,9 +175,15 @@ def ask_server(config: Config, names: SettingNames = MIRROR_CONF) -> MirrorView:
         ServerBroken: It is not a packrat server.
     """
     state = LoginState()
+    if config.packrat.stall_timeout_s > _WAIT_S:
+        # Raising what is not in force would not help.
+        names = replace(names, stall_timeout="")
+    if config.packrat.connect_timeout_s > _WAIT_S:
+        names = replace(names, connect_timeout="")
+    bounded = wait_briefly(config)
 
     async def ask() -> MirrorView:
-        async with connected(config, state, names) as server:
+        async with connected(bounded, state, names) as server:
             return await server.view()
 
     view = asyncio.run(ask())
@@ -184,3 +193,10 @@ def ask_server(config: Config, names: SettingNames = MIRROR_CONF) -> MirrorView:
             hint="it shows this mirror to everybody, too: give the right psk, or leave it empty if it has none",
         )
     return view
+
+
+def wait_briefly(config: Config) -> Config:
+    """Give the configuration with limits of time as they suit somebody who waits for the answer."""
+    packrat = config.packrat
+    connect_s, stall_s = min(packrat.connect_timeout_s, _WAIT_S), min(packrat.stall_timeout_s, _WAIT_S)
+    return replace(config, packrat=replace(packrat, connect_timeout_s=connect_s, stall_timeout_s=stall_s))

@@ -25,6 +25,7 @@ from packrat_agent.upstream.connection import connected
 from packrat_agent.upstream.login import LoginState
 from packrat_agent.watch import systemd as notify
 from packrat_agent.watch.changes import hear_news
+from packrat_agent.watch.disk_watch import WATCH
 from packrat_agent.watch.dispatcher import Dispatcher
 from packrat_agent.watch.landing_page import keep_page
 from packrat_agent.watch.news import News
@@ -98,7 +99,7 @@ class Agent:
         every_s = min(notify.watchdog_interval_s() or _METRICS_S, _METRICS_S)
         while True:
             notify.watchdog()
-            notify.status(self._outage.reason or f"following {self._context.config.packrat.url}")
+            notify.status(self._outage.reason or WATCH.reason or f"following {self._context.config.packrat.url}")
             self._context.fault_log.beside("metrics", "metrics_file", await in_thread(collect, self._context.config))
             await asyncio.sleep(every_s)
 

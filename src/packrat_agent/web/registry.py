@@ -11,6 +11,7 @@ from urllib.parse import unquote
 
 from packrat_agent.formats.docker.layout import HOST_CATALOG, has_signature_api
 from packrat_agent.formats.docker.serving import EMPTY_REFERRERS, ERRORS
+from packrat_agent.web.missing import is_missing
 from packrat_core.packages.image.manifest import MANIFEST_TYPES, OCI_INDEX
 
 _JSON = {"Content-Type": "application/json"}
@@ -76,8 +77,12 @@ def _manifest(repo: Path, image: str, ref: str) -> RegistryAnswer:
     try:
         # A tag is a link to the directory beside it that is called like the digest.
         directory = (refs / ref).resolve(strict=True)
-    except (OSError, RuntimeError):
+    except RuntimeError:
         return _unknown("manifest_unknown")
+    except OSError as error:
+        if is_missing(error):
+            return _unknown("manifest_unknown")
+        raise
     if directory.parent == refs and re.fullmatch(_DIGEST, directory.name):
         for media_type, end in MANIFEST_TYPES.items():
             file = _file(directory, f"manifest.{end}")
@@ -92,8 +97,12 @@ def _file(directory: Path, relative: str) -> Path | None:
     file = directory / relative
     try:
         return file if file.is_file() and file.resolve(strict=True) == file else None
-    except (OSError, RuntimeError):
+    except RuntimeError:
         return None
+    except OSError as error:
+        if is_missing(error):
+            return None
+        raise
 
 
 def _unknown(name: str) -> RegistryAnswer:

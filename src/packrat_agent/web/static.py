@@ -24,13 +24,14 @@ from packrat_agent.formats.json.serving import uploaded_headers
 from packrat_agent.formats.uploaded import UPLOADED_HEADERS
 from packrat_agent.web.caching import ASK_AGAIN, choose_caching
 from packrat_agent.web.directory_page import HEADERS, write_listing
+from packrat_agent.web.missing import is_missing
 from packrat_agent.web.negotiate import TYPES, choose_index
 from packrat_agent.web.registry import answer_registry, is_registry_path
 from packrat_core.aio.byte_range import Part, choose_part
 from packrat_core.aio.connection_bounds import connection_limit
 from packrat_core.aio.serve_http import serving_http
 from packrat_core.errors import ConfigError, DiskError
-from packrat_core.fs.disk_errors import as_disk_error
+from packrat_core.fs.disk_errors import as_disk_error, explain_os_error
 from packrat_core.fs.file_times import mtime_s
 from packrat_core.fs.links import open_directory
 from packrat_core.fs.open import open_descriptor
@@ -125,7 +126,7 @@ class _Files:
         """Answer one request.
 
         Raises:
-            HTTPException: The client may not have what it asks for, or it is not there.
+            HTTPException: The client may not have what it asks for, it is not there, or the system does not give it.
         """
         if request.method not in ("GET", "HEAD"):
             if is_registry_path(request.raw_path):
@@ -136,9 +137,15 @@ class _Files:
             return await self._answer(request)
         except PermissionError:
             raise web.HTTPForbidden from None
-        except (FileNotFoundError, NotADirectoryError):
-            # It was there a moment ago.
-            raise web.HTTPNotFound from None
+        except OSError as error:
+            if isinstance(error, ConnectionError):
+                raise
+            if is_missing(error):
+                # It was there a moment ago, or somebody has put something else in its way.
+                raise web.HTTPNotFound from None
+            # For a while only, perhaps: a client that is told 404 takes the file for gone.
+            log.warning("unanswered", path=request.path, reason=str(explain_os_error(error) or error))
+            raise web.HTTPServiceUnavailable from None
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         raw = request.raw_path.partition("?")[0]
@@ -191,8 +198,12 @@ class _Files:
         """Follow links to a file or directory; None if that is outside the root or hidden, or if there is none."""
         try:
             target = path.resolve(strict=True)
-        except (OSError, RuntimeError):
+        except RuntimeError:
             return None
+        except OSError as error:
+            if is_missing(error):
+                return None
+            raise
         if not target.is_relative_to(self._root):
             return None
         hidden = any(part.startswith(".") for part in target.relative_to(self._root).parts)
@@ -231,17 +242,13 @@ class _Files:
         return os.fdopen(descriptor, "rb")
 
     async def _send(self, request: web.Request, path: Path, more_headers: Mapping[str, str]) -> web.StreamResponse:
-        try:
-            file = await asyncio.to_thread(self._open, path)
-        except OSError:
-            raise web.HTTPNotFound from None
-        with file:
+        with await asyncio.to_thread(self._open, path) as file:
             status = os.fstat(file.fileno())
             headers = {**_headers(path, status), **more_headers}
             if _unchanged(request, headers["ETag"], status):
                 return web.Response(status=304, headers=headers)
             asked, if_range = request.headers.get("Range"), request.headers.get("If-Range")
-            part = choose_part(asked, if_range, tuple(_validators(headers).values()), status.st_size)
+            part = choose_part(request.method, asked, if_range, tuple(_validators(headers).values()), status.st_size)
             if part is None:
                 # apt, which may have all of it, takes over the date; without one, it dates its file by its own clock.
                 complete = {"Content-Range": f"bytes */{status.st_size}", **_validators(headers)}

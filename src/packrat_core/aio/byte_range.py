@@ -26,12 +26,16 @@ class Part:
         return f"bytes {self.start}-{self.start + self.length - 1}/{self.size}"
 
 
-def choose_part(asked: str | None, if_range: str | None, validators: Sequence[str], size: int) -> Part | None:
+def choose_part(
+    method: str, asked: str | None, if_range: str | None, validators: Sequence[str], size: int
+) -> Part | None:
     """Choose what to send of a file.
 
-    A range that is none, a list of ranges, and a range of another state of the file get the whole file.
+    A range that is none, a list of ranges, a range of another state of the file, and any method but GET get the whole
+    file.
 
     Args:
+        method: The method of the request; HTTP defines ranges for GET alone.
         asked: The header Range.
         if_range: The header If-Range.
         validators: The ETag of the file, and its Last-Modified.
@@ -41,7 +45,7 @@ def choose_part(asked: str | None, if_range: str | None, validators: Sequence[st
         The part; None if the range is beyond the end of the file.
     """
     whole = Part(0, size, size, asked=False)
-    match = _RANGE.fullmatch(asked or "")
+    match = _RANGE.fullmatch(asked or "") if method == "GET" else None
     if match is None or not (match[1] or match[2]):
         return whole
     if if_range is not None and if_range not in validators:

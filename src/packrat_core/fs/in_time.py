@@ -10,11 +10,13 @@ import signal
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import TypeVar
 
 from packrat_core.errors import DiskError, PackratError
+from packrat_core.fs.left_looks import LeftLook, find_left, is_too_soon, is_waiting, look_name, mount_name, take_name
 from packrat_core.fs.mounts import Mount, list_mounts
 from packrat_core.text import name_some
 
@@ -24,6 +26,7 @@ _SLOW_S = 4.0
 _HUNG_S = 7.0
 """The clients of monitoring systems wait for ten seconds."""
 _LONGEST_S = 60.0
+_MAY_BE_FROZEN = "it may be frozen for a snapshot (`fsfreeze --unfreeze` ends that), or fail: see `dmesg`"
 _MOUNT_ANSWERS_S = 1.0
 _MOUNTS_LIMIT = 200
 _ASKED, _ANSWERED = 1, 2
@@ -34,17 +37,24 @@ _UNASKED = frozenset({"autofs", "proc", "sysfs", "devpts", "cgroup", "cgroup2", 
 """Types of filesystems that need no disk; and autofs, which mounts another one when it is asked."""
 
 
-def in_time(work: Callable[[], T]) -> T:
+def in_time(work: Callable[[], T], of: Path) -> T:
     """Do something that only reads, and return what it returns.
+
+    While a disk hangs, each call leaves a process; after such a call, others fail at once for a while.
 
     Args:
         work: It is done in a copy of this process, which has one thread and opens no terminal; what it returns or
             raises can be pickled.
+        of: Where it begins to look, such as at mirror.conf. What was left of the same look counts.
 
     Raises:
         DiskError: It did not end in time; the message names the filesystems that don't answer.
         PackratError: The other process was killed.
     """
+    left = find_left()
+    earlier = left.get(name := look_name(of), [])
+    if is_too_soon(earlier):
+        raise _explain_late(_find_asked(left), earlier)
     reading, writing = os.pipe()
     try:
         child = os.fork()
@@ -54,13 +64,13 @@ def in_time(work: Callable[[], T]) -> T:
         os.close(writing)
         return work()
     if child == 0:
-        _answer(work, writing)
+        _answer(work, writing, name)
     os.close(writing)
     with os.fdopen(reading, "rb", buffering=0) as pipe:
-        answer = _read(pipe.fileno())
+        answer, hung = _read(pipe.fileno())
     if answer is None:
         _kill(child)
-        raise _explain_late()
+        raise _explain_late(hung)
     _await_end(child)
     if not answer:
         raise PackratError(
@@ -74,9 +84,10 @@ def in_time(work: Callable[[], T]) -> T:
     return result
 
 
-def _answer(work: Callable[[], T], writing: int) -> None:
+def _answer(work: Callable[[], T], writing: int, name: str) -> None:
     """Do the work, write its answer to a pipe, and end without the clean-up of the process that this is a copy of."""
     try:
+        take_name(name)
         _let_go_of_all_but(writing)
         try:
             answer = pickle.dumps((False, work()))
@@ -127,41 +138,59 @@ def _pickle_error(error: Exception) -> bytes:
     return answer
 
 
-def _read(descriptor: int) -> bytes | None:
-    """Read to the end; None if that does not come in time."""
-    started, parts = time.monotonic(), list[bytes]()
-    limit_s, is_looked = _LONGEST_S, False
+def _read(descriptor: int) -> tuple[bytes | None, list[Mount]]:
+    """Read to the end; None if that does not come in time, with the filesystems that don't answer."""
+    started, parts, hung = time.monotonic(), list[bytes](), list[Mount]()
+    limit_s, look_s = _LONGEST_S, _SLOW_S
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)
-    while (left_s := (limit_s if is_looked else _SLOW_S) - (time.monotonic() - started)) > 0 or not is_looked:
-        if poll.poll(max(0.0, left_s) * 1000):
+    while True:
+        taken_s = time.monotonic() - started
+        if poll.poll(max(0.0, min(limit_s, look_s) - taken_s) * 1000):
             part = os.read(descriptor, 1 << 16)
             if not part:
-                return b"".join(parts)
+                return b"".join(parts), []
             parts.append(part)
-        elif not is_looked:
-            # A large mirror on a busy disk may take so long, too.
-            is_looked, limit_s = True, _HUNG_S if find_hung_mounts() else _LONGEST_S
-    return None
+        elif limit_s <= look_s:
+            return None, hung
+        else:
+            # A large mirror on a busy disk may take so long, too. A machine that is so busy that nobody could ask the
+            # disks is asked again.
+            hung, taken_s = find_hung_mounts(), time.monotonic() - started
+            limit_s, look_s = (_HUNG_S, _LONGEST_S) if hung else (_LONGEST_S, max(2 * taken_s, _SLOW_S))
 
 
-def _explain_late() -> DiskError:
-    hung = [f"{mount.point} ({mount.kind} of {mount.source})" for mount in find_hung_mounts()]
+def _explain_late(hung: Sequence[Mount], earlier: Sequence[LeftLook] = ()) -> DiskError:
+    """Say that a disk does not answer.
+
+    Args:
+        hung: Which ones.
+        earlier: The processes that still wait, where this call has not looked itself.
+    """
     if hung:
+        named = name_some([f"{mount.point} ({mount.kind} of {mount.source})" for mount in hung])
         return DiskError(
-            f"a disk does not answer: {name_some(hung)}",
+            f"a disk does not answer: {named}",
             hint="see to the machine or device that it comes from, or unmount it (`umount -f`, or else `umount -l`)",
+        )
+    if earlier:
+        first = max(earlier, key=lambda look: look.age_s)
+        return DiskError(
+            f"a disk does not answer: process {first.pid} has waited for it for {first.age_s:.0f} seconds",
+            hint=_MAY_BE_FROZEN,
         )
     return DiskError(
         f"a disk did not answer within {_LONGEST_S:.0f} seconds",
-        hint="it may be frozen for a snapshot (`fsfreeze --unfreeze` ends that), or fail: see `dmesg`",
+        hint=_MAY_BE_FROZEN,
     )
 
 
 def find_hung_mounts() -> list[Mount]:
     """Find the filesystems that don't say within a moment how large they are."""
     mounts = {mount.point: mount for mount in list_mounts() if mount.kind not in _UNASKED}
-    asked = list(mounts.values())[:_MOUNTS_LIMIT]
+    # Who asked before and still waits need not be joined by another.
+    waiting = _find_asked(find_left())
+    asked = [mount for mount in mounts.values() if mount not in waiting][:_MOUNTS_LIMIT]
     reading, writing = os.pipe()
     children: list[int] = []
     # Of those for which the system gives no process any more, nothing is known.
@@ -174,10 +203,17 @@ def find_hung_mounts() -> list[Mount]:
     for number, child in enumerate(children):
         if told[number] == _ANSWERED:
             _await_end(child)
-        else:
-            _kill(child)
-    # On a machine with too much to do, a process may not even have begun to ask; that says nothing about the disk.
-    return [mount for number, mount in enumerate(asked) if told[number] == _ASKED]
+            continue
+        # On a machine with too much to do, a process may not have begun to ask, or not be back yet.
+        if told[number] == _ASKED and is_waiting(child):
+            waiting.append(asked[number])
+        _kill(child)
+    return waiting
+
+
+def _find_asked(left: Mapping[str, Sequence[LeftLook]]) -> list[Mount]:
+    """Find the filesystems that processes of earlier calls have asked, and still wait for."""
+    return [mount for mount in list_mounts() if mount_name(mount.number) in left]
 
 
 def _ask_mount(mount: Mount, number: int, writing: int) -> int:
@@ -186,6 +222,7 @@ def _ask_mount(mount: Mount, number: int, writing: int) -> int:
     if child:
         return child
     try:
+        take_name(mount_name(mount.number))
         _let_go_of_all_but(writing)
         os.write(writing, bytes([number]))
         # An error is an answer, too.

@@ -18,8 +18,9 @@ _MOUNT_ID = re.compile(rb"^mnt_id:\s*([0-9]+)$", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """A mounted filesystem: where, of which type, and what it comes from, as `host:/export`."""
+    """A mounted filesystem: its number, where it is, of which type, and what it comes from, as `host:/export`."""
 
+    number: str
     point: str
     kind: str
     source: str
@@ -35,7 +36,7 @@ def list_mounts() -> Iterator[Mount]:
         place, _, filesystem = line.partition(b" - ")
         fields, of = place.split(b" "), filesystem.split(b" ")
         if len(fields) > _POINT and len(of) > 1:
-            yield Mount(*(os.fsdecode(_unescape(text)) for text in (fields[_POINT], *of[:2])))
+            yield Mount(*(os.fsdecode(_unescape(text)) for text in (fields[0], fields[_POINT], *of[:2])))
 
 
 def mounts_below(root: Path) -> frozenset[str]:

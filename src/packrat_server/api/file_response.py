@@ -53,7 +53,8 @@ def answer_file(request: Request, path: Path, shown: Shown) -> Response:
         return Response(shown.content.data, media_type=shown.media_type, headers=headers)
     validators = (shown.etag, headers["Last-Modified"])
     size = shown.content.status.st_size
-    part = choose_part(request.headers.get("range"), request.headers.get("if-range"), validators, size)
+    asked, if_range = request.headers.get("range"), request.headers.get("if-range")
+    part = choose_part(request.method, asked, if_range, validators, size)
     if part is None:
         return Response(status_code=416, headers={"Content-Range": f"bytes */{size}"})
     return _StoredFile(path, part, {**headers, "Content-Type": shown.media_type})

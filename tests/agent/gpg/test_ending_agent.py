@@ -146,4 +146,4 @@ def test_a_key_that_its_user_can_not_read_keeps_no_other_from_signing(home: Path
         os.setresuid(65534, 65534, 0)
         return find_key(mine, home, None, now()).fingerprint
 
-    assert in_time(find) == mine
+    assert in_time(find, home) == mine

@@ -36,13 +36,14 @@ def test_a_file_comes_whole_with_what_caches_need(site: Site) -> None:
 
 
 def test_head_is_get_without_the_body(site: Site) -> None:
-    for headers in ({}, {"Range": "bytes=0-9"}, {"If_None_Match": "*"}, {"Range": "bytes=9999-"}):
+    for headers in ({}, {"If_None_Match": "*"}):
         get, head = site.ask(FILE, **headers), site.ask(FILE, "HEAD", **headers)
         assert (head.status, head.body) == (get.status, b"")
-        quiet = {"date", *(["content-length"] if get.status == 416 else [])}
-        assert {k: v for k, v in head.headers.items() if k not in quiet} == {
-            k: v for k, v in get.headers.items() if k not in quiet
-        }
+        assert {**head.headers, "date": ""} == {**get.headers, "date": ""}
+    # Of a range, only GET knows.
+    for asked in ("bytes=0-9", "bytes=9999-"):
+        head = site.ask(FILE, "HEAD", Range=asked)
+        assert (head.status, head.headers["content-length"], head.headers.get("content-range")) == (200, "1024", None)
     assert site.ask("/apt-dev/", "HEAD").status == 200
     assert site.ask("/missing", "HEAD").status == 404
 

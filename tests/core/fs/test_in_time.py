@@ -10,11 +10,19 @@ import pytest
 from packrat_core.errors import ConfigError, DiskError, PackratError
 from packrat_core.fs import in_time as module
 from packrat_core.fs.in_time import find_hung_mounts, in_time
+from packrat_core.fs.mounts import Mount
 from support.hung_disk import hung_disk
+
+HERE = Path("/srv/mirror.conf")
+
+
+def find_unexpected() -> list[Mount]:
+    """Other tests that run at the same time may have disks that hang."""
+    return [mount for mount in find_hung_mounts() if mount.source != "test"]
 
 
 def test_what_is_done_in_another_process_is_returned() -> None:
-    process, text = in_time(lambda: (os.getpid(), "x" * 1_000_000))
+    process, text = in_time(lambda: (os.getpid(), "x" * 1_000_000), HERE)
     assert (process != os.getpid(), len(text)) == (True, 1_000_000)
 
 
@@ -23,7 +31,7 @@ def test_an_error_is_raised_here_with_its_hint_and_where_it_was_raised() -> None
         raise ConfigError("it is wrong", hint="write it anew")
 
     with pytest.raises(ConfigError, match="it is wrong") as caught:
-        in_time(fail)
+        in_time(fail, HERE)
     assert caught.value.hint == "write it anew"
     assert "in fail" in "".join(caught.value.__notes__)
 
@@ -36,20 +44,20 @@ def test_an_error_that_can_not_be_sent_is_named() -> None:
         raise OfThisProcess("it is wrong")
 
     with pytest.raises(RuntimeError, match="OfThisProcess: it is wrong"):
-        in_time(fail)
+        in_time(fail, HERE)
 
 
 def test_a_process_that_is_killed_is_told() -> None:
     with pytest.raises(PackratError, match="the process that looked at the disk was killed"):
-        in_time(lambda: os.kill(os.getpid(), 9))
+        in_time(lambda: os.kill(os.getpid(), 9), HERE)
 
 
 def test_who_started_this_program_may_ignore_the_end_of_processes() -> None:
     """Some supervisors do that, and programs inherit it."""
     before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     try:
-        assert in_time(lambda: "done") == "done"
-        assert find_hung_mounts() == []
+        assert in_time(lambda: "done", HERE) == "done"
+        assert find_unexpected() == []
     finally:
         signal.signal(signal.SIGCHLD, before)
 
@@ -60,8 +68,8 @@ def test_without_another_process_the_work_is_done_in_this_one(monkeypatch: pytes
 
     monkeypatch.setattr(os, "fork", refuse)
     before = os.listdir("/proc/self/fd")
-    assert in_time(os.getpid) == os.getpid()
-    assert find_hung_mounts() == []
+    assert in_time(os.getpid, HERE) == os.getpid()
+    assert find_unexpected() == []
     assert len(os.listdir("/proc/self/fd")) == len(before)
 
 
@@ -70,7 +78,7 @@ def test_the_other_process_has_only_the_way_for_its_answer_open() -> None:
         return [str(path.readlink()) for path in Path("/proc/self/fd").iterdir() if path.exists()]
 
     with Path("/dev/zero").open("rb"):
-        opened = in_time(list_open)
+        opened = in_time(list_open, HERE)
     (way,) = (place for place in opened if place != os.devnull and not place.startswith("/proc/"))
     assert way.startswith("pipe:")
 
@@ -83,15 +91,15 @@ def test_a_disk_that_hangs_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     place.mkdir()
     with hung_disk(place) as disk:
         disk.is_silent = disk.hangs = True
-        assert [mount.point for mount in find_hung_mounts()] == [str(place)]
-        with pytest.raises(DiskError, match=f"a disk does not answer: {place} \\(fuse of test\\)"):
-            in_time(place.stat)
+        assert str(place) in [mount.point for mount in find_hung_mounts()]
+        with pytest.raises(DiskError, match=f"a disk does not answer: .*{place} \\(fuse of test\\)"):
+            in_time(place.stat, place)
 
 
 def test_what_takes_long_without_a_disk_that_hangs_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_SLOW_S", 0.0)
     monkeypatch.setattr(module, "_HUNG_S", 0.0)
-    assert in_time(os.getppid) == os.getpid()
+    assert in_time(os.getppid, HERE) == os.getpid()
 
 
 def test_a_frozen_disk_is_told_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,7 +108,7 @@ def test_a_frozen_disk_is_told_after_a_while(monkeypatch: pytest.MonkeyPatch) ->
     reading, writing = os.pipe()
     try:
         with pytest.raises(DiskError, match="did not answer within 0 seconds; it may be frozen"):
-            in_time(lambda: os.read(os.open(f"/proc/{os.getppid()}/fd/{reading}", os.O_RDONLY), 1))
+            in_time(lambda: os.read(os.open(f"/proc/{os.getppid()}/fd/{reading}", os.O_RDONLY), 1), HERE)
     finally:
         os.close(reading)
         os.close(writing)
@@ -109,4 +117,4 @@ def test_a_frozen_disk_is_told_after_a_while(monkeypatch: pytest.MonkeyPatch) ->
 def test_a_machine_with_too_much_to_do_is_no_disk_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
     """The processes that ask for the mounts had no time to begin."""
     monkeypatch.setattr(module, "_MOUNT_ANSWERS_S", 0.0)
-    assert find_hung_mounts() == []
+    assert find_unexpected() == []

@@ -31,7 +31,7 @@ def examine(path: Path) -> Iterator[Finding]:
     """
     try:
         # Of a disk that hangs nothing more is told: whatever looks there next would never end.
-        in_time(lambda: _look_at_disk(path))
+        in_time(lambda: _look_at_disk(path), path)
     except DiskError as error:
         yield fault_of("disk", error)
         return

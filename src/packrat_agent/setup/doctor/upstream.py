@@ -10,7 +10,7 @@ from packrat_agent.config.settings import Config
 from packrat_agent.model.records import MirrorView
 from packrat_agent.setup.account import Account
 from packrat_agent.setup.doctor.findings import Finding, fault, fault_of, ok, warning
-from packrat_agent.setup.new_mirror import ask_server
+from packrat_agent.setup.new_mirror import ask_server, wait_briefly
 from packrat_agent.upstream.server_clock import read_server_date
 from packrat_core.errors import PackratError, ServerUnavailable
 from packrat_core.text import count_of, hide_login
@@ -62,7 +62,7 @@ def _look_at_proxy(config: Config) -> Iterator[Finding]:
 
 def _look_at_clock(config: Config, account: Account) -> Iterator[Finding]:
     try:
-        date = account.do(lambda: asyncio.run(read_server_date(config.packrat)))
+        date = account.do(lambda: asyncio.run(read_server_date(wait_briefly(config).packrat)))
     except PackratError:
         # That the server does not answer is a finding of its own.
         return

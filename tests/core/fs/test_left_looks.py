@@ -1,0 +1,82 @@
+"""Processes that still wait for a disk are found, and keep others from joining them for a while."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from packrat_core.errors import DiskError
+from packrat_core.fs import in_time as module
+from packrat_core.fs.in_time import in_time
+from packrat_core.fs.left_looks import LeftLook, find_left, is_too_soon, look_name, mount_name
+from packrat_core.fs.mounts import list_mounts
+from support.hung_disk import hung_disk
+
+DEADLINE_S = 30.0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
+def test_while_a_disk_hangs_no_second_process_waits_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_SLOW_S", 0.1)
+    monkeypatch.setattr(module, "_HUNG_S", 0.2)
+    place, other = tmp_path / "a disk", tmp_path / "other"
+    place.mkdir()
+    other.mkdir()
+    with hung_disk(place) as disk:
+        disk.is_silent = disk.hangs = True
+        for _ in range(2):
+            with pytest.raises(DiskError, match=f"a disk does not answer: .*{place} \\(fuse of test\\)"):
+                in_time(place.stat, place)
+            (mount,) = (mount for mount in list_mounts() if mount.point == str(place))
+            left = find_left()
+            assert [len(left[name]) for name in (look_name(place), mount_name(mount.number))] == [1, 1]
+        # What has nothing to do with that disk is looked at as ever.
+        assert in_time(other.is_dir, other)
+    until(lambda: look_name(place) not in find_left())
+    assert in_time(place.is_dir, place)
+
+
+def test_a_look_whose_caller_was_killed_is_found(tmp_path: Path) -> None:
+    code = (
+        "import sys, time; from pathlib import Path; from packrat_core.fs.in_time import in_time;"
+        "in_time(lambda: time.sleep(60), Path(sys.argv[1]))"
+    )
+    caller = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)])
+    children = Path(f"/proc/{caller.pid}/task/{caller.pid}/children")
+    until(lambda: bool(children.read_text()))
+    (child,) = map(int, children.read_text().split())
+    try:
+        until(lambda: Path(f"/proc/{child}/comm").read_text().strip() == look_name(tmp_path))
+        assert look_name(tmp_path) not in find_left()
+        caller.kill()
+        caller.wait()
+        (look,) = find_left()[look_name(tmp_path)]
+        assert (look.pid, 0 <= look.age_s < 60) == (child, True)
+        with pytest.raises(DiskError, match="a disk does not answer: "):
+            in_time(os.getpid, tmp_path)
+    finally:
+        caller.kill()
+        os.kill(child, signal.SIGKILL)
+    until(lambda: look_name(tmp_path) not in find_left())
+    assert in_time(tmp_path.is_dir, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("ages_s", "expected"),
+    [((), False), ((119.0,), True), ((121.0,), False), ((121.0, 300.0), True), ((241.0, 999.0), False)],
+)
+def test_each_pause_is_twice_as_long(ages_s: tuple[float, ...], expected: bool) -> None:
+    """What they wait for may have been unmounted for good: then another look is right."""
+    assert is_too_soon([LeftLook(1, age_s) for age_s in ages_s]) is expected
+
+
+def until(is_so: Callable[[], bool]) -> None:
+    latest = time.monotonic() + DEADLINE_S
+    while not is_so():
+        assert time.monotonic() < latest
+        os.sched_yield()
