@@ -7,7 +7,8 @@
 3. A hard link to itself, or to a file that comes behind it: an update would link it to the file of the earlier version.
 4. A file that stands in the place of a directory: a directory of its name comes behind it, or a member below it. Pipes
    and devices give way to a directory of their name: dpkg gives files their names at the end, all others at once.
-5. A directory or a pipe as a conffile: dpkg reads it, and fails at the one, and waits for ever at the other.
+5. A directory or a pipe as a conffile, or a symbolic link to one: dpkg reads it, and fails at the one, and waits for
+   ever at the other.
 
 What depends on other packages of the client is taken: a file in a directory that the archive does not have, a hard link
 to a file that it does not have, a member that leads through a symbolic link.
@@ -28,6 +29,8 @@ from packrat_core.archives.tar import TarKind, TarMember
 from packrat_core.errors import Refused
 
 _SHOWN_LIMIT = 60
+_LINKS_LIMIT = 40
+"""Symbolic links that Linux follows one after the other."""
 
 
 class DataMembers:
@@ -35,14 +38,15 @@ class DataMembers:
 
     def __init__(self) -> None:
         self._directories: set[int] = set()
-        self._links: set[int] = set()
+        self._links: dict[int, int] = {}
+        """Where each symbolic link leads."""
         self._files: set[int] = set()
         """With the hard links."""
         self._pipes_and_devices: set[int] = set()
         self._pipes: set[int] = set()
         """Those of them that are pipes at the end."""
-        self._above: set[int] = set()
-        """Directories above other members; all above one that is in here are in here, too."""
+        self._above: set[int] = {hash(".")}
+        """Directories above other members; all above one that is in here are in here, too. `.` is the root."""
         self._awaited: dict[int, str] = {}
         """Targets of hard links that are not there yet, and the first link to each."""
         self._names = DirectoryNames()
@@ -69,11 +73,11 @@ class DataMembers:
             if not member.target and name not in self._directories:
                 raise Refused(f"its symbolic link {shown!r} has no target, so that dpkg can't create it")
             if name not in self._files:
-                self._links.add(name)
+                self._links[name] = hash(_led_to(member))
             return
         if member.kind is TarKind.HARD_LINK:
             self._check_hard_link(member)
-        self._links.discard(name)
+        self._links.pop(name, None)
         if name in self._directories:
             # dpkg moves the directory out of the way.
             self._directories.discard(name)
@@ -92,10 +96,15 @@ class DataMembers:
             Refused: dpkg can't read one.
         """
         for name in names:
-            number = hash(name)
-            if number in self._directories or number in self._pipes:
-                what = "a directory" if number in self._directories else "a pipe"
-                raise Refused(f"its conffile {name[:_SHOWN_LIMIT]!r} is {what}, which dpkg can't read as a file")
+            number, verb = hash(name), "is"
+            for _ in range(_LINKS_LIMIT):
+                if number in self._directories or number not in self._links:
+                    break
+                number, verb = self._links[number], "leads to"
+            is_directory = number in self._directories or (verb == "leads to" and number in self._above)
+            if is_directory or number in self._pipes:
+                what = f"{verb} {'a directory' if is_directory else 'a pipe'}"
+                raise Refused(f"its conffile {name[:_SHOWN_LIMIT]!r} {what}, which dpkg can't read as a file")
 
     def _check_way(self, member: TarMember) -> None:
         way = posixpath.dirname(member.name)
@@ -121,3 +130,8 @@ class DataMembers:
         number = hash(target)
         if number not in self._files and number not in self._pipes_and_devices:
             self._awaited.setdefault(number, shown)
+
+
+def _led_to(link: TarMember) -> str:
+    """Give the name of the member that a symbolic link leads to, if none of the directories on the way is a link."""
+    return posixpath.normpath(posixpath.join("/", posixpath.dirname(link.name), link.target)).lstrip("/") or "."

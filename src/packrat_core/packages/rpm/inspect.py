@@ -5,7 +5,7 @@ import re
 from packrat_core.errors import Refused
 from packrat_core.packages.facts import PackageFacts
 from packrat_core.packages.rpm.header import Header
-from packrat_core.packages.rpm.tags import ARCH, EPOCH, NAME, RELEASE, SOURCE_PACKAGE, SOURCE_RPM, VERSION
+from packrat_core.packages.rpm.tags import ARCH, DIR_NAMES, EPOCH, NAME, RELEASE, SOURCE_PACKAGE, SOURCE_RPM, VERSION
 
 _WORD = re.compile(rb"[A-Za-z0-9_][A-Za-z0-9._+~^-]*")
 _VERSION_WORD = re.compile(rb"[!#-%(-,.0-9;=?-~]+")
@@ -14,8 +14,12 @@ _ARCH_WORD = re.compile(rb"[a-z0-9_]+")
 
 
 def is_source(header: Header) -> bool:
-    """Return whether the header is that of a source package."""
-    return SOURCE_PACKAGE in header.items or header.text(SOURCE_RPM) is None
+    """Return whether the header is that of a source package, as rpm decides it."""
+    if SOURCE_PACKAGE in header.items:
+        return True
+    # Some programs name no source in binary packages. Early source packages don't say what they are, but their files
+    # have no directories.
+    return SOURCE_RPM not in header.items and header.text(DIR_NAMES) == b""
 
 
 def identify(header: Header) -> PackageFacts:

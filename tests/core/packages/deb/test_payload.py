@@ -105,6 +105,8 @@ TAKEN = {
         ("./a", FILE, b"x"), ("./b", HARD_LINK, b"./a"), ("./a", FILE, b"y")
     ),
     "a symbolic link as a conffile": with_conffiles(b"/l\n", ("./f", FILE, b"x"), ("./l", LINK, b"f")),
+    "a symbolic link to nothing as a conffile": with_conffiles(b"/l\n", ("./l", LINK, b"x/f")),
+    "symbolic links in a circle as conffiles": with_conffiles(b"/l\n/m\n", ("./l", LINK, b"m"), ("./m", LINK, b"l")),
     "a device as a conffile": with_conffiles(b"/d\n", ("./d", tarfile.CHRTYPE, b"")),
     "a conffile with a slash behind the name of a directory": with_conffiles(b"/d/\n", ("./d/", DIRECTORY, b"")),
     "an earlier list of conffiles with a directory": deb(
@@ -165,6 +167,17 @@ REFUSED = {
         ),
         "its conffile 'd' is a directory",
     ),
+    **{
+        f"a symbolic link to {target!r} as a conffile": (
+            with_conffiles(
+                b"/a/l\n",
+                *(("./a/", DIRECTORY, b""), ("./a/d/", DIRECTORY, b""), ("./a/l", LINK, target)),
+                ("./a/m", LINK, b"d"),
+            ),
+            "its data archive: its conffile 'a/l' leads to a directory",
+        )
+        for target in (b"d", b"d/", b"../a/./d", b".", b"/", b"../..", b"m")
+    },
     "a hard link to nothing": (having(("./b", HARD_LINK, b"")), "its hard link 'b' is one to a directory"),
     "a symbolic link without a target": (having(("./a", LINK, b"")), "its symbolic link 'a' has no target"),
     "a directory behind a file of its name": (
@@ -258,3 +271,10 @@ def test_a_pipe_as_a_conffile_is_refused() -> None:
     assert reason is not None
     assert "its conffile 'p' is a pipe" in reason
     assert refusal(with_conffiles(b"/p\n", ("./p", tarfile.FIFOTYPE, b""), ("./p", FILE, b"x"))) is None
+
+
+def test_a_conffile_that_leads_to_a_directory_or_a_pipe_elsewhere_is_refused() -> None:
+    # `dpkg --root` follows an absolute link on the machine that it runs on, and waits for ever at a pipe.
+    link, pipe = ("./l", LINK, b"/a/d"), ("./a/d", tarfile.FIFOTYPE, b"")
+    for where, what in ((("./a/d/", DIRECTORY, b""), "a directory"), (pipe, "a pipe")):
+        assert f"its conffile 'l' leads to {what}" in (refusal(with_conffiles(b"/l\n", where, link)) or "")

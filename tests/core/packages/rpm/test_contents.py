@@ -125,7 +125,15 @@ TAKEN = {
     ),
     **{
         f"capabilities {text!r}": with_capabilities(text)
-        for text in ("", "=ep", "cap_net_raw,CAP_CHOWN=eip", "= cap_chown+ep-i\n", "all=p", "37=ep", "cap_chown=")
+        for text in (
+            "",
+            "=ep",
+            "cap_net_raw,CAP_CHOWN=eip",
+            "= cap_chown+ep-i\n",
+            "all=p",
+            "cap_chown=",
+            "0x3f,077,7+p",
+        )
     },
 }
 MIDST = "amid the links to another file, and rpm makes it one of them"
@@ -247,6 +255,9 @@ REFUSED = {
             "+ep",
             "cap_chown,=e",
             "=e+p",
+            "cap_net_row=ep",
+            "cap_chown=E",
+            "64=p",
         )
     },
 }

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from packrat_agent.formats.yum.read_rpm import read_rpm
 from packrat_core.errors import Refused
 from packrat_core.packages.rpm.file_list import check_files
 from packrat_core.packages.rpm.header import walk
@@ -213,10 +214,23 @@ def test_no_type_of_a_value_stops_the_check(tag: int, tmp_path: Path, monkeypatc
 SOURCE_PACKAGE, SOURCE_RPM = 1106, 1044
 
 
-@pytest.mark.parametrize("change", [lambda tags: tags.update({SOURCE_PACKAGE: (4, 1)}), without(SOURCE_RPM)])
-def test_either_mark_of_a_source_package_is_enough(
+def early_source(tags: Tags) -> None:
+    del tags[SOURCE_RPM]
+    tags[1118] = (8, ("",))
+
+
+@pytest.mark.parametrize("change", [lambda tags: tags.update({SOURCE_PACKAGE: (4, 1)}), early_source])
+def test_a_source_package_is_told_by_its_mark_or_by_files_without_a_directory(
     change: Change, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """createrepo_c goes by the first, old versions of rpm by the second; rpm 4.18 wants both."""
     path = write(tmp_path / "x.rpm", named("/opt/f"), change, monkeypatch)
     assert "it is a source package" in str(refusal(path))
+
+
+def test_a_binary_package_need_not_name_its_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """cargo-generate-rpm writes such packages; rpm and createrepo_c take them for what they are."""
+    path = write(tmp_path / "x.rpm", named("/opt/f"), without(SOURCE_RPM), monkeypatch)
+    assert refusal(path) is None
+    command = ["rpm", "-qp", "--qf", "%{sourcepackage} %{arch}", str(path)]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "(none) noarch"
+    assert b"<arch>noarch</arch>" in read_rpm(path).body
