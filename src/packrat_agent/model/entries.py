@@ -142,7 +142,7 @@ class Refusal:
     reason: str
 
 
-def explain_refusal(error: Refused) -> str:
+def refusal_reason(error: Refused) -> str:
     """Say why a package file is refused, and who has to do what: the packager, where the refusal doesn't say it."""
     return str(error) if error.hint else f"{error}; {_OF_PACKAGER}"
 

@@ -17,7 +17,7 @@ from packrat_agent.model.entries import (
     Plan,
     Product,
     Refusal,
-    explain_refusal,
+    refusal_reason,
 )
 from packrat_agent.model.tree import LiveFile
 from packrat_agent.sync.planning.plan import published_before
@@ -249,7 +249,7 @@ def _caught(step: Callable[[], T]) -> T | str | OtherBytes:
         # The package is not at fault: a disk that fails once must not keep it out for good.
         return OtherBytes(f"it can't be read ({error.strerror})", hint="it is fetched again")
     except Refused as error:
-        return explain_refusal(error)
+        return refusal_reason(error)
 
 
 def _read(
@@ -276,7 +276,7 @@ def _disagreement(placement: Placement, form: Format, fragment: Fragment, materi
     try:
         form.agree(placement.file, fragment)
     except Refused as error:
-        return explain_refusal(error)
+        return refusal_reason(error)
     if form.treatment is Treatment.UNPACKED:
         return None
     parts = parts_of(placement.path, placement.file.sha256, fragment)
