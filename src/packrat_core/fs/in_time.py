@@ -12,6 +12,7 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TypeVar
 
 from packrat_core.errors import DiskError, PackratError
@@ -20,10 +21,6 @@ from packrat_core.text import name_some
 
 T = TypeVar("T")
 
-_SLOW_S = 4.0
-_HUNG_S = 7.0
-"""The clients of monitoring systems wait for ten seconds."""
-_LONGEST_S = 60.0
 _MOUNT_ANSWERS_S = 1.0
 _MOUNTS_LIMIT = 200
 _ASKED, _ANSWERED = 1, 2
@@ -34,12 +31,31 @@ _UNASKED = frozenset({"autofs", "proc", "sysfs", "devpts", "cgroup", "cgroup2", 
 """Types of filesystems that need no disk; and autofs, which mounts another one when it is asked."""
 
 
-def in_time(work: Callable[[], T]) -> T:
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long to wait for an answer: the clients of monitoring systems wait for ten seconds.
+
+    Attributes:
+        slow_s: After so long, the filesystems are asked whether one hangs.
+        hung_s: How long to wait in all where one does.
+        longest_s: How long where none does: a large mirror on a busy disk may take so long, too.
+    """
+
+    slow_s: float = 4.0
+    hung_s: float = 7.0
+    longest_s: float = 60.0
+
+
+_USUAL = Patience()
+
+
+def in_time(work: Callable[[], T], patience: Patience = _USUAL) -> T:
     """Do something that only reads, and return what it returns.
 
     Args:
         work: It is done in a copy of this process, which has one thread and opens no terminal; what it returns or
             raises can be pickled.
+        patience: How long to wait for it.
 
     Raises:
         DiskError: It did not end in time; the message names the filesystems that don't answer.
@@ -57,10 +73,10 @@ def in_time(work: Callable[[], T]) -> T:
         _answer(work, writing)
     os.close(writing)
     with os.fdopen(reading, "rb", buffering=0) as pipe:
-        answer = _read(pipe.fileno())
+        answer = _read(pipe.fileno(), patience)
     if answer is None:
         _kill(child)
-        raise _explain_late()
+        raise _explain_late(patience)
     _await_end(child)
     if not answer:
         raise PackratError(
@@ -127,25 +143,24 @@ def _pickle_error(error: Exception) -> bytes:
     return answer
 
 
-def _read(descriptor: int) -> bytes | None:
+def _read(descriptor: int, patience: Patience) -> bytes | None:
     """Read to the end; None if that does not come in time."""
     started, parts = time.monotonic(), list[bytes]()
-    limit_s, is_looked = _LONGEST_S, False
+    limit_s, is_looked = patience.longest_s, False
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)
-    while (left_s := (limit_s if is_looked else _SLOW_S) - (time.monotonic() - started)) > 0 or not is_looked:
+    while (left_s := (limit_s if is_looked else patience.slow_s) - (time.monotonic() - started)) > 0 or not is_looked:
         if poll.poll(max(0.0, left_s) * 1000):
             part = os.read(descriptor, 1 << 16)
             if not part:
                 return b"".join(parts)
             parts.append(part)
         elif not is_looked:
-            # A large mirror on a busy disk may take so long, too.
-            is_looked, limit_s = True, _HUNG_S if find_hung_mounts() else _LONGEST_S
+            is_looked, limit_s = True, patience.hung_s if find_hung_mounts() else patience.longest_s
     return None
 
 
-def _explain_late() -> DiskError:
+def _explain_late(patience: Patience) -> DiskError:
     hung = [f"{mount.point} ({mount.kind} of {mount.source})" for mount in find_hung_mounts()]
     if hung:
         return DiskError(
@@ -153,12 +168,12 @@ def _explain_late() -> DiskError:
             hint="see to the machine or device that it comes from, or unmount it (`umount -f`, or else `umount -l`)",
         )
     return DiskError(
-        f"a disk did not answer within {_LONGEST_S:.0f} seconds",
+        f"a disk did not answer within {patience.longest_s:.0f} seconds",
         hint="it may be frozen for a snapshot (`fsfreeze --unfreeze` ends that), or fail: see `dmesg`",
     )
 
 
-def find_hung_mounts() -> list[Mount]:
+def find_hung_mounts(answers_within_s: float = _MOUNT_ANSWERS_S) -> list[Mount]:
     """Find the filesystems that don't say within a moment how large they are."""
     mounts = {mount.point: mount for mount in list_mounts() if mount.kind not in _UNASKED}
     asked = list(mounts.values())[:_MOUNTS_LIMIT]
@@ -170,7 +185,7 @@ def find_hung_mounts() -> list[Mount]:
             children.append(_ask_mount(mount, number, writing))
     os.close(writing)
     with os.fdopen(reading, "rb", buffering=0) as pipe:
-        told = Counter(_read_numbers(pipe.fileno()))
+        told = Counter(_read_numbers(pipe.fileno(), answers_within_s))
     for number, child in enumerate(children):
         if told[number] == _ANSWERED:
             _await_end(child)
@@ -196,8 +211,8 @@ def _ask_mount(mount: Mount, number: int, writing: int) -> int:
         os._exit(0)
 
 
-def _read_numbers(descriptor: int) -> Iterator[int]:
-    latest = time.monotonic() + _MOUNT_ANSWERS_S
+def _read_numbers(descriptor: int, within_s: float) -> Iterator[int]:
+    latest = time.monotonic() + within_s
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)
     while (left_s := latest - time.monotonic()) > 0 and poll.poll(left_s * 1000):
