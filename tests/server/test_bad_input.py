@@ -9,7 +9,7 @@ from packrat_server.api.messages import CinpError
 from packrat_server.api.values import read_arguments
 
 TEXT, NUMBER, FLAG = Parameter("name", "String"), Parameter("limit", "Integer"), Parameter("exact", "Boolean")
-FILE = Parameter("file", "File")
+FILE, REPO = Parameter("file", "File"), Parameter("repo", "Model", {"uri": "/api/v2/Repo/Repo"})
 
 
 @pytest.mark.parametrize(
@@ -23,6 +23,7 @@ FILE = Parameter("file", "File")
         (NUMBER, "abc", "Unable to convert to an int"),
         (FLAG, "yes", 'Unable to convert to a bool: "yes", give true or false'),
         (FILE, "file:///x", 'Unable to parse URI of an upload: "file:///x", give what /api/upload answered, djfh://…'),
+        (REPO, "/api/v2/Repo/Repo:a:b:", 'Unable to parse URI "/api/v2/Repo/Repo:a:b:"'),
         (FLAG, "x" * 1000, 'Unable to convert to a bool: "' + "x" * 59 + "…, give true or false"),
     ],
 )
