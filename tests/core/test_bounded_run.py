@@ -8,11 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from packrat_core import bounded_run
-from packrat_core.bounded_run import BoundedPipe, run_program
+from packrat_core.bounded_run import BoundedPipe, Ending, run_program
 
 
-def _run(script: str, timeout_s: float = 60) -> bounded_run.Ending:
+def _run(script: str, timeout_s: float = 60) -> Ending:
     return run_program(["bash", "-c", script], os.environ, timeout_s)
 
 
@@ -32,18 +31,17 @@ def test_the_first_or_the_last_bytes_are_kept(keeps_end: bool, kept: dict[int, b
             assert (pipe.content(), pipe.size) == (expected, 6)
 
 
-def test_the_last_of_both_outputs_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bounded_run, "_END_BYTES", 10)
-    ending = _run("head -c 1000000 /dev/zero; echo first; echo second >&2; exit 3")
-    assert (ending.code, ending.printed, ending.overrun) == (3, "rst\nsecond\n"[-10:], None)
+def test_the_last_of_both_outputs_is_kept() -> None:
+    ending = _run("head -c 3000000 /dev/zero; echo first; echo second >&2; exit 3")
+    assert (ending.code, len(ending.printed), ending.overrun) == (3, 1 << 20, None)
+    assert ending.printed.endswith("\0first\nsecond\n")
 
 
-def test_a_program_that_prints_without_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bounded_run, "_ALL_BYTES", 1 << 20)
+def test_a_program_that_prints_without_end_is_ended() -> None:
     # Its child does the printing.
     ending = _run("yes & wait")
     assert ending.overrun is not None
-    assert 1 << 20 < ending.overrun < 1 << 21
+    assert 1 << 28 < ending.overrun < 1 << 29
     assert ending.code < 0
 
 

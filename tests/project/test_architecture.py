@@ -56,6 +56,14 @@ def test_a_module_opens_with_what_it_is_for(path: Path) -> None:
     assert first.count("\n") < 4, "one to three sentences"
 
 
+@pytest.mark.parametrize("path", sorted(SRC.rglob("__init__.py")), ids=lambda path: str(path.parent.relative_to(SRC)))
+def test_a_folder_opens_with_what_it_holds(path: Path) -> None:
+    text = ast.get_docstring(ast.parse(path.read_text())) or ""
+    assert re.match(r"\S[^\n]*\.(\n|$| )", text), "the first line says what the folder holds"
+    missing = [name for name in re.findall(r"`([a-z_]+\.(?:py|sql))`", text) if not (path.parent / name).exists()]
+    assert not missing, "it names modules that are there"
+
+
 @pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(SRC)))
 def test_nothing_grows_too_large(path: Path) -> None:
     source = path.read_text()

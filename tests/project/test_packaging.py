@@ -255,22 +255,24 @@ def test_the_unit_lets_the_agent_write_to_its_two_places_only() -> None:
     assert mirror.state_db.parent.parent == Path("/var/lib")
 
 
-def _logged() -> set[tuple[str, str]]:
-    """(word, level) of each event that the agent logs; of a word that is put together, the fixed part."""
+def _logged(*packages: str) -> set[tuple[str, str]]:
+    """(word, level) of each event that packages log; of a word that is put together, the fixed part."""
     found = set()
-    # What the core logs, the agent logs.
-    for path in sorted(path for room in ("agent", "core") for path in (_TOP / f"src/packrat_{room}").rglob("*.py")):
+    for path in sorted(path for package in packages for path in (_TOP / "src" / package).rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             match node:
                 case ast.Call(func=ast.Attribute(value=ast.Name(id="log"), attr=level), args=[said, *_]):
-                    assert level in ("debug", "info", "warning", "error"), path
+                    assert level in ("debug", "info", "warning", "error", "exception"), path
                     fixed = [part.value for part in ast.walk(said) if isinstance(part, ast.Constant)]
                     found.add((" ".join(str(part).strip(" :") for part in fixed), level))
     return found
 
 
+_LOG_WORDS = _OPERATIONS.partition("## Log words")[2].partition("\n## ")[0]
+
+
 def _documented_words() -> set[tuple[str, str]]:
-    table = _OPERATIONS.partition("## Log words")[2].partition("\n## ")[0]
+    table = _LOG_WORDS
     rows = re.findall(r"^\| (`[^|]+) \| (\w+) \|", table, re.MULTILINE)
     words = {(word, level) for cell, level in rows for word in re.findall(r"`([^`]+)`", cell)}
     assert ("apt: Signing distro NAME", "info") in words
@@ -279,9 +281,22 @@ def _documented_words() -> set[tuple[str, str]]:
 
 
 def test_the_log_words_are_documented_and_no_other() -> None:
-    logged = _logged()
+    # What the core logs, the agent logs.
+    logged = _logged("packrat_agent", "packrat_core")
     assert {("published", "info"), ("waiting", "error"), ("key", "warning")} <= logged
     assert _documented_words() == logged, "docs/operations.md and the code have different log words"
+
+
+def test_the_log_words_of_the_server_are_documented_and_no_other() -> None:
+    table = _LOG_WORDS.partition("| word of `packrat-server` |")[2]
+    documented = {
+        word for cell in re.findall(r"^\| (`[^|]+) \|", table, re.MULTILINE) for word in re.findall(r"`([^`]+)`", cell)
+    }
+    own = {word for word, _ in _logged("packrat_server")}
+    of_core = {word for word, _ in _logged("packrat_core")}
+    assert own <= documented <= own | of_core, (
+        "docs/operations.md and the code have different log words of packrat-server"
+    )
 
 
 def test_each_exit_code_has_its_section() -> None:

@@ -237,6 +237,18 @@ def test_a_filter_may_name_as_many_packages_as_ever(server: World) -> None:
     assert (answer.status, len(answer.value)) == (200, 1)
 
 
+def test_json_may_hold_as_much_as_its_limits_say_and_no_more() -> None:
+    deepest = "[" * DEPTH_LIMIT + "]" * DEPTH_LIMIT
+    # The list counts, too.
+    largest = "[" + "1," * (VALUES_LIMIT - 1) + "1]"
+    assert json.dumps(parse_json(deepest.encode())) == deepest
+    assert len(parse_json(largest.encode())) == VALUES_LIMIT
+    with pytest.raises(ValueError, match=f"more than {DEPTH_LIMIT} nested"):
+        parse_json(f"[{deepest}]".encode())
+    with pytest.raises(ValueError, match=f"more than {VALUES_LIMIT} values"):
+        parse_json(f"[1,{largest[1:]}".encode())
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(alphabet='[]{}",:\\ax\u2222', max_size=30),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text('[]{}",\\', max_size=5), inner, max_size=4),

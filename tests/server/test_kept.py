@@ -100,3 +100,8 @@ def test_the_filter_is_described_and_its_arguments_are_checked(server: World) ->
         "package_list": "Required Paramater",
     }
     assert server.call("LIST", PACKAGE_FILE, {}, None, Filter="kept").status == 403
+
+
+def test_a_filter_that_no_model_has_is_refused_by_name(server: World) -> None:
+    answer = server.call("LIST", PACKAGE_FILE, {}, "lab", Filter="kept" * 100)
+    assert (answer.status, answer.value["message"]) == (400, f'Invalid Filter Name "{"kept" * 25}"')

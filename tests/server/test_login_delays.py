@@ -123,6 +123,27 @@ def test_many_addresses_take_no_place_of_who_logged_in_before() -> None:
     assert asyncio.run(main()) == [""] * 4
 
 
+def test_who_logged_in_before_keeps_all_places() -> None:
+    async def main() -> None:
+        queue, may_end = LoginQueue(places=2), threading.Event()
+        # One or two are at work, and two wait.
+        mirrors = [
+            asyncio.create_task(queue.run(f"mirror{n}", "10.0.0.1", may_end.wait, lambda: None, is_first=True))
+            for n in range(4)
+        ]
+        await asyncio.sleep(0)
+        try:
+            with pytest.raises(QueueFull):
+                await queue.run("stranger", "10.0.1.1", str, lambda: None)
+        finally:
+            may_end.set()
+        answers = await asyncio.gather(*mirrors, return_exceptions=True)
+        queue.close()
+        assert answers.count(True) >= 3
+
+    asyncio.run(asyncio.wait_for(main(), 60))
+
+
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with world(tmp_path_factory.mktemp("world")) as made:

@@ -24,6 +24,9 @@ from packrat_agent.model.entries import Fragment
 from packrat_agent.model.records import PackageFile
 from packrat_core.errors import Refused
 
+WRONG_RECORD = "report this to whoever runs the server: its record of the file is wrong"
+"""The hint where record and file disagree."""
+
 _UNSTORABLE = frozenset("+~:.^!")
 """`^` occurs in versions of rpms, `!` in those of Python packages."""
 
@@ -44,9 +47,11 @@ def check_record(file: PackageFile, fragment: Fragment, source: str) -> None:
         Refused: the record is of another package or version.
     """
     if not means(file.package, fragment.name):
-        raise Refused(f"the server has it as package {file.package}, {source} says {fragment.name}")
+        raise Refused(f"the server has it as package {file.package}, {source} says {fragment.name}", hint=WRONG_RECORD)
     if not any(means(file.version, version) for version in (fragment.version, fragment.version.partition(":")[2])):
-        raise Refused(f"the server has it as version {file.version}, {source} says {fragment.version}")
+        raise Refused(
+            f"the server has it as version {file.version}, {source} says {fragment.version}", hint=WRONG_RECORD
+        )
 
 
 def published_name(file_name: str, fragment: Fragment) -> str:

@@ -1,0 +1,1 @@
+"""The signing keys: finding, making and rotating them, signing and verifying. `run.py` alone starts gpg."""

@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from packrat_agent.model.records import PackageFile, Repo
+from packrat_core.errors import Refused
+
+_OF_PACKAGER = "its packager must correct it and upload a new version"
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +140,11 @@ class Refusal:
 
     file: PackageFile
     reason: str
+
+
+def refusal_reason(error: Refused) -> str:
+    """Say why a package file is refused, and who has to do what: the packager, where the refusal doesn't say it."""
+    return str(error) if error.hint else f"{error}; {_OF_PACKAGER}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""Renders the landing page and the lists of packages that it searches."""

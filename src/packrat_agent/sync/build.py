@@ -17,6 +17,7 @@ from packrat_agent.model.entries import (
     Plan,
     Product,
     Refusal,
+    refusal_reason,
 )
 from packrat_agent.model.tree import LiveFile
 from packrat_agent.sync.planning.plan import published_before
@@ -239,13 +240,16 @@ def _write_products(fragment: Fragment, material: Material) -> bool:
 
 
 def _caught(step: Callable[[], T]) -> T | str | OtherBytes:
-    """Take a step; gives why its file can't be used, or that it has other bytes than its record says."""
+    """Take a step; gives why its file can't be used, or that its bytes are not to be had as its record says."""
     try:
         return step()
     except OtherBytes as error:
         return error
-    except (Refused, OSError) as error:
-        return str(error)
+    except OSError as error:
+        # The package is not at fault: a disk that fails once must not keep it out for good.
+        return OtherBytes(f"it can't be read ({error.strerror})", hint="it is fetched again")
+    except Refused as error:
+        return refusal_reason(error)
 
 
 def _read(
@@ -272,7 +276,7 @@ def _disagreement(placement: Placement, form: Format, fragment: Fragment, materi
     try:
         form.agree(placement.file, fragment)
     except Refused as error:
-        return str(error)
+        return refusal_reason(error)
     if form.treatment is Treatment.UNPACKED:
         return None
     parts = parts_of(placement.path, placement.file.sha256, fragment)

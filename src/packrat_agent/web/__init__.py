@@ -1,0 +1,1 @@
+"""The built-in web server, and the site files for nginx and Apache."""

@@ -1,0 +1,1 @@
+"""What coroutines need: blocking work in threads, workers, and an HTTP server with limits on slow and many clients."""

@@ -12,6 +12,7 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -22,10 +23,6 @@ from packrat_core.text import name_some
 
 T = TypeVar("T")
 
-_SLOW_S = 4.0
-_HUNG_S = 7.0
-"""The clients of monitoring systems wait for ten seconds."""
-_LONGEST_S = 60.0
 _MAY_BE_FROZEN = "it may be frozen for a snapshot (`fsfreeze --unfreeze` ends that), or fail: see `dmesg`"
 _MOUNT_ANSWERS_S = 1.0
 _MOUNTS_LIMIT = 200
@@ -37,7 +34,25 @@ _UNASKED = frozenset({"autofs", "proc", "sysfs", "devpts", "cgroup", "cgroup2", 
 """Types of filesystems that need no disk; and autofs, which mounts another one when it is asked."""
 
 
-def in_time(work: Callable[[], T], of: Path) -> T:
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long to wait for an answer: the clients of monitoring systems wait for ten seconds.
+
+    Attributes:
+        slow_s: After so long, the filesystems are asked whether one hangs.
+        hung_s: How long to wait in all where one does.
+        longest_s: How long where none does: a large mirror on a busy disk may take so long, too.
+    """
+
+    slow_s: float = 4.0
+    hung_s: float = 7.0
+    longest_s: float = 60.0
+
+
+_USUAL = Patience()
+
+
+def in_time(work: Callable[[], T], of: Path, patience: Patience = _USUAL) -> T:
     """Do something that only reads, and return what it returns.
 
     While a disk hangs, each call leaves a process; after such a call, others fail at once for a while.
@@ -46,6 +61,7 @@ def in_time(work: Callable[[], T], of: Path) -> T:
         work: It is done in a copy of this process, which has one thread and opens no terminal; what it returns or
             raises can be pickled.
         of: Where it begins to look, such as at mirror.conf. What was left of the same look counts.
+        patience: How long to wait for it.
 
     Raises:
         DiskError: It did not end in time; the message names the filesystems that don't answer.
@@ -54,7 +70,7 @@ def in_time(work: Callable[[], T], of: Path) -> T:
     left = find_left()
     earlier = left.get(name := look_name(of), [])
     if is_too_soon(earlier):
-        raise _explain_late(_find_asked(left), earlier)
+        raise _explain_late(_find_asked(left), patience, earlier)
     reading, writing = os.pipe()
     try:
         child = os.fork()
@@ -67,10 +83,10 @@ def in_time(work: Callable[[], T], of: Path) -> T:
         _answer(work, writing, name)
     os.close(writing)
     with os.fdopen(reading, "rb", buffering=0) as pipe:
-        answer, hung = _read(pipe.fileno())
+        answer, hung = _read(pipe.fileno(), patience)
     if answer is None:
         _kill(child)
-        raise _explain_late(hung)
+        raise _explain_late(hung, patience)
     _await_end(child)
     if not answer:
         raise PackratError(
@@ -138,10 +154,10 @@ def _pickle_error(error: Exception) -> bytes:
     return answer
 
 
-def _read(descriptor: int) -> tuple[bytes | None, list[Mount]]:
+def _read(descriptor: int, patience: Patience) -> tuple[bytes | None, list[Mount]]:
     """Read to the end; None if that does not come in time, with the filesystems that don't answer."""
     started, parts, hung = time.monotonic(), list[bytes](), list[Mount]()
-    limit_s, look_s = _LONGEST_S, _SLOW_S
+    limit_s, look_s = patience.longest_s, patience.slow_s
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)
     while True:
@@ -157,14 +173,16 @@ def _read(descriptor: int) -> tuple[bytes | None, list[Mount]]:
             # A large mirror on a busy disk may take so long, too. A machine that is so busy that nobody could ask the
             # disks is asked again.
             hung, taken_s = find_hung_mounts(), time.monotonic() - started
-            limit_s, look_s = (_HUNG_S, _LONGEST_S) if hung else (_LONGEST_S, max(2 * taken_s, _SLOW_S))
+            longest_s = patience.longest_s
+            limit_s, look_s = (patience.hung_s, longest_s) if hung else (longest_s, max(2 * taken_s, patience.slow_s))
 
 
-def _explain_late(hung: Sequence[Mount], earlier: Sequence[LeftLook] = ()) -> DiskError:
+def _explain_late(hung: Sequence[Mount], patience: Patience, earlier: Sequence[LeftLook] = ()) -> DiskError:
     """Say that a disk does not answer.
 
     Args:
         hung: Which ones.
+        patience: How long this call has waited.
         earlier: The processes that still wait, where this call has not looked itself.
     """
     if hung:
@@ -180,12 +198,12 @@ def _explain_late(hung: Sequence[Mount], earlier: Sequence[LeftLook] = ()) -> Di
             hint=_MAY_BE_FROZEN,
         )
     return DiskError(
-        f"a disk did not answer within {_LONGEST_S:.0f} seconds",
+        f"a disk did not answer within {patience.longest_s:.0f} seconds",
         hint=_MAY_BE_FROZEN,
     )
 
 
-def find_hung_mounts() -> list[Mount]:
+def find_hung_mounts(answers_within_s: float = _MOUNT_ANSWERS_S) -> list[Mount]:
     """Find the filesystems that don't say within a moment how large they are."""
     mounts = {mount.point: mount for mount in list_mounts() if mount.kind not in _UNASKED}
     # Who asked before and still waits need not be joined by another.
@@ -199,7 +217,7 @@ def find_hung_mounts() -> list[Mount]:
             children.append(_ask_mount(mount, number, writing))
     os.close(writing)
     with os.fdopen(reading, "rb", buffering=0) as pipe:
-        told = Counter(_read_numbers(pipe.fileno()))
+        told = Counter(_read_numbers(pipe.fileno(), answers_within_s))
     for number, child in enumerate(children):
         if told[number] == _ANSWERED:
             _await_end(child)
@@ -233,8 +251,8 @@ def _ask_mount(mount: Mount, number: int, writing: int) -> int:
         os._exit(0)
 
 
-def _read_numbers(descriptor: int) -> Iterator[int]:
-    latest = time.monotonic() + _MOUNT_ANSWERS_S
+def _read_numbers(descriptor: int, within_s: float) -> Iterator[int]:
+    latest = time.monotonic() + within_s
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)
     while (left_s := latest - time.monotonic()) > 0 and poll.poll(left_s * 1000):

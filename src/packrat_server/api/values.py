@@ -16,7 +16,7 @@ _SHOWN_LENGTH = 60
 
 
 def read_arguments(parameters: Sequence[Parameter], data: Mapping[str, Any]) -> dict[str, Any]:
-    """Check and convert arguments; unknown ones are ignored.
+    """Check and convert arguments; unknown ones are ignored, and null for an optional one is as if it were not given.
 
     Args:
         parameters: What the action or filter takes.
@@ -31,11 +31,11 @@ def read_arguments(parameters: Sequence[Parameter], data: Mapping[str, Any]) -> 
     values: dict[str, Any] = {}
     errors: dict[str, str] = {}
     for parameter in parameters:
+        if parameter.optional and data.get(parameter.name) is None:
+            values[parameter.name] = parameter.default
+            continue
         if parameter.name not in data:
-            if parameter.optional:
-                values[parameter.name] = parameter.default
-            else:
-                errors[parameter.name] = "Required Paramater"
+            errors[parameter.name] = "Required Paramater"
             continue
         try:
             values[parameter.name] = _convert(parameter, data[parameter.name])

@@ -1,0 +1,1 @@
+"""Uses the HTTP API as the uploader: uploads, promotes and finds package files."""

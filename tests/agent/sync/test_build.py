@@ -1,6 +1,7 @@
 """build: what is read for an index is read from the bytes of the record, wherever they lie."""
 
 import hashlib
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -49,6 +50,19 @@ def test_other_bytes_of_the_same_size_are_fetched_again(tmp_path: Path, kind: Ki
     [failed] = made.failed
     assert "other bytes" in failed.reason
     # The package file itself is not at fault.
+    assert made.unreadable == []
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.name != "docker"], ids=lambda kind: kind.name)
+def test_a_file_that_the_disk_does_not_give_is_fetched_again(tmp_path: Path, kind: Kind) -> None:
+    # A regular file, of which the system gives EIO.
+    unreadable = Path(f"/proc/{os.getpid()}/mem")
+    record = PackageFile("/f/1", "hello", "x", "1", kind.name, kind.arches[0], "/files/1", "hello", "0" * 64)
+    plan = Plan(REPO, (), (Placement(record, "dev/hello"),), (), (), (), {}, {}, {})
+    material = Material(tmp_path, tmp_path, {record.sha256: unreadable}, {}, {}, {}, {})
+    made = build_packages(plan, FORMATS[kind.name], None, material)
+    assert [failure.reason for failure in made.failed] == ["it can't be read (Input/output error); it is fetched again"]
+    assert [placement.file for placement in made.changed] == [record]
     assert made.unreadable == []
 
 
@@ -173,3 +187,16 @@ def test_a_layer_that_new_images_share_is_written_once_where_it_stands_for_none(
     assert copied.count(shared) == 1
     for live in made.packages:
         assert hashlib.sha256((staging / live.sha256).read_bytes()).hexdigest() == live.sha256
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.name != "json"], ids=lambda kind: kind.name)
+def test_what_nobody_at_the_mirror_can_mend_says_who_can(tmp_path: Path, kind: Kind) -> None:
+    name, _ = kind.build("hello", "1", kind.arches[0], b"genuine")
+    data = b"This is not a package."
+    sha256 = hashlib.sha256(data).hexdigest()
+    (tmp_path / sha256).write_bytes(data)
+    record = PackageFile("/f/1", "hello", "x", "1", kind.name, kind.arches[0], "/files/1", name, sha256)
+    plan = Plan(REPO, (), (Placement(record, f"dev/{name}"),), (), (), (), {}, {}, {})
+    material = Material(tmp_path, tmp_path, {sha256: tmp_path / sha256}, {}, {}, {}, {})
+    [refused] = build_packages(plan, FORMATS[kind.name], None, material).unreadable
+    assert refused.reason.endswith("; its packager must correct it and upload a new version")

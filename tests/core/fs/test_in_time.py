@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from packrat_core.errors import ConfigError, DiskError, PackratError
-from packrat_core.fs import in_time as module
-from packrat_core.fs.in_time import find_hung_mounts, in_time
+from packrat_core.fs.in_time import Patience, find_hung_mounts, in_time
 from packrat_core.fs.mounts import Mount
 from support.hung_disk import hung_disk
 
@@ -84,37 +83,35 @@ def test_the_other_process_has_only_the_way_for_its_answer_open() -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
-def test_a_disk_that_hangs_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_SLOW_S", 0.1)
-    monkeypatch.setattr(module, "_HUNG_S", 0.2)
+def test_a_disk_that_hangs_is_named(tmp_path: Path) -> None:
     place = tmp_path / "a disk"
     place.mkdir()
     with hung_disk(place) as disk:
         disk.is_silent = disk.hangs = True
         assert str(place) in [mount.point for mount in find_hung_mounts()]
         with pytest.raises(DiskError, match=f"a disk does not answer: .*{place} \\(fuse of test\\)"):
-            in_time(place.stat, place)
+            in_time(place.stat, place, Patience(slow_s=0.1, hung_s=0.2))
 
 
-def test_what_takes_long_without_a_disk_that_hangs_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_SLOW_S", 0.0)
-    monkeypatch.setattr(module, "_HUNG_S", 0.0)
-    assert in_time(os.getppid, HERE) == os.getpid()
+def test_what_takes_long_without_a_disk_that_hangs_ends() -> None:
+    assert in_time(os.getppid, HERE, Patience(slow_s=0.0, hung_s=0.0)) == os.getpid()
 
 
-def test_a_frozen_disk_is_told_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_SLOW_S", 0.0)
-    monkeypatch.setattr(module, "_LONGEST_S", 0.1)
+def test_a_frozen_disk_is_told_after_a_while() -> None:
     reading, writing = os.pipe()
     try:
         with pytest.raises(DiskError, match="did not answer within 0 seconds; it may be frozen"):
-            in_time(lambda: os.read(os.open(f"/proc/{os.getppid()}/fd/{reading}", os.O_RDONLY), 1), HERE)
+            in_time(
+                lambda: os.read(os.open(f"/proc/{os.getppid()}/fd/{reading}", os.O_RDONLY), 1),
+                HERE,
+                Patience(slow_s=0.0, longest_s=0.1),
+            )
     finally:
         os.close(reading)
         os.close(writing)
 
 
-def test_a_machine_with_too_much_to_do_is_no_disk_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_machine_with_too_much_to_do_is_no_disk_that_hangs() -> None:
     """The processes that ask for the mounts had no time to begin."""
-    monkeypatch.setattr(module, "_MOUNT_ANSWERS_S", 0.0)
-    assert find_unexpected() == []
+    late = find_hung_mounts(answers_within_s=0.0)
+    assert [mount for mount in late if mount.source != "test"] == []

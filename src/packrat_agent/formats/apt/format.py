@@ -18,7 +18,7 @@ from packrat_agent.formats.interface import (
     WebRules,
     WebServer,
 )
-from packrat_agent.formats.record_names import check_record
+from packrat_agent.formats.record_names import WRONG_RECORD, check_record
 from packrat_agent.model.entries import Fragment
 from packrat_agent.model.key_places import KeyPlace
 from packrat_agent.model.records import DistroVersion, PackageFile, Repo
@@ -58,7 +58,7 @@ class AptFormat:
     def agree(self, file: PackageFile, fragment: Fragment) -> None:
         """Check that name, version and architecture are those of the record."""
         if file.arch not in (server_name(fragment.arch), fragment.arch):
-            raise Refused(f"the server has it as {file.arch}, its control file says {fragment.arch}")
+            raise Refused(f"the server has it as {file.arch}, its control file says {fragment.arch}", hint=WRONG_RECORD)
         check_record(file, fragment, "its control file")
 
     def owner(self, path: str) -> str | None:

@@ -8,7 +8,7 @@
 Each distribution version of the repository is a suite. Source: Debian wiki, DebianRepository/Format.
 """
 
-from packrat_agent.formats.distro_versions import version_of
+from packrat_agent.formats.distro_versions import LISTED_WRONGLY, version_of
 from packrat_agent.model.records import DistroVersion, PackageFile, Repo
 from packrat_core.errors import Refused
 from packrat_core.packages.deb.control import check_file_name
@@ -27,7 +27,7 @@ def place_package(repo: Repo, file: PackageFile) -> str:
         Refused: it is not a .deb, or is for a distribution version that the repository does not have.
     """
     if file.kind != "deb":
-        raise Refused(f"a {file.kind} file called {file.file_name} can't be in an apt repository")
+        raise Refused(f"a {file.kind} file called {file.file_name} can't be in an apt repository", hint=LISTED_WRONGLY)
     check_file_name(file.file_name)
     version_of(repo, file)
     return f"pool/{file.package[:6]}/{file.file_name}"

@@ -1,0 +1,1 @@
+"""Renders docker repositories: a registry of files."""

@@ -44,8 +44,8 @@ def place_image(repo: Repo, file: PackageFile) -> str:
     """
     if file.kind != "docker" or not file.file_name.endswith(".tar"):
         raise Refused(
-            f"a {file.kind} file called {file.file_name} can't be in a docker repository; "
-            "an image is a .tar as `docker save` writes it"
+            f"a {file.kind} file called {file.file_name} can't be in a docker repository",
+            hint="upload an image as a .tar, as `docker save` writes it",
         )
     version_of(repo, file)
     check_tag(file.version)

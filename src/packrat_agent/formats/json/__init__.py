@@ -1,0 +1,1 @@
+"""Renders repositories of any files, with a manifest and checksums."""

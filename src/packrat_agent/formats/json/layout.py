@@ -11,7 +11,7 @@
    files, and a client that fetches one before and one after a publication has two that don't fit.
 """
 
-from packrat_agent.formats.distro_versions import version_of
+from packrat_agent.formats.distro_versions import LISTED_WRONGLY, version_of
 from packrat_agent.model.records import PackageFile, Repo
 from packrat_core.errors import Refused
 from packrat_core.packages.repository_types import REPOSITORY_TYPES
@@ -35,8 +35,13 @@ def place_file(repo: Repo, file: PackageFile) -> str:
     """
     if file.kind in _TYPE_OF_FILES:
         other = _TYPE_OF_FILES[file.kind]
-        raise Refused(f"a {file.kind} file called {file.file_name} belongs in a repository of type {other}")
+        raise Refused(
+            f"a {file.kind} file called {file.file_name} belongs in a repository of type {other}", hint=LISTED_WRONGLY
+        )
     version_of(repo, file)
     if file.package in _RESERVED:
-        raise Refused(f"a package can't be called {file.package}: the repository has a file or directory of that name")
+        raise Refused(
+            f"a package can't be called {file.package}: the repository has a file or directory of that name",
+            hint="upload the file under another package name",
+        )
     return f"{file.package}/{file.file_name}"

@@ -1,0 +1,1 @@
+"""Renders PyPI repositories: a page for each project."""

@@ -20,7 +20,7 @@ from packrat_agent.formats.pypi.layout import owner_of, place_package
 from packrat_agent.formats.pypi.render import render_repository
 from packrat_agent.formats.pypi.serving import client_setup, write_rules
 from packrat_agent.formats.pypi.unpack import kind_of, unpack_distribution
-from packrat_agent.formats.record_names import means, published_name
+from packrat_agent.formats.record_names import WRONG_RECORD, means, published_name
 from packrat_agent.model.entries import Fragment
 from packrat_agent.model.key_places import KeyPlace
 from packrat_agent.model.records import DistroVersion, PackageFile, Repo
@@ -59,9 +59,13 @@ class PypiFormat:
         # Both PEP 503 and the server's renaming make several spellings of one name; either may explain a difference.
         is_project = canonicalize_name(file.package) == canonicalize_name(fragment.name)
         if not (is_project or means(_plain(file.package), _plain(fragment.name))):
-            raise Refused(f"the server has it as package {file.package}, its metadata says {fragment.name}")
+            raise Refused(
+                f"the server has it as package {file.package}, its metadata says {fragment.name}", hint=WRONG_RECORD
+            )
         if not (means(_plain(file.version), _plain(fragment.version)) or _same_version(file, fragment)):
-            raise Refused(f"the server has it as version {file.version}, its metadata says {fragment.version}")
+            raise Refused(
+                f"the server has it as version {file.version}, its metadata says {fragment.version}", hint=WRONG_RECORD
+            )
 
     def owner(self, path: str) -> str | None:
         """Name the wheel of a metadata file."""

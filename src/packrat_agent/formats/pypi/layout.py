@@ -6,7 +6,7 @@ simple/index.html, simple/index.v1_json
 simple/<project>/index.html, simple/<project>/index.v1_json
 """
 
-from packrat_agent.formats.distro_versions import version_of
+from packrat_agent.formats.distro_versions import LISTED_WRONGLY, version_of
 from packrat_agent.formats.record_names import without_suffix
 from packrat_agent.model.records import PackageFile, Repo
 from packrat_core.errors import Refused
@@ -30,7 +30,7 @@ def place_package(repo: Repo, file: PackageFile) -> str:
             version.
     """
     if file.kind != "python":
-        raise Refused(f"a {file.kind} file called {file.file_name} can't be in a pypi repository")
+        raise Refused(f"a {file.kind} file called {file.file_name} can't be in a pypi repository", hint=LISTED_WRONGLY)
     check_ending(without_suffix(file.file_name))
     version_of(repo, file)
     return f"packages/{file.package[:6]}/{file.file_name}"

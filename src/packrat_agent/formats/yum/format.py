@@ -14,7 +14,7 @@ from packrat_agent.formats.interface import (
     WebRules,
     WebServer,
 )
-from packrat_agent.formats.record_names import check_record
+from packrat_agent.formats.record_names import WRONG_RECORD, check_record
 from packrat_agent.formats.yum.layout import place_package
 from packrat_agent.formats.yum.read_rpm import read_rpm
 from packrat_agent.formats.yum.render import render_repository
@@ -53,7 +53,7 @@ class YumFormat:
     def agree(self, file: PackageFile, fragment: Fragment) -> None:
         """Check that name, version and architecture are those of the record."""
         if architectures.directory(file.arch) != architectures.directory(architectures.server_name(fragment.arch)):
-            raise Refused(f"the server has it as {file.arch}, its header says {fragment.arch}")
+            raise Refused(f"the server has it as {file.arch}, its header says {fragment.arch}", hint=WRONG_RECORD)
         check_record(file, fragment, "its header")
 
     def owner(self, path: str) -> str | None:

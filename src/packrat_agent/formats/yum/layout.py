@@ -13,7 +13,7 @@ the lists that lead clients to it need absolute addresses.
 import hashlib
 import re
 
-from packrat_agent.formats.distro_versions import version_of
+from packrat_agent.formats.distro_versions import LISTED_WRONGLY, version_of
 from packrat_agent.model.records import DistroVersion, PackageFile, Repo
 from packrat_core.errors import Refused
 from packrat_core.packages.rpm import architectures
@@ -30,9 +30,11 @@ def place_package(repo: Repo, file: PackageFile) -> str:
             distribution version.
     """
     if file.kind != "rpm" or not file.file_name.endswith(".rpm"):
-        raise Refused(f"a {file.kind} file called {file.file_name} can't be in a yum repository")
+        raise Refused(f"a {file.kind} file called {file.file_name} can't be in a yum repository", hint=LISTED_WRONGLY)
     if file.file_name.endswith((".src.rpm", ".nosrc.rpm")):
-        raise Refused("it is a source package; a repository for clients takes binary packages only")
+        raise Refused(
+            "it is a source package; a repository for clients takes binary packages only", hint=LISTED_WRONGLY
+        )
     if not _FILE_NAME.fullmatch(file.file_name):
         raise Refused(f"clients can't ask for a file called {file.file_name!r}", hint="upload it under a plain name")
     return f"{version_directory(version_of(repo, file))}/{architectures.directory(file.arch)}/{file.file_name}"

@@ -1,0 +1,1 @@
+"""Brings package files into staging: downloads, bundles of small files, and copies of what is on disk already."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import structlog
 
 from packrat_agent.formats.interface import Format, Treatment
-from packrat_agent.model.entries import Fragment, Parts, Placement, Plan, Refusal, StoredFile
+from packrat_agent.model.entries import Fragment, Parts, Placement, Plan, Refusal, StoredFile, refusal_reason
 from packrat_agent.model.records import Repo, Wanted
 from packrat_agent.state.file_state import FileState, Unreadable
 from packrat_agent.state.fragment_backup import recall
@@ -175,7 +175,7 @@ def _place(
                 if fragment is not None:
                     form.agree(file, fragment)
             except Refused as error:
-                placed.refused.append(Refusal(file, str(error)))
+                placed.refused.append(Refusal(file, refusal_reason(error)))
                 continue
         placed.placements.append(Placement(file, path))
         if as_is:

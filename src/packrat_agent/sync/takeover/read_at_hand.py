@@ -14,7 +14,7 @@ import structlog
 
 from packrat_agent.formats.interface import Format, Treatment
 from packrat_agent.formats.table import FORMATS
-from packrat_agent.model.entries import Fragment, Parts, Placement, Refusal
+from packrat_agent.model.entries import Fragment, Parts, Placement, Refusal, refusal_reason
 from packrat_agent.model.paths import path_in_root
 from packrat_agent.model.records import Repo
 from packrat_agent.publish.scan_values import OnHashed
@@ -142,7 +142,7 @@ def _read(path: str, sha256: str, reader: _Reader) -> Fragment | str | None:
     try:
         status, fragment = read_verified(whole, sha256, read)
     except Refused as error:
-        return str(error)
+        return refusal_reason(error)
     except (DiskError, OSError, OtherBytes) as error:
         log.warning("unread", path=whole, reason=str(error), text="the dry run can't tell whether it is refused")
         return None
@@ -156,5 +156,5 @@ def _disagreement(placement: Placement, form: Format, fragment: Fragment | None)
         try:
             form.agree(placement.file, fragment)
         except Refused as error:
-            return str(error)
+            return refusal_reason(error)
     return None

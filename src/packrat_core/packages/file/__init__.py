@@ -1,0 +1,1 @@
+"""Checks files of no package type: archives are unpacked to their end."""
