@@ -1,13 +1,16 @@
-"""What a test leaves behind, or one that was killed, does no harm to the next."""
+"""What a test does, leaves behind, or was killed in, does no harm to another one."""
 
+import os
 import socket
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
 from support.faked_clock import at_moment
+from support.hung_disk import hung_disk, the_only_one
 from support.relay import relay_to
 
 SHARED = Path("/dev/shm")
@@ -50,3 +53,15 @@ def test_a_relay_counts_a_request_that_comes_in_parts() -> None:
                 while len(got) < len(part):
                     got += there.recv(len(part))
         assert relay.asked == ["LIST /a", "GET /longer"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
+def test_who_looks_at_all_disks_waits_for_the_end_of_a_hung_one(tmp_path: Path) -> None:
+    def look() -> bool:
+        with the_only_one():
+            return os.path.ismount(tmp_path)
+
+    with ThreadPoolExecutor(1) as pool:
+        with hung_disk(tmp_path):
+            is_mounted = pool.submit(look)
+        assert is_mounted.result() is False

@@ -3,6 +3,7 @@
 import errno
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,14 @@ import pytest
 from packrat_core.errors import ConfigError, DiskError, PackratError
 from packrat_core.fs import in_time as module
 from packrat_core.fs.in_time import find_hung_mounts, in_time
-from support.hung_disk import hung_disk
+from support.hung_disk import hung_disk, the_only_one
+
+
+@pytest.fixture
+def no_hung_disk() -> Iterator[None]:
+    """No disk on this machine hangs, not even one of another test."""
+    with the_only_one():
+        yield
 
 
 def test_what_is_done_in_another_process_is_returned() -> None:
@@ -44,6 +52,7 @@ def test_a_process_that_is_killed_is_told() -> None:
         in_time(lambda: os.kill(os.getpid(), 9))
 
 
+@pytest.mark.usefixtures("no_hung_disk")
 def test_who_started_this_program_may_ignore_the_end_of_processes() -> None:
     """Some supervisors do that, and programs inherit it."""
     before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
@@ -54,6 +63,7 @@ def test_who_started_this_program_may_ignore_the_end_of_processes() -> None:
         signal.signal(signal.SIGCHLD, before)
 
 
+@pytest.mark.usefixtures("no_hung_disk")
 def test_without_another_process_the_work_is_done_in_this_one(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse() -> int:
         raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
@@ -88,12 +98,14 @@ def test_a_disk_that_hangs_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
             in_time(place.stat)
 
 
+@pytest.mark.usefixtures("no_hung_disk")
 def test_what_takes_long_without_a_disk_that_hangs_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_SLOW_S", 0.0)
     monkeypatch.setattr(module, "_HUNG_S", 0.0)
     assert in_time(os.getppid) == os.getpid()
 
 
+@pytest.mark.usefixtures("no_hung_disk")
 def test_a_frozen_disk_is_told_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_SLOW_S", 0.0)
     monkeypatch.setattr(module, "_LONGEST_S", 0.1)
@@ -106,6 +118,7 @@ def test_a_frozen_disk_is_told_after_a_while(monkeypatch: pytest.MonkeyPatch) ->
         os.close(writing)
 
 
+@pytest.mark.usefixtures("no_hung_disk")
 def test_a_machine_with_too_much_to_do_is_no_disk_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
     """The processes that ask for the mounts had no time to begin."""
     monkeypatch.setattr(module, "_MOUNT_ANSWERS_S", 0.0)
