@@ -5,6 +5,7 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -89,6 +90,8 @@ def test_the_other_process_has_only_the_way_for_its_answer_open() -> None:
 def test_a_disk_that_hangs_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_SLOW_S", 0.1)
     monkeypatch.setattr(module, "_HUNG_S", 0.2)
+    # In which the processes that ask have to begin, also on a busy machine.
+    monkeypatch.setattr(module, "_MOUNT_ANSWERS_S", 4.0)
     place = tmp_path / "a disk"
     place.mkdir()
     with hung_disk(place) as disk:
@@ -123,3 +126,20 @@ def test_a_machine_with_too_much_to_do_is_no_disk_that_hangs(monkeypatch: pytest
     """The processes that ask for the mounts had no time to begin."""
     monkeypatch.setattr(module, "_MOUNT_ANSWERS_S", 0.0)
     assert find_hung_mounts() == []
+
+
+def test_a_disk_that_answers_late_like_all_others_does_not_hang(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second that is over before the last of them is heard."""
+    moments = iter([0.0, 0.1, 1.2, 1.3, 2.1])
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: next(moments)))
+    reading, writing = os.pipe()
+    try:
+        heard = []
+        os.write(writing, b"\0")
+        for number in module._read_numbers(reading):
+            heard.append(number)
+            os.write(writing, bytes([len(heard)]))
+    finally:
+        os.close(reading)
+        os.close(writing)
+    assert heard == [0, 1, 2]
