@@ -10,7 +10,7 @@ from packrat_core.fs.mounts import list_mounts
 from support.hung_disk import hung_disk
 from support.stage import Stage
 
-ANSWERED_S = 30.0
+ANSWERED_S = 90.0
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")

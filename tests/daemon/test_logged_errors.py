@@ -21,6 +21,7 @@ from packrat_agent.status.reading import read_status
 from packrat_demo.build_deb import Deb, build_deb
 from packrat_server import admin
 from packrat_server.store.database import open_database
+from support.faked_clock import sync_at
 from support.keys import Key, end_gpg_agent, new_key
 from support.stage import DEADLINE_S, Daemon, Stage, daemon, new_daemon
 
@@ -122,8 +123,7 @@ def offer_nothing(lab: Stage) -> None:
 
 
 def publish_in_the_future(lab: Stage) -> None:
-    command = ["faketime", "-f", "+3d", *lab.command("sync")]
-    subprocess.run(command, check=True, capture_output=True, timeout=DEADLINE_S)
+    sync_at(lab, "+3d")
 
 
 # How the state is caused, what is logged then, and what `check` names.

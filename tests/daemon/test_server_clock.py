@@ -1,11 +1,12 @@
 """A host whose clock and the packrat server's don't agree: the log and `check` say so, and what is published stays."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from packrat_demo.build_deb import Deb
-from support.faked_clock import sync_at
+from support.faked_clock import at_moment, sync_at
 from support.stage import Stage, new_daemon, stage
 
 
@@ -27,7 +28,8 @@ def test_a_sync_with_another_clock_than_the_servers_says_so(tmp_path: Path, mome
 def test_a_running_agent_says_so_once(tmp_path: Path) -> None:
     with stage(tmp_path, None) as lab:
         lab.server.put_deb(Deb("first", "1", "amd64"))
-        with new_daemon(["faketime", "--exclude-monotonic", "-f", "+365d", *lab.command("run")]) as agent:
+        environment = os.environ | at_moment("+365d") | {"FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+        with new_daemon(lab.command("run"), environment) as agent:
             told = agent.until_logged("checked ")
             lab.agent("sync")
             told = agent.until_logged("checked ", 2)

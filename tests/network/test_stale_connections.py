@@ -20,7 +20,7 @@ from support.proxy import ForgetfulProxy, forgetful_proxy
 from support.stage import Server, Stage, packrat_server
 
 REPO = Repo("apt-dev", "", "apt-dev", "apt", ())
-TIMEOUTS = Timeouts(5, 20, 30)
+TIMEOUTS = Timeouts(60, 60, 60)
 DEB = Deb("first", "1", "all")
 
 

@@ -167,11 +167,11 @@ def test_a_file_is_deleted_for_good_with_consent_alone(server: Server, tmp_path:
 
 def test_files_in_no_repository_need_no_consent(server: Server, tmp_path: Path) -> None:
     untagged, other = upload(server, tmp_path, "untagged"), upload(server, tmp_path, "other", "--tag", "dev")
-    assert called(server, "fail", untagged).exit_code == 0
     # A repository with "newest only" does not offer it any more, so it leaves none.
-    newer = write_deb(Deb("other", "2.0", "all"), tmp_path)
-    assert called(server, "upload", str(newer), "--distro", "bookworm", "--tag", "dev").exit_code == 0
-    assert called(server, "deprocate", other).exit_code == 0
+    newest_only = ("repo", "set", "apt-dev", "--newest-only", "--yes")
+    newer = ("upload", str(write_deb(Deb("other", "2.0", "all"), tmp_path)), "--distro", "bookworm", "--tag", "dev")
+    for words in (("fail", untagged), newest_only, newer, ("deprocate", other)):
+        assert called(server, *words).exit_code == 0
 
 
 def test_a_python_file_is_told_to_be_yanked(server: Server, tmp_path: Path) -> None:

@@ -62,10 +62,18 @@ def fill(server: Server) -> None:
     engine.dispose()
 
 
-@pytest.mark.parametrize("action", ["fail", "unfail", "deprocate", "undeprocate", "tag"])
-def test_a_name_is_found_among_many_without_reading_them_all(crowded: tuple[Server, Relay], action: str) -> None:
+@pytest.mark.parametrize(
+    ("number", "action"),
+    [*enumerate(["fail", "unfail", "deprocate", "undeprocate", "tag"])],
+    ids=lambda part: f"{part}",
+)
+def test_a_name_is_found_among_many_without_reading_them_all(
+    crowded: tuple[Server, Relay], number: int, action: str
+) -> None:
     server, relay = crowded
-    name = "p777_1.7_amd64.deb"
+    name = f"p777_1.{number}_amd64.deb"
+    if action.startswith("un"):
+        assert run(server, action.removeprefix("un"), name).code == 0
     relay.reset()
     told = run(server, *(("tag", "dev") if action == "tag" else (action,)), name)
     assert (told.code, told.err) == (0, [])

@@ -158,7 +158,7 @@ def test_while_a_network_disk_does_not_answer(tmp_path: Path, target: str) -> No
         verb, arguments = ("CALL", {"files": [f"{FILES}:1:"]}) if target.endswith(")") else ("GET", None)
         downloads = [pool.submit(server.call, verb, target, arguments, "root") for _ in range(CALLS)]
         try:
-            assert disk.asked.wait(10)
+            assert disk.asked.wait(60)
             assert_readers_are_answered(server)
             assert not any(download.done() for download in downloads)
         finally:

@@ -107,7 +107,7 @@ def test_a_database_that_hangs_is_told_in_time_and_costs_no_thread_a_question(
 def test_a_session_that_hangs_alone_is_left_behind(
     postgresql: Cluster, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(monitoring, "_HEALTH_LIMIT_S", 1.0)
+    monkeypatch.setattr(monitoring, "_HEALTH_LIMIT_S", 5.0)
     url = postgresql.new_database()
     of_looks = (
         "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'packrat-server'"

@@ -85,7 +85,7 @@ def test_one_failure_ends_the_calls_on_the_other_objects() -> None:
 
     async def call_both() -> None:
         with pytest.raises(CinpError):
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 await _run_together([wait(), fail()])
 
     asyncio.run(call_both())

@@ -6,9 +6,11 @@ Source: the kernel's `include/uapi/linux/fuse.h`, as of its version 7.22.
 """
 
 import errno
+import fcntl
 import os
 import struct
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,7 +23,7 @@ _UNANSWERED = frozenset({_FORGET, _INTERRUPT, _BATCH_FORGET})
 """The kernel waits for no answer to these."""
 _DIRECTORY, _FILE = 2, 3
 _FILE_BYTES = 9
-_HANGS_S = 30.0
+_HANGS_S = 120.0
 """A process that is killed while it waits for a disk of its own would never end."""
 
 
@@ -86,8 +88,22 @@ class HungDisk:
 
 
 @contextmanager
+def the_only_one() -> Iterator[None]:
+    """Wait until no other test on this machine has such a disk: whoever looks at all disks finds it."""
+    with (Path(tempfile.gettempdir()) / "packrat-hung-disk.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
 def hung_disk(directory: Path) -> Iterator[HungDisk]:
-    """Mount one on a directory; it answers until `hangs` is set, and again after half a minute."""
+    """Mount one, once no other is there; it answers until `hangs` is set, and again after two minutes."""
+    with the_only_one(), _mounted(directory) as disk:
+        yield disk
+
+
+@contextmanager
+def _mounted(directory: Path) -> Iterator[HungDisk]:
     device = os.open("/dev/fuse", os.O_RDWR)
     disk = HungDisk(device)
     # As daemons: if the disk can't be unmounted, the test fails, and its process still ends.

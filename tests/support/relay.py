@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-_REQUEST = re.compile(rb"^([A-Z]+ /\S*) HTTP/1\.1\r$", re.MULTILINE)
+_REQUEST = re.compile(rb"\b([A-Z]{3,8} /\S*) HTTP/1\.1\r\n")
 
 
 @dataclass(slots=True)
@@ -49,10 +49,15 @@ class Relay:
         self.received_bytes = 0
 
     def _forward(self, source: socket.socket, target: socket.socket, *, to_server: bool) -> None:
+        unread = b""
         with suppress(OSError):
             while data := source.recv(65536):
+                is_over = False
                 if to_server:
-                    lines = [line.decode() for line in _REQUEST.findall(data)]
+                    unread += data
+                    lines = [line.decode() for line in _REQUEST.findall(unread)]
+                    # A request line may come in two parts.
+                    unread = unread[unread.rfind(b"\n") + 1 :]
                     self.asked += lines
                     if self.held is not None and any(self.held in line for line in lines):
                         self.passes.wait()
@@ -62,18 +67,23 @@ class Relay:
                     if source in self._left:
                         data = data[: self._left[source]]
                         self._left[source] -= len(data)
+                        is_over = self._left[source] == 0
                     self.received_bytes += len(data)
                 target.sendall(data)
-                if self._left.get(source) == 0:
+                if is_over:
                     break
-        for end in (source, target):
-            with suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
+        _end(source, target)
+
+
+def _end(*connections: socket.socket) -> None:
+    for connection in connections:
+        with suppress(OSError):
+            connection.shutdown(socket.SHUT_RDWR)
 
 
 @contextmanager
 def relay_to(url: str) -> Iterator[Relay]:
-    """Run a relay to a server on this host."""
+    """Run a relay to a server on this host; in the end nobody listens there, and no connection is left."""
     port = urlsplit(url).port
     assert port is not None
     listener = socket.create_server(("127.0.0.1", 0))
@@ -84,15 +94,24 @@ def relay_to(url: str) -> Iterator[Relay]:
             while True:
                 client, _ = listener.accept()
                 relay._clients.append(client)
-                server = socket.create_connection(("127.0.0.1", port))
+                try:
+                    server = socket.create_connection(("127.0.0.1", port))
+                except OSError:
+                    _end(client)
+                    continue
                 for pair, to_server in (((client, server), True), ((server, client), False)):
                     threading.Thread(
                         target=relay._forward, args=pair, kwargs={"to_server": to_server}, daemon=True
                     ).start()
 
-    threading.Thread(target=accept, daemon=True).start()
+    accepting = threading.Thread(target=accept, daemon=True)
+    accepting.start()
     try:
         yield relay
     finally:
         relay.passes.set()
+        # A socket that is closed while a thread waits at it still accepts one connection.
+        _end(listener)
+        accepting.join()
         listener.close()
+        _end(*relay._clients)

@@ -207,6 +207,8 @@ def relayed(made: Stage) -> Iterator[Relay]:
         made.write_config()
         made.server.url = there
         yield relay
+    # What a test does afterwards is not counted.
+    made.config.write_text(made.config.read_text().replace(relay.url, there))
 
 
 class Daemon:
@@ -265,9 +267,9 @@ def daemon(set_up: Stage, environment: Mapping[str, str] | None = None) -> Itera
 
 
 @contextmanager
-def new_daemon(command: Sequence[str]) -> Iterator[Daemon]:
-    """Run a command line of `packrat-agent run` in a new process until the context ends."""
-    with _until_the_end(subprocess.Popen(command, stderr=subprocess.PIPE, text=True)) as agent:
+def new_daemon(command: Sequence[str], environment: Mapping[str, str] | None = None) -> Iterator[Daemon]:
+    """Run a command line of `packrat-agent run` in a new process until the context ends, as `daemon` does."""
+    with _until_the_end(subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)) as agent:
         yield agent
 
 

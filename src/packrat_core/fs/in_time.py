@@ -252,10 +252,12 @@ def _ask_mount(mount: Mount, number: int, writing: int) -> int:
 
 
 def _read_numbers(descriptor: int, within_s: float) -> Iterator[int]:
-    latest = time.monotonic() + within_s
+    """Read until all processes have ended, or none has written for a moment; for two moments at most."""
+    latest = time.monotonic() + 2 * within_s
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)
-    while (left_s := latest - time.monotonic()) > 0 and poll.poll(left_s * 1000):
+    # Where one writes late, the machine has much to do, and the others are late, too.
+    while (left_s := latest - time.monotonic()) > 0 and poll.poll(min(left_s, within_s) * 1000):
         numbers = os.read(descriptor, _MOUNTS_LIMIT)
         if not numbers:
             return

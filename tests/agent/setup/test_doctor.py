@@ -23,6 +23,7 @@ from packrat_agent.status.values import Disk
 from packrat_core.errors import ConfigError, ServerRefused
 from packrat_core.fs.ownership import user_name
 from support.every_type import fill, mirror_of_all
+from support.faked_clock import at_moment
 from support.keys import Key, end_gpg_agent, make_key
 from support.ports import held_port
 from support.stage import Stage, daemon
@@ -221,9 +222,8 @@ def test_each_trouble_of_a_disk_has_its_own_remedy() -> None:
 
 
 def test_a_clock_that_is_ahead(lab: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    library = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
-    monkeypatch.setenv("LD_PRELOAD", str(library))
-    monkeypatch.setenv("FAKETIME", "+1h")
+    for name, value in at_moment("+1h").items():
+        monkeypatch.setenv(name, value)
     # The key's own times must not get in the way.
     lab.key = None
     lab.write_config()

@@ -17,7 +17,7 @@ FILES = "/api/v2/Package/PackageFile"
 REPOS = "/api/v2/Repo/Repo"
 DISTRO_VERSIONS = "/api/v2/Attrib/DistroVersion"
 MIRROR = "/api/v2/Repo/Mirror:lab:"
-TIMEOUTS = Timeouts(5, 5, 10)
+TIMEOUTS = Timeouts(60, 60, 60)
 ANSWERS = recorded()
 
 Way = Callable[[CinpClient], Awaitable[Any]]

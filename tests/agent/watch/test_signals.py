@@ -70,7 +70,7 @@ def test_a_stop_is_heard_where_the_system_gives_no_more_threads(monkeypatch: pyt
         monkeypatch.setattr(threading.Thread, "start", refuse)
         os.kill(os.getpid(), signal.SIGTERM)
         try:
-            await asyncio.wait_for(asyncio.Event().wait(), 5)
+            await asyncio.wait_for(asyncio.Event().wait(), 60)
         except TimeoutError:
             return "not heard"
         finally:
