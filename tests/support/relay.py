@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 _REQUEST = re.compile(rb"\b([A-Z]{3,8} /\S*) HTTP/1\.1\r\n")
+_LINE_LIMIT = 64 * 1024
 
 
 @dataclass(slots=True)
@@ -56,8 +57,8 @@ class Relay:
                 if to_server:
                     unread += data
                     lines = [line.decode() for line in _REQUEST.findall(unread)]
-                    # A request line may come in two parts.
-                    unread = unread[unread.rfind(b"\n") + 1 :]
+                    # A request line may come in two parts. What is longer than one is a part of a large body.
+                    unread = unread[unread.rfind(b"\n") + 1 :][-_LINE_LIMIT:]
                     self.asked += lines
                     if self.held is not None and any(self.held in line for line in lines):
                         self.passes.wait()
