@@ -23,6 +23,7 @@ from packrat_server.cli.main import main
 from packrat_server.client.file_uploads import NewFile, send_ahead
 from packrat_server.client.uploader import Uploader, signed_in
 from packrat_server.store.blobs import blob_path
+from support.hung_disk import hung_disk
 from support.relay import relay_to
 from support.stage import Server, packrat_server
 
@@ -225,6 +226,16 @@ def test_a_file_that_changes_while_it_is_sent_is_not_taken(server: Server, tmp_p
     assert told.exit_code == 4 and not told.stdout, told.output
     assert "it changed while it was sent; upload it again" in told.stderr
     assert again.exit_code == 0 and "already uploaded" not in again.stdout, again.output
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
+def test_a_file_that_the_disk_does_not_give_is_told_as_that(server: Server, tmp_path: Path) -> None:
+    with hung_disk(tmp_path) as disk:
+        disk.refusal = 0
+        command = ["upload", "--url", server.url, "--distro", "img", str(tmp_path / "torn_1.0.img")]
+        told = CliRunner().invoke(main, command, env={"PACKRAT_PASSWORD": server.password})
+    assert told.exit_code == 4, told.output
+    assert "torn_1.0.img: it can't be read: Input/output error" in told.stderr
 
 
 def test_a_lost_refusal_is_not_taken_for_success_where_another_has_made_the_file(

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event, Thread, Timer
 
-_LOOKUP, _FORGET, _GETATTR, _OPEN, _STATFS, _INIT, _OPENDIR = 1, 2, 3, 14, 17, 26, 27
+_LOOKUP, _FORGET, _GETATTR, _OPEN, _READ, _STATFS, _INIT, _OPENDIR = 1, 2, 3, 14, 15, 17, 26, 27
 _READDIR, _RELEASEDIR, _INTERRUPT, _BATCH_FORGET = 28, 29, 36, 42
 _UNANSWERED = frozenset({_FORGET, _INTERRUPT, _BATCH_FORGET})
 """The kernel waits for no answer to these."""
@@ -50,7 +50,7 @@ class HungDisk:
     is_silent: bool = False
     """Whether nothing at all is answered while it hangs, as by an NFS server that is gone."""
     refusal: int = errno.ENOENT
-    """What opening a file gives while it doesn't hang."""
+    """What opening a file gives while it doesn't hang; 0 for a file that opens, and can't be read."""
     asked: Event = field(default_factory=Event)
     """Is set once somebody waits."""
     _waiting: list[int] = field(default_factory=list)
@@ -80,8 +80,10 @@ class HungDisk:
                 self._answer(number, 0, struct.pack("<QII", 0, 0, 0) + _attributes(node))
             elif operation in _ANSWERS:
                 self._answer(number, 0, _ANSWERS[operation])
+            elif operation == _OPEN:
+                self._answer(number, self.refusal, b"" if self.refusal else bytes(16))
             elif operation not in _UNANSWERED:
-                self._answer(number, self.refusal if operation == _OPEN else errno.ENOSYS)
+                self._answer(number, errno.EIO if operation == _READ else errno.ENOSYS)
 
     def _answer(self, number: int, error: int, content: bytes = b"") -> None:
         os.write(self._device, struct.pack("<IiQ", 16 + len(content), -error, number) + content)

@@ -54,34 +54,40 @@ async def post_file(
                     await raise_for(response, what, transport.proxy, transport.names)
                 return (await read_answer(response, what, RECORDS)).value
         except ServerUnavailable:
-            if body.has_changed:
-                raise ServerRefused(
-                    "it changed while it was sent; upload it again once nothing writes to it any more"
-                ) from None
+            if body.failure is not None:
+                raise body.failure from None
             raise
 
 
 class _Body:
-    """An open file, and whether it is still as it was."""
+    """An open file, and what keeps it from being sent as it was at the beginning."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self._before = self._look()
         self.size = self._before[0]
-        self.has_changed = False
+        self.failure: ServerRefused | OSError | None = None
 
     async def parts(self) -> AsyncIterator[bytes]:
         """Read it.
 
         Raises:
             ConnectionAbortedError: It has changed, so the request can't be completed.
+            OSError: It can't be read.
         """
         left = self.size
         while left:
-            part = await asyncio.to_thread(self._file.read, min(left, _PART_BYTES))
+            try:
+                part = await asyncio.to_thread(self._file.read, min(left, _PART_BYTES))
+            except OSError as error:
+                # Out of here, it would be taken for an error of the connection.
+                self.failure = error
+                raise
             left -= len(part)
             if not part or (not left and self._look() != self._before):
-                self.has_changed = True
+                self.failure = ServerRefused(
+                    "it changed while it was sent; upload it again once nothing writes to it any more"
+                )
                 raise ConnectionAbortedError("the file has changed")
             yield part
 
