@@ -174,7 +174,9 @@ def _explain_unavailable(response: aiohttp.ClientResponse, text: str, message: s
         wait_s = read_retry_after(response.headers.get("Retry-After"), response.headers.get("Date"), time.time())
         if wait_s is not None:
             wait = count_of(round(wait_s), "second")
-            return ServerUnavailable(f"{text}; it is busy, and asks to wait for {wait}", wait_s)
+            # Busy, under maintenance, or without its database.
+            hint = "if that lasts, look at the log of the server" if status == 503 else ""
+            return ServerUnavailable(f"{text}; it asks to wait for {wait}", wait_s, hint=hint)
     if status == 429:
         return ServerUnavailable(f"{text}; it is busy: wait a while")
     if status >= 500 and any(words in message.lower() for words in _LOST_DATABASE):
