@@ -3,22 +3,27 @@
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from click.testing import CliRunner
 from structlog.testing import capture_logs
 
 from packrat_demo.build_deb import Deb, write_deb
+from packrat_server.admin.new_server import init
 from packrat_server.cli.main import main
+from packrat_server.serving.running import running
 from support.postgres import Cluster
 from support.relay import relay_to
 from support.stage import packrat_server
-from support.world import World, world
+from support.world import SECRETS, World, world
 
 _PACKAGES = "/api/v2/Package/Package"
 _END = (
@@ -29,6 +34,10 @@ _AT_STATEMENT = "CREATE TRIGGER away BEFORE INSERT ON packages FOR EACH ROW EXEC
 _AT_COMMIT = (
     "CREATE CONSTRAINT TRIGGER away AFTER INSERT ON packages DEFERRABLE INITIALLY DEFERRED "
     "FOR EACH ROW EXECUTE FUNCTION end_session()"
+)
+_SLEEP = (
+    "CREATE FUNCTION sleep() RETURNS trigger LANGUAGE plpgsql AS "
+    "'BEGIN PERFORM pg_sleep(TG_ARGV[0]::float); RETURN NULL; END'"
 )
 
 
@@ -113,3 +122,54 @@ def test_a_server_can_be_stopped_while_postgresql_does_not_answer(
                 assert answer.exception() is not None or answer.result().status in (500, 503)
     assert process.returncode == 0, said
     assert "stopped" in said and "Traceback" not in said
+
+
+def test_a_server_can_be_stopped_while_a_login_waits_for_postgresql(
+    postgresql: Cluster, tmp_path: Path, url: str
+) -> None:
+    with world(tmp_path, url) as server, ThreadPoolExecutor(1) as pool:
+        server.auth("manager")
+        postgresql.execute(_SLEEP, url)
+        postgresql.execute("CREATE TRIGGER away BEFORE UPDATE ON users EXECUTE FUNCTION sleep(600)", url)
+        with other_process(server) as (other, process):
+            other.tokens = server.tokens
+            secrets = {"password": "new", "old_password": SECRETS["manager"]}
+            waiting = pool.submit(other.call, "CALL", "/api/v2/Auth/User(change_password)", secrets, "manager")
+            with sleeping(url):
+                process.terminate()
+                _, said = process.communicate(timeout=60)
+            assert waiting.exception() is not None
+    assert process.returncode == 0, said
+    assert "stopped" in said and "Traceback" not in said
+
+
+def test_housekeeping_that_waits_for_postgresql_holds_up_no_stop(
+    postgresql: Cluster, tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("packrat_server.serving.housekeeping._FIRST_S", 0.0)
+    init(tmp_path, url)
+    postgresql.execute(_SLEEP, url)
+    postgresql.execute("CREATE TRIGGER away BEFORE UPDATE ON sessions EXECUTE FUNCTION sleep(30)", url)
+    with ExitStack() as held:
+        with running(tmp_path):
+            sleepers = held.enter_context(sleeping(url))
+        assert sleepers()
+
+
+@contextmanager
+def sleeping(url: str) -> Iterator[Callable[[], list[Any]]]:
+    """Wait until a session sleeps in a trigger; gives what lists those that do, which are ended afterwards."""
+    find = "FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'"
+    with psycopg.connect(url, autocommit=True) as connection:
+
+        def sleepers() -> list[Any]:
+            return connection.execute(f"SELECT pid {find}".encode()).fetchall()
+
+        until = time.monotonic() + 60
+        while not sleepers():
+            assert time.monotonic() < until, "no session sleeps"
+            threading.Event().wait(0.05)
+        try:
+            yield sleepers
+        finally:
+            connection.execute(f"SELECT pg_terminate_backend(pid) {find}".encode())

@@ -15,9 +15,11 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import structlog
+from anyio import CapacityLimiter, to_thread
 from sqlalchemy import Connection, Engine, delete, select
 
 from packrat_core.backoff import between
@@ -57,7 +59,9 @@ async def _run(context: ServerContext) -> None:
     while True:
         try:
             with watch.following() as ahead_s:
-                await asyncio.to_thread(clean, context.engine, context.data_dir, ahead_s=ahead_s)
+                work = partial(clean, context.engine, context.data_dir, ahead_s=ahead_s)
+                # In a thread that asyncio does not wait for at the end: a disk or database may not answer.
+                await to_thread.run_sync(work, abandon_on_cancel=True, limiter=CapacityLimiter(1))
             context.notifier.notify()
         except (PackratError, OSError) as error:
             log.error("cleaning", reason=str(error))

@@ -1,6 +1,5 @@
 """Runs the server: in this thread until it is told to stop, or in a thread beside the caller."""
 
-import asyncio
 import ctypes
 import os
 import signal
@@ -8,13 +7,14 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
 import structlog
 import uvicorn
+from anyio import CapacityLimiter, move_on_after, to_thread
 from sqlalchemy import Engine, select
 from starlette.types import Receive, Scope, Send
 
@@ -243,6 +243,12 @@ def _forget_old_records(engine: Engine) -> set[str]:
         return named | set(connection.execute(select(uploads.c.sha256)).scalars())
 
 
+async def _close(close: Callable[[], None]) -> None:
+    """Close something in a thread, which is left behind if it waits for a database that does not answer."""
+    with move_on_after(_THREADS_S):
+        await to_thread.run_sync(close, abandon_on_cancel=True, limiter=CapacityLimiter(1))
+
+
 class _Lifespan:
     """Wraps the application: starts the watch for changes with it, and closes everything after it."""
 
@@ -260,9 +266,9 @@ class _Lifespan:
         async with watching(self._context), keeping_clean(self._context):
             await send({"type": "lifespan.startup.complete"})
             await receive()
-        await asyncio.to_thread(self._context.logins.close)
+        await _close(self._context.logins.close)
         self._context.downloads.close()
         self._context.callers.close()
-        await asyncio.to_thread(self._context.engine.dispose)
+        await _close(self._context.engine.dispose)
         self._lock.release()
         await send({"type": "lifespan.shutdown.complete"})
