@@ -49,6 +49,14 @@ def test_a_long_or_senseless_wait_is_the_callers(line: Line, way: str, said: str
     assert len(asked) == 1
 
 
+@pytest.mark.parametrize(("status", "hint"), [(429, ""), (503, "if that lasts, look at the log of the server")])
+def test_a_server_that_can_not_answer_may_need_its_operator(line: Line, status: int, hint: str) -> None:
+    answer = answer_of({"message": "its database can't be used"}, status, Retry_After=120)
+    found = line.outcome(WAYS["get"], busy_at_first(answer, answer, []))
+    assert type(found) is ServerUnavailable
+    assert (found.hint, "busy" in str(found)) == (hint, False)
+
+
 def test_a_server_that_is_always_busy_is_not_waited_for_for_ever(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(packrat_core.cinp.session, "_PATIENCE_S", 2.0)
     asked: list[float] = []
