@@ -3,6 +3,7 @@
 import os
 import socket
 import subprocess
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -39,7 +40,8 @@ def test_nobody_listens_any_more_where_a_relay_was() -> None:
             socket.create_connection(("127.0.0.1", port or 0))
 
 
-def test_a_relay_counts_a_request_that_comes_in_parts() -> None:
+@pytest.mark.parametrize("body", [b"{}", b"YZ", bytes(16 * 1024 * 1024)], ids=["json", "letters", "no line"])
+def test_a_relay_counts_a_request_that_comes_in_parts(body: bytes) -> None:
     with (
         socket.create_server(("127.0.0.1", 0)) as server,
         relay_to(f"http://127.0.0.1:{server.getsockname()[1]}") as relay,
@@ -47,11 +49,13 @@ def test_a_relay_counts_a_request_that_comes_in_parts() -> None:
     ):
         there, _ = server.accept()
         with there:
-            for part in (b"LIST /a HTTP/1.1\r\n\r\n{}GET /long", b"er HTTP/1.1\r\nHost: x\r\n\r\n"):
-                client.sendall(part)
-                got = b""
-                while len(got) < len(part):
-                    got += there.recv(len(part))
+            for part in (b"LIST /a HTTP/1.1\r\n\r\n", body, b"GET /long", b"er HTTP/1.1\r\nHost: x\r\n\r\n"):
+                sending = threading.Thread(target=client.sendall, args=(part,))
+                sending.start()
+                left = len(part)
+                while left:
+                    left -= len(there.recv(left))
+                sending.join()
         assert relay.asked == ["LIST /a", "GET /longer"]
 
 
