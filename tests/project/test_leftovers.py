@@ -69,3 +69,28 @@ def test_who_looks_at_all_disks_waits_for_the_end_of_a_hung_one(tmp_path: Path) 
         with hung_disk(tmp_path):
             is_mounted = pool.submit(look)
         assert is_mounted.result() is False
+
+
+def test_who_waits_for_the_end_of_its_own_hung_disk_is_told() -> None:
+    with the_only_one():
+        with pytest.raises(AssertionError, match="has it already"), the_only_one():
+            pass
+        with pytest.raises(AssertionError, match="has it already"), the_only_one():
+            pass
+    with the_only_one():
+        pass
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_any_user_may_wait_for_the_end_of_hung_disks() -> None:
+    process = os.fork()
+    if process == 0:
+        try:
+            os.setresuid(65534, 65534, 65534)
+            with the_only_one():
+                os._exit(0)
+        finally:
+            os._exit(1)
+    with the_only_one():
+        pass
+    assert os.waitpid(process, 0)[1] == 0
