@@ -44,7 +44,10 @@ def identify(header: Header) -> PackageFacts:
         Refused: one of them is missing or unusable, or it is a source package.
     """
     if is_source(header):
-        raise Refused("it is a source package; a repository for clients takes binary packages only")
+        raise Refused(
+            "it is a source package; a repository for clients takes binary packages only",
+            hint="upload the packages that are built from it",
+        )
     name = _word(header, NAME, _WORD, "name")
     version = f"{_word(header, VERSION, _VERSION_WORD, 'version')}-{_word(header, RELEASE, _VERSION_WORD, 'release')}"
     epoch = header.numbers(EPOCH)
