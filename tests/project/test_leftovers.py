@@ -3,6 +3,7 @@
 import os
 import socket
 import subprocess
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -39,7 +40,8 @@ def test_nobody_listens_any_more_where_a_relay_was() -> None:
             socket.create_connection(("127.0.0.1", port or 0))
 
 
-def test_a_relay_counts_a_request_that_comes_in_parts() -> None:
+@pytest.mark.parametrize("body", [b"{}", b"YZ", bytes(16 * 1024 * 1024)], ids=["json", "letters", "no line"])
+def test_a_relay_counts_a_request_that_comes_in_parts(body: bytes) -> None:
     with (
         socket.create_server(("127.0.0.1", 0)) as server,
         relay_to(f"http://127.0.0.1:{server.getsockname()[1]}") as relay,
@@ -47,11 +49,13 @@ def test_a_relay_counts_a_request_that_comes_in_parts() -> None:
     ):
         there, _ = server.accept()
         with there:
-            for part in (b"LIST /a HTTP/1.1\r\n\r\n{}GET /long", b"er HTTP/1.1\r\nHost: x\r\n\r\n"):
-                client.sendall(part)
-                got = b""
-                while len(got) < len(part):
-                    got += there.recv(len(part))
+            for part in (b"LIST /a HTTP/1.1\r\n\r\n", body, b"GET /long", b"er HTTP/1.1\r\nHost: x\r\n\r\n"):
+                sending = threading.Thread(target=client.sendall, args=(part,))
+                sending.start()
+                left = len(part)
+                while left:
+                    left -= len(there.recv(left))
+                sending.join()
         assert relay.asked == ["LIST /a", "GET /longer"]
 
 
@@ -65,3 +69,28 @@ def test_who_looks_at_all_disks_waits_for_the_end_of_a_hung_one(tmp_path: Path) 
         with hung_disk(tmp_path):
             is_mounted = pool.submit(look)
         assert is_mounted.result() is False
+
+
+def test_who_waits_for_the_end_of_its_own_hung_disk_is_told() -> None:
+    with the_only_one():
+        with pytest.raises(AssertionError, match="has it already"), the_only_one():
+            pass
+        with pytest.raises(AssertionError, match="has it already"), the_only_one():
+            pass
+    with the_only_one():
+        pass
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_any_user_may_wait_for_the_end_of_hung_disks() -> None:
+    process = os.fork()
+    if process == 0:
+        try:
+            os.setresuid(65534, 65534, 65534)
+            with the_only_one():
+                os._exit(0)
+        finally:
+            os._exit(1)
+    with the_only_one():
+        pass
+    assert os.waitpid(process, 0)[1] == 0

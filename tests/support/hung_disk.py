@@ -10,12 +10,11 @@ import fcntl
 import os
 import struct
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from threading import Event, Thread, Timer
+from threading import Event, Thread, Timer, local
 
 _LOOKUP, _FORGET, _GETATTR, _OPEN, _READ, _STATFS, _INIT, _OPENDIR = 1, 2, 3, 14, 15, 17, 26, 27
 _READDIR, _RELEASEDIR, _INTERRUPT, _BATCH_FORGET = 28, 29, 36, 42
@@ -25,6 +24,8 @@ _DIRECTORY, _FILE = 2, 3
 _FILE_BYTES = 9
 _HANGS_S = 120.0
 """A process that is killed while it waits for a disk of its own would never end."""
+_OF_THREAD = local()
+"""Whether this thread has the only disk."""
 
 
 def _attributes(node: int) -> bytes:
@@ -92,9 +93,16 @@ class HungDisk:
 @contextmanager
 def the_only_one() -> Iterator[None]:
     """Wait until no other test on this machine has such a disk: whoever looks at all disks finds it."""
-    with (Path(tempfile.gettempdir()) / "packrat-hung-disk.lock").open("w") as lock:
+    assert not getattr(_OF_THREAD, "has_it", False), "this test has it already, and would wait for itself for ever"
+    # The directory itself, not a file in it: other users may have made that, and no other could open it.
+    lock = os.open("/tmp", os.O_RDONLY | os.O_DIRECTORY)
+    try:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        _OF_THREAD.has_it = True
         yield
+    finally:
+        _OF_THREAD.has_it = False
+        os.close(lock)
 
 
 @contextmanager

@@ -9,8 +9,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-_REQUEST = re.compile(rb"\b([A-Z]{3,8} /\S*) HTTP/1\.1\r\n")
-_LINE_LIMIT = 64 * 1024
+# The body before it may end in letters, so that nothing tells where a verb that is not known begins.
+_REQUEST = re.compile(rb"((?:CALL|CREATE|DELETE|DESCRIBE|GET|HEAD|LIST|OPTIONS|POST|UPDATE) /\S*) HTTP/1\.1\r\n")
+_LINE_BYTES = 64 * 1024
+"""No request line is longer; a body may have no line for many megabytes."""
 
 
 @dataclass(slots=True)
@@ -57,8 +59,8 @@ class Relay:
                 if to_server:
                     unread += data
                     lines = [line.decode() for line in _REQUEST.findall(unread)]
-                    # A request line may come in two parts. What is longer than one is a part of a large body.
-                    unread = unread[unread.rfind(b"\n") + 1 :][-_LINE_LIMIT:]
+                    # A request line may come in two parts.
+                    unread = unread[unread.rfind(b"\n") + 1 :][-_LINE_BYTES:]
                     self.asked += lines
                     if self.held is not None and any(self.held in line for line in lines):
                         self.passes.wait()

@@ -9,10 +9,15 @@ import pytest
 
 from packrat_agent.formats.docker.products import ProductWriter, Written
 from packrat_agent.formats.table import FORMATS
-from packrat_agent.model.entries import Placement, Plan
+from packrat_agent.model.entries import Placement, Plan, refusal_reason
 from packrat_agent.model.records import PackageFile, Repo
 from packrat_agent.sync.build import Made, Material, build_packages
 from packrat_core.archives.plain_stream import Readable
+from packrat_core.errors import Refused
+from packrat_core.packages.deb.control import check_file_name
+from packrat_core.packages.rpm.header import INT32, Header, Item
+from packrat_core.packages.rpm.inspect import identify
+from packrat_core.packages.rpm.tags import SOURCE_PACKAGE
 from packrat_demo.build_image import Image, build_oci, tar
 from support.kinds import KINDS, Kind
 
@@ -200,3 +205,13 @@ def test_what_nobody_at_the_mirror_can_mend_says_who_can(tmp_path: Path, kind: K
     material = Material(tmp_path, tmp_path, {sha256: tmp_path / sha256}, {}, {}, {}, {})
     [refused] = build_packages(plan, FORMATS[kind.name], None, material).unreadable
     assert refused.reason.endswith("; its packager must correct it and upload a new version")
+
+
+@pytest.mark.parametrize("name", ["x_1.udeb", "x_1"])
+def test_what_no_packager_can_mend_does_not_send_to_one(name: str) -> None:
+    with pytest.raises(Refused) as of_deb:
+        check_file_name(name)
+    with pytest.raises(Refused) as of_rpm:
+        identify(Header(b"", 0, {SOURCE_PACKAGE: Item(INT32, 0, 0, 1)}))
+    for refused in (of_deb, of_rpm):
+        assert "packager" not in refusal_reason(refused.value)

@@ -102,7 +102,10 @@ def _mark(text: bytes, old: bytes, new: bytes) -> bytes:
     """Replace a value of createrepo_c's by a mark; the package's own texts can't match, as their `<` is escaped."""
     before, found, after = text.partition(old)
     if not found:
-        raise Refused("createrepo_c wrote its metadata in an unknown form")
+        raise Refused(
+            "createrepo_c wrote its metadata in an unknown form",
+            hint="report this to the makers of packrat-agent, with the version of createrepo_c",
+        )
     return before + new + after
 
 

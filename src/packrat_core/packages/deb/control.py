@@ -52,9 +52,15 @@ def check_file_name(name: str) -> None:
         Refused: it can't; among others, it is a udeb.
     """
     if name.endswith(".udeb"):
-        raise Refused(f"{name} is a udeb: only Debian's installer uses those, from indexes that are not made here")
+        raise Refused(
+            f"{name} is a udeb: only Debian's installer uses those, from indexes that are not made here",
+            hint="leave it out",
+        )
     if not name.endswith((".deb", ".ddeb")):
-        raise Refused(f"a deb called {name} can't be in an apt repository: its name must end in .deb or .ddeb")
+        raise Refused(
+            f"a deb called {name} can't be in an apt repository",
+            hint="upload it under a name that ends in .deb or .ddeb",
+        )
 
 
 def read_control(path: Path) -> bytes:

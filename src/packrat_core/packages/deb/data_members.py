@@ -22,6 +22,7 @@ Source: dpkg's archives.c; measured with dpkg 1.21 and 1.22.
 """
 
 import posixpath
+import re
 from collections.abc import Iterable
 
 from packrat_core.archives.limits import DirectoryNames
@@ -31,6 +32,8 @@ from packrat_core.errors import Refused
 _SHOWN_LIMIT = 60
 _LINKS_LIMIT = 40
 """Symbolic links that Linux follows one after the other."""
+_OUT_AGAIN = re.compile(r"(?:^|/)(?!\.{1,2}(?:/|$))[^/]+/+(?:\./+)*\.\.(?:/|$)")
+"""`..` behind a name."""
 
 
 class DataMembers:
@@ -133,5 +136,10 @@ class DataMembers:
 
 
 def _led_to(link: TarMember) -> str:
-    """Give the name of the member that a symbolic link leads to, if none of the directories on the way is a link."""
+    """Give the name of the member that a symbolic link leads to, if none of the directories on the way is a link.
+
+    '' where `..` leads out of what need not be a directory of that place: it may be a link, or a file.
+    """
+    if _OUT_AGAIN.search(link.target):
+        return ""
     return posixpath.normpath(posixpath.join("/", posixpath.dirname(link.name), link.target)).lstrip("/") or "."

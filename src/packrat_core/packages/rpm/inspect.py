@@ -5,7 +5,17 @@ import re
 from packrat_core.errors import Refused
 from packrat_core.packages.facts import PackageFacts
 from packrat_core.packages.rpm.header import Header
-from packrat_core.packages.rpm.tags import ARCH, DIR_NAMES, EPOCH, NAME, RELEASE, SOURCE_PACKAGE, SOURCE_RPM, VERSION
+from packrat_core.packages.rpm.tags import (
+    ARCH,
+    DIR_NAMES,
+    EPOCH,
+    NAME,
+    RELEASE,
+    SOURCE_PACKAGE,
+    SOURCE_RPM,
+    VERSION,
+    WHOLE_PATHS,
+)
 
 _WORD = re.compile(rb"[A-Za-z0-9_][A-Za-z0-9._+~^-]*")
 _VERSION_WORD = re.compile(rb"[!#-%(-,.0-9;=?-~]+")
@@ -19,7 +29,12 @@ def is_source(header: Header) -> bool:
         return True
     # Some programs name no source in binary packages. Early source packages don't say what they are, but their files
     # have no directories.
-    return SOURCE_RPM not in header.items and header.text(DIR_NAMES) == b""
+    if SOURCE_RPM in header.items:
+        return False
+    path = header.text(DIR_NAMES)
+    if path is None:
+        path = header.text(WHOLE_PATHS)
+    return path is not None and b"/" not in path
 
 
 def identify(header: Header) -> PackageFacts:
@@ -29,7 +44,10 @@ def identify(header: Header) -> PackageFacts:
         Refused: one of them is missing or unusable, or it is a source package.
     """
     if is_source(header):
-        raise Refused("it is a source package; a repository for clients takes binary packages only")
+        raise Refused(
+            "it is a source package; a repository for clients takes binary packages only",
+            hint="upload the packages that are built from it",
+        )
     name = _word(header, NAME, _WORD, "name")
     version = f"{_word(header, VERSION, _VERSION_WORD, 'version')}-{_word(header, RELEASE, _VERSION_WORD, 'release')}"
     epoch = header.numbers(EPOCH)

@@ -25,6 +25,7 @@ from packrat_core.packages.rpm.tags import (
     FORMER_BASE_NAMES,
     FORMER_DIR_INDEXES,
     FORMER_DIR_NAMES,
+    WHOLE_PATHS,
 )
 from packrat_core.packages.rpm.triggers import check_triggers
 
@@ -56,7 +57,7 @@ _KINDS: dict[int, tuple[int, ...]] = {
     **dict.fromkeys((1003, 1006, 1009, 1028, 1034, 1037, 1045, 1046, 1106), (INT32,)),
     **dict.fromkeys((5008, 5009), (INT64,)),
     **dict.fromkeys((1030, 1033), (INT16,)),
-    **dict.fromkeys((1027, 1035, 1036, 1039, 1040, FILE_CAPABILITIES, DIR_NAMES, FORMER_DIR_NAMES), (STRINGS,)),
+    **dict.fromkeys((WHOLE_PATHS, 1035, 1036, 1039, 1040, FILE_CAPABILITIES, DIR_NAMES, FORMER_DIR_NAMES), (STRINGS,)),
     **{
         tag: (kind,)
         for names, numbers, texts in _TOGETHER

@@ -6,6 +6,9 @@ Source: rpm.org, "Tags"; rpmtag.h.
 NAME, VERSION, RELEASE, EPOCH, BUILD_TIME, ARCH = 1000, 1001, 1002, 1003, 1006, 1022
 OS, SOURCE_RPM, SOURCE_PACKAGE = 1021, 1044, 1106
 DIR_INDEXES, BASE_NAMES, DIR_NAMES = 1116, 1117, 1118
+WHOLE_PATHS = 1027
+"""What packages from before rpm 4 have instead of these three: rpm's RPMTAG_OLDFILENAMES."""
+
 FORMER_DIR_INDEXES, FORMER_BASE_NAMES, FORMER_DIR_NAMES = 1119, 1120, 1121
 """The names in the payload, where files are to be installed in other places."""
 

@@ -107,6 +107,14 @@ TAKEN = {
     "a symbolic link as a conffile": with_conffiles(b"/l\n", ("./f", FILE, b"x"), ("./l", LINK, b"f")),
     "a symbolic link to nothing as a conffile": with_conffiles(b"/l\n", ("./l", LINK, b"x/f")),
     "symbolic links in a circle as conffiles": with_conffiles(b"/l\n/m\n", ("./l", LINK, b"m"), ("./m", LINK, b"l")),
+    "a symbolic link as a conffile, out of a directory by a link": with_conffiles(
+        b"/l\n",
+        *(("./a/", DIRECTORY, b""), ("./a/x/", DIRECTORY, b""), ("./a/k", LINK, b"../b/.s")),
+        *(("./b/", DIRECTORY, b""), ("./b/.s/", DIRECTORY, b""), ("./b/x", FILE, b"x"), ("./l", LINK, b"a/k/../x")),
+    ),
+    "a symbolic link as a conffile, out of a file": with_conffiles(
+        b"/l\n", ("./f", FILE, b"x"), ("./l", LINK, b"f/..")
+    ),
     "a device as a conffile": with_conffiles(b"/d\n", ("./d", tarfile.CHRTYPE, b"")),
     "a conffile with a slash behind the name of a directory": with_conffiles(b"/d/\n", ("./d/", DIRECTORY, b"")),
     "an earlier list of conffiles with a directory": deb(

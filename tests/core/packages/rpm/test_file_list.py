@@ -219,18 +219,40 @@ def early_source(tags: Tags) -> None:
     tags[1118] = (8, ("",))
 
 
-@pytest.mark.parametrize("change", [lambda tags: tags.update({SOURCE_PACKAGE: (4, 1)}), early_source])
+def earliest(path: str) -> Change:
+    """Make a package as rpm did before version 4, with whole paths."""
+
+    def change(tags: Tags) -> None:
+        for tag in (SOURCE_RPM, 1116, 1117, 1118):
+            del tags[tag]
+        tags[1027] = (8, (path,))
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "change", [lambda tags: tags.update({SOURCE_PACKAGE: (4, 1)}), early_source, earliest("x.spec")]
+)
 def test_a_source_package_is_told_by_its_mark_or_by_files_without_a_directory(
     change: Change, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write(tmp_path / "x.rpm", named("/opt/f"), change, monkeypatch)
     assert "it is a source package" in str(refusal(path))
+    assert mark_and_arch(path) == "1 noarch"
 
 
-def test_a_binary_package_need_not_name_its_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """cargo-generate-rpm writes such packages; rpm and createrepo_c take them for what they are."""
-    path = write(tmp_path / "x.rpm", named("/opt/f"), without(SOURCE_RPM), monkeypatch)
-    assert refusal(path) is None
+def mark_and_arch(path: Path) -> str:
+    """Whether rpm takes a package for a source package, and its architecture."""
     command = ["rpm", "-qp", "--qf", "%{sourcepackage} %{arch}", str(path)]
-    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "(none) noarch"
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.mark.parametrize("change", [without(SOURCE_RPM), earliest("/opt/f"), earliest("/f")])
+def test_a_binary_package_need_not_name_its_source(
+    change: Change, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """cargo-generate-rpm writes such packages; rpm and createrepo_c take them for what they are."""
+    path = write(tmp_path / "x.rpm", named("/opt/f"), change, monkeypatch)
+    assert refusal(path) is None
+    assert mark_and_arch(path) == "(none) noarch"
     assert b"<arch>noarch</arch>" in read_rpm(path).body
