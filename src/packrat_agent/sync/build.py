@@ -247,7 +247,7 @@ def _caught(step: Callable[[], T]) -> T | str | OtherBytes:
         return error
     except OSError as error:
         # The package is not at fault: a disk that fails once must not keep it out for good.
-        return OtherBytes(f"it can't be read ({error.strerror})", hint="it is fetched again")
+        return OtherBytes(f"it can't be read ({error.strerror or error})", hint="it is fetched again")
     except Refused as error:
         return refusal_reason(error)
 
