@@ -17,7 +17,16 @@ from pathlib import Path
 from typing import TypeVar
 
 from packrat_core.errors import DiskError, PackratError
-from packrat_core.fs.left_looks import LeftLook, find_left, is_too_soon, is_waiting, look_name, mount_name, take_name
+from packrat_core.fs.left_looks import (
+    LeftLook,
+    find_left,
+    has_asked,
+    is_too_soon,
+    is_waiting,
+    look_name,
+    mount_name,
+    take_name,
+)
 from packrat_core.fs.mounts import Mount, list_mounts
 from packrat_core.text import name_some
 
@@ -69,8 +78,9 @@ def in_time(work: Callable[[], T], of: Path, patience: Patience = _USUAL) -> T:
     """
     left = find_left()
     earlier = left.get(name := look_name(of), [])
-    if is_too_soon(earlier):
-        raise _explain_late(_find_asked(left), patience, earlier)
+    # The disk may have been unmounted since, though those that wait for it still do.
+    if is_too_soon(earlier) and ((asked := _find_asked(left)) or not has_asked(left)):
+        raise _explain_late(asked, patience, earlier)
     reading, writing = os.pipe()
     try:
         child = os.fork()
