@@ -61,8 +61,8 @@ class Made:
     """What was made.
 
     packages: what is to stand in the live tree, from staging. fresh: what was read now. unneeded: staged package files
-    that are no longer needed. changed: those of `failed` that have other bytes on disk than their SHA-256 says, or can't
-    be read.
+    that are no longer needed. changed: those of `failed` that have other bytes on disk than their SHA-256 says, or
+    can't be read.
     """
 
     entries: list[Entry] = field(default_factory=list)

@@ -192,8 +192,10 @@ async def _fetch(plan: Plan, share: Share, sync: Job) -> Fetched:
 async def _build(planned: Planned, fetched: Fetched, share: Share, sync: Job) -> None:
     changed = await build_repo(_to_build(planned, fetched, share, sync), sync.turn, is_last_try=False)
     if changed:
-        # Files that the index names or is to name were changed, or can't be read: it must not lack them until the next full sync.
+        # Somebody changed files that the index names or is to name, or the disk does not give them: it must not lack
+        # them until the next full sync.
         fetched = await in_thread(_distrust, changed, fetched, sync)
+        share.forget(placement.file.sha256 for placement in changed)
         planned = await in_thread(plan_again, planned, sync)
         again = await _fetch(without_fetched(planned.plan, fetched), share, sync)
         fetched = Fetched(fetched.staged | again.staged, fetched.failed | again.failed)
