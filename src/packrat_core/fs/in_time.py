@@ -10,7 +10,7 @@ import signal
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -215,10 +215,9 @@ def _explain_late(hung: Sequence[Mount], patience: Patience, earlier: Sequence[L
 
 def find_hung_mounts(answers_within_s: float = _MOUNT_ANSWERS_S) -> list[Mount]:
     """Find the filesystems that don't say within a moment how large they are."""
-    mounts = {mount.point: mount for mount in list_mounts() if mount.kind not in _UNASKED}
     # Who asked before and still waits need not be joined by another.
     waiting = _find_asked(find_left())
-    asked = [mount for mount in mounts.values() if mount not in waiting][:_MOUNTS_LIMIT]
+    asked = [mount for mount in _list_shown() if mount.kind not in _UNASKED and mount not in waiting][:_MOUNTS_LIMIT]
     reading, writing = os.pipe()
     children: list[int] = []
     # Of those for which the system gives no process any more, nothing is known.
@@ -241,7 +240,12 @@ def find_hung_mounts(answers_within_s: float = _MOUNT_ANSWERS_S) -> list[Mount]:
 
 def _find_asked(left: Mapping[str, Sequence[LeftLook]]) -> list[Mount]:
     """Find the filesystems that processes of earlier calls have asked, and still wait for."""
-    return [mount for mount in list_mounts() if mount_name(mount.number) in left]
+    return [mount for mount in _list_shown() if mount_name(mount.number) in left]
+
+
+def _list_shown() -> Collection[Mount]:
+    """List the filesystems without those that another one was mounted over."""
+    return {mount.point: mount for mount in list_mounts()}.values()
 
 
 def _ask_mount(mount: Mount, number: int, writing: int) -> int:
