@@ -76,8 +76,9 @@ def in_time(work: Callable[[], T], of: Path, patience: Patience = _USUAL) -> T:
         DiskError: It did not end in time; the message names the filesystems that don't answer.
         PackratError: The other process was killed.
     """
-    left = find_left()
-    earlier = left.get(name := look_name(of), [])
+    left, name = find_left(), look_name(of)
+    # One that began a moment ago may be about to end.
+    earlier = [look for look in left.get(name, []) if look.age_s >= patience.slow_s]
     # The disk may have been unmounted since, though those that wait for it still do.
     if is_too_soon(earlier) and ((asked := _find_asked(left)) or not has_asked(left)):
         raise _explain_late(asked, patience, earlier)
