@@ -1,14 +1,16 @@
-"""A file that somebody changed on disk is fetched again by the sync that meets it, and the index never lacks it."""
+"""A file that was changed on disk, or is not to be read, is fetched again by the sync that meets it."""
 
+import hashlib
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from packrat_demo.build_deb import Deb
+from packrat_demo.build_deb import Deb, build_deb
 from packrat_server import admin
 from packrat_server.store.database import open_database
+from support.calls import number, watch
 from support.keys import Key
-from support.stage import daemon, stage
+from support.stage import Stage, daemon, stage
 
 
 def test_a_change_that_meets_other_bytes_has_the_file_fetched_again(tmp_path: Path, key: Key) -> None:
@@ -34,3 +36,15 @@ def test_a_change_that_meets_other_bytes_has_the_file_fetched_again(tmp_path: Pa
             assert "failed" not in told
             assert agent.stop() == 0
         assert deb.read_bytes() == good
+
+
+def test_a_download_that_the_disk_does_not_give_is_fetched_again_by_the_same_sync(lab: Stage, tmp_path: Path) -> None:
+    deb = Deb("hello", "1", "amd64")
+    lab.server.put_deb(deb)
+    sha256 = hashlib.sha256(build_deb(deb)).hexdigest()
+    watched = watch(tmp_path, [lab.www])
+    done = lab.sync(watched.environment(fail="read", path=sha256, errno=number("EIO"), count="1"))
+    assert [call.name for call in watched.calls() if call.refused] == ["read"]
+    assert done.returncode == 0, done.stderr
+    assert "damaged" in done.stderr
+    assert "Package: hello\n" in lab.packages()

@@ -26,11 +26,12 @@ def test_each_command_that_looks_names_the_disk_and_ends(lab: Stage, where: str)
         }
         # To the end of its output: no other process may keep that open.
         told = {command: process.communicate(timeout=ANSWERED_S)[0] for command, process in asked.items()}
-        left = find_left()
         (mount,) = (mount for mount in list_mounts() if mount.point == str(place))
         names = (look_name(lab.config), mount_name(mount.number))
         # Monitoring calls it again every minute: nothing more is left behind by that.
-        again = [lab.agent("check", expect=3).stdout for _ in range(3)]
+        again = [lab.agent("check", expect=3).stdout]
+        left = find_left()
+        again += [lab.agent("check", expect=3).stdout for _ in range(2)]
         assert [[look.pid for look in find_left()[name]] for name in names] == [
             [look.pid for look in left[name]] for name in names
         ]

@@ -61,7 +61,8 @@ class Made:
     """What was made.
 
     packages: what is to stand in the live tree, from staging. fresh: what was read now. unneeded: staged package files
-    that are no longer needed. changed: those of `failed` that have other bytes on disk than their SHA-256 says.
+    that are no longer needed. changed: those of `failed` that have other bytes on disk than their SHA-256 says, or
+    can't be read.
     """
 
     entries: list[Entry] = field(default_factory=list)
@@ -247,7 +248,7 @@ def _caught(step: Callable[[], T]) -> T | str | OtherBytes:
         return error
     except OSError as error:
         # The package is not at fault: a disk that fails once must not keep it out for good.
-        return OtherBytes(f"it can't be read ({error.strerror})", hint="it is fetched again")
+        return OtherBytes(f"it can't be read ({error.strerror or error})", hint="it is fetched again")
     except Refused as error:
         return refusal_reason(error)
 

@@ -192,8 +192,10 @@ async def _fetch(plan: Plan, share: Share, sync: Job) -> Fetched:
 async def _build(planned: Planned, fetched: Fetched, share: Share, sync: Job) -> None:
     changed = await build_repo(_to_build(planned, fetched, share, sync), sync.turn, is_last_try=False)
     if changed:
-        # Somebody changed files that the index names or is to name: it must not lack them until the next full sync.
+        # Somebody changed files that the index names or is to name, or the disk does not give them: it must not lack
+        # them until the next full sync.
         fetched = await in_thread(_distrust, changed, fetched, sync)
+        share.forget(placement.file.sha256 for placement in changed)
         planned = await in_thread(plan_again, planned, sync)
         again = await _fetch(without_fetched(planned.plan, fetched), share, sync)
         fetched = Fetched(fetched.staged | again.staged, fetched.failed | again.failed)
@@ -202,13 +204,15 @@ async def _build(planned: Planned, fetched: Fetched, share: Share, sync: Job) ->
 
 
 def _distrust(changed: Sequence[Placement], fetched: Fetched, sync: Job) -> Fetched:
-    """Have files that others changed fetched again, from staging or their places."""
+    """Have files that others changed, or that the disk does not give, fetched again, for staging or their places."""
     staged = dict(fetched.staged)
     for placement in changed:
         path = staged.pop(placement.file.sha256, None)
         if path is not None:
             path.unlink(missing_ok=True)
-        log.warning("damaged", repo=sync.repo.name, path=placement.path, text="changed on disk; it is replaced")
+        log.warning(
+            "damaged", repo=sync.repo.name, path=placement.path, text="changed or unreadable on disk; it is replaced"
+        )
     sync.context.store.live.distrust(placement.path for placement in changed)
     return replace(fetched, staged=staged)
 

@@ -10,16 +10,25 @@ import signal
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 from packrat_core.errors import DiskError, PackratError
-from packrat_core.fs.left_looks import LeftLook, find_left, is_too_soon, is_waiting, look_name, mount_name, take_name
+from packrat_core.fs.left_looks import (
+    LeftLook,
+    find_left,
+    has_asked,
+    is_too_soon,
+    is_waiting,
+    look_name,
+    mount_name,
+    take_name,
+)
 from packrat_core.fs.mounts import Mount, list_mounts
-from packrat_core.text import name_some
+from packrat_core.text import count_of, name_some
 
 T = TypeVar("T")
 
@@ -67,10 +76,12 @@ def in_time(work: Callable[[], T], of: Path, patience: Patience = _USUAL) -> T:
         DiskError: It did not end in time; the message names the filesystems that don't answer.
         PackratError: The other process was killed.
     """
-    left = find_left()
-    earlier = left.get(name := look_name(of), [])
-    if is_too_soon(earlier):
-        raise _explain_late(_find_asked(left), patience, earlier)
+    left, name = find_left(), look_name(of)
+    # One that began a moment ago may be about to end.
+    earlier = [look for look in left.get(name, []) if look.age_s >= patience.slow_s]
+    # The disk may have been unmounted since, though those that wait for it still do.
+    if is_too_soon(earlier) and ((asked := _find_asked(left)) or not has_asked(left)):
+        raise _explain_late(asked, patience, earlier)
     reading, writing = os.pipe()
     try:
         child = os.fork()
@@ -194,21 +205,20 @@ def _explain_late(hung: Sequence[Mount], patience: Patience, earlier: Sequence[L
     if earlier:
         first = max(earlier, key=lambda look: look.age_s)
         return DiskError(
-            f"a disk does not answer: process {first.pid} has waited for it for {first.age_s:.0f} seconds",
+            f"a disk does not answer: process {first.pid} has waited for it for {count_of(round(first.age_s), 'second')}",
             hint=_MAY_BE_FROZEN,
         )
     return DiskError(
-        f"a disk did not answer within {patience.longest_s:.0f} seconds",
+        f"a disk did not answer within {count_of(round(patience.longest_s), 'second')}",
         hint=_MAY_BE_FROZEN,
     )
 
 
 def find_hung_mounts(answers_within_s: float = _MOUNT_ANSWERS_S) -> list[Mount]:
     """Find the filesystems that don't say within a moment how large they are."""
-    mounts = {mount.point: mount for mount in list_mounts() if mount.kind not in _UNASKED}
     # Who asked before and still waits need not be joined by another.
     waiting = _find_asked(find_left())
-    asked = [mount for mount in mounts.values() if mount not in waiting][:_MOUNTS_LIMIT]
+    asked = [mount for mount in _list_shown() if mount.kind not in _UNASKED and mount not in waiting][:_MOUNTS_LIMIT]
     reading, writing = os.pipe()
     children: list[int] = []
     # Of those for which the system gives no process any more, nothing is known.
@@ -231,7 +241,12 @@ def find_hung_mounts(answers_within_s: float = _MOUNT_ANSWERS_S) -> list[Mount]:
 
 def _find_asked(left: Mapping[str, Sequence[LeftLook]]) -> list[Mount]:
     """Find the filesystems that processes of earlier calls have asked, and still wait for."""
-    return [mount for mount in list_mounts() if mount_name(mount.number) in left]
+    return [mount for mount in _list_shown() if mount_name(mount.number) in left]
+
+
+def _list_shown() -> Collection[Mount]:
+    """List the filesystems without those that another one was mounted over."""
+    return {mount.point: mount for mount in list_mounts()}.values()
 
 
 def _ask_mount(mount: Mount, number: int, writing: int) -> int:

@@ -13,13 +13,15 @@ import os
 import re
 import time
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 _PROCESSES = Path("/proc")
+_MOUNTS = "ns/mnt"
 _NAME_BYTES = 15
+_ASKS = "packrat/"
 _NAME = re.compile(rb"packrat(?:-[0-9a-f]{7}|/[0-9]+)\n")
 _USER = re.compile(rb"^Uid:\t(\d+)", re.MULTILINE)
 _PARENT = re.compile(rb"^PPid:\t(\d+)", re.MULTILINE)
@@ -30,6 +32,8 @@ _SIGKILL_BIT = 1 << 8
 _STARTED = 19
 """Which field of `stat` says when a process was started, counted from the one behind its name."""
 _SHORTEST_PAUSE_S = 60.0
+_DOUBLED_AT_MOST = 5
+"""To half an hour: that makes few processes a day, and is for how long a disk that was replaced may still be blamed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +46,15 @@ class LeftLook:
 
 def look_name(path: Path) -> str:
     """Choose the name of a process that looks at what a path leads to."""
+    # Mirrors in several directories may each have a `mirror.conf`. A directory that is gone has no path.
+    with suppress(FileNotFoundError):
+        path = path.absolute()
     return f"packrat-{zlib.crc32(os.fsencode(path)) & 0xFFFFFFF:07x}"
 
 
 def mount_name(number: str) -> str:
     """Choose the name of a process that asks the mounted filesystem of a number."""
-    return f"packrat/{number}"
+    return f"{_ASKS}{number}"
 
 
 def take_name(name: str) -> None:
@@ -58,7 +65,10 @@ def take_name(name: str) -> None:
 
 
 def find_left() -> Mapping[str, list[LeftLook]]:
-    """Find those of this user that nobody waits for any more, by name; none where the system does not tell."""
+    """Find those of this user that nobody waits for any more, by name; none where the system does not tell.
+
+    Those of a container are left out: the same path, there, leads elsewhere.
+    """
     found: dict[str, list[LeftLook]] = {}
     for pid in _list_numbers():
         # Any of them may end meanwhile.
@@ -77,12 +87,18 @@ def is_waiting(pid: int) -> bool:
         return False
 
 
-def is_too_soon(left: list[LeftLook]) -> bool:
-    """Tell whether another process should not follow those that were left; each pause is twice as long as the last.
+def has_asked(left: Mapping[str, Sequence[LeftLook]]) -> bool:
+    """Tell whether some of these processes ask a filesystem, which may have been unmounted since."""
+    return any(name.startswith(_ASKS) for name in left)
 
-    They tell nothing for sure: what they wait for may have been unmounted, and replaced, since.
+
+def is_too_soon(left: Sequence[LeftLook]) -> bool:
+    """Tell whether another process should not follow those that were left; each pause is longer than the last.
+
+    They tell nothing for sure: another disk may have been put in the place of the one that they wait for.
     """
-    return bool(left) and min(look.age_s for look in left) < _SHORTEST_PAUSE_S * 2 ** min(len(left), 20)
+    pause_s = _SHORTEST_PAUSE_S * 2 ** min(len(left), _DOUBLED_AT_MOST)
+    return bool(left) and min(look.age_s for look in left) < pause_s
 
 
 def _list_numbers() -> Iterator[int]:
@@ -91,7 +107,7 @@ def _list_numbers() -> Iterator[int]:
 
 
 def _is_left(pid: int) -> bool:
-    """Tell whether a process is this user's, and was killed, or has lost the one that it is a copy of.
+    """Tell whether a process is this user's, sees the same mounts, and was killed or has lost what it is a copy of.
 
     Raises:
         OSError: It has ended.
@@ -100,12 +116,15 @@ def _is_left(pid: int) -> bool:
     status = (_PROCESSES / str(pid) / "status").read_bytes()
     if int(_USER.findall(status)[0]) != os.getuid() or not _WAITING.search(status):
         return False
+    if (_PROCESSES / str(pid) / _MOUNTS).readlink() != (_PROCESSES / "self" / _MOUNTS).readlink():
+        return False
     if any(int(mask, 16) & _SIGKILL_BIT for mask in _PENDING.findall(status)):
         return True
     own = (_PROCESSES / str(pid) / "cmdline").read_bytes()
     try:
         return (_PROCESSES / os.fsdecode(_PARENT.findall(status)[0]) / "cmdline").read_bytes() != own
-    except FileNotFoundError:
+    except OSError:
+        # It is gone, or another user's, which may be hidden.
         return True
 
 

@@ -67,18 +67,22 @@ def read_verified(path: Path | str, sha256: str, read: Callable[[Opened], T]) ->
         What `read` gave.
 
     Raises:
-        OtherBytes: The file has another SHA-256, is gone or no regular file, or somebody goes on writing to it.
+        OtherBytes: The file has another SHA-256, is gone or no regular file, the disk does not give it, or somebody
+            goes on writing to it.
     """
     try:
         descriptor, status = open_descriptor(os.fspath(path))
     except OSError as error:
-        raise OtherBytes(f"{path} can't be read ({error.strerror})", hint="it is fetched again") from error
+        raise _unreadable(path, error) from error
     try:
         for _ in range(_TRIES):
             status = _wait_for_tick(descriptor, status)
             # Another name of the file that comes or goes changes its ctime, too.
             if not has_writer(descriptor):
-                digest, content = hash_descriptor(descriptor, status.st_size)
+                try:
+                    digest, content = hash_descriptor(descriptor, status.st_size)
+                except OSError as error:
+                    raise _unreadable(path, error) from error
                 if digest != sha256:
                     raise OtherBytes(f"{path} has other bytes than its SHA-256 says", hint="it is fetched again")
                 result = read(Opened(descriptor, status, content))
@@ -90,6 +94,10 @@ def read_verified(path: Path | str, sha256: str, read: Callable[[Opened], T]) ->
     finally:
         os.close(descriptor)
     raise OtherBytes(f"somebody writes to {path} while it is read", hint="let no other program write below root_dir")
+
+
+def _unreadable(path: Path | str, error: OSError) -> OtherBytes:
+    return OtherBytes(f"{path} can't be read ({error.strerror})", hint="it is fetched again")
 
 
 def hash_descriptor(descriptor: int, size: int) -> tuple[str, bytes | None]:

@@ -1,5 +1,6 @@
 """Signs rpms with real keys: repeatable, verified, and never with a key that should not."""
 
+import os
 import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
@@ -72,6 +73,12 @@ def test_other_bytes_than_those_of_the_record_are_not_signed(hello: Path, tmp_pa
         sign_package(hello, "0" * 64, tmp_path, PackageSigner(without))
     with pytest.raises(SigningError):
         sign_package(hello, sha256_of(hello), tmp_path, PackageSigner(without))
+
+
+def test_of_a_disk_that_does_not_give_one_package_only_that_one_is_left_out(tmp_path: Path, signer: SigningKey) -> None:
+    """A DiskError would fail the repository."""
+    with pytest.raises(OtherBytes, match="Input/output error"):
+        sign_package(Path(f"/proc/{os.getpid()}/mem"), "0" * 64, tmp_path, PackageSigner(signer))
 
 
 def test_a_key_that_expired_signs_nothing(hello: Path, tmp_path: Path, signer: SigningKey) -> None:

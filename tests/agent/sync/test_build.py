@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import resource
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from packrat_core.packages.deb.control import check_file_name
 from packrat_core.packages.rpm.header import INT32, Header, Item
 from packrat_core.packages.rpm.inspect import identify
 from packrat_core.packages.rpm.tags import SOURCE_PACKAGE
+from packrat_demo.build_deb import Deb, build_deb
 from packrat_demo.build_image import Image, build_oci, tar
 from support.kinds import KINDS, Kind
 
@@ -66,8 +68,33 @@ def test_a_file_that_the_disk_does_not_give_is_fetched_again(tmp_path: Path, kin
     plan = Plan(REPO, (), (Placement(record, "dev/hello"),), (), (), (), {}, {}, {})
     material = Material(tmp_path, tmp_path, {record.sha256: unreadable}, {}, {}, {}, {})
     made = build_packages(plan, FORMATS[kind.name], None, material)
-    assert [failure.reason for failure in made.failed] == ["it can't be read (Input/output error); it is fetched again"]
+    assert [failure.reason for failure in made.failed] == [
+        f"{unreadable} can't be read (Input/output error); it is fetched again"
+    ]
     assert [placement.file for placement in made.changed] == [record]
+    assert made.unreadable == []
+
+
+def test_a_package_that_the_system_does_not_open_again_is_not_at_fault(tmp_path: Path) -> None:
+    data = build_deb(Deb("hello", "1", "amd64", files=(("/opt/blob", os.urandom(512 * 1024)),)))
+    sha256 = hashlib.sha256(data).hexdigest()
+    staged = tmp_path / sha256
+    staged.write_bytes(data)
+    record = PackageFile("/f/1", "hello", "x", "1", "deb", "amd64", "/files/1", "hello", sha256)
+    plan = Plan(REPO, (), (Placement(record, "dev/hello"),), (), (), (), {}, {}, {})
+    material = Material(tmp_path, tmp_path, {sha256: staged}, {}, {}, {}, {})
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = os.dup(0)
+    os.close(free)
+    try:
+        # What hashes the file opens the last one.
+        resource.setrlimit(resource.RLIMIT_NOFILE, (free + 1, before[1]))
+        made = build_packages(plan, FORMATS["apt"], None, material)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert [failure.reason for failure in made.failed] == [
+        "it can't be read (Too many open files); it is fetched again"
+    ]
     assert made.unreadable == []
 
 

@@ -13,7 +13,6 @@ from structlog.testing import capture_logs
 from packrat_agent.watch.disk_watch import DiskWatch
 from support.hung_disk import hung_disk
 
-LATE_S = 30.0
 RUNNING_S = 60.0
 
 
@@ -28,7 +27,7 @@ RUNNING_S = 60.0
 def test_a_disk_that_hangs_is_told_once(tmp_path: Path, wait: Callable[[Path], object]) -> None:
     place = tmp_path / "disk"
     place.mkdir()
-    watch = DiskWatch(LATE_S)
+    watch = DiskWatch()
     with capture_logs() as logged:
         watch.look(0.0)
         with hung_disk(place) as disk:
@@ -49,6 +48,25 @@ def test_a_disk_that_hangs_is_told_once(tmp_path: Path, wait: Callable[[Path], o
 
 
 @pytest.mark.parametrize(
+    ("state", "place", "late_s"),
+    [("D (disk sleep)", "folio_wait_bit", 30.0), ("D (disk sleep)", "wb_wait_for_completion", 300.0)],
+    ids=["a page", "all of a filesystem"],
+)
+def test_a_flush_of_a_filesystem_may_take_minutes(tmp_path: Path, state: str, place: str, late_s: float) -> None:
+    """A slow disk that has gigabytes to write does not hang; the thread is not woken before all is written."""
+    task = tmp_path / "1234"
+    task.mkdir()
+    (task / "status").write_text(f"State:\t{state}\nvoluntary_ctxt_switches:\t7\nnonvoluntary_ctxt_switches:\t1\n")
+    (task / "wchan").write_text(place)
+    watch = DiskWatch(tmp_path)
+    for now_s in (0.0, late_s - 1):
+        watch.look(now_s)
+        assert watch.reason == ""
+    watch.look(late_s)
+    assert watch.reason == f"a disk has not answered for {late_s:.0f} seconds"
+
+
+@pytest.mark.parametrize(
     ("command", "is_watched"), [(("run",), True), (("sync",), True), (("key", "show"), True), (("check",), False)]
 )
 def test_commands_that_work_with_disks_are_watched(tmp_path: Path, command: tuple[str, ...], is_watched: bool) -> None:
@@ -63,7 +81,7 @@ def test_commands_that_work_with_disks_are_watched(tmp_path: Path, command: tupl
 
 
 def test_what_waits_for_anything_else_is_no_disk() -> None:
-    watch = DiskWatch(LATE_S)
+    watch = DiskWatch()
     with subprocess.Popen(["sleep", "60"]) as process, capture_logs() as logged:
         try:
             for now_s in (0.0, 100.0):

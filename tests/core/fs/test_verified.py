@@ -44,6 +44,11 @@ def test_a_verified_file_comes_with_its_stat(file: Path) -> None:
     assert read_verified(str(file), SHA, read) == GENUINE
 
 
+def test_a_file_that_the_disk_does_not_give_is_told() -> None:
+    with pytest.raises(OtherBytes, match="can't be read \\(Input/output error\\); it is fetched again"):
+        read_verified(f"/proc/{os.getpid()}/mem", SHA, lambda opened: opened.content)
+
+
 @pytest.mark.parametrize(("size", "is_given"), [(0, True), (256 * 1024, True), (256 * 1024 + 1, False)])
 def test_only_few_bytes_are_held_in_memory(file: Path, size: int, is_given: bool) -> None:
     data = bytes(size)

@@ -139,6 +139,11 @@ class Share:
         """Give a file that is in staging already, verified."""
         return self._staged.get(sha256)
 
+    def forget(self, sha256s: Iterable[str]) -> None:
+        """Have files staged anew whose copies in staging were removed, since they can't be used."""
+        for sha256 in sha256s:
+            self._staged.pop(sha256, None)
+
     def _take(self, sha256: str, staged: Path) -> bool:
         """Link a file that another sync has staged, if it is wanted; tells whether none of them is missing now."""
         if sha256 not in self._wanted or sha256 in self._staged:
