@@ -204,8 +204,9 @@ def _explain_late(hung: Sequence[Mount], patience: Patience, earlier: Sequence[L
         )
     if earlier:
         first = max(earlier, key=lambda look: look.age_s)
+        waited = count_of(round(first.age_s), "second")
         return DiskError(
-            f"a disk does not answer: process {first.pid} has waited for it for {count_of(round(first.age_s), 'second')}",
+            f"a disk does not answer: process {first.pid} has waited for it for {waited}",
             hint=_MAY_BE_FROZEN,
         )
     return DiskError(
