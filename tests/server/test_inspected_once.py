@@ -50,7 +50,7 @@ def test_other_bytes_and_another_name_are_read_again(tmp_path: Path) -> None:
     write(tmp_path, build_deb(Deb("hello", "1.0", "amd64")))
     found = upload("hello_1.0_amd64.deb")
     assert inspect_upload(tmp_path, found, None).version == "1.0"
-    with pytest.raises(Unrecognized, match="its name must end in"):
+    with pytest.raises(Unrecognized, match="under a name that ends in"):
         inspect_upload(tmp_path, upload("hello_1.0_amd64.rpm"), None)
     write(tmp_path, build_deb(Deb("hello", "1.0", "amd64"))[:-20])
     for _ in range(2):
