@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -173,3 +174,28 @@ def sleeping(url: str) -> Iterator[Callable[[], list[Any]]]:
             yield sleepers
         finally:
             connection.execute(f"SELECT pg_terminate_backend(pid) {find}".encode())
+
+
+_WAITING = """
+import time
+from packrat_server.serving import running
+
+async def wait(close):
+    time.sleep(3600)
+
+running._close = wait
+from packrat_server.cli.main import main
+main()
+"""
+
+
+def test_a_stop_ends_although_the_event_loop_itself_waits(tmp_path: Path) -> None:
+    init(tmp_path, None)
+    serving = ["serve", "--data", str(tmp_path), "--listen", "127.0.0.1:0"]
+    with subprocess.Popen([sys.executable, "-c", _WAITING, *serving], stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        url = next(word.removeprefix("url=") for line in process.stderr for word in line.split() if "url=" in word)
+        assert urllib.request.urlopen(f"{url}/health", timeout=60).status == 200
+        process.terminate()
+        assert "stopped" in process.stderr.read()
+    assert process.returncode == 0

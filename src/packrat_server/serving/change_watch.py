@@ -22,6 +22,7 @@ _LOOK_S = 0.5
 _LISTEN_S = 5.0
 """How often to look without a notification: this finds a dead connection, or a proxy that drops notifications."""
 _RETRY_S = 0.5
+_END_S = 5.0
 
 
 @asynccontextmanager
@@ -35,8 +36,11 @@ async def watching(context: ServerContext) -> AsyncIterator[None]:
     finally:
         for task in tasks:
             task.cancel()
+        # One may wait for a database that does not answer.
+        ended, _ = await asyncio.wait(tasks, timeout=_END_S)
+        for task in ended:
             with contextlib.suppress(asyncio.CancelledError):
-                await task
+                task.result()
 
 
 class ChangeWatch:

@@ -47,6 +47,8 @@ log = structlog.get_logger()
 
 _GRACEFUL_S = 2
 _THREADS_S = 5.0
+_STOP_S = 25.0
+"""A stop takes no longer, whatever waits for a database or a disk that does not answer."""
 _SQLITE_THREADS = 40
 _SWITCH_S = 0.0005
 _M_MMAP_THRESHOLD = -3
@@ -84,6 +86,10 @@ class _Server(uvicorn.Server):
         uvicorn's own handler would send the signal to the process again at the end, which would then die of it.
         """
         self._notifier.close()
+        if not self.should_exit:
+            late = threading.Timer(_STOP_S, _end_late)
+            late.daemon = True
+            late.start()
         self.force_exit = self.should_exit and sig == signal.SIGINT
         self.should_exit = True
 
@@ -225,9 +231,19 @@ def _leave_threads() -> None:
         if not thread.daemon:
             thread.join(max(0.0, until - time.monotonic()))
     if any(thread.is_alive() and not thread.daemon for thread in others):
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(0)
+        _leave()
+
+
+def _end_late() -> None:
+    """End a process whose event loop waits, too."""
+    log.info("stopped")
+    _leave()
+
+
+def _leave() -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def _url(listener: socket.socket) -> str:
